@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 use super::job::{Filling, Job, JobKind};
 use super::object::{Database, DatabaseTask, Failure, Result};
 use super::rows::{self, CONTINUOUS, DatabaseRows, DatabaseStage, DatabaseState, JOBS, RowsChange};
+use super::schedules;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::RESTORE_NS_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
-use crate::protocol::backup::{RestoreStep, Restoring};
+use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
 use crate::protocol::call::Platform;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
@@ -64,6 +65,12 @@ impl<S: Store> Database<S> {
                 let is_other = !filled.eq(policies.iter().copied());
                 if is_other && !policies.is_empty() {
                     return Err(Unavailable::Changing.into());
+                }
+                // An empty database accepts all queries of its backup, even if an earlier version
+                // had higher limits.
+                let absent = absent_queries(rows, rest);
+                if !rows.continuous.is_empty() && !absent.is_empty() {
+                    schedules::check_room(rows, &absent)?;
                 }
                 let generation = state.generation + 1;
                 let (filling, rest) = (filling.clone(), rest.clone());
@@ -144,13 +151,8 @@ impl<S: Store> Database<S> {
                     for (number, policy) in (filling.first..).zip(&filling.policies) {
                         rows::put_policy(store, number, policy)?;
                     }
-                    // If the backup is restored again, existing queries remain.
-                    let is_absent = |query: &&ContinuousQuery| {
-                        known.continuous.iter().all(|row| row.query.name != query.name)
-                    };
                     let first = known.continuous.last().map_or(0, |last| last.number + 1);
-                    let absent = rest.continuous.iter().filter(is_absent);
-                    for (number, query) in (first..).zip(absent) {
+                    for (number, query) in (first..).zip(absent_queries(known, &rest)) {
                         CONTINUOUS.put(store, number, query)?;
                     }
                     known.bill.put(store)
@@ -186,6 +188,13 @@ impl<S: Store> Database<S> {
         let jobs = &self.open_rows()?.jobs;
         Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
     }
+}
+
+/// Returns the continuous queries of a backup that the database does not have. If the backup is
+/// restored again, existing queries remain.
+fn absent_queries<'a>(rows: &DatabaseRows, rest: &'a RestoredRest) -> Vec<&'a ContinuousQuery> {
+    let known: BTreeSet<&str> = rows.continuous.iter().map(|row| &*row.query.name).collect();
+    rest.continuous.iter().filter(|query| !known.contains(&*query.name)).collect()
 }
 
 fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {

@@ -33,6 +33,26 @@ pub(super) fn query_problems(rows: &DatabaseRows) -> impl Iterator<Item = String
     failing.map(|row| format!("continuous query {} cannot run", row.query.name))
 }
 
+/// Checks whether the database may have these additional continuous queries.
+pub(super) fn check_room(
+    rows: &DatabaseRows,
+    added: &[&ContinuousQuery],
+) -> Result<(), DatabaseRefusal> {
+    let queries = rows.continuous.iter().map(|row| &row.query).chain(added.iter().copied());
+    let bytes: usize = queries.clone().map(|query| query.text.len()).sum();
+    if queries.count() > CONTINUOUS_QUERIES_MAX || bytes > CONTINUOUS_QUERIES_BYTES_MAX {
+        return Err(too_many_queries());
+    }
+    Ok(())
+}
+
+fn too_many_queries() -> DatabaseRefusal {
+    DatabaseRefusal::Policy(PolicyRefusal::TooManyContinuousQueries {
+        limit: CONTINUOUS_QUERIES_MAX as u64,
+        bytes: CONTINUOUS_QUERY_BYTES_MAX as u64,
+    })
+}
+
 impl<S: Store> Database<S> {
     pub(super) fn create_continuous(&mut self, query: &ContinuousQuery) -> Result<FromDatabase> {
         let rows = self.open_rows()?;
@@ -42,16 +62,10 @@ impl<S: Store> Database<S> {
             }
             return Err(DatabaseRefusal::Policy(PolicyRefusal::ContinuousQueryExists).into());
         }
-        let stored_bytes: usize = rows.continuous.iter().map(|row| row.query.text.len()).sum();
-        let is_large = query.text.len() > CONTINUOUS_QUERY_BYTES_MAX
-            || stored_bytes + query.text.len() > CONTINUOUS_QUERIES_BYTES_MAX;
-        if is_large || rows.continuous.len() >= CONTINUOUS_QUERIES_MAX {
-            let refusal = PolicyRefusal::TooManyContinuousQueries {
-                limit: CONTINUOUS_QUERIES_MAX as u64,
-                bytes: CONTINUOUS_QUERY_BYTES_MAX as u64,
-            };
-            return Err(DatabaseRefusal::Policy(refusal).into());
+        if query.text.len() > CONTINUOUS_QUERY_BYTES_MAX {
+            return Err(too_many_queries().into());
         }
+        check_room(rows, &[query])?;
         let number = rows.continuous.last().map_or(0, |last| last.number + 1);
         CONTINUOUS.put(&self.store, number, query)?;
         self.open_rows()?.continuous.push(ContinuousRow::new(number, query.clone()));

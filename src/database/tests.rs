@@ -8,7 +8,8 @@ use crate::browser::in_process::LocalPlatform;
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{
-    CALLS_RESERVED, CONTINUOUS_PAUSE_NS, JOB_FAILURES_MAX, SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS,
+    CALLS_RESERVED, CONTINUOUS_PAUSE_NS, CONTINUOUS_QUERIES_MAX, JOB_FAILURES_MAX,
+    SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS,
 };
 use crate::model::quota::Rates;
 use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
@@ -207,11 +208,51 @@ fn request_of_earlier_restore_does_not_publish() {
     assert_eq!(send(&mut story, finish(&earlier)), finished);
 }
 
+fn continuous(name: &str) -> ContinuousQuery {
+    ContinuousQuery {
+        name: name.to_owned(),
+        text: "not a statement".to_owned(),
+        every_ns: 1,
+        ..ContinuousQuery::default()
+    }
+}
+
+#[test]
+fn repeated_restore_keeps_limit_of_continuous_queries() {
+    let mut story = Story::with(1, 0);
+    let rows = story.database.rows.as_ref().unwrap();
+    let policies: Vec<_> = rows.policies.rows.iter().map(|row| row.policy.clone()).collect();
+    let backup = || "d.1".to_owned();
+    let restore = |story: &mut Story| {
+        let mut send = |step| story.ask(&ToDatabase::Restore(Box::new(step)));
+        send(RestoreStep::Begin { backup: backup(), policies: policies.clone() });
+        let continuous = ["restored 1", "restored 2"].map(continuous).to_vec();
+        let rest = RestoredRest { continuous, ..RestoredRest::default() };
+        send(RestoreStep::Finish { backup: backup(), rest, policies: Vec::new() })
+    };
+    let finished = FromDatabase::Restoring(Restoring::Finished);
+    assert_eq!(restore(&mut story), finished);
+    let drop = |name: &str| ToDatabase::DropContinuousQuery { name: name.to_owned() };
+    story.complete(&drop("restored 1"));
+    for number in 1..CONTINUOUS_QUERIES_MAX {
+        let query = continuous(&format!("own {number}"));
+        story.complete(&ToDatabase::CreateContinuousQuery { query });
+    }
+    let refused = restore(&mut story);
+    let FromDatabase::Refused(refusal) = refused else { panic!("{refused:?}") };
+    assert!(refusal.to_string().contains("at most 1000 continuous queries"), "{refusal}");
+    story.complete(&drop("own 1"));
+    assert_eq!(restore(&mut story), finished);
+    let FromDatabase::ContinuousQueries(all) = story.ask(&ToDatabase::ContinuousQueries) else {
+        panic!("the queries are not listed")
+    };
+    assert_eq!(all.len(), CONTINUOUS_QUERIES_MAX);
+}
+
 #[test]
 fn continuous_query_pauses_after_complete_runs() {
     let mut story = Story::begin();
-    let query = ContinuousQuery { every_ns: 1, ..ContinuousQuery::default() };
-    story.complete(&ToDatabase::CreateContinuousQuery { query });
+    story.complete(&ToDatabase::CreateContinuousQuery { query: continuous("c") });
     let ran = RunEnd::Ran { last_run_ns: 0, next_run_ns: 1 };
     let quarter_ns = CONTINUOUS_PAUSE_NS / 4;
     for (end, run_ns, pause_ns) in [
