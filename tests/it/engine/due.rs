@@ -1,6 +1,8 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
+use tidemark::shard::Limits;
 use tidemark::store::memory::MemoryStore;
+use tidemark::store::{KEY_MAX, Store as _, Table};
 
 use super::*;
 
@@ -146,4 +148,37 @@ fn flush_size_is_limited() {
         assert!(most_bytes <= 4_000_000 && most_cells <= 2_000_000, "{most_bytes} {most_cells}");
         assert!(most_bytes > 3_000_000 || most_cells > 1_500_000, "{most_bytes} {most_cells}");
     }
+}
+
+#[test]
+fn unused_values_are_deleted_in_steps() {
+    const ROWS: usize = 30_000;
+    let mut limits = Limits::default();
+    (limits.part.page_rows, limits.part.page_rows_enough) = (100, 100);
+    (limits.part.group_pages, limits.part.value_bytes) = (1, 1_500);
+    let store = MemoryStore::new();
+    let mut shard = reopen(store.clone()).with_limits(limits);
+    let durations = ShardSettings { duration_ns: HOUR_NS, window_ns: HOUR_NS, ..settings() };
+    shard.open(&durations).unwrap();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let tag = TagColumn { dictionary: ["a"].into_iter().collect(), codes: vec![1] };
+    let block = Block {
+        series: SeriesTable { tags: vec![tag], len: 1 },
+        row_series: vec![0; ROWS],
+        times_ns: (0..ROWS as i64).collect(),
+        fields: vec![Column::full(Values::Unsigned((0..ROWS).map(|_| rng.u64(..)).collect()))],
+    };
+    shard.append(&framed(&block, &[ColumnId(1)], &[ColumnId(12)]), &stamp(), NOW_NS).unwrap();
+    let now_ns = NOW_NS + 10 * HOUR_NS;
+    let values = || store.heads(Table::Value, 0..=KEY_MAX, 10_000).unwrap().len();
+    shard.alarm(now_ns);
+    assert!(values() > 140, "{}", values());
+    let mut written_max = 0;
+    while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {
+        let before = store.row_counts();
+        shard.alarm(now_ns);
+        written_max = written_max.max(store.row_counts().since(before).written);
+    }
+    assert_eq!(values(), 0);
+    assert!((100..110).contains(&written_max), "{written_max}");
 }

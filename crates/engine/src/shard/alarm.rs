@@ -77,6 +77,7 @@ impl<S: Store> Shard<S> {
         loaded.attempts.note(&*loaded.store, task, now_ns, error)
     }
 
+    /// Deletes the log rows of flushed frames, and some unused values.
     pub(super) fn delete_unused_rows(&mut self) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if let Err(error) = loaded.log.wal.delete_dead(&*loaded.store) {
@@ -85,11 +86,10 @@ impl<S: Store> Shard<S> {
         if !has_dead_values(loaded.manifest()) {
             return self.done(AlarmTask::DeleteUnusedRows);
         }
-        let dead = loaded.manifest().dead().ranges().to_vec();
         let mut draft = loaded.draft();
-        draft.manifest.forget_dead();
+        let dead = draft.manifest.forget_dead(VALUES_DELETED_PER_EVENT);
         self.commit(draft, Some(AlarmTask::DeleteUnusedRows), |loaded| {
-            let mut keys = dead.iter().map(|&(first, end)| first..=end - 1);
+            let mut keys = dead.ranges().iter().map(|&(first, end)| first..=end - 1);
             keys.try_for_each(|keys| loaded.store.delete(Table::Value, keys))
         })
     }
@@ -101,6 +101,10 @@ impl<S: Store> Shard<S> {
         cleared.map_err(|error| self.discard_state(error.into()))
     }
 }
+
+/// The maximum number of values that one event deletes, at most 190 MB. SQLite visits each page of a
+/// deleted row. After the expiry of many parts, all values of the shard may be unused.
+const VALUES_DELETED_PER_EVENT: usize = 100;
 
 /// Whether rows of unused values can be deleted. A running merge may still reuse such rows.
 fn has_dead_values(manifest: &Manifest) -> bool {

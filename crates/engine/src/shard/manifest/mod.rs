@@ -320,9 +320,14 @@ impl Manifest {
         self.free_unneeded();
     }
 
-    /// The dead keys are not assigned again after the deletion of their rows.
-    pub(crate) fn forget_dead(&mut self) {
-        self.dead = Ranges::default();
+    /// Removes and returns at most `keys_max` dead keys. These keys are not assigned again after the
+    /// deletion of their rows.
+    pub(crate) fn forget_dead(&mut self, keys_max: usize) -> Ranges {
+        let mut forgotten = Ranges::default();
+        for key in (0..keys_max).map_while(|_| self.dead.take_first()) {
+            forgotten.insert(key);
+        }
+        forgotten
     }
 
     /// Whether a tombstone may hide rows of a part or of an output of the running job. `touches`
