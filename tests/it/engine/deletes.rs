@@ -246,3 +246,37 @@ fn delete_keeps_damaged_tombstone() {
     assert_eq!(store.head(Table::Tombstone, 0).unwrap().unwrap(), b"damaged");
     assert!(store.head(Table::Tombstone, 1).unwrap().is_some());
 }
+
+#[test]
+fn search_for_deleted_rows_takes_several_events() {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let mut shard = reopen(MemoryStore::new());
+    shard.open(&settings()).unwrap();
+    let mut now_ns = NOW_NS;
+    for part in 0..8 {
+        let point = |number| {
+            let time_ns = part * WINDOW_NS + 1;
+            Point { time_ns, ..series(MEASUREMENT.0, &format!("h{number}")) }
+        };
+        let points: Vec<Point> = (0..1_000).map(point).collect();
+        shard.append(&encode(&points), &stamp(), now_ns).unwrap();
+        now_ns += HOUR_NS;
+        shard.alarm(now_ns);
+    }
+    for number in 0..200 {
+        let predicate = Some(is(HOST, &format!("x{number}")));
+        let deletion = Deletion { measurement: MEASUREMENT, predicate, time: TimeRange::ALL };
+        shard.delete(u64::MAX, &[deletion], &stamp(), now_ns).unwrap();
+    }
+    let stats = shard.stats().unwrap();
+    assert_eq!((stats.parts, stats.tombstones), (8, 200));
+    // Each part needs 200,000 evaluations of conditions. Three events search three, three and two
+    // parts. Two events delete the tombstones, and one event deletes rows of the log.
+    let mut events = 0;
+    while shard.stats().unwrap().tombstones > 0 {
+        shard.alarm(now_ns + HOUR_NS);
+        events += 1;
+        assert!(events < 20);
+    }
+    assert!(events > 4, "{events}");
+}

@@ -22,6 +22,9 @@ use crate::store::Store;
 const PARTS_PER_EVENT: usize = 16;
 /// A part with more series may be rewritten without need.
 const SERIES_MAX: usize = 50_000;
+/// The number of evaluated conditions after which an event searches no further part. A part that
+/// needs more evaluations may be rewritten without need.
+const CHECKS_MAX: usize = 500_000;
 
 pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest().job().is_none();
@@ -38,12 +41,15 @@ impl<S: Store> Shard<S> {
         let wanted = self.load()?.plan(now_ns).scrub.clone();
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let hidden = loaded.hidden_rows(None)?;
-        let (mut clean, mut dirty) = (Vec::new(), None);
+        let (mut clean, mut dirty, mut checks) = (Vec::new(), None, 0);
         for id in wanted.into_iter().take(PARTS_PER_EVENT) {
+            if checks >= CHECKS_MAX {
+                break;
+            }
             let Some(part) = loaded.manifest().parts().get(&id) else { continue };
             let values = loaded.values(&self.reads, part, &Rc::default());
             let is_cut = part.max_ns >= loaded.state().settings.range.end_ns;
-            match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden) } {
+            match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden, &mut checks) } {
                 Ok(false) => clean.push(id),
                 Ok(true) => {
                     dirty = Some(id);
@@ -74,13 +80,15 @@ impl<S: Store> Shard<S> {
     }
 }
 
+/// Adds the number of evaluated conditions to `checks`.
 fn has_hidden<S: Store>(
     values: CachedValues<'_, S>,
     part: &Part,
     hidden: &HiddenRows,
+    checks: &mut usize,
 ) -> Result<bool, ReadError> {
     let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, None)?;
-    let mut looked_at = 0;
+    let (mut looked_at, checks_max) = (0, *checks + CHECKS_MAX);
     for of_measurement in
         hidden.open_to(&part.extent()).chunk_by(|a, b| a.measurement == b.measurement)
     {
@@ -88,7 +96,8 @@ fn has_hidden<S: Store>(
         cursor.seek(&SeriesKey::new(first.measurement, []))?;
         while let Some(key) = cursor.key().filter(|key| key.measurement() == first.measurement) {
             looked_at += 1;
-            if looked_at > SERIES_MAX {
+            *checks += of_measurement.len();
+            if looked_at > SERIES_MAX || *checks > checks_max {
                 return Ok(true);
             }
             let values: Vec<_> = key.values().collect();
