@@ -103,8 +103,17 @@ impl<C: SeriesCursor> VisibleCursor<C> {
             let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));
             let all =
                 self.tombstones.iter().skip(first).filter_map(|at| tombstones.get(*at as usize));
+            let all = all.take_while(|tombstone| tombstone.measurement == measurement);
+            let hides_all = |tombstone: &Tombstone| {
+                matches!(tombstone.condition, Condition::Constant(true))
+                    && tombstone.time.intersect(&self.time) == self.time
+            };
+            if all.clone().any(hides_all) {
+                self.pass(measurement)?;
+                continue;
+            }
             let mut values = None;
-            for tombstone in all.take_while(|tombstone| tombstone.measurement == measurement) {
+            for tombstone in all {
                 let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
                 if tombstone.condition.holds(values) {
                     self.times.push(tombstone.time);
@@ -239,4 +248,73 @@ fn join(times: &mut Vec<TimeRange>) {
         }
         touches
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::sequences::Sequences;
+
+    /// Counts the visited series.
+    struct Series {
+        keys: Vec<SeriesKey>,
+        at: usize,
+        visited: usize,
+    }
+
+    impl SeriesCursor for Series {
+        fn key(&self) -> Option<&SeriesKey> {
+            self.keys.get(self.at)
+        }
+
+        fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+            self.at += self.keys[self.at..].partition_point(|key| key < to);
+            self.visited += 1;
+            Ok(())
+        }
+
+        fn step(&mut self) -> Result<(), ReadError> {
+            self.at += 1;
+            self.visited += 1;
+            Ok(())
+        }
+
+        fn page(&mut self, _: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+            Ok(None)
+        }
+
+        fn has_rows(&mut self, _: TimeRange) -> Result<bool, ReadError> {
+            Ok(true)
+        }
+
+        fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<PageColumn>, ReadError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn measurement_without_visible_rows_is_skipped_at_once() {
+        let time = TimeRange::new(0, 10);
+        for (hidden, visited) in [(TimeRange::ALL, 201), (TimeRange::new(0, 9), 300)] {
+            let key = |number: u32| {
+                SeriesKey::new(MeasurementId(number / 100), [format!("{number}").as_str()])
+            };
+            let series = Series { keys: (100..400).map(key).collect(), at: 0, visited: 0 };
+            let tombstone = Tombstone {
+                sequence: 5,
+                before: 5,
+                measurement: MeasurementId(2),
+                time: hidden,
+                condition: Condition::Constant(true),
+            };
+            let rows = Rc::new(HiddenRows::new(vec![tombstone], BTreeSet::new()));
+            let part = Extent { sequences: Sequences { lo: 1, hi: 1, applied: 1 }, time };
+            let mut visible =
+                VisibleCursor::new(series, rows, &part, Direction::Ascending).unwrap();
+            while visible.key().is_some() {
+                visible.step().unwrap();
+            }
+            assert_eq!(visible.cursor.visited, visited);
+        }
+    }
 }
