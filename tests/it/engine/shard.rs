@@ -217,6 +217,30 @@ fn dropped_measurement_stays_dropped() {
     }
 }
 
+#[test]
+fn dropped_measurement_frees_its_columns() {
+    let (store, mut shard) = opened();
+    append(&mut shard, &[1, 2].map(|of| integer(of, 1, 1))).unwrap();
+    pause(&mut shard);
+    let dropping = |ids: &[u32]| {
+        let retired = ids.iter().copied().map(MeasurementId).collect();
+        ShardSettings { retired, ..settings() }
+    };
+    shard.configure(&dropping(&[1])).unwrap();
+    // A running merge may still need the order of the tags.
+    assert_eq!(rows(&store, Table::Schema), 2);
+    pause(&mut shard);
+    assert_eq!((rows(&store, Table::Schema), rows(&store, Table::Tombstone)), (1, 0));
+    // The next measurement is dropped after the shard has deleted its rows.
+    let time = TimeRange::ALL;
+    let deletion = Deletion { measurement: MeasurementId(2), predicate: None, time };
+    shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
+    pause(&mut shard);
+    assert_eq!((rows(&store, Table::Schema), shard.stats().unwrap().parts), (1, 0));
+    shard.configure(&dropping(&[1, 2])).unwrap();
+    assert_eq!(rows(&store, Table::Schema), 0);
+}
+
 fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
     let length = u32::from_le_bytes(frame[1..5].try_into().unwrap()) as usize;
     let (header, end) = (5, 5 + length);

@@ -17,7 +17,7 @@ const COLUMNS_REMEMBERED_MAX: usize = 300_000;
 
 /// A cache of the stored columns of measurements, with the columns that are not stored yet.
 ///
-/// Columns are never removed, and column ids are not reused. A frame with a different type
+/// Columns are removed only with their measurement, and ids are not reused. A frame with another type
 /// therefore has a schema that was never valid for this shard. Tags keep their order, so that
 /// series keys in parts remain sorted.
 #[derive(Clone, Debug, Default)]
@@ -134,6 +134,23 @@ impl Columns {
             store.put(Table::Schema, u64::from(measurement.0), &row::encode(&row)?, b"")?;
         }
         Ok(())
+    }
+
+    /// Deletes the rows of dropped measurements. No part and no output of a merge may contain rows of
+    /// these measurements. After the transaction, the caller must call [`Columns::forget`].
+    pub(super) fn delete_rows<S: Store>(
+        store: &S,
+        dropped: &BTreeSet<MeasurementId>,
+    ) -> StoreResult<()> {
+        let mut keys = dropped.iter().map(|measurement| u64::from(measurement.0));
+        keys.try_for_each(|key| store.delete(Table::Schema, key..=key))
+    }
+
+    pub(super) fn forget(&mut self, dropped: &BTreeSet<MeasurementId>) {
+        for known in dropped.iter().filter_map(|measurement| self.known.remove(measurement)) {
+            let columns = known.types.len() + known.tag_order.len();
+            self.columns = self.columns.saturating_sub(columns);
+        }
     }
 
     pub(super) fn check_row(head: &[u8]) -> Result<(), &'static str> {

@@ -174,15 +174,22 @@ impl<S: Store> Shard<S> {
             return Ok(());
         }
         let is_empty = loaded.manifest().parts().is_empty() && loaded.log.wal.frames().is_empty();
+        let unused = match is_empty {
+            true => deletions.iter().map(|deletion| deletion.measurement).collect(),
+            // The columns are deleted together with the tombstone.
+            false => BTreeSet::new(),
+        };
         let tombstone = (!is_empty).then(|| loaded.next_tombstone(u64::MAX, deletions));
         let store = &*loaded.store;
         let written = store.atomically(|| -> Result<(), Refusal> {
             write_retired(store, &retired)?;
+            Columns::delete_rows(store, &unused)?;
             tombstone.iter().try_for_each(|(key, tombstone)| tombstone.write(store, *key))
         });
         if let Err(refusal) = written {
             return Err(self.discard_state(refusal));
         }
+        loaded.columns.forget(&unused);
         loaded.deletions.retired = retired;
         tombstone.into_iter().for_each(|(key, tombstone)| loaded.add_tombstone(key, tombstone));
         Ok(())

@@ -1,11 +1,16 @@
 //! Drops parts without visible rows: parts that have expired, and parts after the end of the
-//! shard's range. Also deletes tombstones that are no longer needed.
+//! shard's range. Also deletes tombstones that are no longer needed, and the columns of dropped
+//! measurements without rows.
+
+use std::collections::BTreeSet;
 
 use super::Shard;
 use super::alarm::AlarmTask;
+use super::columns::Columns;
 use super::object::{Draft, Loaded};
 use super::request::Refusal;
 use crate::store::{Store, Table};
+use tidemark_model::ids::MeasurementId;
 
 const TOMBSTONES_PER_EVENT: usize = 100;
 
@@ -33,6 +38,7 @@ impl<S: Store> Shard<S> {
         let beyond = manifest.parts().values().filter(|part| loaded.is_beyond(part));
         let dropped: Vec<_> = expired.into_iter().chain(beyond.map(|part| part.id)).collect();
         let spent: Vec<(u64, u64)> = loaded.spent_tombstones().take(TOMBSTONES_PER_EVENT).collect();
+        let unused = loaded.without_rows(&spent);
         let Draft { mut state, mut manifest } = loaded.draft();
         for &id in &dropped {
             manifest.drop_part(id);
@@ -43,10 +49,28 @@ impl<S: Store> Shard<S> {
             state.head = state.head.max(sequence);
         }
         self.commit(Draft { state, manifest }, Some(AlarmTask::Reclaim), |loaded| {
+            Columns::delete_rows(&*loaded.store, &unused)?;
             spent.iter().try_for_each(|&(key, _)| loaded.store.delete(Table::Tombstone, key..=key))
         })?;
         let loaded = self.load()?;
+        loaded.columns.forget(&unused);
         spent.iter().for_each(|&(key, _)| drop(loaded.deletions.tombstones.remove(&key)));
         Ok(())
+    }
+}
+
+impl<S: Store> Loaded<S> {
+    /// Returns the dropped measurements that only the `spent` tombstones mention. Neither a part nor
+    /// the running merge has rows of such a measurement, because the drop added a tombstone.
+    fn without_rows(&self, spent: &[(u64, u64)]) -> BTreeSet<MeasurementId> {
+        let spent: BTreeSet<u64> = spent.iter().map(|&(key, _)| key).collect();
+        let measurements = |is_spent: bool| {
+            let tombstones = self.deletions.tombstones.iter();
+            let tombstones = tombstones.filter(|(key, _)| spent.contains(key) == is_spent);
+            let deletions = tombstones.flat_map(|(_, tombstone)| &tombstone.deletions);
+            deletions.map(|deletion| deletion.measurement).collect::<BTreeSet<_>>()
+        };
+        let dropped = &measurements(true) & &self.deletions.retired;
+        &dropped - &measurements(false)
     }
 }
