@@ -219,7 +219,7 @@ fn continuous(name: &str) -> ContinuousQuery {
 
 #[test]
 fn repeated_restore_keeps_limit_of_continuous_queries() {
-    let mut story = Story::with(1, 0);
+    let mut story = Story::with(1, POLICIES, 0);
     let rows = story.database.rows.as_ref().unwrap();
     let policies: Vec<_> = rows.policies.rows.iter().map(|row| row.policy.clone()).collect();
     let backup = || "d.1".to_owned();

@@ -1,6 +1,8 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
+use tidemark::scan::request::{Comparison, Operand, Predicate};
 use tidemark::shard::Limits;
+use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{KEY_MAX, Store as _, Table};
 
@@ -168,7 +170,7 @@ fn unused_values_are_deleted_in_steps() {
         times_ns: (0..ROWS as i64).collect(),
         fields: vec![Column::full(Values::Unsigned((0..ROWS).map(|_| rng.u64(..)).collect()))],
     };
-    shard.append(&framed(&block, &[ColumnId(1)], &[ColumnId(12)]), &stamp(), NOW_NS).unwrap();
+    shard.append(&encode_block(block, &[ColumnId(1)], &[ColumnId(12)]), &stamp(), NOW_NS).unwrap();
     let now_ns = NOW_NS + 10 * HOUR_NS;
     let values = || store.heads(Table::Value, 0..=KEY_MAX, 10_000).unwrap().len();
     shard.alarm(now_ns);
@@ -181,4 +183,28 @@ fn unused_values_are_deleted_in_steps() {
     }
     assert_eq!(values(), 0);
     assert!((100..110).contains(&written_max), "{written_max}");
+}
+
+#[test]
+fn merge_pauses_while_series_are_deleted() {
+    let limits = Limits { step_cells: 10_000, ..Limits::default() };
+    let mut shard = reopen(MemoryStore::new()).with_limits(limits);
+    shard.open(&settings()).unwrap();
+    shard.append(&values_of(0..20_000), &stamp(), NOW_NS).unwrap();
+    let now_ns = NOW_NS + PAUSE_NS;
+    alarms(&mut shard, now_ns);
+    let host = Box::new(Operand::Tag(ColumnId(1)));
+    let value = Box::new(Operand::Literal(FieldValue::String("host_7".into())));
+    let deletion = Deletion {
+        measurement: MeasurementId(1),
+        predicate: Some(Predicate::Compare(Comparison::NotEqual, host, value)),
+        time: TimeRange::ALL,
+    };
+    shard.delete(u64::MAX, &[deletion], &stamp(), now_ns).unwrap();
+    // Each of five steps of the merge passes about 4,000 deleted series.
+    let events = alarms(&mut shard, now_ns + PAUSE_NS);
+    assert!((7..12).contains(&events), "{events}");
+    let stats = shard.stats().unwrap();
+    assert_eq!((stats.series, stats.tombstones, stats.counters.compactions), (1, 0, 1));
+    assert_eq!(read(&mut shard, 1, TimeRange::ALL).unwrap().len(), 1);
 }

@@ -63,6 +63,7 @@ pub(crate) struct VisibleCursor<C> {
     hidden: Rc<HiddenRows>,
     time: TimeRange,
     direction: Direction,
+    skips_hidden: bool,
     tombstones: Vec<u32>,
     /// The hidden times of the current series: ascending ranges that do not touch.
     times: Vec<TimeRange>,
@@ -78,17 +79,37 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         part: &Extent,
         direction: Direction,
     ) -> Result<Self, ReadError> {
+        Self::open(cursor, hidden, part, (direction, true))
+    }
+
+    /// The cursor ascends, and visits each series that a condition hides, so that a merge can pause
+    /// between such series.
+    pub(crate) fn of_merge(
+        cursor: C,
+        hidden: Rc<HiddenRows>,
+        part: &Extent,
+    ) -> Result<Self, ReadError> {
+        Self::open(cursor, hidden, part, (Direction::Ascending, false))
+    }
+
+    fn open(
+        cursor: C,
+        hidden: Rc<HiddenRows>,
+        part: &Extent,
+        (direction, skips_hidden): (Direction, bool),
+    ) -> Result<Self, ReadError> {
         let open =
             (0..).zip(&hidden.tombstones).filter(|(_, tombstone)| tombstone.is_open_to(part));
         let tombstones = open.map(|(at, _)| at).collect();
         let (times, pieces) = (Vec::new(), VecDeque::new());
+        let time = part.time;
         let mut hide =
-            Self { cursor, hidden, time: part.time, direction, tombstones, times, pieces };
+            Self { cursor, hidden, time, direction, skips_hidden, tombstones, times, pieces };
         hide.find_visible_series()?;
         Ok(hide)
     }
 
-    /// Moves to a series that may have visible rows, and determines its hidden times.
+    /// Moves to the next series that the cursor visits, and determines its hidden times.
     fn find_visible_series(&mut self) -> Result<(), ReadError> {
         self.pieces.clear();
         while let Some(key) = self.cursor.key() {
@@ -120,7 +141,8 @@ impl<C: SeriesCursor> VisibleCursor<C> {
                 }
             }
             join(&mut self.times);
-            if !self.times.iter().any(|time| time.intersect(&self.time) == self.time) {
+            let is_hidden = self.times.iter().any(|time| time.intersect(&self.time) == self.time);
+            if !is_hidden || !self.skips_hidden {
                 break;
             }
             self.cursor.step()?;

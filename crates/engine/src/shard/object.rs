@@ -307,6 +307,11 @@ const STEP_CELLS: u64 = 200_000;
 /// and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
+/// The number of cells that a series counts as in a merge step if it has no visible rows within the
+/// time range of the output.
+pub(super) const SKIPPED_SERIES_CELLS: u64 = 3;
+const SKIPPED_MAX: u64 = 1_000;
+
 /// The limits for the work of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -317,6 +322,13 @@ pub struct Limits {
     pub step_cells: u64,
     /// The minimum size of a cached time range.
     pub tile: TileLimits,
+}
+
+impl Limits {
+    /// The number of series without rows after which a merge checks the limit of its step.
+    pub(super) fn skipped_max(&self) -> u64 {
+        (self.step_cells / SKIPPED_SERIES_CELLS).clamp(1, SKIPPED_MAX)
+    }
 }
 
 impl Default for Limits {

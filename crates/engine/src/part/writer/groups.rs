@@ -44,6 +44,10 @@ pub struct Groups<C> {
     /// The rows of the current series that did not fit into the previous group.
     pending: Option<Picks>,
     continues: bool,
+    /// The rows of the next group before a pause.
+    open: Option<PendingRows>,
+    skipped_max: usize,
+    is_paused: bool,
 }
 
 impl<C: SeriesCursor> Groups<C> {
@@ -64,14 +68,39 @@ impl<C: SeriesCursor> Groups<C> {
                 continues = true;
             }
         }
-        let (is_begun, pending) = (continues, None);
-        Ok(Self { merge, limits, time, series_time, has_series, is_begun, pending, continues })
+        let (is_begun, pending, open) = (continues, None, None);
+        Ok(Self {
+            merge,
+            limits,
+            time,
+            series_time,
+            has_series,
+            is_begun,
+            pending,
+            continues,
+            open,
+            skipped_max: usize::MAX,
+            is_paused: false,
+        })
+    }
+
+    /// Pauses after this number of series without rows. The pauses do not change the groups.
+    #[must_use]
+    pub fn pausing_after(mut self, skipped_max: usize) -> Self {
+        self.skipped_max = skipped_max;
+        self
+    }
+
+    /// Whether [`Groups::next`] returned `None` because of a pause. The caller then calls it again.
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     /// Returns the next group, if any. `tag_order` returns the order of tags in a measurement's
     /// keys.
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
-        let mut rows: Option<PendingRows> = None;
+        let (mut rows, mut skipped) = (self.open.take(), 0);
+        self.is_paused = false;
         while self.find_series()? {
             let Some(measurement) = self.merge.key().map(SeriesKey::measurement) else { break };
             if rows.as_ref().is_some_and(|rows| rows.measurement != measurement) {
@@ -83,7 +112,7 @@ impl<C: SeriesCursor> Groups<C> {
                 }
                 continue;
             }
-            self.is_begun = true;
+            let is_new = !std::mem::replace(&mut self.is_begun, true);
             let picks = match self.pending.take() {
                 Some(picks) => Some(picks),
                 None => self.merge.next_rows(self.series_time)?,
@@ -92,6 +121,11 @@ impl<C: SeriesCursor> Groups<C> {
                 self.end_series(rows.as_mut())?;
                 if rows.as_ref().is_some_and(PendingRows::is_full) {
                     break;
+                }
+                skipped += usize::from(is_new);
+                if skipped >= self.skipped_max {
+                    (self.open, self.is_paused) = (rows, true);
+                    return Ok(None);
                 }
                 continue;
             };

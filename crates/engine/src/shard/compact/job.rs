@@ -11,7 +11,7 @@ use crate::part::cursor::PartCursor;
 use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
 use crate::shard::columns;
 use crate::shard::manifest::{Job, Key, Number, Part};
-use crate::shard::object::{Limits, Loaded, SERIES_CELLS};
+use crate::shard::object::{Limits, Loaded, SERIES_CELLS, SKIPPED_SERIES_CELLS};
 use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error};
@@ -122,6 +122,7 @@ impl<S: Store> Running<S> {
                     cells += group.cells() + group.series() as u64 * SERIES_CELLS;
                     self.writer.add(&group);
                 }
+                None if rows.is_paused() => cells += limits.skipped_max() * SKIPPED_SERIES_CELLS,
                 None => {
                     let sequences = self.sequences();
                     self.ended.extend(self.writer.end().map(|written| (written, sequences)));
@@ -154,12 +155,11 @@ impl<S: Store> Running<S> {
                 let from = behind.as_ref().map(|last| &last.key);
                 let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
                 let hidden = Rc::clone(&self.hidden);
-                let hide =
-                    VisibleCursor::new(cursor, hidden, &part.extent(), Direction::Ascending)?;
-                cursors.push((part.hi, hide));
+                cursors.push((part.hi, VisibleCursor::of_merge(cursor, hidden, &part.extent())?));
             }
             let merged = kway::Merge::new(cursors, Direction::Ascending)?;
-            self.rows = Some(Groups::new(merged, limits.part, time, behind.as_ref())?);
+            let rows = Groups::new(merged, limits.part, time, behind.as_ref())?;
+            self.rows = Some(rows.pausing_after(limits.skipped_max() as usize));
             if behind.is_none() {
                 let sequences = self.sequences();
                 self.writer.begin(id, sequences);
