@@ -351,30 +351,31 @@ fn show_matches_model_after_random_changes() {
 #[test]
 fn summary_page_ends_while_condition_excludes_series() {
     let point = |number: u32| {
-        let kind = if number == 900 { "y" } else { "x" };
+        let kind = if number % 1_000 == 900 { "y" } else { "x" };
         Point {
-            measurement: 1,
+            measurement: 1 + number / 1_000,
             tags: vec![(1, format!("a{number:04}")), (2, kind.to_owned())],
             time_ns: 5,
             fields: vec![(FIELDS[0], FieldValue::Float(1.5))],
         }
     };
-    let points: Vec<Point> = (0..1_000).map(point).collect();
+    let points: Vec<Point> = (0..2_000).map(point).collect();
     let tag = Box::new(Operand::Tag(ColumnId(2)));
     let value = Box::new(Operand::Literal(FieldValue::String("y".into())));
-    let tags = vec![vec![ColumnId(1)]];
-    let seeded = vec![vec![(ColumnId(1), 7)]];
+    let tags = vec![vec![ColumnId(1)]; 2];
+    let seeded = vec![vec![(ColumnId(1), 7)]; 2];
+    let predicate = Predicate::Compare(Comparison::Equal, tag, value);
     let mut request = SummaryRequest {
-        measurements: vec![MeasurementId(1)],
+        measurements: vec![MeasurementId(1), MeasurementId(2)],
         time: TimeRange::ALL,
         kept_from_ns: None,
-        predicates: vec![Some(Predicate::Compare(Comparison::Equal, tag, value))],
+        predicates: vec![Some(predicate.clone()), Some(predicate)],
         want: SummaryWant::Measurements,
         resume: None,
         piece_bytes: PIECE_BYTES_MAX,
         items_max: None,
     };
-    let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 30 };
+    let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 40 };
     for is_flushed in [false, true] {
         let store = MemoryStore::new();
         let mut shard = opened(&store, Limits::default());
@@ -382,22 +383,27 @@ fn summary_page_ends_while_condition_excludes_series() {
         if is_flushed {
             shard.alarm(NOW_NS + PAUSE_NS);
         }
-        for want in [
-            SummaryWant::Measurements,
-            SummaryWant::Columns,
-            SummaryWant::TagValues(tags.clone()),
-            SummaryWant::Series(tags.clone()),
-            SummaryWant::SeriesHashes { tags: seeded.clone(), count_only: false },
-            SummaryWant::SeriesHashes { tags: seeded.clone(), count_only: true },
+        for (want, items_max) in [
+            (SummaryWant::Measurements, None),
+            (SummaryWant::Columns, None),
+            (SummaryWant::TagValues(tags.clone()), None),
+            (SummaryWant::TagValues(tags.clone()), Some(1)),
+            (SummaryWant::Series(tags.clone()), None),
+            (SummaryWant::SeriesHashes { tags: seeded.clone(), count_only: false }, None),
+            (SummaryWant::SeriesHashes { tags: seeded.clone(), count_only: true }, None),
         ] {
-            (request.want, request.resume) = (want, None);
+            (request.want, request.items_max, request.resume) = (want, items_max, None);
             let (mut visited, mut found) = (0, Vec::new());
             loop {
                 let ask = |reader: &dyn tidemark::scan::reader::Reader| {
                     summarise(reader, &request, limits)
                 };
                 let page = shard.with_reader(&stamp(), &request.measurements, ask).unwrap();
-                assert!(page.stats.cells <= limits.keys + 2, "{} {request:?}", page.stats.cells);
+                assert!(
+                    page.stats.cells <= 2 * limits.keys + 2,
+                    "{} {request:?}",
+                    page.stats.cells
+                );
                 visited += page.stats.cells;
                 found.extend(page.measurements);
                 assert!(page.resume.is_none() || page.resume > request.resume, "no progress");
@@ -406,13 +412,17 @@ fn summary_page_ends_while_condition_excludes_series() {
                     break;
                 }
             }
-            assert!((900..1_100).contains(&visited), "{visited} {request:?}");
-            let [found] = &found[..] else { panic!("{found:?}") };
+            assert!((1_800..2_200).contains(&visited), "{visited} {request:?}");
+            let items: Vec<_> = found.iter().map(|found| found.items.concat()).collect();
             match &request.want {
-                SummaryWant::TagValues(_) => assert_eq!(found.items, [["00000", "a0900"]]),
-                SummaryWant::Series(_) => assert_eq!(found.items, [["a0900"]]),
-                SummaryWant::SeriesHashes { .. } => assert_eq!(found.count, 1),
-                SummaryWant::Measurements | SummaryWant::Columns => {}
+                SummaryWant::TagValues(_) => {
+                    assert_eq!(items, [["00000", "a0900"], ["00000", "a1900"]]);
+                }
+                SummaryWant::Series(_) => assert_eq!(items, [["a0900"], ["a1900"]]),
+                SummaryWant::SeriesHashes { .. } => {
+                    assert_eq!((found.len(), found[0].count, found[1].count), (2, 1, 1));
+                }
+                SummaryWant::Measurements | SummaryWant::Columns => assert_eq!(found.len(), 2),
             }
         }
     }

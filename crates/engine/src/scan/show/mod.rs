@@ -87,7 +87,7 @@ fn read(
         if start as usize >= request.measurements.len() {
             break None;
         }
-        if page.bytes >= limits.bytes {
+        if page.bytes >= limits.bytes || page.keys >= limits.keys.max(1) {
             break Some((start, Vec::new()));
         }
         let resumed = next.take().map(|(_, last)| last).filter(|last| !last.is_empty());
@@ -257,7 +257,8 @@ impl<'a> Page<'a> {
     fn keys(&self, task: &Task<'_>, facts: &Facts) -> u64 {
         match self.request.items_max {
             _ if task.is_done => 0,
-            Some(items) if task.span.is_in_order() => {
+            // A condition may exclude all series.
+            Some(items) if task.span.is_in_order() && task.predicate.is_none() => {
                 facts.keys.min(items.saturating_mul(KEYS_PER_ITEM))
             }
             _ => facts.keys,
