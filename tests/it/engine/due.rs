@@ -1,7 +1,11 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
 use tidemark::scan::request::{Comparison, Operand, Predicate};
 use tidemark::shard::Limits;
+use tidemark::shard::manifest::{Manifest, Number, Part, PartId};
 use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{KEY_MAX, Store as _, Table};
@@ -207,4 +211,23 @@ fn merge_pauses_while_series_are_deleted() {
     let stats = shard.stats().unwrap();
     assert_eq!((stats.series, stats.tombstones, stats.counters.compactions), (1, 0, 1));
     assert_eq!(read(&mut shard, 1, TimeRange::ALL).unwrap().len(), 1);
+}
+
+#[test]
+fn many_parts_expire_in_one_pass() {
+    const PARTS: u64 = 1_500;
+    const VALUES: u64 = 40;
+    let mut manifest = Manifest::new(WINDOW_NS);
+    let part = |id: u64| {
+        let values = (id * VALUES..(id + 1) * VALUES).collect();
+        let time_ns = id as i64;
+        Part { id: PartId(id), min_ns: time_ns, max_ns: time_ns, values, ..Part::default() }
+    };
+    let values: Vec<_> = (0..PARTS * VALUES).map(|number| (Number(number), number)).collect();
+    manifest.add((0..PARTS).map(part), &values);
+    let started = ThreadTime::now();
+    let expired = manifest.expired(PARTS as i64 - 1);
+    assert_eq!(manifest.drop_parts(expired), PARTS as usize - 1);
+    assert_eq!(manifest.dead().iter().count() as u64, (PARTS - 1) * VALUES);
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }

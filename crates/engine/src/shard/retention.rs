@@ -40,9 +40,7 @@ impl<S: Store> Shard<S> {
         let spent: Vec<(u64, u64)> = loaded.spent_tombstones().take(TOMBSTONES_PER_EVENT).collect();
         let unused = loaded.without_rows(&spent);
         let Draft { mut state, mut manifest } = loaded.draft();
-        for &id in &dropped {
-            manifest.drop_part(id);
-        }
+        manifest.drop_parts(dropped);
         for &(_, sequence) in &spent {
             // No later frame may use a sequence of a deleted tombstone, so the head moves past
             // these sequences.

@@ -72,9 +72,7 @@ impl<S: Store> Shard<S> {
         let beyond: Vec<PartId> = beyond.map(|part| part.id).collect();
         self.change(None, |Draft { state, manifest }| {
             state.settings = settings.clone();
-            for id in beyond {
-                manifest.drop_part(id);
-            }
+            manifest.drop_parts(beyond);
         })?;
         // The next use replays the log without the hidden rows.
         self.load()?.log.memtable.take();

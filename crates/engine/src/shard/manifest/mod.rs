@@ -260,15 +260,20 @@ impl Manifest {
         key
     }
 
-    /// Returns `false` if the part does not exist or is an input of the running job. The job then
-    /// removes the part without copying its invisible rows.
-    pub(crate) fn drop_part(&mut self, id: PartId) -> bool {
-        let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
-        let is_dropped = is_free && self.parts.remove(&id).is_some();
-        if is_dropped {
+    /// Drops the parts that exist and are not inputs of the running job, and returns their number.
+    /// The job removes its inputs without copying invisible rows.
+    pub fn drop_parts(&mut self, ids: impl IntoIterator<Item = PartId>) -> usize {
+        let before = self.parts.len();
+        for id in ids {
+            if self.job.as_ref().is_none_or(|job| !job.has(id)) {
+                self.parts.remove(&id);
+            }
+        }
+        let dropped = before - self.parts.len();
+        if dropped > 0 {
             self.free_unneeded();
         }
-        is_dropped
+        dropped
     }
 
     /// Changes the description of a part, except its id and values.

@@ -354,7 +354,7 @@ impl World {
         let Some(&last) = pending.last().filter(|_| !spared) else { return };
         let rows = self.visible(&part);
         if rows.is_empty() {
-            assert!(self.manifest.drop_part(id));
+            assert_eq!(self.manifest.drop_parts([id]), 1);
         } else {
             let times = || rows.keys().map(|&(_, time)| time);
             let (min_ns, max_ns) = (times().min().unwrap(), times().max().unwrap());
@@ -391,9 +391,7 @@ impl World {
             self.manifest.next_expiry_ns().is_none_or(|ns| ns >= oldest_ns)
         );
         self.dropped += expired.len();
-        for id in expired {
-            assert!(self.manifest.drop_part(id));
-        }
+        assert_eq!(self.manifest.drop_parts(expired.clone()), expired.len());
         let in_job = |part: &Part| self.manifest.job().is_some_and(|job| job.has(part.id));
         let parts: Vec<&Part> = self.manifest.parts().values().collect();
         let mut linked: Vec<&Part> = Vec::new();

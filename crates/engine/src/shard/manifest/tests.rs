@@ -184,7 +184,7 @@ impl Life {
         let numbers: Vec<u64> = part.values.iter().collect();
         match self.rng.u8(0..4) {
             0 => {
-                assert_eq!(self.manifest.drop_part(id), !spared);
+                assert_eq!(self.manifest.drop_parts([id]), usize::from(!spared));
             }
             1 if self.rng.bool() => self.manifest.abandon(),
             1 if self.manifest.job().is_some() => {
