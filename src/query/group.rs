@@ -167,7 +167,8 @@ impl GroupExecutor {
             match feed {
                 FeedState::Done => return Ok(None),
                 FeedState::Partials(merge) => {
-                    let missing = merge.collect(&self.key, streams, bindings)?;
+                    let taken = merge.collect(&self.key, streams, bindings, &self.work)?;
+                    let Some(missing) = taken else { return Ok(Some(ExecStep::Pause)) };
                     if !missing.is_empty() {
                         return Ok(Some(needs(streams, &missing)));
                     }
@@ -201,8 +202,10 @@ impl GroupExecutor {
                     let sources: Vec<&[VariableSource]> =
                         bindings.iter().map(|b| &b.variables[..]).collect();
                     let (n_columns, descending) = (node.variables.len(), node.descending);
-                    match merge.next(&self.key, streams, &sources, n_columns, descending)? {
+                    let work = &self.work;
+                    match merge.next(&self.key, streams, &sources, n_columns, descending, work)? {
                         Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
+                        Merged::Pause => return Ok(Some(ExecStep::Pause)),
                         Merged::End => {
                             let calls = node.feeds.get(index).into_iter().flat_map(|f| &f.calls);
                             let ends = calls.map(|&call| (call, CallEnd::Rows));

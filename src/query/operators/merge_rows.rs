@@ -68,8 +68,13 @@ pub(crate) enum Merged {
     Batch(RowBatch),
     /// The streams that must first receive another page.
     Missing(Vec<usize>),
+    /// The statement must pause before the next call.
+    Pause,
     End,
 }
+
+/// The number of copied cells that count as one unit of [`Work`].
+const CELLS_PER_UNIT: usize = 4;
 
 /// The rows of a stream's page.
 #[derive(Debug, Default)]
@@ -104,30 +109,38 @@ impl RowMerge {
         sources: &[&[VariableSource]],
         n_columns: usize,
         descending: bool,
+        work: &Work,
     ) -> Result<Merged> {
         self.cursors.resize_with(streams.len(), Cursor::default);
-        let missing = self.refill(key, streams, sources, n_columns)?;
-        if !missing.is_empty() {
-            return Ok(Merged::Missing(missing));
+        match self.refill(key, streams, sources, n_columns, work)? {
+            None => return Ok(Merged::Pause),
+            Some(missing) if !missing.is_empty() => return Ok(Merged::Missing(missing)),
+            Some(_) => {}
         }
         let active = self.cursors.iter_mut().filter(|cursor| cursor.time().is_some());
         let mut active: Vec<&mut Cursor> = active.collect();
         Ok(match active.as_mut_slice() {
             [] => Merged::End,
             [only] => Merged::Batch(only.take_rest()),
-            several => Merged::Batch(merge(several, n_columns, descending)),
+            several => {
+                let batch = merge(several, n_columns, descending);
+                work.add(batch.times_ns.len() * n_columns / CELLS_PER_UNIT);
+                Merged::Batch(batch)
+            }
         })
     }
 
     /// Takes the next part of the group from each stream without remaining rows. Returns the
-    /// streams whose next page may contain more rows of the group.
+    /// streams whose next page may contain more rows of the group; `None` if the statement must
+    /// first pause.
     fn refill(
         &mut self,
         key: &[String],
         streams: &mut [Stream],
         sources: &[&[VariableSource]],
         n_columns: usize,
-    ) -> Result<Vec<usize>> {
+        work: &Work,
+    ) -> Result<Option<Vec<usize>>> {
         let mut missing = Vec::new();
         let streams = streams.iter_mut().zip(sources);
         for (index, (cursor, (stream, sources))) in self.cursors.iter_mut().zip(streams).enumerate()
@@ -137,11 +150,18 @@ impl RowMerge {
                 *cursor = Cursor::default();
                 match stream.front() {
                     Front::Group(front) if front == key => {
+                        if work.is_due() {
+                            return Ok(None);
+                        }
                         let Some(GroupData::Rows { times_ns, fields, tags }) = stream.pop() else {
                             return Err(QueryError::Page("rows were asked for"));
                         };
+                        work.add(1 + times_ns.len() * (1 + n_columns) / CELLS_PER_UNIT);
+                        let mut fields: Vec<Option<Column>> =
+                            fields.into_iter().map(Some).collect();
+                        // Each field is the source of one variable.
                         let column = |source: &VariableSource| match *source {
-                            VariableSource::Field(index) => fields.get(index).cloned(),
+                            VariableSource::Field(index) => fields.get_mut(index)?.take(),
                             VariableSource::Tag(index) => tags.get(index).map(tag_column),
                             VariableSource::Missing => None,
                         };
@@ -158,7 +178,7 @@ impl RowMerge {
                 }
             }
         }
-        Ok(missing)
+        Ok(Some(missing))
     }
 }
 
@@ -201,8 +221,8 @@ fn order(
     let (mut times, mut order) = (Vec::new(), Vec::new());
     let mut types: Vec<Option<FieldType>> = vec![None; n_columns];
     let mut has_rows = vec![false; cursors.len()];
-    // Each row is compared with the next row of every stream.
-    let rows_max = (WORK_PER_TURN as usize / cursors.len().max(1)).max(1);
+    // Each row is compared with the next row of every stream, and its columns are copied.
+    let rows_max = (WORK_PER_TURN as usize / (cursors.len() + n_columns).max(1)).max(1);
     loop {
         if times.len() == rows_max {
             return (times, order);

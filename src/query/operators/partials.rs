@@ -19,6 +19,9 @@ use crate::scan::request::{AggregateCall, AuxColumn, Input};
 /// The work of merging the states of a call, in addition to one unit for each window of a state.
 const CALL_WORK: usize = 40;
 
+/// The work of taking a call's states from a page.
+const STATE_WORK: usize = 4;
+
 /// The states of a call, and the positions of the `aux` columns.
 pub(crate) type CallStates = Vec<(PartialColumn, Vec<Option<usize>>)>;
 
@@ -30,21 +33,26 @@ pub(crate) struct PartialMerge {
 
 impl PartialMerge {
     /// Takes the states of group `key` from all streams. Returns the streams whose next page may
-    /// contain more states of the group.
+    /// contain more states of the group; `None` if the statement must first pause.
     pub(crate) fn collect(
         &mut self,
         key: &[String],
         streams: &mut [Stream],
         bindings: &[Binding],
-    ) -> Result<Vec<usize>> {
+        work: &Work,
+    ) -> Result<Option<Vec<usize>>> {
         let mut missing = Vec::new();
         for (index, (stream, binding)) in streams.iter_mut().zip(bindings).enumerate() {
             loop {
                 match stream.front() {
                     Front::Group(front) if front == key => {
+                        if work.is_due() {
+                            return Ok(None);
+                        }
                         let Some(GroupData::Partials(partials)) = stream.pop() else {
                             return Err(QueryError::Page("the request was for partial states"));
                         };
+                        work.add(partials.len() * STATE_WORK);
                         for (call, partial) in binding.calls.iter().zip(partials) {
                             let states = self.calls.entry(call.call).or_default();
                             states.push((partial, call.aux.clone()));
@@ -59,7 +67,7 @@ impl PartialMerge {
                 }
             }
         }
-        Ok(missing)
+        Ok(Some(missing))
     }
 }
 
