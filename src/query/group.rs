@@ -10,8 +10,8 @@ use super::error::{QueryError, Result};
 use super::executor::ExecStep;
 use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
 use super::operators::gather::GatherExecutor;
-use super::operators::join_limit::{CallSeries, Limiter, join};
-use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
+use super::operators::join_limit::{CallSeries, Join, Limiter};
+use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread, rows_per_turn};
 use super::operators::partials::{self, CallStates, PartialMerge};
 use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, VariableSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
@@ -78,6 +78,8 @@ pub(crate) struct GroupExecutor {
     filled: RowFill,
     /// The last chunk. A later chunk of the group determines whether more rows follow.
     pub(crate) last_chunk: Option<SeriesChunk>,
+    /// The calls' values that are joined next.
+    join: Option<Join>,
     /// The rows to evaluate next: the calls' values, then the variables.
     unread: Option<Unread>,
     work: Work,
@@ -113,6 +115,7 @@ impl GroupExecutor {
             limiter: Limiter::new(node.limit, node.offset),
             filled: RowFill::default(),
             last_chunk: None,
+            join: None,
             unread: None,
             work: work.clone(),
             windows: reservation.buffer(),
@@ -378,16 +381,23 @@ impl GroupExecutor {
     }
 
     fn joined(&mut self) -> Option<SeriesChunk> {
+        let series = self.calls.iter_mut().map(|call| call.series.take()).collect();
+        self.join = Some(Join::new(series, self.node.descending));
+        self.next_chunk()
+    }
+
+    /// Joins the rows of one turn.
+    fn next_joined(&mut self) -> Option<Unread> {
         let node = &self.node;
-        let mut series: Vec<Option<CallSeries>> =
-            self.calls.iter_mut().map(|call| call.series.take()).collect();
-        let missing = &mut self.missing;
-        let (times_ns, mut columns) = join(&mut series, missing, node.carries, node.descending);
-        if times_ns.is_empty() {
+        let join = self.join.as_mut()?;
+        let rows_max = rows_per_turn(node.row_work.max(node.calls.len()));
+        let next = join.next(&mut self.missing, node.carries, rows_max, &self.work);
+        let Some((times_ns, mut columns)) = next else {
+            self.join = None;
             return None;
-        }
+        };
         columns.resize(node.calls.len() + node.variables.len(), None);
-        if let ([plan], [Some(series)]) = (node.calls.as_slice(), series.as_slice()) {
+        if let ([plan], [Some(series)]) = (node.calls.as_slice(), join.series.as_slice()) {
             for (&variable, aux) in plan.aux.iter().zip(&series.aux) {
                 if let Some(column) = columns.get_mut(1 + variable) {
                     column.clone_from(aux);
@@ -396,11 +406,13 @@ impl GroupExecutor {
             let aux = columns.get_mut(1..).or_bug();
             RowFill::default().fill(node, times_ns.len(), aux);
         }
-        self.unread = Some(Unread::new(RowBatch { times_ns, columns }));
-        self.next_chunk()
+        Some(Unread::new(RowBatch { times_ns, columns }))
     }
 
     fn next_chunk(&mut self) -> Option<SeriesChunk> {
+        if self.unread.is_none() {
+            self.unread = self.next_joined();
+        }
         let part = Unread::next(&mut self.unread, self.node.row_work, &self.work)?;
         Some(self.chunk(part.times_ns, &part.columns))
     }

@@ -5,6 +5,7 @@ use crate::model::bug::OrBug;
 use crate::model::value::FieldValue;
 use crate::query::result::Column;
 use crate::query::scalar::repeat;
+use crate::query::work::Work;
 
 /// The values of a call for one group, in the statement's direction. Times are unique unless the
 /// call returns several values per time.
@@ -148,52 +149,113 @@ impl Limiter {
     }
 }
 
-/// Joins `series` by time. Returns the times and a column for each call; the column is `None` for a
-/// call without values.
-///
-/// `missing[i]` is the value of call `i` at times of other calls. `carry` (`fill(previous)`) sets
-/// `missing[i]` to the call's last value. The join moves all values out of `series` except the
-/// `aux` columns.
-pub(crate) fn join(
-    series: &mut [Option<CallSeries>],
-    missing: &mut [Option<FieldValue>],
-    carry: bool,
+/// Times in order, and the column of each call at these times. The column is `None` for a call
+/// without values.
+type Joined = (Vec<i64>, Vec<Option<Column>>);
+
+/// The values of several calls, which are joined by time, part by part.
+#[derive(Debug)]
+pub(crate) struct Join {
+    /// The values, without those in `whole`.
+    pub(crate) series: Vec<Option<CallSeries>>,
+    /// All rows, if all calls have the same times.
+    whole: Option<Joined>,
+    /// The number of each series' rows in earlier parts.
+    passed: Vec<usize>,
     descending: bool,
-) -> (Vec<i64>, Vec<Option<Column>>) {
-    let (times, columns) =
-        without_changes(series).unwrap_or_else(|| aligned(series, missing, carry, descending));
-    if carry {
-        for (column, missing) in columns.iter().zip(missing) {
-            if let Some(column) = column
-                && let Some(last) = column.len().checked_sub(1)
-            {
-                *missing = column.get(last);
+}
+
+impl Join {
+    pub(crate) fn new(mut series: Vec<Option<CallSeries>>, descending: bool) -> Self {
+        let (whole, passed) = (without_changes(&mut series), vec![0; series.len()]);
+        Self { series, whole, passed, descending }
+    }
+
+    /// Returns the next rows; `None` after the last rows. Returns at most `rows_max` rows, unless
+    /// all calls have the same times.
+    ///
+    /// `missing[i]` is the value of call `i` at times of other calls. `carry` (`fill(previous)`)
+    /// sets `missing[i]` to the call's last value.
+    pub(crate) fn next(
+        &mut self,
+        missing: &mut [Option<FieldValue>],
+        carry: bool,
+        rows_max: usize,
+        work: &Work,
+    ) -> Option<Joined> {
+        let (times_ns, columns) = match self.whole.take() {
+            Some(whole) => whole,
+            None => {
+                let aligned = self.aligned(missing, carry, rows_max);
+                work.add(aligned.0.len() * aligned.1.len());
+                aligned
+            }
+        };
+        if times_ns.is_empty() {
+            return None;
+        }
+        if carry {
+            for (column, missing) in columns.iter().zip(missing) {
+                if let Some(column) = column
+                    && let Some(last) = column.len().checked_sub(1)
+                {
+                    *missing = column.get(last);
+                }
             }
         }
+        Some((times_ns, columns))
     }
-    (times, columns)
-}
 
-fn aligned(
-    series: &[Option<CallSeries>],
-    missing: &[Option<FieldValue>],
-    carry: bool,
-    descending: bool,
-) -> (Vec<i64>, Vec<Option<Column>>) {
-    let (times, rows) = align(series, descending);
-    let all = series.iter().zip(rows).zip(missing);
-    let columns = all.map(|((series, rows), missing)| match series {
-        Some(series) => {
-            let rows = if carry { last_before(&rows, None) } else { rows };
-            Some(gather_or(&series.values, &rows, missing.as_ref()))
+    fn aligned(&mut self, missing: &[Option<FieldValue>], carry: bool, rows_max: usize) -> Joined {
+        // A part of a column begins with the last row of the earlier parts.
+        let starts: Vec<usize> = self.passed.iter().map(|at| at.saturating_sub(1)).collect();
+        let is_first: Vec<bool> = self.passed.iter().map(|&at| at == 0).collect();
+        let (times_ns, rows) = self.align(&starts, rows_max);
+        let parts = starts.into_iter().zip(&self.passed).zip(is_first);
+        let all = self.series.iter().zip(parts).zip(rows.into_iter().zip(missing));
+        let columns =
+            all.map(|((series, ((start, &end), is_first)), (rows, missing))| match series {
+                Some(series) => {
+                    // Row positions fit in u32 (`CallSeries::slice`).
+                    let part: Vec<u32> = (start as u32..end as u32).collect();
+                    let before = (!is_first).then_some(0);
+                    let rows = if carry { last_before(&rows, before) } else { rows };
+                    Some(gather_or(&series.values.gather(&part), &rows, missing.as_ref()))
+                }
+                None => missing.as_ref().map(|value| Column::full(repeat(value, times_ns.len()))),
+            });
+        let columns = columns.collect();
+        (times_ns, columns)
+    }
+
+    /// Returns the next times in order, and each series' row at each time, as a distance from the
+    /// series' start in `starts`. If a series has several rows at a time, that time is repeated.
+    fn align(&mut self, starts: &[usize], rows_max: usize) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
+        let Self { series, passed, descending, .. } = self;
+        let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];
+        let mut times_ns = Vec::new();
+        while times_ns.len() < rows_max {
+            let heads = series.iter().zip(&*passed).filter_map(|(series, &row)| {
+                series.as_ref().and_then(|series| series.times_ns.get(row)).copied()
+            });
+            let next_ns = if *descending { heads.max() } else { heads.min() };
+            let Some(time_ns) = next_ns else { break };
+            times_ns.push(time_ns);
+            let all = series.iter().zip(&mut *passed).zip(starts.iter().zip(&mut rows));
+            for ((series, next), (start, rows)) in all {
+                let head = series.as_ref().and_then(|series| series.times_ns.get(*next));
+                let here = head == Some(&time_ns);
+                rows.push(here.then_some((*next - start) as u32));
+                *next += usize::from(here);
+            }
         }
-        None => missing.as_ref().map(|value| Column::full(repeat(value, times.len()))),
-    });
-    let columns = columns.collect();
-    (times, columns)
+        (times_ns, rows)
+    }
 }
 
-fn without_changes(series: &mut [Option<CallSeries>]) -> Option<(Vec<i64>, Vec<Option<Column>>)> {
+/// Moves the values out of `series` except the `aux` columns. Returns `None` unless all series have
+/// the same times.
+fn without_changes(series: &mut [Option<CallSeries>]) -> Option<Joined> {
     let mut all = series.iter().map(Option::as_ref);
     let first = all.next()??;
     if !all.all(|other| other.is_some_and(|other| other.times_ns == first.times_ns)) {
@@ -209,28 +271,6 @@ fn without_changes(series: &mut [Option<CallSeries>]) -> Option<(Vec<i64>, Vec<O
     Some((times, columns))
 }
 
-/// Returns all times in order, and each series' row at each time. If a series has several rows at a
-/// time, that time is repeated.
-fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
-    let mut next: Vec<usize> = vec![0; series.len()];
-    let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];
-    let mut times = Vec::new();
-    loop {
-        let heads = series.iter().zip(&next).filter_map(|(series, &row)| {
-            series.as_ref().and_then(|series| series.times_ns.get(row)).copied()
-        });
-        let Some(time) = (if descending { heads.max() } else { heads.min() }) else { break };
-        times.push(time);
-        for ((series, next), rows) in series.iter().zip(&mut next).zip(&mut rows) {
-            let head = series.as_ref().and_then(|series| series.times_ns.get(*next));
-            let here = head == Some(&time);
-            rows.push(here.then_some(*next as u32));
-            *next += usize::from(here);
-        }
-    }
-    (times, rows)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,13 +284,38 @@ mod tests {
         })
     }
 
+    /// Joins the series in parts of at most `rows_max` rows.
+    fn join(
+        series: &[Option<CallSeries>],
+        missing: &mut [Option<FieldValue>],
+        carry: bool,
+        rows_max: usize,
+    ) -> Joined {
+        let mut join = Join::new(series.to_vec(), false);
+        let is_whole = join.whole.is_some();
+        let (mut all_ns, mut all) = (Vec::new(), vec![None; series.len()]);
+        while let Some((times_ns, columns)) = join.next(missing, carry, rows_max, &Work::default())
+        {
+            assert!(is_whole || times_ns.len() <= rows_max);
+            all_ns.extend(times_ns);
+            for (all, column) in all.iter_mut().zip(columns) {
+                match (all, column) {
+                    (Some(all), Some(column)) => assert!(Column::extend_from(all, &column)),
+                    (Some(_), None) => panic!("a part lacks a column"),
+                    (all, column) => *all = column,
+                }
+            }
+        }
+        (all_ns, all)
+    }
+
     #[test]
     fn join_aligns_repeated_equal_times() {
         let series = [one(&[1, 1, 3], &[10, 11, 30]), one(&[1, 1, 3], &[20, 21, 33])];
         for carry in [false, true] {
             let mut missing = [Some(FieldValue::Integer(5)), None];
             let before = missing.clone();
-            let (times, columns) = join(&mut series.clone(), &mut missing, carry, false);
+            let (times, columns) = join(&series, &mut missing, carry, 1);
             assert_eq!(times, [1, 1, 3]);
             let values = |of: &Option<CallSeries>| of.as_ref().map(|series| series.values.clone());
             assert!(columns.iter().cloned().eq(series.iter().map(values)));
@@ -262,23 +327,54 @@ mod tests {
     #[test]
     fn join_matches_calls_by_time() {
         let series = [one(&[1, 3], &[10, 30]), one(&[2, 3], &[20, 33]), None];
-        let (times, columns) = {
+        for rows_max in [1, 2, 3] {
             let mut missing = [None, Some(FieldValue::Integer(0)), None];
-            join(&mut series.clone(), &mut missing, false, false)
-        };
-        assert_eq!(times, [1, 2, 3]);
-        let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
-        assert_eq!(value(0, 1), None);
-        assert_eq!(value(0, 2), Some(FieldValue::Integer(30)));
-        assert_eq!(value(1, 0), Some(FieldValue::Integer(0)));
-        assert_eq!(columns[2], None);
+            let (times, columns) = join(&series, &mut missing, false, rows_max);
+            assert_eq!(times, [1, 2, 3]);
+            let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
+            assert_eq!(value(0, 1), None);
+            assert_eq!(value(0, 2), Some(FieldValue::Integer(30)));
+            assert_eq!(value(1, 0), Some(FieldValue::Integer(0)));
+            assert_eq!(columns[2], None);
 
-        let mut missing = [None, Some(FieldValue::Integer(7)), None];
-        let (_, columns) = join(&mut series.clone(), &mut missing, true, false);
-        let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
-        assert_eq!(value(0, 1), Some(FieldValue::Integer(10)));
-        assert_eq!(value(1, 0), Some(FieldValue::Integer(7)));
-        assert_eq!(missing, [Some(FieldValue::Integer(30)), Some(FieldValue::Integer(33)), None]);
+            let mut missing = [None, Some(FieldValue::Integer(7)), None];
+            let (_, columns) = join(&series, &mut missing, true, rows_max);
+            let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
+            assert_eq!(value(0, 1), Some(FieldValue::Integer(10)));
+            assert_eq!(value(1, 0), Some(FieldValue::Integer(7)));
+            let last = [Some(FieldValue::Integer(30)), Some(FieldValue::Integer(33)), None];
+            assert_eq!(missing, last);
+        }
+    }
+
+    /// The parts of a join equal the parts of the whole, also for calls without values in a part.
+    #[test]
+    fn join_in_parts_equals_whole_join() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        for _ in 0..200 {
+            let mut series = Vec::new();
+            for _ in 0..rng.usize(1..4) {
+                let mut times: Vec<i64> = (0..rng.usize(0..9)).map(|_| rng.i64(0..9)).collect();
+                times.sort_unstable();
+                let values: Vec<i64> = times.iter().map(|_| rng.i64(0..99)).collect();
+                series.push(if times.is_empty() { None } else { one(&times, &values) });
+            }
+            let values = |(times, columns): Joined| {
+                let value = |row| move |c: &Option<Column>| c.as_ref().map(|c| c.get(row));
+                let row = |row| columns.iter().map(value(row)).collect::<Vec<_>>();
+                (0..times.len()).map(row).zip(times).collect::<Vec<_>>()
+            };
+            let number = FieldValue::Integer(7);
+            let before: Vec<Option<FieldValue>> =
+                series.iter().map(|_| rng.bool().then(|| number.clone())).collect();
+            for carry in [false, true] {
+                let (mut missing, mut in_parts) = (before.clone(), before.clone());
+                let whole = join(&series, &mut missing, carry, usize::MAX);
+                let parts = join(&series, &mut in_parts, carry, rng.usize(1..5));
+                assert_eq!(values(parts), values(whole), "{series:?}");
+                assert_eq!(in_parts, missing, "{series:?}");
+            }
+        }
     }
 
     #[test]

@@ -49,8 +49,7 @@ impl Unread {
     ) -> Option<RowBatch> {
         let Self { batch, next } = unread.take()?;
         let rows = batch.times_ns.len();
-        let most = usize::try_from(WORK_PER_TURN).unwrap_or(usize::MAX) / row_work.max(1);
-        let end = rows.min(next + most.max(1));
+        let end = rows.min(next + rows_per_turn(row_work));
         work.add((end - next) * row_work);
         if (next, end) == (0, rows) {
             return Some(batch);
@@ -61,6 +60,11 @@ impl Unread {
         }
         Some(part)
     }
+}
+
+/// Returns the number of rows of one turn if each row costs `row_work` units.
+pub(crate) fn rows_per_turn(row_work: usize) -> usize {
+    (WORK_PER_TURN as usize / row_work.max(1)).max(1)
 }
 
 #[derive(Debug)]
@@ -222,7 +226,7 @@ fn order(
     let mut types: Vec<Option<FieldType>> = vec![None; n_columns];
     let mut has_rows = vec![false; cursors.len()];
     // Each row is compared with the next row of every stream, and its columns are copied.
-    let rows_max = (WORK_PER_TURN as usize / (cursors.len() + n_columns).max(1)).max(1);
+    let rows_max = rows_per_turn(cursors.len() + n_columns);
     loop {
         if times.len() == rows_max {
             return (times, order);
