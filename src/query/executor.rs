@@ -138,15 +138,9 @@ impl Executor {
             let is_derived = scan.subquery.is_some();
             let shards = self.shards.get(binding.scan);
             let shards = if is_derived { 1 } else { shards.copied().or_bug() };
-            let (number, request) = (binding.scan as u32, scan.request.clone());
-            Some(Stream::new(
-                number,
-                shards,
-                request,
-                binding.key.clone(),
-                is_derived,
-                &self.reservation,
-            ))
+            let number = binding.scan as u32;
+            let (request, key) = (Rc::clone(&scan.request), Rc::clone(&binding.key));
+            Some(Stream::new(number, shards, request, key, is_derived, &self.reservation))
         };
         let feeds = input.feeds.iter().map(|feed| feed.iter().filter_map(stream).collect());
         let feeds: Vec<Vec<Stream>> = feeds.collect();

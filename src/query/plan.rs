@@ -51,8 +51,8 @@ pub struct PlannedScan {
     pub source: SourceName,
     /// The measurement's name.
     pub measurement: String,
-    /// The request, without a resume key.
-    pub request: ScanRequest,
+    /// The request, without a resume key. Equal sources share a request.
+    pub request: Rc<ScanRequest>,
     /// The position of the subquery that supplies the rows; `None` if shards do.
     pub(crate) subquery: Option<usize>,
 }
@@ -218,13 +218,14 @@ pub(crate) struct Input {
     pub(crate) feeds: Vec<Vec<Binding>>,
 }
 
+/// Equal sources share their lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     pub(crate) scan: usize,
     /// Each group key's position in the page's keys.
-    pub(crate) key: Vec<Option<usize>>,
-    pub(crate) variables: Vec<VariableSource>,
-    pub(crate) calls: Vec<CallSource>,
+    pub(crate) key: Rc<[Option<usize>]>,
+    pub(crate) variables: Rc<[VariableSource]>,
+    pub(crate) calls: Rc<[CallSource]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -482,7 +482,7 @@ fn is_rows(request: &ScanRequest) -> bool {
 
 fn mode(node: &SelectNode, own: &[usize], subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
     let keys = subquery.node.group_keys.len() as u32;
-    let requests = || own.iter().filter_map(|&scan| scans.get(scan)).map(|scan| &scan.request);
+    let requests = || own.iter().filter_map(|&scan| scans.get(scan)).map(|scan| &*scan.request);
     // Each measurement has one feed with one scan, so no other scan waits for the streamed rows.
     let is_alone = || {
         let mut inputs = node.inputs.iter();

@@ -178,15 +178,17 @@ async fn inputs(
     let lookups =
         node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     node.scan_entries = each + node.calls.len();
+    let source_work = WORK_PER_NAME.saturating_add(each);
     for (name, sources) in measurements {
-        let scan_count = sources.len().saturating_mul(node.feeds.len());
         let sources = with_columns(&sources, lookups);
-        let bind = |feed| bind(node, condition.as_ref(), feed, &sources, scans);
-        let feeds: Vec<Vec<Binding>> = node.feeds.iter().map(bind).collect();
+        let mut feeds: Vec<Vec<Binding>> = Vec::with_capacity(node.feeds.len());
+        for feed in &node.feeds {
+            let condition = condition.as_ref();
+            feeds.push(bind(node, condition, feed, &sources, scans, size, source_work).await);
+        }
         if feeds.iter().any(|feed| !feed.is_empty()) {
             node.inputs.push(plan::Input { name: Rc::from(name), feeds });
         }
-        size.spend(scan_count.saturating_mul(WORK_PER_NAME + each)).await;
     }
     if node.descending {
         node.inputs.reverse();
@@ -194,11 +196,11 @@ async fn inputs(
     Ok(())
 }
 
+/// A source of a measurement, and its columns.
+type WithColumns<'a> = (Origin<'a>, &'a MeasurementSchema, Rc<Columns<'a>>);
+
 /// Returns the sources of a measurement with their columns. A repeated source has the same columns.
-fn with_columns<'a>(
-    sources: &'a [FromMeasurement<'_>],
-    lookups: usize,
-) -> Vec<(Origin<'a>, &'a MeasurementSchema, Rc<Columns<'a>>)> {
+fn with_columns<'a>(sources: &'a [FromMeasurement<'_>], lookups: usize) -> Vec<WithColumns<'a>> {
     let mut known: BTreeMap<*const MeasurementSchema, Rc<Columns<'_>>> = BTreeMap::new();
     let source = |source: &'a FromMeasurement<'_>| {
         let schema: &MeasurementSchema = &source.schema;
@@ -275,80 +277,118 @@ fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
 }
 
 /// Creates the scans of a feed, one for each policy in which the measurement has a field of the
-/// feed. `condition` is the condition in WHERE, without comparisons with `time`.
-fn bind(
+/// feed. A repeated source shares the request of its first scan. Each source is `source_work` units
+/// of work.
+async fn bind(
     node: &SelectNode,
     condition: Option<&Expr>,
     feed: &Feed,
-    sources: &[(Origin<'_>, &MeasurementSchema, Rc<Columns<'_>>)],
+    sources: &[WithColumns<'_>],
     scans: &mut Vec<PlannedScan>,
+    size: &PlanSize,
+    source_work: usize,
 ) -> Vec<Binding> {
-    let mut bindings = Vec::with_capacity(sources.len());
-    for (origin, schema, columns) in sources {
-        if matches!(*origin, Origin::Subquery(_, before) if before != feed.windows_before) {
-            continue;
+    let is_only = sources.len() == 1;
+    let mut bindings: Vec<Binding> = Vec::with_capacity(sources.len());
+    // Maps a policy and the columns of a source to the position of the first binding; `None` if the
+    // source has no field of the feed.
+    let mut known: BTreeMap<_, Option<usize>> = BTreeMap::new();
+    for source in sources {
+        let place = match source {
+            (Origin::Policy(policy), _, columns) => {
+                Some((std::ptr::from_ref(*policy), Rc::as_ptr(columns)))
+            }
+            (Origin::Subquery(..), ..) => None,
+        };
+        let bound = match place.and_then(|place| known.get(&place)) {
+            Some(first) => first.and_then(|at| {
+                let binding = bindings.get(at)?;
+                Some((scans.get(binding.scan)?.clone(), binding.clone()))
+            }),
+            None => {
+                let bound = bind_source(node, condition, feed, source, is_only);
+                let position = bound.is_some().then_some(bindings.len());
+                if let Some(place) = place {
+                    known.insert(place, position);
+                }
+                bound
+            }
+        };
+        if let Some((scan, binding)) = bound {
+            bindings.push(Binding { scan: scans.len(), ..binding });
+            scans.push(scan);
         }
-        let scan = scans.len();
-        let derived = match origin {
-            Origin::Subquery(index, _) => node.subqueries.get(*index).map(|of| &of.fields[..]),
-            Origin::Policy(_) => None,
-        };
-        let is_subquery = derived.is_some();
-        let (output, variables, calls) = match feed.kind {
-            FeedKind::Rows => {
-                let (output, variables) = rows(node, feed, columns, is_subquery);
-                (output, variables, Vec::new())
-            }
-            FeedKind::Partials => {
-                let is_only = sources.len() == 1;
-                let (output, calls) = partials(node, feed, columns, is_subquery, is_only);
-                (output, Vec::new(), calls)
-            }
-        };
-        let (source, subquery, time) = match origin {
-            Origin::Policy(policy) => {
-                let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
-                let time = node.range_with(feed.windows_before).intersect(&node.floor);
-                (policy.name.clone(), None, time.intersect(&kept))
-            }
-            // The subquery's own range already limits its rows. The first window of a subquery may
-            // start before the outer range.
-            Origin::Subquery(index, _) => {
-                let name = SourceName { database: String::new(), policy: None };
-                (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
-            }
-        };
-        if reads_nothing(&output) || time.is_empty() {
-            continue;
-        }
-        let mut group_by = Vec::new();
-        let key = (node.group_keys.iter())
-            .map(|key| {
-                let column = columns.tag(key)?;
-                group_by.push(column.id);
-                Some(group_by.len() - 1)
-            })
-            .collect();
-        let predicate = condition.map(|c| predicate::lower(c, columns, derived));
-        scans.push(PlannedScan {
-            source,
-            measurement: schema.name.clone(),
-            request: ScanRequest {
-                measurement: schema.id,
-                time,
-                predicate,
-                group_by,
-                descending: node.descending,
-                output,
-                resume: Resume::default(),
-                piece_bytes: PIECE_BYTES_MAX,
-                groups_max: groups_max(node),
-            },
-            subquery,
-        });
-        bindings.push(Binding { scan, key, variables, calls });
+        size.spend(source_work).await;
     }
     bindings
+}
+
+/// Returns a scan without its position; `None` if the scan would read nothing. `condition` is the
+/// condition in WHERE, without comparisons with `time`. `is_only` states whether the measurement
+/// has no other source.
+fn bind_source(
+    node: &SelectNode,
+    condition: Option<&Expr>,
+    feed: &Feed,
+    (origin, schema, columns): &WithColumns<'_>,
+    is_only: bool,
+) -> Option<(PlannedScan, Binding)> {
+    if matches!(*origin, Origin::Subquery(_, before) if before != feed.windows_before) {
+        return None;
+    }
+    let derived = match origin {
+        Origin::Subquery(index, _) => node.subqueries.get(*index).map(|of| &of.fields[..]),
+        Origin::Policy(_) => None,
+    };
+    let is_subquery = derived.is_some();
+    let (output, variables, calls) = match feed.kind {
+        FeedKind::Rows => {
+            let (output, variables) = rows(node, feed, columns, is_subquery);
+            (output, variables, Vec::new())
+        }
+        FeedKind::Partials => {
+            let (output, calls) = partials(node, feed, columns, is_subquery, is_only);
+            (output, Vec::new(), calls)
+        }
+    };
+    let (source, subquery, time) = match origin {
+        Origin::Policy(policy) => {
+            let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
+            let time = node.range_with(feed.windows_before).intersect(&node.floor);
+            (policy.name.clone(), None, time.intersect(&kept))
+        }
+        // The subquery's own range already limits its rows. The first window of a subquery may
+        // start before the outer range.
+        Origin::Subquery(index, _) => {
+            let name = SourceName { database: String::new(), policy: None };
+            (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
+        }
+    };
+    if reads_nothing(&output) || time.is_empty() {
+        return None;
+    }
+    let mut group_by = Vec::new();
+    let key = (node.group_keys.iter())
+        .map(|key| {
+            let column = columns.tag(key)?;
+            group_by.push(column.id);
+            Some(group_by.len() - 1)
+        })
+        .collect();
+    let request = ScanRequest {
+        measurement: schema.id,
+        time,
+        predicate: condition.map(|c| predicate::lower(c, columns, derived)),
+        group_by,
+        descending: node.descending,
+        output,
+        resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
+        groups_max: groups_max(node),
+    };
+    let (measurement, request) = (schema.name.clone(), Rc::new(request));
+    let scan = PlannedScan { source, measurement, request, subquery };
+    Some((scan, Binding { scan: 0, key, variables: variables.into(), calls: calls.into() }))
 }
 
 fn reads_nothing(output: &Output) -> bool {

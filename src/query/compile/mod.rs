@@ -160,6 +160,7 @@ fn literal(expr: &Expr) -> Option<FieldValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;
@@ -173,9 +174,9 @@ mod tests {
     use crate::query::executor::{ExecStep, Executor};
     use crate::query::work::tests::run;
 
-    /// Returns the number of scans and pauses, and the number of scans that the executor requests
-    /// first.
-    fn compile_in_200_measurements(text: &str) -> (usize, usize, usize) {
+    /// Returns the number of scans, different requests and pauses, and the number of scans that the
+    /// executor requests first.
+    fn compile_in_200_measurements(text: &str) -> (usize, usize, usize, usize) {
         let mut schema = PolicySchema::default();
         for n in 0..200 {
             let kind = ColumnKind::Field(FieldType::Float);
@@ -197,27 +198,30 @@ mod tests {
         let statement = crate::influxql::parse_statement(text, &Params::default()).expect("valid");
         let Statement::Select(select) = statement else { panic!("no SELECT: {text:.80}") };
         let work = Work::default();
-        // A turn may exceed its work by the entries of one measurement.
+        // A turn may exceed its work by the entries of one source.
         let compiling = compile_in_turns(&select, &context, &work);
         let (plan, pauses) = run(&work, PLAN_ENTRIES_MAX / 100, compiling);
         let plan = plan.expect("a plan");
         let scans = plan.scans.len();
+        let requests: BTreeSet<_> =
+            plan.scans.iter().map(|scan| Rc::as_ptr(&scan.request)).collect();
         let mut executor =
             Executor::new(plan, &vec![1; scans], &QueryReservation::default(), &work);
         work.rest();
         let Ok(ExecStep::Need(needs)) = executor.next() else { panic!("no requests") };
-        (scans, pauses, needs.len())
+        (scans, requests.len(), pauses, needs.len())
     }
 
     #[test]
-    fn compiler_pauses_between_measurements() {
+    fn compiler_pauses_between_sources() {
         let repeated = vec!["/./"; 98].join(",");
         let condition = vec!["v > 1"; 100].join(" OR ");
         for (text, expected) in [
-            ("SELECT v FROM /./".to_owned(), (200, 0, 200)),
-            (format!("SELECT v FROM {repeated}"), (19_600, 2, 98 + 256)),
+            ("SELECT v FROM /./".to_owned(), (200, 200, 0, 200)),
+            // Repeated sources share a request.
+            (format!("SELECT v FROM {repeated}"), (19_600, 200, 2, 98 + 256)),
             // Each request contains 399 operands and operators.
-            (format!("SELECT v FROM /./ WHERE {condition}"), (200, 1, 1 + 42)),
+            (format!("SELECT v FROM /./ WHERE {condition}"), (200, 200, 1, 1 + 42)),
         ] {
             assert_eq!(compile_in_200_measurements(&text), expected, "{text:.80}");
         }

@@ -14,6 +14,7 @@ mod rows;
 mod slice;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use self::rows::GroupParts;
 use self::slice::Cut;
@@ -62,8 +63,8 @@ struct Progress {
 #[derive(Debug)]
 pub(crate) struct Stream {
     scan: u32,
-    request: ScanRequest,
-    key_positions: Vec<Option<usize>>,
+    request: Rc<ScanRequest>,
+    key_positions: Rc<[Option<usize>]>,
     shards: Vec<Progress>,
     slice: Slice,
     slice_bytes_max: usize,
@@ -80,11 +81,12 @@ impl Stream {
     pub(crate) fn new(
         scan: u32,
         shards: u32,
-        request: ScanRequest,
-        key: Vec<Option<usize>>,
+        request: impl Into<Rc<ScanRequest>>,
+        key: Rc<[Option<usize>]>,
         is_derived: bool,
         reservation: &QueryReservation,
     ) -> Self {
+        let request = request.into();
         Self {
             scan,
             slice: Slice::new(&request, is_derived),
@@ -153,7 +155,7 @@ impl Stream {
         let piece_bytes = self.reservation.piece_bytes(open.clone().count(), self.has_begun());
         open.take(SHARDS_REQUESTED_AT_ONCE_MAX).map(move |(shard, progress)| {
             let resume = self.resume_of(shard, progress);
-            let request = ScanRequest { resume, piece_bytes, ..self.request.clone() };
+            let request = ScanRequest { resume, piece_bytes, ..(*self.request).clone() };
             StreamNeed { stream: StreamId { scan: self.scan, shard }, request }
         })
     }

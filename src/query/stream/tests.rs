@@ -103,7 +103,7 @@ fn read(
         0,
         shards.len() as u32,
         request.clone(),
-        vec![Some(0)],
+        [Some(0)].into(),
         false,
         &QueryReservation::default(),
     );
