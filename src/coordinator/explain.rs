@@ -2,6 +2,7 @@
 //! in 1.x's format with this engine's counters.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::influxql::{duration, quote};
 use crate::model::ids::ColumnId;
@@ -33,7 +34,7 @@ pub(super) struct Explain {
 }
 
 struct Scan {
-    measurement: String,
+    measurement: Rc<str>,
     /// The aggregate calls, or one empty text for raw rows.
     calls: Vec<String>,
     /// The columns that are read in addition to the calls' inputs.
@@ -60,11 +61,11 @@ impl Explain {
         let mut scans = Vec::with_capacity(plan.scans.len());
         for (scan, shards) in plan.scans.iter().zip(shards) {
             let schema =
-                schema_of(scan).and_then(|policy| policy.measurements.get(&scan.measurement));
+                schema_of(scan).and_then(|policy| policy.measurements.get(&*scan.measurement));
             let (calls, fields) = describe(&scan.request, schema.map(AsRef::as_ref));
             let costs = vec![ReadStats::default(); *shards as usize];
             work.spend(CALL_WORK * calls.len() + fields.len() + costs.len()).await;
-            scans.push(Scan { measurement: scan.measurement.clone(), calls, fields, costs });
+            scans.push(Scan { measurement: Rc::clone(&scan.measurement), calls, fields, costs });
         }
         Self { analyze, text, scans, planned_ns: now_ns }
     }

@@ -50,7 +50,7 @@ pub struct PlannedScan {
     /// The policy whose shards execute the scan.
     pub source: SourceName,
     /// The measurement's name.
-    pub measurement: String,
+    pub measurement: Rc<str>,
     /// The request, without a resume key. Equal sources share a request.
     pub request: Rc<ScanRequest>,
     /// The position of the subquery that supplies the rows; `None` if shards do.

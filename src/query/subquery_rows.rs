@@ -228,7 +228,7 @@ impl Derived {
             };
         }
         let is_streamed = self.mode == Mode::Streamed;
-        let name: Rc<str> = planned.measurement.as_str().into();
+        let name = Rc::clone(&planned.measurement);
         let layout_of = (Rc::clone(&name), is_rows(request));
         let mut reading = match self.reading.remove(&scan) {
             Some(reading) => reading,
@@ -359,7 +359,7 @@ async fn fold(
     for (name, table) in tables {
         let mut layout = None;
         for (scan, states) in &mut folded {
-            let planned = scans.get(*scan).filter(|planned| *planned.measurement == *name);
+            let planned = scans.get(*scan).filter(|planned| planned.measurement == name);
             let Some(PlannedScan { request, .. }) = planned else { continue };
             let layout = match &layout {
                 Some(layout) => layout,

@@ -1,7 +1,6 @@
 //! Creates the plan of a SELECT with resolved names, and the scan requests for the columns of each
 //! measurement.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
@@ -9,7 +8,9 @@ use super::calls::{self, CallBuilder};
 use super::dimensions::Interval;
 use super::plan_size::{PlanSize, condition_entries};
 use super::predicate::{self, Columns};
-use super::prepare::{FromMeasurement, Measurements, Origin, Prepared, derive_subquery};
+use super::prepare::{
+    FromMeasurement, Measurements, Origin, Prepared, SourceSchema, derive_subquery,
+};
 use super::resolve::{self, KnownNames};
 use super::statement::CheckedSelect;
 use super::{nodes, result_names};
@@ -140,10 +141,11 @@ async fn derive(
         let windows_before = inner.checked.windows_before;
         let node = Box::pin(lower(inner, group_keys, scans)).await?;
         let (inner, schema) = derive_subquery(node, &columns, &own_keys);
+        let schema = Rc::new(schema);
         for input in &inner.node.inputs {
             let origin = Origin::Subquery(index, windows_before);
-            let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
-            let found = FromMeasurement { origin, schema: Cow::Owned(schema) };
+            let schema = SourceSchema::Derived(Rc::clone(&schema));
+            let found = FromMeasurement { origin, schema };
             let sources = measurements.entry(input.name.to_string()).or_default();
             if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
                 return Err(QueryError::SourceRepeated { name: input.name.to_string() });
@@ -179,15 +181,16 @@ async fn inputs(
         node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     node.scan_entries = each + node.calls.len();
     let source_work = WORK_PER_NAME.saturating_add(each);
-    for (name, sources) in measurements {
-        let sources = with_columns(&sources, lookups);
+    let mut derived = BTreeMap::new();
+    for (name, sources) in &measurements {
+        let (name, sources) = (Rc::from(&**name), with_columns(sources, lookups, &mut derived));
         let mut feeds: Vec<Vec<Binding>> = Vec::with_capacity(node.feeds.len());
         for feed in &node.feeds {
-            let condition = condition.as_ref();
-            feeds.push(bind(node, condition, feed, &sources, scans, size, source_work).await);
+            let (condition, sources) = (condition.as_ref(), (&name, &*sources));
+            feeds.push(bind(node, condition, feed, sources, scans, size, source_work).await);
         }
         if feeds.iter().any(|feed| !feed.is_empty()) {
-            node.inputs.push(plan::Input { name: Rc::from(name), feeds });
+            node.inputs.push(plan::Input { name, feeds });
         }
     }
     if node.descending {
@@ -199,11 +202,23 @@ async fn inputs(
 /// A source of a measurement, and its columns.
 type WithColumns<'a> = (Origin<'a>, &'a MeasurementSchema, Rc<Columns<'a>>);
 
-/// Returns the sources of a measurement with their columns. A repeated source has the same columns.
-fn with_columns<'a>(sources: &'a [FromMeasurement<'_>], lookups: usize) -> Vec<WithColumns<'a>> {
-    let mut known: BTreeMap<*const MeasurementSchema, Rc<Columns<'_>>> = BTreeMap::new();
+/// The columns of schemas.
+type KnownColumns<'a> = BTreeMap<*const MeasurementSchema, Rc<Columns<'a>>>;
+
+/// Returns the sources of a measurement with their columns. A repeated source has the same columns,
+/// and so have all measurements of a subquery (`derived`).
+fn with_columns<'a>(
+    sources: &'a [FromMeasurement<'_>],
+    lookups: usize,
+    derived: &mut KnownColumns<'a>,
+) -> Vec<WithColumns<'a>> {
+    let mut stored = KnownColumns::new();
     let source = |source: &'a FromMeasurement<'_>| {
         let schema: &MeasurementSchema = &source.schema;
+        let known = match source.schema {
+            SourceSchema::Stored(_) => &mut stored,
+            SourceSchema::Derived(_) => &mut *derived,
+        };
         let columns = known.entry(schema).or_insert_with(|| Rc::new(Columns::new(schema, lookups)));
         (source.origin, schema, Rc::clone(columns))
     };
@@ -283,7 +298,7 @@ async fn bind(
     node: &SelectNode,
     condition: Option<&Expr>,
     feed: &Feed,
-    sources: &[WithColumns<'_>],
+    (name, sources): (&Rc<str>, &[WithColumns<'_>]),
     scans: &mut Vec<PlannedScan>,
     size: &PlanSize,
     source_work: usize,
@@ -306,7 +321,7 @@ async fn bind(
                 Some((scans.get(binding.scan)?.clone(), binding.clone()))
             }),
             None => {
-                let bound = bind_source(node, condition, feed, source, is_only);
+                let bound = bind_source(node, condition, feed, (name, source), is_only);
                 let position = bound.is_some().then_some(bindings.len());
                 if let Some(place) = place {
                     known.insert(place, position);
@@ -330,7 +345,7 @@ fn bind_source(
     node: &SelectNode,
     condition: Option<&Expr>,
     feed: &Feed,
-    (origin, schema, columns): &WithColumns<'_>,
+    (name, (origin, schema, columns)): (&Rc<str>, &WithColumns<'_>),
     is_only: bool,
 ) -> Option<(PlannedScan, Binding)> {
     if matches!(*origin, Origin::Subquery(_, before) if before != feed.windows_before) {
@@ -386,7 +401,7 @@ fn bind_source(
         piece_bytes: PIECE_BYTES_MAX,
         groups_max: groups_max(node),
     };
-    let (measurement, request) = (schema.name.clone(), Rc::new(request));
+    let (measurement, request) = (Rc::clone(name), Rc::new(request));
     let scan = PlannedScan { source, measurement, request, subquery };
     Some((scan, Binding { scan: 0, key, variables: variables.into(), calls: calls.into() }))
 }
@@ -539,10 +554,10 @@ mod tests {
         };
         let (one, other) = (schema("m"), schema("m"));
         let sources = [&one, &other, &one].map(|schema| {
-            let (origin, schema) = (Origin::Subquery(0, 0), Cow::Borrowed(schema));
+            let (origin, schema) = (Origin::Subquery(0, 0), SourceSchema::Stored(schema));
             FromMeasurement { origin, schema }
         });
-        let found = with_columns(&sources, 8);
+        let found = with_columns(&sources, 8, &mut KnownColumns::new());
         let [(.., first), (.., second), (.., third)] = &found[..] else { panic!("three sources") };
         assert!(Rc::ptr_eq(first, third) && !Rc::ptr_eq(first, second));
     }

@@ -1,9 +1,9 @@
 //! Resolves the names of a checked SELECT in the schemas, and expands its wildcards. Exposes a
 //! subquery as a measurement: columns become fields, and dimensions become tags.
 
-use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::expand;
@@ -33,7 +33,25 @@ pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 #[derive(Clone, Debug)]
 pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
-    pub(crate) schema: Cow<'a, MeasurementSchema>,
+    pub(crate) schema: SourceSchema<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum SourceSchema<'a> {
+    Stored(&'a MeasurementSchema),
+    /// The columns of a subquery, which all its measurements share. The name is empty.
+    Derived(Rc<MeasurementSchema>),
+}
+
+impl Deref for SourceSchema<'_> {
+    type Target = MeasurementSchema;
+
+    fn deref(&self) -> &MeasurementSchema {
+        match self {
+            Self::Stored(schema) => schema,
+            Self::Derived(schema) => schema,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -234,7 +252,7 @@ async fn measurements<'a>(
             if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
                 return Err(QueryError::SourceRepeated { name: (*name).to_owned() });
             }
-            let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(*schema));
+            let (origin, schema) = (Origin::Policy(policy), SourceSchema::Stored(*schema));
             sources.push(FromMeasurement { origin, schema });
         }
         size.spend(compared + named.len()).await;
