@@ -23,7 +23,7 @@ pub use super::subquery_rows::SubquerySteps;
 /// of fewer scans at once.
 const ENTRIES_PER_STREAM: usize = 200;
 /// The number of bytes of a page that are decoded and sorted in one unit of work.
-const PAGE_BYTES_PER_UNIT: usize = 16;
+pub(super) const PAGE_BYTES_PER_UNIT: usize = 16;
 
 /// The result of an executor step.
 #[derive(Clone, Debug, PartialEq)]
@@ -273,15 +273,13 @@ impl Executor {
     pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
         match &mut self.subquery {
             Some(subquery) => subquery.supply(stream, page),
-            None => {
-                let bytes: usize = page.groups.iter().map(Group::bytes).sum();
-                self.work.add(bytes / PAGE_BYTES_PER_UNIT);
-                self.supply_stream(stream, page)
-            }
+            None => self.supply_stream(stream, page),
         }
     }
 
     fn supply_stream(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
+        let bytes: usize = page.groups.iter().map(Group::bytes).sum();
+        self.work.add(bytes / PAGE_BYTES_PER_UNIT);
         let mut streams = self.inputs.iter_mut().flatten().flatten();
         match streams.find(|found| found.scan() == stream.scan as usize) {
             Some(found) => found.supply(stream.shard, page),

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::error::{QueryError, Result};
+use super::executor::PAGE_BYTES_PER_UNIT;
 use super::math;
 use super::plan::{DerivedFrom, PlannedScan, SelectNode, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
@@ -396,7 +397,8 @@ async fn merged(
                 for ((call, into), from) in calls.iter().zip(known).zip(&states) {
                     let merged = partial::merge(call, into, from);
                     merged.map_err(|_| QueryError::Page("a scan of a subquery"))?;
-                    work.spend(into.windows_ns.len() + from.windows_ns.len()).await;
+                    let windows = into.windows_ns.len() + from.windows_ns.len();
+                    work.spend(MERGE_WORK + windows).await;
                 }
             }
         }
@@ -412,6 +414,17 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
 
 /// Checking a condition on a value takes about 5 ns, and a unit of work takes 50 ns.
 const FILTER_CELLS_PER_UNIT: u64 = 10;
+/// The work of passing the rows of a series to a call, without reading the rows.
+const CALL_WORK: u64 = 4;
+/// The number of times that a piece of a scan passes a series to a call. In pieces of many short
+/// series, the calls need more time than reading the rows.
+const CALLED_PER_PIECE: u64 = 25_000;
+/// The number of cells that a scan counts for a series in addition to its rows.
+const SERIES_CELLS: u64 = 10;
+/// The work of creating a series of a layout.
+const SERIES_WORK: usize = 4;
+/// The work of merging two states, in addition to one unit for each window.
+const MERGE_WORK: usize = 4;
 
 async fn read_slice(
     layout: &Layout,
@@ -419,10 +432,14 @@ async fn read_slice(
     cells: u64,
     work: &Work,
 ) -> Result<ScanPage> {
+    let calls = match &request.output {
+        Output::Aggregates { calls, .. } => calls.len() as u64,
+        Output::Rows { .. } => 0,
+    };
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
         decoded_bytes: u64::MAX,
-        cells,
+        cells: cells.min(piece_cells(layout, calls)),
         tile: scan::TileLimits::DEFAULT,
     };
     let mut gathered = Slice::new(request, false);
@@ -430,8 +447,11 @@ async fn read_slice(
     loop {
         let piece = scan::scan(layout, &request, limits);
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
-        let units =
-            piece.stats.cells.saturating_add(piece.stats.filter_cells / FILTER_CELLS_PER_UNIT);
+        let ReadStats { cells, filter_cells, series, .. } = piece.stats;
+        let units = cells
+            .saturating_add(filter_cells / FILTER_CELLS_PER_UNIT)
+            .saturating_add(series.saturating_mul(calls * CALL_WORK));
+        work.add(piece.groups.iter().map(Group::bytes).sum::<usize>() / PAGE_BYTES_PER_UNIT);
         gathered.add(0, piece.groups, &request.output)?;
         if let Some(until) = piece.until {
             // Earlier pieces may contain groups and windows after the new end. The next slice reads
@@ -446,15 +466,24 @@ async fn read_slice(
         }
     }
     let mut groups = Vec::new();
-    for (key, mut parts) in gathered.into_groups() {
-        while let Some(data) = parts.next() {
-            groups.push(Group { key: key.clone(), data });
+    for (key, mut parts) in gathered.into_groups(work).await {
+        while let Some(mut data) = parts.next() {
+            if is_rows(&request) {
+                restore_times(&mut data);
+            }
+            let group = Group { key: key.clone(), data };
+            work.spend(group.bytes() / PAGE_BYTES_PER_UNIT).await;
+            groups.push(group);
         }
     }
-    if is_rows(&request) {
-        groups.iter_mut().for_each(|group| restore_times(&mut group.data));
-    }
     Ok(ScanPage { groups, until: request.resume.until, ..ScanPage::default() })
+}
+
+/// Returns the maximum number of cells of a piece with `calls` calls.
+fn piece_cells(layout: &Layout, calls: u64) -> u64 {
+    let Some(series) = CALLED_PER_PIECE.checked_div(calls) else { return u64::MAX };
+    let columns = calls.min(layout.columns.len() as u64);
+    series.max(1).saturating_mul(SERIES_CELLS + columns)
 }
 
 /// Reads all slices of the result, and returns their groups.
@@ -592,7 +621,7 @@ impl ArrivedRows {
         });
         columns.push((id, pages.collect()));
         work.spend(2 * rows.len()).await;
-        self.arranged(request.measurement, &placed, columns)
+        self.arranged(request.measurement, &placed, columns, work).await
     }
 
     fn group_of(&self, row: u32) -> u32 {
@@ -653,11 +682,12 @@ impl ArrivedRows {
     }
 
     /// Arranges rows in series: consecutive rows with the same group and number.
-    fn arranged(
+    async fn arranged(
         &self,
         measurement: MeasurementId,
         placed: &[PlacedRow],
         columns: Vec<(ColumnId, Vec<Rc<Column>>)>,
+        work: &Work,
     ) -> Layout {
         let keys = self.groups.first().map_or(0, |group| group.len());
         let mut series = Vec::new();
@@ -672,6 +702,7 @@ impl ArrivedRows {
             let end = start + same.len() as u32;
             series.push((key, start..end));
             start = end;
+            work.spend(SERIES_WORK).await;
         }
         // The groups may have arrived in descending order.
         series.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -863,7 +894,9 @@ mod tests {
             pages.map(|values| Rc::new(Column::full(Values::Integer(values.to_vec())))).collect();
         let work = Work::default();
         let (placed, _) = run(&work, EXCESS, arrived.by_time(&work));
-        let layout = arrived.arranged(MeasurementId(0), &placed, vec![(column, pages)]);
+        let columns = vec![(column, pages)];
+        let arranged = arrived.arranged(MeasurementId(0), &placed, columns, &work);
+        let (layout, _) = run(&work, EXCESS, arranged);
         let input = Input { column, field_type: FieldType::Integer, cast: None };
         let call = AggregateCall { function: AggregateFunction::Count, input, aux: Vec::new() };
         let window = Some(Window { every_ns: 1, offset_ns: 0, zone: Vec::new() });

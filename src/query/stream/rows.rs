@@ -7,6 +7,8 @@ use crate::batch::picker::Picker;
 use crate::model::bug::OrBug;
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::query::result::{Column, StringColumn, Values};
+use crate::query::sort::sort;
+use crate::query::work::Work;
 use crate::scan::page::{GroupData, PartialColumn};
 
 /// The approximate size, in bytes, of each part into which sorted rows are divided.
@@ -110,15 +112,22 @@ impl SliceRows {
 
     /// Returns row numbers sorted by time, shard and arrival. Rows are numbered across all pages.
     fn order(&self, descending: bool) -> Vec<u32> {
+        let mut order = self.unsorted(descending);
+        // All entries are distinct, so an unstable sort has the result of a stable sort and needs
+        // less memory.
+        order.sort_unstable();
+        order.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// Returns a number for each row's time, which ascends in the direction of the result, and the
+    /// row's number.
+    fn unsorted(&self, descending: bool) -> Vec<(i64, u32)> {
         // Inverted bits reverse the order of times.
         let turned = |&time_ns: &i64| if descending { !time_ns } else { time_ns };
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
         order.extend(times_ns.map(turned).zip(0..));
-        // All entries are distinct, so an unstable sort has the result of a stable sort and needs
-        // less memory.
-        order.sort_unstable();
-        order.into_iter().map(|(_, row)| row).collect()
+        order
     }
 
     /// The number of each page's first row.
@@ -198,6 +207,17 @@ impl SliceRows {
             return GroupParts::Pieces(self.pieces.into_iter().map(FetchedRows::data).collect());
         }
         let order = self.order(descending);
+        GroupParts::Sorted { rows: self, order, next: 0 }
+    }
+
+    /// Like [`Self::finish`] for rows that may need to be sorted. Awaits only [`Work::spend`].
+    pub(super) async fn finish_in_turns(self, descending: bool, work: &Work) -> GroupParts {
+        if self.is_ordered(descending) {
+            return self.finish(descending, true);
+        }
+        let mut order = self.unsorted(descending);
+        sort(&mut order, Ord::cmp, work).await;
+        let order = order.into_iter().map(|(_, row)| row).collect();
         GroupParts::Sorted { rows: self, order, next: 0 }
     }
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rows::{FetchedRows, GroupParts, SliceRows};
 use crate::model::time::TimeRange;
 use crate::query::error::{QueryError, Result};
+use crate::query::work::Work;
 use crate::scan::page::{Group, GroupData, PartialColumn};
 use crate::scan::partial;
 use crate::scan::request::{Output, ResultPosition, ScanRequest};
@@ -376,10 +377,22 @@ impl Slice {
         complete
     }
 
-    /// Returns all groups in order, and of a divided group the part before the end.
-    pub(crate) fn into_groups(mut self) -> Vec<(Vec<String>, GroupParts)> {
-        self.until = None;
-        self.take()
+    /// Returns all groups in order, and of a divided group the part before the end. Awaits only
+    /// [`Work::spend`].
+    pub(crate) async fn into_groups(self, work: &Work) -> Vec<(Vec<String>, GroupParts)> {
+        let mut groups: Vec<_> = self.groups.into_iter().collect();
+        if self.descending {
+            groups.reverse();
+        }
+        let mut complete = Vec::with_capacity(groups.len());
+        for (key, gathered) in groups {
+            let parts = match gathered {
+                Gathered::States(states) => GroupParts::of_states(states),
+                Gathered::Rows(rows) => rows.finish_in_turns(self.descending, work).await,
+            };
+            complete.push((key, parts));
+        }
+        complete
     }
 
     /// Predicts the end of the next slice. A subquery determines the ends of its slices itself.
