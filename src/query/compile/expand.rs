@@ -6,7 +6,7 @@ use super::plan_size::PlanSize;
 use super::resolve::KnownNames;
 use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
-use crate::model::regex::{Pattern, RegexWork};
+use crate::model::regex::Patterns;
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
@@ -16,7 +16,7 @@ struct Columns<'a> {
     list: Vec<(&'a str, DataType)>,
     /// Maps a regex to the positions of the matching columns.
     matches: BTreeMap<String, Vec<usize>>,
-    regex_work: &'a RegexWork,
+    patterns: &'a Patterns,
 }
 
 /// Expands wildcards and regexes. The returned dimensions do not contain `time()`.
@@ -43,8 +43,7 @@ pub(crate) fn expand(
         // the same name.
         list.sort_by(|left, right| left.0.cmp(right.0));
     }
-    let regex_work = &size.regex_work;
-    let mut columns = Columns { list, matches: BTreeMap::new(), regex_work };
+    let mut columns = Columns { list, matches: BTreeMap::new(), patterns: &size.patterns };
     // Check the number of columns first, before columns use memory.
     let mut places = Vec::with_capacity(fields.len());
     for field in &fields {
@@ -79,7 +78,7 @@ fn group_keys(
                 keys.extend(names.tags.iter().map(|tag| tag.to_string()));
             }
             Expr::Regex(regex) if regexes.insert(regex.as_str()) => {
-                let pattern = Pattern::new(regex.as_str(), &size.regex_work)?;
+                let pattern = size.patterns.get(regex.as_str())?;
                 let matching = names.tags.iter().filter(|tag| pattern.is_match(tag));
                 keys.extend(matching.map(|tag| tag.to_string()));
                 pattern.check()?;
@@ -155,7 +154,7 @@ impl Columns<'_> {
         if let Some(places) = self.matches.get(regex) {
             return Ok(places.iter().copied().filter(is_taken).collect());
         }
-        let pattern = Pattern::new(regex, self.regex_work)?;
+        let pattern = self.patterns.get(regex)?;
         let all = self.list.iter().enumerate();
         let places = all.filter(|(_, (name, _))| pattern.is_match(name)).map(|(place, _)| place);
         let places: Vec<usize> = places.collect();

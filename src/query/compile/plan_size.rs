@@ -6,7 +6,7 @@ use super::{nodes, operands};
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, WORK_PER_NAME};
-use crate::model::regex::RegexWork;
+use crate::model::regex::Patterns;
 use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
 use crate::query::work::Work;
@@ -20,15 +20,15 @@ pub(super) struct PlanSize {
     /// The units of `work` that the compiler has already added.
     spent: Cell<usize>,
     work: Work,
-    /// The regexes that select names.
-    pub(super) regex_work: RegexWork,
+    /// The regexes that select names. Subqueries share the compiled regexes.
+    pub(super) patterns: Patterns,
 }
 
 impl PlanSize {
     pub(super) fn new(limits: Limits, work: &Work) -> Self {
         let [sources, columns, entries, spent] = [0; 4].map(Cell::new);
-        let (work, regex_work) = (work.clone(), RegexWork::limited());
-        Self { limits, sources, columns, entries, spent, work, regex_work }
+        let (work, patterns) = (work.clone(), Patterns::limited());
+        Self { limits, sources, columns, entries, spent, work, patterns }
     }
 
     /// Adds `units` of work, and lets the statement pause.

@@ -19,7 +19,7 @@ use crate::influxql::ast::{
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
-use crate::model::regex::{Pattern, RegexWork};
+use crate::model::regex::Patterns;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
@@ -197,13 +197,13 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
 pub(crate) fn named<'a>(
     source: &Measurement,
     schema: &'a PolicySchema,
-    work: &RegexWork,
+    patterns: &Patterns,
 ) -> Result<Vec<(&'a str, &'a MeasurementSchema)>> {
     let all = &schema.measurements;
     let found: Vec<_> = match &source.name {
         MeasurementName::Name(name) => all.get_key_value(name).into_iter().collect(),
         MeasurementName::Regex(regex) => {
-            let pattern = Pattern::new(regex.as_str(), work)?;
+            let pattern = patterns.get(regex.as_str())?;
             let found = all.iter().filter(|(name, _)| pattern.is_match(name)).collect();
             pattern.check()?;
             found
@@ -240,7 +240,7 @@ async fn measurements<'a>(
                 if let MeasurementName::Regex(_) = measurement.name {
                     compared = policy.schema.measurements.len();
                 }
-                place.insert((policy, named(measurement, policy.schema, &size.regex_work)?))
+                place.insert((policy, named(measurement, policy.schema, &size.patterns)?))
             }
         };
         size.add_sources(named.len())?;

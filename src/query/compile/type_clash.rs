@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicyView, operands, prepare};
 use crate::influxql::ast::{Expr, MeasurementName, SelectStatement, Source};
-use crate::model::regex::RegexWork;
+use crate::model::regex::Patterns;
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::query::source::Defaults;
@@ -31,8 +31,8 @@ pub(crate) async fn clashing(
     work: &Work,
 ) -> Vec<ClashPosition> {
     let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
-    let regex_work = RegexWork::limited();
-    collect(select, defaults, policies, &regex_work, work, &mut read, &mut seen).await;
+    let patterns = Patterns::limited();
+    collect(select, defaults, policies, &patterns, work, &mut read, &mut seen).await;
     if read.len() < 2 {
         return Vec::new();
     }
@@ -80,7 +80,7 @@ async fn collect<'a, 's>(
     select: &'s SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
-    regex_work: &RegexWork,
+    patterns: &Patterns,
     work: &Work,
     read: &mut BTreeMap<ClashPosition, &'a MeasurementSchema>,
     seen: &mut BTreeSet<Seen<'s>>,
@@ -89,7 +89,7 @@ async fn collect<'a, 's>(
         let measurement = match source {
             Source::Measurement(measurement) => measurement,
             Source::Subquery(inner) => {
-                Box::pin(collect(inner, defaults, policies, regex_work, work, read, seen)).await;
+                Box::pin(collect(inner, defaults, policies, patterns, work, read, seen)).await;
                 continue;
             }
         };
@@ -103,7 +103,7 @@ async fn collect<'a, 's>(
         if let MeasurementName::Regex(_) = measurement.name {
             work.spend(schema.map_or(0, |schema| schema.measurements.len())).await;
         }
-        let named = |schema| prepare::named(measurement, schema, regex_work).unwrap_or_default();
+        let named = |schema| prepare::named(measurement, schema, patterns).unwrap_or_default();
         for (name, schema) in schema.into_iter().flat_map(named) {
             read.insert((position, name.to_owned()), schema);
         }
