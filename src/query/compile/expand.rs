@@ -19,8 +19,12 @@ struct Columns<'a> {
     patterns: &'a Patterns,
 }
 
-/// Expands wildcards and regexes. The returned dimensions do not contain `time()`.
-pub(crate) fn expand(
+/// The number of columns that are compared with a wildcard or a known regex in one unit of work.
+const COMPARED_PER_UNIT: usize = 8;
+
+/// Expands wildcards and regexes. The returned dimensions do not contain `time()`. Awaits only
+/// [`PlanSize::spend`].
+pub(crate) async fn expand(
     fields: Vec<Field>,
     dimensions: &[Dimension],
     names: &KnownNames,
@@ -49,14 +53,18 @@ pub(crate) fn expand(
     for field in &fields {
         let found = columns.places_of(&field.expr)?;
         size.add_columns(&field.expr, found.as_ref().map_or(1, Vec::len))?;
+        let compared = found.as_ref().map_or(0, |_| columns.list.len());
         places.push(found);
+        size.spend(1 + compared / COMPARED_PER_UNIT).await;
     }
     let mut expanded = Vec::new();
     for (field, places) in fields.into_iter().zip(places) {
+        let before = expanded.len();
         match places {
             Some(places) => columns.expand(&field, &places, &mut expanded),
             None => expanded.push(field),
         }
+        size.spend_columns(expanded.len() - before).await;
     }
     Ok((expanded, group_keys(dimensions, names, size)?))
 }

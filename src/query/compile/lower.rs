@@ -51,11 +51,16 @@ pub(crate) async fn lower(
     let inner_nodes = derive(subqueries, &inner_keys, size, &mut measurements, scans).await?;
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, size, window.as_ref());
-    let outputs = shown.iter().map(|(field, _)| builder.output(&field.expr));
-    let mut outputs = outputs.collect::<Result<Vec<Scalar>>>()?;
-    let types = shown.iter().map(|(field, _)| resolve::type_of(&field.expr, &known));
-    // `prepare` reports the type errors of the outermost statement.
-    let column_types = types.map(|found| found.unwrap_or(DataType::Unknown)).collect();
+    let mut outputs: Vec<Scalar> = Vec::with_capacity(shown.len());
+    let mut column_types = Vec::with_capacity(shown.len());
+    for (field, _) in &shown {
+        outputs.push(builder.output(&field.expr)?);
+        // `prepare` reports the type errors of the outermost statement.
+        let found = resolve::type_of(&field.expr, &known);
+        column_types.push(found.unwrap_or(DataType::Unknown));
+        size.spend_columns(1).await;
+    }
+    size.spend_columns(shown.len()).await;
     let (mut variables, calls, keeps_point_time) = builder.finish(&mut outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // The outer statement reads a subquery's tags as columns, unless another column has the
@@ -87,7 +92,7 @@ pub(crate) async fn lower(
     let in_order_of_series = keeps_point_time || (by_row && forwards_rows);
     let mut node = SelectNode {
         columns: columns(checked, &shown),
-        column_types,
+        column_types: column_types.into(),
         row_work: outputs.iter().map(|output| 3 + output.nodes()).sum(),
         zone_name: checked.select.timezone.as_deref().map(Rc::from),
         outputs,
@@ -135,8 +140,8 @@ async fn derive(
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Vec<Rc<Subquery>>> {
     let mut inner_nodes = Vec::with_capacity(subqueries.len());
-    for (index, inner) in subqueries.into_iter().enumerate() {
-        let columns = inner.visible_columns();
+    for (index, mut inner) in subqueries.into_iter().enumerate() {
+        let columns = std::mem::take(&mut inner.columns);
         let own_keys = inner.group_keys.clone();
         let windows_before = inner.checked.windows_before;
         let node = Box::pin(lower(inner, group_keys, scans)).await?;
@@ -229,11 +234,14 @@ fn with_columns<'a>(
 /// (1.x `SelectStatement.ColumnNames`).
 fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
     let is_into = checked.select.into.is_some();
-    let (tags, named): (Vec<_>, Vec<_>) = shown.iter().partition(|(_, tag)| is_into && *tag);
-    let named: Vec<Field> = named.into_iter().map(|(field, _)| field.clone()).collect();
-    let tags = tags.into_iter().map(|(field, _)| result_names::field_name(&field.expr));
+    let of_tags = |tags: bool| {
+        let fields = shown.iter().filter(move |(_, tag)| (is_into && *tag) == tags);
+        fields.map(|(field, _)| field)
+    };
+    let tags = of_tags(true).map(|field| result_names::field_name(&field.expr));
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
-    std::iter::once(time).chain(result_names::column_names(&named)).chain(tags).collect()
+    let named = result_names::column_names(of_tags(false));
+    std::iter::once(time).chain(named).chain(tags).collect()
 }
 
 /// Returns the zone's shifts during all windows that the statement reads. The first and the last

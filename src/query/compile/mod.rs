@@ -168,25 +168,27 @@ mod tests {
     use crate::influxql::ast::Statement;
     use crate::influxql::bound_params::Params;
     use crate::model::ids::{ColumnId, MeasurementId};
-    use crate::model::limits::PLAN_ENTRIES_MAX;
+    use crate::model::limits::{COLUMNS_PER_QUERY_MAX, WORK_PER_NAME};
     use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
     use crate::model::value::FieldType;
     use crate::query::executor::{ExecStep, Executor};
     use crate::query::work::tests::run;
 
-    /// Returns the number of scans, different requests and pauses, and the number of scans that the
-    /// executor requests first.
-    fn compile_in_200_measurements(text: &str) -> (usize, usize, usize, usize) {
+    /// Compiles a statement on measurements with equal fields. Returns the plan and the number of
+    /// pauses.
+    fn compile_on(text: &str, measurements: u32, fields: u32, work: &Work) -> (Plan, usize) {
         let mut schema = PolicySchema::default();
-        for n in 0..200 {
+        for n in 0..measurements {
             let kind = ColumnKind::Field(FieldType::Float);
-            let column = ColumnDefinition { id: ColumnId(1), key: "v".to_owned(), kind };
+            let key = |field| if field == 0 { "v".to_owned() } else { format!("v{field}") };
+            let column =
+                |field| ColumnDefinition { id: ColumnId(1 + field), key: key(field), kind };
             let measurement = MeasurementSchema {
                 dropped: false,
                 id: MeasurementId(n),
                 name: format!("n{n}"),
                 version: 1,
-                columns: vec![column],
+                columns: (0..fields).map(column).collect(),
             };
             schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
         }
@@ -197,11 +199,19 @@ mod tests {
         let context = Context { defaults, now_ns: 0, limits, policies: &policies };
         let statement = crate::influxql::parse_statement(text, &Params::default()).expect("valid");
         let Statement::Select(select) = statement else { panic!("no SELECT: {text:.80}") };
+        // A turn may exceed its work by the entries of one source, or the names of all columns.
+        let compiling = compile_in_turns(&select, &context, work);
+        let (plan, pauses) = run(work, EXCESS, compiling);
+        (plan.expect("a plan"), pauses)
+    }
+
+    const EXCESS: usize = COLUMNS_PER_QUERY_MAX * WORK_PER_NAME;
+
+    /// Returns the number of scans, different requests and pauses, and the number of scans that the
+    /// executor requests first.
+    fn compile_in_200_measurements(text: &str) -> (usize, usize, usize, usize) {
         let work = Work::default();
-        // A turn may exceed its work by the entries of one source.
-        let compiling = compile_in_turns(&select, &context, &work);
-        let (plan, pauses) = run(&work, PLAN_ENTRIES_MAX / 100, compiling);
-        let plan = plan.expect("a plan");
+        let (plan, pauses) = compile_on(text, 200, 1, &work);
         let scans = plan.scans.len();
         let requests: BTreeSet<_> =
             plan.scans.iter().map(|scan| Rc::as_ptr(&scan.request)).collect();
@@ -210,6 +220,16 @@ mod tests {
         work.rest();
         let Ok(ExecStep::Need(needs)) = executor.next() else { panic!("no requests") };
         (scans, requests.len(), pauses, needs.len())
+    }
+
+    #[test]
+    fn compiler_pauses_between_columns() {
+        let subquery = |fields: &str| format!("SELECT v FROM (SELECT {fields} FROM n0)");
+        for text in ["SELECT *,*,*,*,* FROM n0".to_owned(), subquery("*,*,/v/,/v/")] {
+            let (plan, pauses) = compile_on(&text, 1, 1_000, &Work::default());
+            assert!(pauses >= 1, "{pauses} pauses: {text}");
+            assert!(plan.scans.len() <= 2, "{text}");
+        }
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl PlanSize {
         self.work.spend(units).await;
     }
 
+    /// Adds the work of one step of the compiler for `count` columns, and lets the statement pause.
+    pub(super) async fn spend_columns(&self, count: usize) {
+        self.spend(count.saturating_mul(WORK_PER_NAME)).await;
+    }
+
     pub(super) fn add_sources(&self, count: usize) -> Result<()> {
         let advice = "name fewer measurements in FROM";
         self.add(&self.sources, count, Limit::Sources, advice)

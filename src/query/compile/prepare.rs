@@ -18,7 +18,7 @@ use crate::influxql::ast::{
 };
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
+use crate::model::limits::{REGEXES_COMPILED_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX};
 use crate::model::regex::Patterns;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::value::FieldType;
@@ -69,10 +69,17 @@ pub(crate) struct Prepared<'a> {
     /// The expanded fields. The flag marks a tag column that top() or bottom() adds.
     pub(super) shown: Vec<(Field, bool)>,
     pub(super) group_keys: Vec<String>,
+    /// The columns that the outer statement can read; empty for the outermost statement.
+    pub(super) columns: Vec<SubqueryColumn>,
     pub(super) subqueries: Vec<Prepared<'a>>,
     pub(super) buckets_max: u64,
     pub(super) size: &'a PlanSize,
 }
+
+/// The work of adding a measurement that a source names.
+const FOUND_WORK: usize = 4;
+/// The work of preparing a SELECT without its columns and sources.
+const SELECT_WORK: usize = 400;
 
 pub(crate) async fn prepare<'a>(
     checked: &'a CheckedSelect<'a>,
@@ -101,17 +108,20 @@ pub(crate) async fn prepare<'a>(
     }
     for inner in &subqueries {
         add_names(inner, &mut known);
+        size.spend_columns(inner.columns.len()).await;
     }
     let mut fields = checked.fields.clone();
     if checked.reads_only_subqueries() {
         fields.iter_mut().for_each(|field| remove_casts(&mut field.expr, &known, false));
     }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
-    let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known, size)?;
+    let (fields, group_keys) =
+        expand::expand(fields, &checked.select.dimensions, &known, size).await?;
     // As in 1.x, a statement with a type error in a subquery is valid.
     if !checked.facts.nested {
         for field in &fields {
             resolve::type_of(&field.expr, &known)?;
+            size.spend_columns(1).await;
         }
     }
     let mut shown = with_tag_arguments(&fields);
@@ -119,8 +129,25 @@ pub(crate) async fn prepare<'a>(
         // The statement writes its last columns as tags.
         shown.sort_by_key(|(_, is_argument)| *is_argument);
     }
+    let mut columns = Vec::new();
+    if checked.facts.nested {
+        columns = visible_columns(&shown, &known);
+        size.spend_columns(columns.len()).await;
+    }
+    size.spend(SELECT_WORK).await;
+    size.patterns.clear_above(4 * REGEXES_COMPILED_BYTES_MAX);
     let buckets_max = context.limits.get(Limit::Buckets) as u64;
-    Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max, size })
+    Ok(Prepared {
+        checked,
+        measurements,
+        known,
+        shown,
+        group_keys,
+        columns,
+        subqueries,
+        buckets_max,
+        size,
+    })
 }
 
 /// Returns the names that the statement mentions outside of its subqueries; `None` if it has a
@@ -157,27 +184,24 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
     }
 }
 
-impl Prepared<'_> {
-    /// Returns the columns except the time. The tag arguments of `top` and `bottom` are hidden. The
-    /// outer statement can read a hidden column unless a visible column has its name.
-    pub(crate) fn visible_columns(&self) -> Vec<SubqueryColumn> {
-        let written: Vec<Field> = (self.shown.iter())
-            .filter(|(_, brought)| !brought)
-            .map(|(field, _)| field.clone())
-            .collect();
-        let mut names = result_names::column_names(&written).into_iter();
-        let mut columns: Vec<SubqueryColumn> = Vec::with_capacity(self.shown.len());
-        for ((field, hidden), position) in self.shown.iter().zip(1..) {
-            let data_type = resolve::column_type(&field.expr, &self.known);
-            let written = if *hidden { None } else { names.next() };
-            let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
-            columns.push(SubqueryColumn { name, data_type, position, hidden: *hidden });
-        }
+/// Returns the columns of a subquery except the time. The tag arguments of `top` and `bottom` are
+/// hidden. The outer statement can read a hidden column unless a visible column has its name.
+fn visible_columns(shown: &[(Field, bool)], known: &KnownNames) -> Vec<SubqueryColumn> {
+    let written = shown.iter().filter(|(_, brought)| !brought).map(|(field, _)| field);
+    let mut names = result_names::column_names(written).into_iter();
+    let mut columns: Vec<SubqueryColumn> = Vec::with_capacity(shown.len());
+    for ((field, hidden), position) in shown.iter().zip(1..) {
+        let data_type = resolve::column_type(&field.expr, known);
+        let written = if *hidden { None } else { names.next() };
+        let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
+        columns.push(SubqueryColumn { name, data_type, position, hidden: *hidden });
+    }
+    if columns.iter().any(|column| column.hidden) {
         let shown = columns.iter().filter(|column| !column.hidden);
         let shown: BTreeSet<String> = shown.map(|column| column.name.clone()).collect();
         columns.retain(|column| !column.hidden || !shown.contains(&column.name));
-        columns
     }
+    columns
 }
 
 fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
@@ -255,7 +279,7 @@ async fn measurements<'a>(
             let (origin, schema) = (Origin::Policy(policy), SourceSchema::Stored(*schema));
             sources.push(FromMeasurement { origin, schema });
         }
-        size.spend(compared + named.len()).await;
+        size.spend(compared + FOUND_WORK * named.len()).await;
     }
     Ok(found)
 }
@@ -278,11 +302,11 @@ pub(crate) struct SubqueryColumn {
 }
 
 fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) {
-    for SubqueryColumn { name, data_type, hidden, .. } in inner.visible_columns() {
+    for SubqueryColumn { name, data_type, hidden, .. } in &inner.columns {
         match data_type {
-            None => known.add_invalid(&name),
-            Some(data_type) if hidden => known.add_hidden(&name, data_type),
-            Some(data_type) => known.add_field(&name, data_type),
+            None => known.add_invalid(name),
+            Some(data_type) if *hidden => known.add_hidden(name, *data_type),
+            Some(data_type) => known.add_field(name, *data_type),
         }
     }
     inner.group_keys.iter().for_each(|key| known.add_tag(key));

@@ -31,14 +31,14 @@ fn collect(expr: &Expr, parts: &mut Vec<String>) {
 }
 
 /// Aliases remain unchanged. Other duplicate names get the suffix `_1`, `_2`, ….
-pub(crate) fn column_names(fields: &[Field]) -> Vec<String> {
-    let aliases = fields.iter().filter_map(|field| field.alias.clone());
+pub(crate) fn column_names<'a>(fields: impl Iterator<Item = &'a Field> + Clone) -> Vec<String> {
+    let aliases = fields.clone().filter_map(|field| field.alias.clone());
     let mut taken: HashMap<String, u32> = aliases.map(|alias| (alias, 1)).collect();
     let name = |field: &Field| match &field.alias {
         Some(alias) => alias.clone(),
         None => unique(field_name(&field.expr), &mut taken),
     };
-    fields.iter().map(name).collect()
+    fields.map(name).collect()
 }
 
 fn unique(mut name: String, taken: &mut HashMap<String, u32>) -> String {
@@ -67,9 +67,10 @@ mod tests {
 
     #[test]
     fn conflicting_column_names_are_numbered() {
-        let names = column_names(&[field("v", None), field("v", None), field("v", Some("v_1"))]);
+        let fields = [field("v", None), field("v", None), field("v", Some("v_1"))];
+        let names = column_names(fields.iter());
         assert_eq!(names, ["v", "v_2", "v_1"]);
-        let names = column_names(&[field("host", None), field("host", None)]);
+        let names = column_names([field("host", None), field("host", None)].iter());
         assert_eq!(names, ["host", "host_1"]);
     }
 }
