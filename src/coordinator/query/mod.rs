@@ -285,8 +285,7 @@ impl Running {
         let select = match statement {
             ReadStatement::Select(select) => select,
             ReadStatement::Show(statement) => {
-                let planned = self.io.with(|context| self.plan_show(context, loaded, statement))?;
-                return Ok(Planned::Run(planned?));
+                return Ok(Planned::Run(self.plan_show(loaded, statement).await?));
             }
         };
         let selected = selected_policies(sources, loaded);
@@ -302,20 +301,18 @@ impl Running {
         Ok(Planned::Run(self.io.in_turns(&session.work, planned).await??))
     }
 
-    fn plan_show(
-        &self,
-        context: &Context<'_>,
-        loaded: &[Loaded],
-        statement: &Statement,
-    ) -> Result<PlannedRun, QueryError> {
+    async fn plan_show(&self, loaded: &[Loaded], statement: &Statement) -> Result<PlannedRun> {
         let Query { session, sources, .. } = &self.query;
         let database = sources.first().map_or("", |source| &source.database);
         let permissions = loaded.first().map(|loaded| &loaded.permissions);
         let scope =
             permissions.map(|permissions| permissions.scope(PermissionKind::Read, database));
         let scope = scope.unwrap_or(Scope::None);
-        let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
-        plan_show(statement, loaded, session, &scope, reservation, now_ns)
+        let (reservation, now_ns) = self
+            .io
+            .with(|context| (self.reservation(context).clone(), context.platform.now_ns()))?;
+        let planned = plan_show(statement, loaded, session, &scope, &reservation, now_ns);
+        Ok(self.in_turns(planned).await??)
     }
 
     /// Checks that the caller may read each source's policy, which is known only after the load.

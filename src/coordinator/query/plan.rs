@@ -141,7 +141,8 @@ fn plan_request(request: &ScanRequest) -> ScanRequest {
     }
 }
 
-pub(super) fn plan_show(
+/// Awaits only [`Work::spend`].
+pub(super) async fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],
     session: &Session,
@@ -171,9 +172,10 @@ pub(super) fn plan_show(
         defaults: session.defaults(),
         now_ns: session.now_ns,
     };
-    let mut plan = metadata::compile(statement, &context)?;
+    let mut plan = metadata::compile_in_turns(statement, &context, &session.work).await?;
     let mut streams = ScanShards::new(reservation, false);
-    let is_alone = plan.scans.len() == 1;
+    let first = plan.scans.first().map(|scan| scan.policy.clone());
+    let is_alone = plan.scans.iter().all(|scan| Some(&scan.policy) == first.as_ref());
     for scan in &mut plan.scans {
         let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
         let kept_from_ns = policy.filter(|policy| policy.duration_ns > 0);

@@ -41,6 +41,9 @@ pub enum MetaStep {
     Done,
 }
 
+/// A stream, and the position of its next page.
+type MissingPage = (StreamId, Option<(u32, Vec<String>)>);
+
 #[derive(Debug)]
 struct MetaStream {
     id: StreamId,
@@ -178,13 +181,9 @@ impl MetaExecutor {
                 self.computation = Some(Computation::new(compacted));
                 continue;
             }
-            let Some(mut needs) = needs else { continue };
-            if !needs.is_empty() {
-                let goes_on = needs.iter().any(|need| need.request.resume.is_some());
-                let piece_bytes = self.reservation.piece_bytes(needs.len(), goes_on);
-                needs.truncate(SHARDS_REQUESTED_AT_ONCE_MAX);
-                needs.iter_mut().for_each(|need| need.request.piece_bytes = piece_bytes);
-                return Ok(MetaStep::Need(needs));
+            let Some(missing) = needs else { continue };
+            if !missing.is_empty() {
+                return Ok(MetaStep::Need(self.needs(missing)));
             }
             let name = name.clone();
             self.measurements.pop_front();
@@ -209,6 +208,19 @@ impl MetaExecutor {
             }));
         }
         Ok(self.last_chunk.take().map_or(MetaStep::Done, MetaStep::Chunk))
+    }
+
+    /// Returns the requests for some of the missing pages.
+    fn needs(&self, missing: Vec<MissingPage>) -> Vec<MetaNeed> {
+        let goes_on = missing.iter().any(|(_, resume)| resume.is_some());
+        let piece_bytes = self.reservation.piece_bytes(missing.len(), goes_on);
+        let need = |(stream, resume): MissingPage| {
+            let scan = self.plan.scans.get(stream.scan as usize)?;
+            self.work.add(scan.entries);
+            let request = SummaryRequest { resume, piece_bytes, ..scan.request.clone() };
+            Some(MetaNeed { stream, request })
+        };
+        missing.into_iter().take(SHARDS_REQUESTED_AT_ONCE_MAX).filter_map(need).collect()
     }
 
     fn receive(&mut self, computed: Computed) -> Result<()> {
@@ -322,16 +334,16 @@ impl MetaExecutor {
 }
 
 /// Collects a measurement's summaries. `scans` contains each scan of the measurement, and the
-/// measurement's position in the scan. Returns the pages that the executor needs first; `None` if
-/// the executor must pause or compact the list before it continues.
+/// measurement's position in the scan. Returns the pages that must arrive first; `None` if the
+/// executor must pause or compact the list before it continues.
 fn collect(
     streams: &mut [MetaStream],
     plan: &MetaPlan,
     scans: &[(usize, usize)],
     listing: &mut Listing,
     work: &Work,
-) -> Result<Option<Vec<MetaNeed>>> {
-    let mut needs = Vec::new();
+) -> Result<Option<Vec<MissingPage>>> {
+    let mut missing = Vec::new();
     work.add(streams.len());
     for stream in streams {
         let index = stream.id.scan as usize;
@@ -350,11 +362,10 @@ fn collect(
             }
         }
         if let (None, Some(resume)) = (stream.front(), &stream.rest) {
-            let request = SummaryRequest { resume: resume.clone(), ..scan.request.clone() };
-            needs.push(MetaNeed { stream: stream.id, request });
+            missing.push((stream.id, resume.clone()));
         }
     }
-    Ok(Some(needs))
+    Ok(Some(missing))
 }
 
 impl MetaStream {

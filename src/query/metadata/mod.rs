@@ -24,6 +24,7 @@ use crate::model::shard_map::Policy;
 pub use deletion::Deletions;
 pub use executor::{MetaExecutor, MetaNeed, MetaStep};
 pub(crate) use names::SortedNames;
+pub(crate) use plan::compile_in_turns;
 pub use plan::{MetaContext, MetaPlan, MetaPolicy, MetaScan, compile};
 
 /// Returns the database that a SHOW statement reads; `None` if this module does not execute the

@@ -2,6 +2,7 @@
 //! a [`Render`] and an arm of `read` in this module.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,13 +12,18 @@ use super::name_filter::{KeyFilter, MeasurementFilter, NameTest, SourceTests};
 use super::names::ColumnNames;
 use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, Source, Statement};
-use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX};
+use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX, WORK_PER_NAME};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::{TimeRange, past_truncated_ns};
 use crate::query::compile::{condition_entries, has_time, split_time};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::source::{Defaults, check_name};
+use crate::query::work::{Work, proceed};
 use crate::scan::request::{SummaryRequest, SummaryWant};
+
+/// The maximum number of entries of the conditions in a scan of several measurements, as in
+/// `PLAN_ENTRIES_MAX`.
+const SCAN_ENTRIES_MAX: usize = 30_000;
 
 /// The database that a SHOW statement reads.
 #[derive(Debug)]
@@ -53,7 +59,8 @@ pub struct MetaPlan {
     pub(super) limits: [u64; 2],
 }
 
-/// A request for summaries of a policy. The request is sent to each of the policy's shards.
+/// A request for summaries of a policy, or of some of its measurements. The request is sent to each
+/// of the policy's shards.
 #[derive(Clone, Debug)]
 pub struct MetaScan {
     /// The policy's name.
@@ -61,6 +68,8 @@ pub struct MetaScan {
     /// The request, without a resume key.
     pub request: SummaryRequest,
     pub(super) column_names: Vec<ColumnNames>,
+    /// The measurements and the entries of their conditions.
+    pub(super) entries: usize,
 }
 
 impl MetaPlan {
@@ -93,13 +102,29 @@ struct ShowClauses<'a> {
     limits: [u64; 2],
 }
 
-/// Lowers a SHOW statement that [`super::database`] supports.
+/// Lowers a SHOW statement that [`super::database`] supports, without a pause.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
 pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaPlan> {
+    let work = Work::default();
+    let mut compiling = pin!(compile_in_turns(statement, context, &work));
+    loop {
+        match proceed(compiling.as_mut()) {
+            Some(plan) => return plan,
+            None => work.rest(),
+        }
+    }
+}
+
+/// Lowers a SHOW statement like [`compile`], and awaits only [`Work::spend`].
+pub(crate) async fn compile_in_turns(
+    statement: &Statement,
+    context: &MetaContext<'_>,
+    work: &Work,
+) -> Result<MetaPlan> {
     let (show, render) = read(statement, context)?;
-    plan(&show, render, context)
+    plan(&show, render, context, work).await
 }
 
 /// Returns the policies that FROM names.
@@ -177,14 +202,18 @@ fn read<'a>(
     })
 }
 
-fn plan(show: &ShowClauses<'_>, mut render: Render, context: &MetaContext<'_>) -> Result<MetaPlan> {
+async fn plan(
+    show: &ShowClauses<'_>,
+    mut render: Render,
+    context: &MetaContext<'_>,
+    work: &Work,
+) -> Result<MetaPlan> {
     let (condition, time) = split_time(show.condition, context.now_ns)?;
     let mut chosen = chosen(show, context)?;
     let measurements: usize = chosen.iter().map(|(_, measurements)| measurements.len()).sum();
     // The condition is lowered once for each measurement.
-    if measurements.saturating_mul(condition.as_ref().map_or(0, condition_entries))
-        > PLAN_ENTRIES_MAX
-    {
+    let of_condition = condition.as_ref().map_or(0, condition_entries);
+    if measurements.saturating_mul(of_condition) > PLAN_ENTRIES_MAX {
         return Err(QueryError::PlanTooLarge);
     }
     if let Render::Count(count) = &mut render {
@@ -205,35 +234,50 @@ fn plan(show: &ShowClauses<'_>, mut render: Render, context: &MetaContext<'_>) -
     let mut scans = Vec::new();
     for (policy, measurements) in chosen {
         let policy_name = Rc::from(policy.name.as_str());
-        let names = |schema: &&Arc<MeasurementSchema>| {
-            ColumnNames::new(schema, &policy_name, |key| render.wants(key))
-        };
-        let column_names: Vec<ColumnNames> = measurements.values().map(names).collect();
-        let predicate = |schema: &&Arc<MeasurementSchema>| {
-            condition.as_ref().map(|c| condition::lower(c, schema, purpose)).transpose()
-        };
-        let predicates: Result<_> = measurements.values().map(predicate).collect();
-        let request = SummaryRequest {
-            measurements: measurements.values().map(|schema| schema.id).collect(),
-            time: match render {
-                // 1.x reads series as rows at time 0.
-                Render::Series if time.end_ns <= 0 => TimeRange::new(0, 0),
-                _ => whole_groups(time, policy.group_duration_ns),
-            },
-            kept_from_ns: None,
-            predicates: predicates?,
-            want: want(&render, &column_names),
-            resume: None,
-            piece_bytes: PIECE_BYTES_MAX,
-            items_max: match render {
-                // The shards return these names in approximately the order of the result.
-                Render::TagValues(_) | Render::Series => keep(show.limits).map(|keep| keep as u64),
-                _ => None,
-            },
-        };
-        scans.push(MetaScan { policy: policy.name.clone(), request, column_names });
+        let measurements: Vec<&Arc<MeasurementSchema>> = measurements.into_values().collect();
+        for measurements in measurements.chunks(measurements_per_scan(of_condition)) {
+            let mut column_names = Vec::with_capacity(measurements.len());
+            let mut predicates = Vec::with_capacity(measurements.len());
+            for schema in measurements {
+                column_names.push(ColumnNames::new(schema, &policy_name, |key| render.wants(key)));
+                let lowered = condition.as_ref().map(|c| condition::lower(c, schema, purpose));
+                predicates.push(lowered.transpose()?);
+                work.spend(WORK_PER_NAME + of_condition).await;
+            }
+            let request = SummaryRequest {
+                measurements: measurements.iter().map(|schema| schema.id).collect(),
+                time: match render {
+                    // 1.x reads series as rows at time 0.
+                    Render::Series if time.end_ns <= 0 => TimeRange::new(0, 0),
+                    _ => whole_groups(time, policy.group_duration_ns),
+                },
+                kept_from_ns: None,
+                predicates,
+                want: want(&render, &column_names),
+                resume: None,
+                piece_bytes: PIECE_BYTES_MAX,
+                items_max: match render {
+                    // The shards return these names in approximately the order of the result.
+                    Render::TagValues(_) | Render::Series => {
+                        keep(show.limits).map(|keep| keep as u64)
+                    }
+                    _ => None,
+                },
+            };
+            let entries = measurements.len() * (1 + of_condition);
+            scans.push(MetaScan { policy: policy.name.clone(), request, column_names, entries });
+        }
     }
     Ok(MetaPlan { scans, render, limits: show.limits })
+}
+
+/// Returns the number of measurements of one scan. Each page of a scan copies and encodes the
+/// conditions of all its measurements without a pause, so a long condition is divided into several
+/// scans.
+fn measurements_per_scan(of_condition: usize) -> usize {
+    SCAN_ENTRIES_MAX
+        .checked_div(of_condition)
+        .map_or(usize::MAX, |measurements| measurements.max(1))
 }
 
 /// The rows that a measurement needs; `None` without LIMIT.

@@ -133,3 +133,37 @@ fn show_statement_reads_one_database() {
         assert!(refusal.contains("one statement for each database"), "{refusal}");
     }
 }
+
+#[test]
+fn long_conditions_are_divided_into_scans() {
+    let mut policy = PolicySchema::default();
+    for n in 0..200 {
+        let measurement = MeasurementSchema {
+            dropped: false,
+            id: MeasurementId(n),
+            name: format!("n{n:03}"),
+            version: 1,
+            columns: Vec::new(),
+        };
+        policy.measurements.insert(measurement.name.clone(), Arc::new(measurement));
+    }
+    let context = MetaContext {
+        policies: &[MetaPolicy { name: "autogen".into(), schema: &policy, group_duration_ns: 1 }],
+        default_policy: "autogen",
+        defaults: Defaults::default(),
+        now_ns: 0,
+    };
+    // The condition has 399 operands and operators for each measurement.
+    let text = format!("SHOW SERIES WHERE {}", vec!["host = 'x'"; 100].join(" OR "));
+    for (text, scans, expected) in [("SHOW SERIES", vec![200], 0), (text.as_str(), vec![25; 8], 1)]
+    {
+        let statement = crate::influxql::parse(text, &Params::default()).expect("valid").remove(0);
+        let work = Work::default();
+        let compiling = compile_in_turns(&statement, &context, &work);
+        let (plan, pauses) = crate::query::work::tests::run(&work, 2_000, compiling);
+        let plan = plan.expect("a plan");
+        let measurements = plan.scans.iter().map(|scan| scan.request.measurements.len());
+        assert_eq!(measurements.collect::<Vec<_>>(), scans, "{text:.80}");
+        assert_eq!(pauses, expected, "{text:.80}");
+    }
+}
