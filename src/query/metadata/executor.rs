@@ -10,7 +10,7 @@ use super::render::{Listing, Render};
 use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
-use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
+use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, WORK_PER_TURN};
 use crate::query::error::Result;
 use crate::query::executor::StreamId;
 use crate::query::operators::join_limit::Limiter;
@@ -55,6 +55,8 @@ struct MetaStream {
 }
 
 const CHUNK_ROWS: usize = 10_000;
+/// The number of comparisons of SHOW MEASUREMENTS in one unit of work.
+const COMPARED_PER_UNIT: usize = 8;
 
 #[derive(Debug)]
 struct Showing {
@@ -351,11 +353,14 @@ fn collect(
         let Some(scan) = plan.scans.get(index) else { continue };
         let Some(known) = scan.column_names.get(position) else { continue };
         let wanted = scan.request.measurements.get(position).copied();
+        let comparisons = plan.render.comparisons();
+        let items_max = (WORK_PER_TURN as usize * COMPARED_PER_UNIT).checked_div(comparisons);
         while stream.front() == wanted && wanted.is_some() {
-            if let Some(summary) = stream.summaries.pop_front() {
+            if let Some(summary) = stream.take(items_max.unwrap_or(usize::MAX).max(1)) {
                 listing.add(&plan.render, known, &summary)?;
                 let cells: usize = summary.items.iter().map(Vec::len).sum();
                 work.add(cells + summary.columns.len() + summary.hashes.len());
+                work.add(summary.items.len() * comparisons / COMPARED_PER_UNIT);
             }
             if listing.is_large() || work.is_due() {
                 return Ok(None);
@@ -369,6 +374,17 @@ fn collect(
 }
 
 impl MetaStream {
+    /// Takes the next summary, or its first `items_max` items.
+    fn take(&mut self, items_max: usize) -> Option<MeasurementSummary> {
+        let summary = self.summaries.front_mut()?;
+        if summary.items.len() <= items_max {
+            return self.summaries.pop_front();
+        }
+        let rest = summary.items.split_off(items_max);
+        let items = std::mem::replace(&mut summary.items, rest);
+        Some(MeasurementSummary { measurement: summary.measurement, items, ..Default::default() })
+    }
+
     fn front(&self) -> Option<MeasurementId> {
         self.summaries.front().map(|summary| summary.measurement)
     }

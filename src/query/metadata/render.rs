@@ -56,6 +56,14 @@ impl Render {
         }
     }
 
+    /// The number of comparisons for each listed item.
+    pub(super) fn comparisons(&self) -> usize {
+        match self {
+            Self::Measurements(Some(filter), _) => filter.leaves.len(),
+            _ => 0,
+        }
+    }
+
     pub(super) fn per_measurement(&self) -> bool {
         !matches!(self, Self::Measurements(..) | Self::Series)
     }
@@ -187,6 +195,7 @@ impl Listing {
     pub(super) async fn finish(mut self, render: &Render, name: &str, work: &Work) -> SortedNames {
         if let Render::Measurements(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));
+            work.spend(self.seen.len()).await;
             let listed = filter.as_ref().is_none_or(|filter| filter.accepts(name, &self.seen));
             if !(self.alive && listed) {
                 return SortedNames::default();
