@@ -36,12 +36,12 @@ pub(super) fn lower(
     schema: &MeasurementSchema,
     purpose: ConditionUse,
 ) -> Result<Predicate> {
-    let of = |side| lower(side, schema, purpose).map(Box::new);
+    let of = |side| lower(side, schema, purpose);
     Ok(match expr {
         Expr::Paren(inner) => lower(inner, schema, purpose)?,
         Expr::BooleanLiteral(value) => Predicate::Constant(*value),
-        Expr::Binary { op: BinaryOp::And, left, right } => Predicate::And(of(left)?, of(right)?),
-        Expr::Binary { op: BinaryOp::Or, left, right } => Predicate::Or(of(left)?, of(right)?),
+        Expr::Binary { op: BinaryOp::And, left, right } => join(false, of(left)?, of(right)?),
+        Expr::Binary { op: BinaryOp::Or, left, right } => join(true, of(left)?, of(right)?),
         Expr::Binary { op, left, right } => match op {
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::EqRegex | BinaryOp::NeRegex => {
                 let compared = compare(*op, left, right, schema, purpose);
@@ -52,6 +52,32 @@ pub(super) fn lower(
         },
         _ => Predicate::Constant(false),
     })
+}
+
+/// Returns an OR if `decisive` is true, and an AND if it is false.
+fn join(decisive: bool, left: Predicate, right: Predicate) -> Predicate {
+    match (left, right) {
+        (Predicate::Constant(value), other) | (other, Predicate::Constant(value)) => {
+            if value == decisive { Predicate::Constant(decisive) } else { other }
+        }
+        (left, right) if decisive => Predicate::Or(Box::new(left), Box::new(right)),
+        (left, right) => Predicate::And(Box::new(left), Box::new(right)),
+    }
+}
+
+/// Evaluates a comparison of two strings. A shard would repeat it for every series.
+fn fold(predicate: Predicate) -> Predicate {
+    let Predicate::Compare(comparison, left, right) = &predicate else { return predicate };
+    let (Operand::Literal(FieldValue::String(left)), Operand::Literal(FieldValue::String(right))) =
+        (&**left, &**right)
+    else {
+        return predicate;
+    };
+    match comparison {
+        Comparison::Equal => Predicate::Constant(left == right),
+        Comparison::NotEqual => Predicate::Constant(left != right),
+        _ => predicate,
+    }
 }
 
 /// Returns `None` unless each side is a tag or a string.
@@ -95,12 +121,13 @@ fn compare(
             // 1.x's index checks only which tags exist: `=` selects the series that have both tags,
             // and `!=` selects the series that have only the left tag.
             let other = is_missing(right_side, op == BinaryOp::Ne);
-            Predicate::And(Box::new(is_missing(left_side, false)), Box::new(other))
+            join(false, fold(is_missing(left_side, false)), fold(other))
         }
         ConditionUse::Count if names => compare_names(comparison, left_side, right_side),
         _ => {
             let (one, other) = (Box::new(left_side.clone()), Box::new(right_side.clone()));
-            present(&[&left_side, &right_side], Predicate::Compare(comparison, one, other))
+            let compared = fold(Predicate::Compare(comparison, one, other));
+            present(&[&left_side, &right_side], compared)
         }
     })
 }

@@ -11,6 +11,7 @@ use crate::query::result::{ResultColumn, Values};
 use crate::query::work::Work;
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::reader::ReadStats;
+use crate::scan::request::Predicate;
 
 fn schema() -> PolicySchema {
     let column = |id, key: &str, kind| ColumnDefinition { id: ColumnId(id), key: key.into(), kind };
@@ -165,5 +166,33 @@ fn long_conditions_are_divided_into_scans() {
         let measurements = plan.scans.iter().map(|scan| scan.request.measurements.len());
         assert_eq!(measurements.collect::<Vec<_>>(), scans, "{text:.80}");
         assert_eq!(pauses, expected, "{text:.80}");
+    }
+}
+
+#[test]
+fn comparisons_with_missing_tags_are_evaluated_once() {
+    let schema = schema();
+    let context = MetaContext {
+        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
+        default_policy: "autogen",
+        defaults: Defaults::default(),
+        now_ns: 0,
+    };
+    let predicate = |condition: &str| {
+        let text = format!("SHOW SERIES WHERE {condition}");
+        let statement = crate::influxql::parse(&text, &Params::default()).expect("valid").remove(0);
+        let plan = compile(&statement, &context).expect("compiles");
+        plan.scans[0].request.predicates[0].clone().expect("a condition")
+    };
+    let host = predicate("host = 'x'");
+    for (condition, expected) in [
+        ("nope = 'a' OR nope = 'b'", Predicate::Constant(false)),
+        ("nope != 'a'", Predicate::Constant(true)),
+        ("nope = 'a' OR host = 'x'", host.clone()),
+        ("host = 'x' AND nope != 'a'", host.clone()),
+        ("host = 'x' AND nope = 'a'", Predicate::Constant(false)),
+        ("host = nope", Predicate::Constant(false)),
+    ] {
+        assert_eq!(predicate(condition), expected, "{condition}");
     }
 }
