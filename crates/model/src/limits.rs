@@ -413,7 +413,7 @@ pub const POLICIES_PER_QUERY_MAX: usize = 100;
 /// merged.
 pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
 /// The maximum number of entries in a statement's plan: columns, dimensions and conditions, counted
-/// once per source. The compiler pauses only between measurements.
+/// once per source. The compiler pauses only between sources.
 pub const PLAN_ENTRIES_MAX: usize = 300_000;
 /// The number of entries that one operand or operator of a condition counts. It takes the compiler
 /// as much time as this number of columns.
