@@ -15,6 +15,9 @@ use super::error::{QueryError, Result};
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 
+/// The work of parsing one byte of a text.
+const PARSING_PER_BYTE: usize = 5;
+
 /// The work counter of a statement. Clones share the same counter.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
@@ -42,6 +45,12 @@ impl Work {
         let add = |counter: &Cell<u64>| counter.set(counter.get().saturating_add(units as u64));
         add(&self.turn);
         add(&self.units);
+    }
+
+    /// Adds the work of parsing a text, which has no pause. A long text leaves less work for the
+    /// rest of the turn.
+    pub fn add_parsing(&self, text: &str) {
+        self.add(text.len().saturating_mul(PARSING_PER_BYTE));
     }
 
     /// Whether the statement must pause before it continues.

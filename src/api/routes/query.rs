@@ -170,6 +170,14 @@ impl Querying {
             return Err(ApiError::ReadOnly(writing.to_string()));
         }
         let format = Format::negotiate(accept);
+        let session = Session {
+            database: params.database,
+            policy: params.policy,
+            now_ns,
+            default_shards: settings.default_shards,
+            ..Session::default()
+        };
+        session.work.add_parsing(&params.q);
         let options = Options {
             format,
             epoch: params.epoch,
@@ -178,13 +186,7 @@ impl Querying {
         };
         Ok(Self {
             statements: statements.into_iter(),
-            session: Session {
-                database: params.database,
-                policy: params.policy,
-                now_ns,
-                default_shards: settings.default_shards,
-                ..Session::default()
-            },
+            session,
             current: None,
             statement_id: 0,
             warns: params.writing == WritingStatements::Warn,

@@ -35,6 +35,9 @@ use crate::query::source::SourceName;
 use crate::query::work::Work;
 use crate::scan::request::{Output, Predicate, Resume, ScanRequest};
 
+/// The work of planning the shards of a scan, in addition to one unit for each shard and policy.
+const SCAN_WORK: usize = 5;
+
 /// `empty` contains the measurements without rows, if they are known. Awaits only [`Work::spend`].
 pub(super) async fn plan_select(
     query: &Query,
@@ -65,7 +68,7 @@ pub(super) async fn plan_select(
     for scan in &plan.scans {
         let shards = source(scan).map(|of| shards_of(of.loaded, of.policy, scan.request.time));
         let shards = shards.unwrap_or_default();
-        work.spend(selected.len() + shards.len()).await;
+        work.spend(SCAN_WORK + selected.len() + shards.len()).await;
         streams.add_scan(shards)?;
     }
     let scans = plan.scans.iter().zip(&streams.lists);

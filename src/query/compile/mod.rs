@@ -43,6 +43,9 @@ use crate::model::value::FieldValue;
 use plan_size::PlanSize;
 use statement::Shared;
 
+/// The work of checking a source, an operand or an operator of a statement.
+const CHECK_WORK: usize = 4;
+
 /// The policies and settings for a statement.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -89,9 +92,11 @@ pub(crate) async fn compile_in_turns(
     context: &Context<'_>,
     work: &Work,
 ) -> Result<Plan> {
-    let checked = statement::check(select, &mut Shared::new(context.now_ns), None)?;
+    let mut shared = Shared::new(context.now_ns);
+    let checked = statement::check(select, &mut shared, None)?;
     let mut scans = Vec::new();
     let size = PlanSize::new(context.limits, work);
+    size.spend(shared.parts.saturating_mul(CHECK_WORK)).await;
     let prepared = prepare::prepare(&checked, context, &size).await?;
     let root = Rc::new(lower::lower(prepared, &[], &mut scans).await?);
     Ok(Plan { scans, work: size.remaining_work(), root })

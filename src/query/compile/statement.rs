@@ -19,21 +19,25 @@ use crate::query::transforms;
 #[derive(Debug)]
 pub(crate) struct Shared {
     now_ns: i64,
-    /// The number of parts that were checked ([`SUBQUERY_PARTS_MAX`]).
-    parts: usize,
+    /// The number of parts that were checked: sources, operands and operators.
+    pub(super) parts: usize,
+    /// The number of these parts in subqueries ([`SUBQUERY_PARTS_MAX`]).
+    subquery_parts: usize,
     zones: BTreeMap<String, Zone>,
 }
 
 impl Shared {
     pub(crate) fn new(now_ns: i64) -> Self {
-        Self { now_ns, parts: 0, zones: BTreeMap::new() }
+        Self { now_ns, parts: 0, subquery_parts: 0, zones: BTreeMap::new() }
     }
 
-    fn add_parts(&mut self, select: &SelectStatement) -> Result<()> {
+    fn add_parts(&mut self, select: &SelectStatement, is_subquery: bool) -> Result<()> {
         let fields = select.fields.iter().map(|field| &field.expr).chain(&select.condition);
         let exprs = fields.chain(select.dimensions.iter().map(|dimension| &dimension.expr));
-        self.parts += select.sources.len() + exprs.map(nodes).sum::<usize>();
-        let is_valid = self.parts <= SUBQUERY_PARTS_MAX;
+        let parts = select.sources.len() + exprs.map(nodes).sum::<usize>();
+        self.parts += parts;
+        self.subquery_parts += if is_subquery { parts } else { 0 };
+        let is_valid = self.subquery_parts <= SUBQUERY_PARTS_MAX;
         if is_valid { Ok(()) } else { Err(QueryError::SubqueriesTooLarge) }
     }
 
@@ -122,9 +126,7 @@ pub(crate) fn check<'a>(
     shared: &mut Shared,
     outer: Option<(&CheckedSelect<'_>, u32, u32)>,
 ) -> Result<CheckedSelect<'a>> {
-    if outer.is_some() {
-        shared.add_parts(select)?;
-    }
+    shared.add_parts(select, outer.is_some())?;
     let now_ns = shared.now_ns;
     let zone = select.timezone.as_deref().map(|name| shared.zone(name)).transpose()?;
     let context = FoldContext { now_ns: Some(now_ns), math: false, zone: zone.as_ref() };

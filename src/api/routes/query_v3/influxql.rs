@@ -157,6 +157,7 @@ impl TableQuery {
             as_v3: true,
             ..Session::default()
         };
+        session.work.add_parsing(&requested.q);
         Ok(Self {
             empty: empty(&statement),
             show,
