@@ -275,6 +275,41 @@ pub(crate) fn tag_column(tags: &StringColumn) -> Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ids::ColumnId;
+    use crate::query::operators::partials::tests::stream;
+    use crate::scan::request::{Input, Output};
+
+    #[test]
+    fn rows_of_many_streams_are_taken_in_turns() {
+        const COLUMNS: usize = 7;
+        let input = Input { column: ColumnId(1), field_type: FieldType::Integer, cast: None };
+        let (fields, tags) = (vec![input; COLUMNS], Vec::new());
+        let output = Output::Rows { fields, tags, limit: None, every_row: false };
+        let column = Column::full(Values::Integer(vec![1; 200]));
+        let rows = GroupData::Rows {
+            times_ns: (0..200).collect(),
+            fields: vec![column; COLUMNS],
+            tags: Vec::new(),
+        };
+        let mut streams: Vec<Stream> =
+            (0..100).map(|_| stream(output.clone(), rows.clone())).collect();
+        let fields: Vec<VariableSource> = (0..COLUMNS).map(VariableSource::Field).collect();
+        let sources = vec![&fields[..]; 100];
+        let (mut merge, work) = (RowMerge::default(), Work::default());
+        // The rest of the turn suffices for the rows of 50 streams.
+        let stream_work = 1 + 200 * (1 + COLUMNS) / CELLS_PER_UNIT;
+        work.add(WORK_PER_TURN as usize - 50 * stream_work);
+        let mut next = || merge.next(&[], &mut streams, &sources, COLUMNS, false, &work).unwrap();
+        assert!(matches!(next(), Merged::Pause));
+        assert!(work.pauses().unwrap());
+        let Merged::Batch(batch) = next() else { panic!("no rows") };
+        assert_eq!(batch.times_ns.len(), rows_per_turn(100 + COLUMNS));
+        let is_full = |column: &Option<Column>| {
+            column.as_ref().is_some_and(|column| column.len() == batch.times_ns.len())
+        };
+        assert!(batch.columns.iter().all(is_full));
+        assert_eq!(batch.columns.len(), COLUMNS);
+    }
 
     #[test]
     fn merge_of_many_streams_ends_after_a_turn() {

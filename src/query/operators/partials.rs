@@ -162,3 +162,58 @@ fn values(
     });
     Ok(CallSeries { times_ns, values: finished.values, aux: aux.collect() })
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::admission::QueryReservation;
+    use crate::model::ids::MeasurementId;
+    use crate::model::limits::{PIECE_BYTES_MAX, WORK_PER_TURN};
+    use crate::model::time::TimeRange;
+    use crate::query::plan::CallSource;
+    use crate::scan::page::{Group, ScanPage};
+    use crate::scan::request::{Output, Resume, ScanRequest};
+
+    /// Returns a stream with a group of these data.
+    pub(in crate::query::operators) fn stream(output: Output, data: GroupData) -> Stream {
+        let request = ScanRequest {
+            measurement: MeasurementId(1),
+            time: TimeRange::ALL,
+            predicate: None,
+            group_by: Vec::new(),
+            descending: false,
+            output,
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        };
+        let key = Vec::new().into();
+        let mut stream = Stream::new(0, 1, request, key, false, &QueryReservation::default());
+        let groups = vec![Group { key: Vec::new(), data }];
+        stream.supply(0, ScanPage { groups, ..ScanPage::default() }).unwrap();
+        stream
+    }
+
+    #[test]
+    fn states_of_many_streams_are_taken_in_turns() {
+        let state = PartialColumn { windows_ns: vec![0], states: Vec::new(), aux: Vec::new() };
+        let states = GroupData::Partials(vec![state; 100]);
+        let output = Output::Aggregates { calls: Vec::new(), window: None, limit: None };
+        let new = |_| stream(output.clone(), states.clone());
+        let mut streams: Vec<Stream> = (0..100).map(new).collect();
+        let calls = (0..100).map(|call| CallSource { call, aux: Vec::new() }).collect();
+        let key: Rc<[Option<usize>]> = Vec::new().into();
+        let bindings = vec![Binding { scan: 0, key, variables: Vec::new().into(), calls }; 100];
+        let (mut merge, work) = (PartialMerge::default(), Work::default());
+        // The rest of the turn suffices for the states of 50 streams.
+        work.add(WORK_PER_TURN as usize - 50 * 100 * STATE_WORK);
+        let mut collect = || merge.collect(&[], &mut streams, &bindings, &work).unwrap();
+        assert_eq!(collect(), None);
+        assert!(work.pauses().unwrap());
+        assert_eq!(collect(), Some(Vec::new()));
+        assert!(merge.calls.values().all(|states| states.len() == 100));
+        assert_eq!(merge.calls.len(), 100);
+    }
+}
