@@ -921,4 +921,48 @@ mod tests {
         };
         assert_eq!(page.unwrap().groups.iter().map(count).sum::<i64>(), rows as i64);
     }
+
+    /// The rows of the series are not in the order of the result.
+    #[test]
+    fn rows_of_many_series_are_sorted_in_turns() {
+        /// The work of a piece of the scan.
+        const PIECE_WORK: usize = 400_000;
+        let mut arrived = ArrivedRows::default();
+        for group in 0..100 {
+            arrived.groups.push([("host".to_owned(), format!("h{group:02}"))].into());
+            arrived.times_ns.extend(0..3_000);
+            arrived.row_groups.resize(arrived.times_ns.len(), group);
+        }
+        let work = Work::default();
+        let (placed, _) = run(&work, EXCESS, arrived.by_time(&work));
+        let times_ns: Vec<i64> = placed.iter().map(|placed| placed.time_ns).collect();
+        let pages = times_ns.chunks(PAGE_ROWS as usize);
+        let pages = pages.map(|times_ns| Rc::new(Column::full(Values::Integer(times_ns.to_vec()))));
+        let columns = vec![(TIME_COLUMN, pages.collect())];
+        let arranged = arrived.arranged(MeasurementId(0), &placed, columns, &work);
+        let (layout, _) = run(&work, EXCESS, arranged);
+        let input = Input { column: TIME_COLUMN, field_type: FieldType::Integer, cast: None };
+        let (fields, tags) = (vec![input], Vec::new());
+        let request = ScanRequest {
+            measurement: MeasurementId(0),
+            time: TimeRange::new(i64::MIN, i64::MAX),
+            predicate: None,
+            group_by: Vec::new(),
+            descending: false,
+            output: Output::Rows { fields, tags, limit: None, every_row: false },
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        };
+        let reading = read_all(&layout, &request, WORK_PER_TURN, &work);
+        let (page, pauses) = run(&work, PIECE_WORK, reading);
+        assert!(pauses >= 5, "{pauses} pauses");
+        let mut read_ns = Vec::new();
+        for group in page.unwrap().groups {
+            let GroupData::Rows { times_ns, .. } = group.data else { panic!("{:?}", group.key) };
+            read_ns.extend(times_ns);
+        }
+        assert_eq!(read_ns.len(), 300_000);
+        assert!(read_ns.is_sorted());
+    }
 }
