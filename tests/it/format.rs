@@ -11,7 +11,6 @@ use tidemark::store::memory::MemoryStore;
 use tidemark::store::{Store, Table};
 
 use crate::product::Product;
-use crate::repository::text;
 
 const KEY_MAX: u64 = (1 << 53) - 1;
 

@@ -312,7 +312,7 @@ impl Running {
             .io
             .with(|context| (self.reservation(context).clone(), context.platform.now_ns()))?;
         let planned = plan_show(statement, loaded, session, &scope, &reservation, now_ns);
-        Ok(self.in_turns(planned).await??)
+        Ok(self.io.in_turns(&session.work, planned).await??)
     }
 
     /// Checks that the caller may read each source's policy, which is known only after the load.
