@@ -276,7 +276,7 @@ async fn measurements<'a>(
             if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
                 return Err(QueryError::SourceRepeated { name: (*name).to_owned() });
             }
-            let (origin, schema) = (Origin::Policy(policy), SourceSchema::Stored(*schema));
+            let (origin, schema) = (Origin::Policy(policy), SourceSchema::Stored(schema));
             sources.push(FromMeasurement { origin, schema });
         }
         size.spend(compared + FOUND_WORK * named.len()).await;
