@@ -118,7 +118,8 @@ pub type StartResult = ApiResult<Box<dyn Responder>>;
 pub struct Admitted<'a> {
     /// The request's head, with the identified caller.
     pub request: Incoming<'a>,
-    /// The target that `begin` has set, in which the exchange has replaced a bucket's id.
+    /// The target that `begin` has set, in which the exchange has replaced a bucket's id. The
+    /// names are empty if `begin` has set no target.
     pub target: RequestTarget,
     /// The database for the log.
     pub log_database: &'a mut Option<String>,
