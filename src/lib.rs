@@ -151,6 +151,7 @@
 //! | a message, and its sender | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | streaming or abandoning a response | `api/routes/query.rs`, `api/drive.rs` |
 //! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |
+//! | Flight; gRPC messages in HTTP bodies | `api/routes/flight/`; `api/grpc_web/` |
 //! | the keys of a backup's objects | `coordinator/backup/store.rs` |
 //! | backups, restores; the schedule | `coordinator/backup/`; `database/schedules.rs` |
 //! | point-in-time recovery | `catalog/recovery.rs`, `edge/point_in_time.rs` |
