@@ -17,10 +17,10 @@ const groups = { Write: 'Writes', Query: 'Queries', Databases: 'Databases', Toke
 
 const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
-function typeOf(schema = {}) {
+function typeOf(document, schema = {}) {
   if (schema.enum) return schema.enum.map((value) => code(String(value))).join(', ');
   const type = [schema.type].flat().join(' or ');
-  if (schema.type === 'array') return `list of ${typeOf(schema.items)}`;
+  if (schema.type === 'array') return `list of ${typeOf(document, resolved(document, schema.items))}`;
   return schema.format ? `${type} (${schema.format})` : type;
 }
 
@@ -36,7 +36,7 @@ function bodyRows(document, content) {
     return properties.map(([name, inner]) => {
       const one = resolved(document, inner);
       const isRequired = schema.required?.includes(name);
-      return [code(name), type, typeOf(one), `${isRequired ? 'required. ' : ''}${one.description ?? ''}`];
+      return [code(name), type, typeOf(document, one), `${isRequired ? 'required. ' : ''}${one.description ?? ''}`];
     });
   });
 }
@@ -46,7 +46,7 @@ function operation(document, path, method, { summary, description, parameters = 
   const given = parameters.map((one) => resolved(document, one));
   if (given.length > 0) {
     const rows = given.map(({ name, in: place, schema, description: text = '', required }) =>
-      [code(name), place, typeOf(schema), `${required ? 'required. ' : ''}${text}`]);
+      [code(name), place, typeOf(document, schema), `${required ? 'required. ' : ''}${text}`]);
     parts.push(table(['parameter', 'in', 'type', 'description'], rows));
   }
   if (requestBody) {
