@@ -67,8 +67,9 @@ function operation(document, path, method, { summary, description, parameters = 
 
 export function routesPage() {
   const document = JSON.parse(readFileSync(at('www', 'openapi.json'), 'utf8'));
-  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).filter(([, one]) => one.responses).map(([method, one]) => ({ path, method, one })));
+  const operations = Object.entries(document.paths).flatMap(([path, { parameters = [], ...methods }]) =>
+    Object.entries(methods).map(([method, one]) =>
+      ({ path, method, one: { ...one, parameters: [...parameters, ...(one.parameters ?? [])] } })));
   const sections = Object.entries(groups).map(([tag, title]) => {
     const inside = operations.filter(({ one }) => one.tags[0] === tag);
     return [`## ${title}\n`, ...inside.map(({ path, method, one }) => operation(document, path, method, one))].join('\n');
