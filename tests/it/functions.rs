@@ -27,12 +27,12 @@ fn completion_functions_match_function_table() {
     );
     for function in functions::all() {
         let functions::Function { name, parameters, explained, .. } = function;
-        wanted.push_str("  {\n");
-        for (key, text) in [("name", name), ("parameters", parameters), ("explained", explained)] {
-            assert!(!text.is_empty() && !text.contains('\''), "{name}: {key}");
-            wanted.push_str(&format!("    {key}: '{text}',\n"));
+        for text in [name, parameters, explained] {
+            assert!(!text.is_empty() && !text.contains('\''), "{name}: {text}");
         }
-        wanted.push_str("  },\n");
+        wanted.push_str(&format!(
+            "  {{ name: '{name}', parameters: '{parameters}', explained: '{explained}' }},\n"
+        ));
     }
     wanted.push_str("];\n");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(COMPLETION);
