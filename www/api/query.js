@@ -24,6 +24,13 @@ export function errorIn(text, status) {
   return `The server returned ${status}: ${text.slice(0, 500)}`;
 }
 
+/** Returns the body. Throws [RequestError] with the server's message if the request failed. */
+export async function textOf(response) {
+  const text = await response.text();
+  if (!response.ok) throw new RequestError(errorIn(text, response.status), response.status);
+  return text;
+}
+
 /** The maximum length of an address that common proxies accept. */
 const addressBytesMax = 12_000;
 
@@ -72,23 +79,13 @@ export async function fetchOrFail(path, init) {
 }
 
 /**
- * The statements must only read. Throws the error of the first failed statement. With `tolerant`, a
- * failed statement returns an empty list instead.
+ * Returns the series of a single statement, which must only read. Throws [RequestError].
  * @param {string} q
- * @param {Options & { tolerant?: boolean }} [options]
+ * @param {Options} [options]
  */
-export async function querySeries(q, { db, epoch, tolerant = false } = {}) {
-  const response = await get(q, { db, epoch });
-  const text = await response.text();
-  if (!response.ok) throw new RequestError(errorIn(text, response.status), response.status);
-  return parseExact(text).results.map(({ series = [], error }) => {
-    if (error && !tolerant) throw new RequestError(error, 200);
-    return series;
-  });
-}
-
-/** Returns the rows in the first series of a single statement, as arrays. */
-export async function rowsOf(q, options) {
-  const [series] = await querySeries(q, options);
-  return series[0]?.values ?? [];
+export async function querySeries(q, options) {
+  const reply = parseExact(await textOf(await get(q, options)));
+  const [{ series = [], error }] = reply.results;
+  if (error) throw new RequestError(error, 200);
+  return series;
 }

@@ -1,7 +1,7 @@
 // Reads the schema with SHOW statements, and caches the responses for half a minute.
 
 import { quoted } from '../influxql/statements.js';
-import { querySeries, rowsOf } from './query.js';
+import { querySeries } from './query.js';
 import { onPlace } from './transport.js';
 import { onToken } from './token.js';
 
@@ -19,16 +19,17 @@ export const forgetSchema = () => answers.clear();
 onToken(forgetSchema);
 onPlace(forgetSchema);
 
-function kept(key, get) {
-  const known = answers.get(key);
+function seriesKept(q) {
+  const known = answers.get(q);
   if (known && Date.now() - known.at_ms < fresh_ms) return known.answer;
-  const answer = get();
-  answers.set(key, { answer, at_ms: Date.now() });
-  answer.catch(() => answers.delete(key));
+  const answer = querySeries(q);
+  answers.set(q, { answer, at_ms: Date.now() });
+  answer.catch(() => answers.delete(q));
   return answer;
 }
 
-const rowsKept = (q) => kept(q, () => rowsOf(q));
+/** Returns the rows of the first series. */
+const rowsKept = async (q) => (await seriesKept(q))[0]?.values ?? [];
 const firsts = async (q) => (await rowsKept(q)).map(([first]) => first);
 
 const source = (policy, measurement) =>
@@ -52,16 +53,13 @@ export const measurements = (db, policy) => firsts(`SHOW MEASUREMENTS ON ${sourc
 
 /** Without a measurement, returns the tag keys of all measurements. */
 export const tags = async (db, measurement, policy) => {
-  const q = `SHOW TAG KEYS ON ${quoted(db)}${from(policy, measurement)}`;
-  const [series] = await kept(q, () => querySeries(q));
+  const series = await seriesKept(`SHOW TAG KEYS ON ${quoted(db)}${from(policy, measurement)}`);
   return distinct(series.flatMap(({ values }) => values.map(([key]) => key)));
 };
 
 export const fields = async (db, measurement, policy) => {
-  const q = `SHOW FIELD KEYS ON ${quoted(db)}${from(policy, measurement)}`;
-  const [series] = await kept(q, () => querySeries(q));
-  const types = new Map(series.flatMap(({ values }) => values));
-  return [...types];
+  const series = await seriesKept(`SHOW FIELD KEYS ON ${quoted(db)}${from(policy, measurement)}`);
+  return [...new Map(series.flatMap(({ values }) => values))];
 };
 
 const distinct = (names) => [...new Set(names)];
@@ -86,7 +84,7 @@ export const valueCount = async (db, measurement, tag, policy) => {
 
 export const seriesCount = async (db, measurement, policy) => {
   const q = `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)}${from(policy, measurement)}`;
-  const [series] = await kept(q, () => querySeries(q));
+  const series = await seriesKept(q);
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 };
 

@@ -1,6 +1,6 @@
 // Sends SQL statements. All SQL statements only read.
 
-import { fetchOrFail, errorIn, RequestError } from './query.js';
+import { fetchOrFail, RequestError, textOf } from './query.js';
 import { parseExact } from './exact.js';
 import { onToken } from './token.js';
 import { sqlAsset } from '../engine/sql_asset.js';
@@ -55,9 +55,7 @@ export function sqlFunctions(db) {
 }
 
 async function functionsOf(db) {
-  const response = await querySql(routines, { db });
-  const text = await response.text();
-  if (!response.ok) throw new RequestError(errorIn(text, response.status), response.status);
+  const text = await textOf(await querySql(routines, { db }));
   const byName = new Map(parseExact(text).map((one) => [one.name, one]));
   return [...byName.values()].map(({ name, syntax = '', explained = '' }) => ({
     name,

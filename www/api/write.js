@@ -1,7 +1,7 @@
 // Writes points with /api/v2/write, and interprets the response.
 
 import { createDatabase, quoted } from '../influxql/statements.js';
-import { errorIn, post, RequestError } from './query.js';
+import { post, textOf } from './query.js';
 import { databases, forgetSchema } from './schema.js';
 import { request } from './transport.js';
 
@@ -52,9 +52,7 @@ export async function ensureDatabase(db) {
   forgetSchema();
   try {
     if (!(await isAbsent(db))) return '';
-    const response = await post(statements.join('; '));
-    const text = await response.text();
-    if (!response.ok) throw new RequestError(errorIn(text, response.status), response.status);
+    const text = await textOf(await post(statements.join('; ')));
     if (JSON.parse(text).results.some(({ error }) => error)) return '';
   } catch (error) {
     if (passes(error.status)) throw error;

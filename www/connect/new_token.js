@@ -1,6 +1,6 @@
 // The form that creates a token for one database and displays the token once.
 
-import { errorIn } from '../api/query.js';
+import { textOf } from '../api/query.js';
 import { request } from '../api/transport.js';
 import { button, copyFrom, el } from '../dom.js';
 import { current, onChange } from '../state.js';
@@ -100,9 +100,7 @@ async function make(asked, answer) {
   };
   try {
     const response = await request('/api/v3/configure/token', init);
-    const text = await response.text();
-    if (!response.ok) throw new Error(errorIn(text, response.status));
-    const { token } = JSON.parse(text);
+    const { token } = JSON.parse(await textOf(response));
     const copy = button('Copy', () => copyFrom(copy, token), { icon: 'copy' });
     answer.replaceChildren(
       el(

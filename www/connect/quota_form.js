@@ -1,6 +1,6 @@
 // Displays the quotas of the selected database. An administrator can change the quotas.
 
-import { errorIn } from '../api/query.js';
+import { textOf } from '../api/query.js';
 import { databases } from '../api/schema.js';
 import { onToken } from '../api/token.js';
 import { currentPlace, canQuery, onPlace, request } from '../api/transport.js';
@@ -34,10 +34,7 @@ async function ask(db, change) {
       }
     : { cache: /** @type {const} */ ('no-store') };
   const at = change ? path : `${path}?${new URLSearchParams({ db })}`;
-  const response = await request(at, init);
-  const text = await response.text();
-  if (!response.ok) throw new Error(errorIn(text, response.status));
-  return JSON.parse(text).quota;
+  return JSON.parse(await textOf(await request(at, init))).quota;
 }
 
 export function quotaForm() {

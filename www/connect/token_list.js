@@ -1,6 +1,6 @@
 // The list of tokens, with the day of the last use and a button that revokes the token.
 
-import { errorIn } from '../api/query.js';
+import { textOf } from '../api/query.js';
 import { onToken } from '../api/token.js';
 import { currentPlace, canQuery, onPlace, request } from '../api/transport.js';
 import { button, el, say } from '../dom.js';
@@ -45,9 +45,7 @@ export function tokenList() {
       const response = await request(`${path}?limit=${pageRows}&after=${from ?? 0}`, {
         cache: 'no-store',
       });
-      const text = await response.text();
-      if (!response.ok) throw new Error(errorIn(text, response.status));
-      const shown = JSON.parse(text).map((token) => row(token, said));
+      const shown = JSON.parse(await textOf(response)).map((token) => row(token, said));
       if (from === null) rows.replaceChildren(...shown);
       else rows.append(...shown);
       after = response.headers.get('x-tidemark-next');
@@ -108,8 +106,7 @@ async function revoke(name, gone) {
     const response = await request(`${path}?${new URLSearchParams({ token_name: name })}`, {
       method: 'DELETE',
     });
-    const text = await response.text();
-    if (!response.ok) throw new Error(errorIn(text, response.status));
+    const text = await textOf(response);
     gone();
     if (response.status !== 202) return `${name} is revoked everywhere.`;
     const { remaining } = JSON.parse(text);

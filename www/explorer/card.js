@@ -58,7 +58,7 @@ function quotaLines(tags, rows) {
 
 /** The sums include all objects. Throws if the token cannot read the whole database. */
 async function stats(db) {
-  const [series] = await querySeries(`SHOW STATS ON ${quoted(db)}`);
+  const series = await querySeries(`SHOW STATS ON ${quoted(db)}`);
   const sums = {
     diskBytes: 0,
     numMeasurements: 0,
@@ -110,7 +110,7 @@ const everything = async (db) =>
 
 /** The page queries this number only after a click, because every shard must list its series. */
 async function seriesCount(db) {
-  const [series] = await querySeries(
+  const series = await querySeries(
     `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`,
   );
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
@@ -120,7 +120,7 @@ async function ends(db) {
   const q = `SELECT * FROM ${await everything(db)} ORDER BY time`;
   const [oldest, newest] = await Promise.all(
     ['ASC', 'DESC'].map(async (way) => {
-      const [series] = await querySeries(`${q} ${way} LIMIT 1`, { db });
+      const series = await querySeries(`${q} ${way} LIMIT 1`, { db });
       return series.map(({ values: [[time]] }) => time).sort();
     }),
   );

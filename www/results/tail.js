@@ -1,6 +1,6 @@
 // Displays the newest points of a measurement when they arrive.
 
-import { errorIn, get } from '../api/query.js';
+import { get, textOf } from '../api/query.js';
 import { parseExact } from '../api/exact.js';
 import { el } from '../dom.js';
 import { quoted, statements } from '../influxql/statements.js';
@@ -86,9 +86,7 @@ function begin(host, q, db, state) {
 }
 
 async function newest(q, db) {
-  const response = await get(q, { db });
-  const text = await response.text();
-  if (!response.ok) throw new Error(errorIn(text, response.status));
+  const text = await textOf(await get(q, { db }));
   const { tables, errors } = tablesOf(parseExact(text));
   if (errors.length) throw new Error(errors[0]);
   return tables[0];

@@ -1,6 +1,6 @@
 // The sample data and its example queries.
 
-import { post, errorIn } from '../api/query.js';
+import { post, textOf } from '../api/query.js';
 import { request } from '../api/transport.js';
 
 /** The sample database has unlimited retention. */
@@ -50,18 +50,14 @@ async function loadBytes() {
   return response.arrayBuffer();
 }
 
-async function must(response) {
-  if (!response.ok) throw new Error(errorIn(await response.text(), response.status));
-}
-
 /** Throws the server's error. */
 export async function loadSample() {
   const [data] = await Promise.all([
     bytesOfSample(),
-    post(`CREATE DATABASE ${sampleDatabase}`).then(must),
+    post(`CREATE DATABASE ${sampleDatabase}`).then(textOf),
   ]);
   const path = `/api/v2/write?bucket=${sampleDatabase}&precision=s`;
-  await must(
+  await textOf(
     await request(path, { method: 'POST', headers: { 'Content-Encoding': 'gzip' }, body: data }),
   );
 }
