@@ -68,6 +68,20 @@ export function button(label, click, { icon: iconName, alone = false, ...propert
   );
 }
 
+/** Returns an alert, and `attempt(work)`, which displays the error in the alert if `work()` fails. */
+export function errorAlert() {
+  const element = el('p', { class: 'wrong', role: 'alert' });
+  const attempt = async (work) => {
+    element.textContent = '';
+    try {
+      await work();
+    } catch (error) {
+      element.textContent = error.message;
+    }
+  };
+  return { element, attempt };
+}
+
 export function say(text) {
   document.getElementById('said').textContent = text;
 }

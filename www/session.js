@@ -17,7 +17,7 @@ import {
   setKept,
   storeNow,
 } from './api/transport.js';
-import { button, el, say } from './dom.js';
+import { button, el, errorAlert, say } from './dom.js';
 import { menu } from './query/menu.js';
 import { signInForm } from './start/sign_in.js';
 import { change } from './state.js';
@@ -88,45 +88,30 @@ export function storageText() {
 }
 
 function fillPlaces(panel, done) {
-  const wrong = el('p', { class: 'wrong', role: 'alert' });
-  const move = async (place) => {
-    wrong.textContent = '';
-    try {
-      await moveTo(place);
-      // The databases differ between the two places.
-      change({ db: '' });
-      say(place === 'server' ? 'The console now uses the server' : 'The console now uses the database in this browser');
+  const wrong = errorAlert();
+  const attempt = (work) => () =>
+    wrong.attempt(async () => {
+      await work();
       done();
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
+    });
+  const move = async (place) => {
+    await moveTo(place);
+    // The databases differ between the two places.
+    change({ db: '' });
+    say(place === 'server' ? 'The console now uses the server' : 'The console now uses the database in this browser');
   };
   const one = (place, label) =>
-    button(label, () => move(place), {
+    button(label, attempt(() => move(place)), {
       class: 'choice',
       'aria-pressed': String(currentPlace() === place),
     });
   const keep = el('input', { type: 'checkbox', checked: isKept(), on: { change: keepOrNot } });
   const storageNote = el('p', { class: 'faint' }, storageText());
   async function keepOrNot() {
-    wrong.textContent = '';
-    try {
-      await setKept(keep.checked);
-      storageNote.textContent = storageText();
-    } catch (error) {
-      keep.checked = isKept();
-      wrong.textContent = error.message;
-    }
+    await wrong.attempt(() => setKept(keep.checked));
+    keep.checked = isKept();
+    storageNote.textContent = storageText();
   }
-  const attempt = (work) => async () => {
-    wrong.textContent = '';
-    try {
-      await work();
-      done();
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
-  };
   const away = currentUnstored();
   const notStored = away && [
     el('p', { class: 'wrong' }, `${away.replace(/\.$/, '')}. Close this page only after the data is stored: unstored data is lost.`),
@@ -141,7 +126,7 @@ function fillPlaces(panel, done) {
           one('server', `The server, ${location.host}`),
           one('browser', 'This browser, without a server'),
         ),
-    wrong,
+    wrong.element,
     ...(currentPlace() === 'browser'
       ? [
           ...(notStored ?? []),

@@ -3,7 +3,7 @@
 
 import { sqlUnavailableReason } from '../api/sql.js';
 import { loadSql, onEngineState, onPlace, sqlState } from '../api/transport.js';
-import { button, el, say } from '../dom.js';
+import { button, el, errorAlert, say } from '../dom.js';
 import { sqlAsset } from '../engine/sql_asset.js';
 import { current, onChange } from '../state.js';
 
@@ -21,18 +21,14 @@ export function sqlOffer(loaded) {
   const all = sqlAsset?.bytes ?? 0;
   const words = el('p');
   const bar = el('progress', { max: all || 1, 'aria-label': 'Download of SQL' });
-  const wrong = el('p', { class: 'wrong', role: 'alert' });
-  const load = button(`Load SQL (${inMb(all)} MB)`, async () => {
-    wrong.textContent = '';
-    try {
-      await loadSql();
-      say('SQL is loaded');
-      loaded();
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
-  });
-  const element = el('div', { class: 'notice offer row' }, words, load, bar, wrong);
+  const wrong = errorAlert();
+  const start = async () => {
+    await loadSql();
+    say('SQL is loaded');
+    loaded();
+  };
+  const load = button(`Load SQL (${inMb(all)} MB)`, () => wrong.attempt(start));
+  const element = el('div', { class: 'notice offer row' }, words, load, bar, wrong.element);
   function show() {
     const why = current().language === 'sql' ? sqlUnavailableReason() : null;
     element.hidden = why === null;

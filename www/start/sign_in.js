@@ -30,9 +30,9 @@ export function signInForm(done) {
       wrong.textContent = 'The server could not be reached.';
       return;
     }
-    if (status === 200) done();
-    else wrong.textContent = refusals[status] ?? `The server returned ${status}.`;
-    if (status !== 200) field.focus();
+    if (status === 200) return done();
+    wrong.textContent = refusals[status] ?? `The server returned ${status}.`;
+    field.focus();
   };
   return el(
     'form',

@@ -1,22 +1,15 @@
 // The page that is displayed before the first result.
 
 import { forgetSchema, measurements } from '../api/schema.js';
-import {
-  currentOutage,
-  currentPlace,
-  engineTrouble,
-  isKept,
-  canQuery,
-  setKept,
-} from '../api/transport.js';
-import { button, el } from '../dom.js';
+import { currentOutage, currentPlace, engineTrouble, isKept, canQuery, setKept } from '../api/transport.js';
+import { button, el, errorAlert } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { quoted as sqlQuoted } from '../sql/words.js';
 import { change, current } from '../state.js';
 import { loadSample, sampleDatabase, suggestions } from './sample.js';
 import { storageText } from '../session.js';
 import { signInForm } from './sign_in.js';
-import { showOutage, showEngineTrouble } from './trouble.js';
+import { showEngineTrouble, showOutage, showStartPage } from './trouble.js';
 
 const origin = el(
   'p',
@@ -34,110 +27,89 @@ export async function welcome(host, { names, ask, reload }) {
   const all = await names();
   if (all.length === 0) return showEmptyStart(host, { names, ask, reload });
   if (current().db === sampleDatabase) return showSampleStart(host, ask);
-  host.replaceChildren(
-    el(
-      'div',
-      { class: 'welcome' },
-      el('h2', {}, 'Run a query'),
-      ...(await generic(ask)),
-      all.includes(sampleDatabase) ? null : sampleButton({ names, ask, reload }, host),
-    ),
+  showStartPage(
+    host,
+    'Run a query',
+    await generic(ask),
+    all.includes(sampleDatabase) ? null : sampleButton({ names, ask, reload }, host),
   );
 }
 
 function showSampleStart(host, ask) {
-  host.replaceChildren(
-    el(
-      'div',
-      { class: 'welcome' },
-      el('h2', {}, 'The sample data is loaded'),
-      el('p', {}, 'Example queries:'),
-      list(suggestions, ask),
-      origin.cloneNode(true),
-    ),
+  showStartPage(
+    host,
+    'The sample data is loaded',
+    el('p', {}, 'Example queries:'),
+    list(suggestions, ask),
+    origin.cloneNode(true),
   );
 }
 
 function signInFirst(host, reload) {
-  host.replaceChildren(
-    el(
-      'div',
-      { class: 'welcome' },
-      el('h2', {}, 'Enter a token to start'),
-      el(
-        'p',
-        {},
-        'Use the admin token, or a token from your administrator. ',
-        el('code', {}, 'npm start'),
-        ' prints its admin token.',
-      ),
-      signInForm(reload),
-    ),
+  const advice = el(
+    'p',
+    {},
+    'Use the admin token, or a token from your administrator. ',
+    el('code', {}, 'npm start'),
+    ' prints its admin token.',
   );
+  showStartPage(host, 'Enter a token to start', advice, signInForm(reload));
 }
 
 function showEmptyStart(host, context) {
-  host.replaceChildren(
+  showStartPage(
+    host,
+    'The database is empty',
+    el('p', {}, 'Load the sample data, write your own data, or connect a client such as Telegraf.'),
+    currentPlace() === 'browser' && !isKept() ? notKept() : null,
     el(
       'div',
-      { class: 'welcome' },
-      el('h2', {}, 'The database is empty'),
-      el('p', {}, 'Load the sample data, write your own data, or connect a client such as Telegraf.'),
-      currentPlace() === 'browser' && !isKept() ? notKept() : null,
-      el(
-        'div',
-        { class: 'row' },
-        sampleButton(context, host, 'primary'),
-        button('Write data', () => change({ view: 'write' })),
-        button('Connect a client', () => change({ view: 'connect' })),
-      ),
-      origin,
+      { class: 'row' },
+      sampleButton(context, host, 'primary'),
+      button('Write data', () => change({ view: 'write' })),
+      button('Connect a client', () => change({ view: 'connect' })),
     ),
+    origin,
   );
 }
 
 /** Warns that written data will be lost, and offers to store the data. */
 function notKept() {
-  const wrong = el('p', { class: 'wrong', role: 'alert' });
+  const wrong = errorAlert();
   const keep = async () => {
-    try {
-      await setKept(true);
-      notice.remove();
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
+    await setKept(true);
+    notice.remove();
   };
   const notice = el(
     'div',
     { class: 'notice row' },
     el('p', {}, 'The database runs in this browser, and its data is not stored. ', storageText()),
-    button('Keep the data in this browser', keep),
-    wrong,
+    button('Keep the data in this browser', () => wrong.attempt(keep)),
+    wrong.element,
   );
   return notice;
 }
 
 function sampleButton(context, host, kind = '') {
-  const wrong = el('p', { class: 'wrong', role: 'alert' });
+  const wrong = errorAlert();
   const load = async () => {
+    await loadSample();
+    forgetSchema();
+    // The change of the database also updates the start page.
+    change({ db: sampleDatabase });
+    await welcome(host, context);
+    /** @type {HTMLElement | null} */ (document.querySelector('.suggestions button'))?.focus();
+    context.reload({ keep: true });
+  };
+  const clicked = async () => {
     made.disabled = true;
     made.lastChild.textContent = 'Loading …';
-    try {
-      await loadSample();
-      forgetSchema();
-      // The change of the database also updates the start page.
-      change({ db: sampleDatabase });
-      await welcome(host, context);
-      /** @type {HTMLElement | null} */ (document.querySelector('.suggestions button'))?.focus();
-      context.reload({ keep: true });
-    } catch (error) {
-      wrong.textContent = error.message;
-      made.disabled = false;
-      made.lastChild.textContent = 'Load sample data';
-    }
+    await wrong.attempt(load);
+    made.disabled = false;
+    made.lastChild.textContent = 'Load sample data';
   };
-  const made = button('Load sample data', load, { class: kind });
-  return el('div', {}, made, wrong);
+  const made = button('Load sample data', clicked, { class: kind });
+  return el('div', {}, made, wrong.element);
 }
 
 const list = (questions, ask) =>
@@ -177,5 +149,5 @@ async function generic(ask) {
   const last = isSql
     ? { ...all, title: 'List of the tables', query: 'SHOW TABLES' }
     : { ...all, title: 'List of the databases', query: 'SHOW DATABASES' };
-  return [list([...questions, last], ask)];
+  return list([...questions, last], ask);
 }
