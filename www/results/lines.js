@@ -1,6 +1,8 @@
 // Converts a response with `epoch=ms` to the lines of a chart. Each combination of a tag set and a
 // numeric column becomes a line.
 
+import { isNumber } from '../api/exact.js';
+
 export const linesMax = 100;
 
 /** A line with more points is thinned. */
@@ -8,9 +10,6 @@ export const pointsMax = 2000;
 
 /** Each line has one cell for each time that occurs in any line. */
 export const cellsMax = 500_000;
-
-const isNumber = (value) =>
-  typeof value === 'number' || (typeof value === 'string' && /^-?\d{16,20}$/.test(value));
 
 /** Returns `{ label, times_ms, values }` for each line. A null value is drawn as a gap. */
 export function linesOf(reply) {

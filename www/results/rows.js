@@ -1,11 +1,10 @@
 // Converts a SQL response, a list of row objects, to the table and the lines of an InfluxQL
 // response. A row object omits columns whose value is NULL.
 
+import { isNumber } from '../api/exact.js';
+
 /** A timestamp without a zone is in UTC. */
 const timeText = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
-
-/** The parser returns long integers as strings. */
-const longInteger = /^-?\d{16,20}$/;
 
 /** The order agrees with the order in every row. */
 function columnsOf(rows) {
@@ -26,10 +25,9 @@ function columnsOf(rows) {
 
 /** A chart neither draws values of the kind `other` nor uses them as labels. */
 function kindOfValue(value) {
-  if (typeof value === 'number') return 'number';
+  if (isNumber(value)) return 'number';
   if (typeof value !== 'string') return 'other';
-  if (timeText.test(value)) return 'time';
-  return longInteger.test(value) ? 'number' : 'text';
+  return timeText.test(value) ? 'time' : 'text';
 }
 
 /** Ignores null values. */

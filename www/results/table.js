@@ -98,7 +98,8 @@ function headCell(column, kind, summary, sort) {
   );
 }
 
-const cell = (text, kind) =>
+/** Null is displayed as a dash. */
+export const cell = (text, kind) =>
   text === null ? el('td', { class: 'null' }, '–') : el('td', { class: kind }, text);
 
 function showPager(pager, view, rows, show) {

@@ -1,6 +1,8 @@
 // Converts a response to /query to tables. Each statement has one table for each set of columns.
 // Tags become columns.
 
+import { isNumber } from '../api/exact.js';
+
 /** A kind is `time`, `tag`, `number` or `text`. A cell is the parsed JSON value. */
 export function tablesOf(reply) {
   const tables = new Map();
@@ -46,31 +48,15 @@ function finished({ statement, tagNames, columns, parts }) {
   return { title: titleOf(statement, names), columns: all, kinds, rows };
 }
 
-const titleOf = (statement, names) =>
-  [
-    `${statement + 1}`,
-    [...names]
-      .filter((name) => name)
-      .slice(0, 3)
-      .join(', '),
-  ]
-    .filter((part) => part)
-    .join(' · ');
-
-/** The parser returns long integers as strings. */
-const longInteger = /^-?\d{16,20}$/;
+function titleOf(statement, names) {
+  const first = [...names].filter(Boolean).slice(0, 3).join(', ');
+  return [statement + 1, first].filter(Boolean).join(' · ');
+}
 
 function kindOf(rows, index) {
-  let isNumber = false;
-  for (const row of rows) {
-    const value = row[index];
-    if (value === null) continue;
-    if (typeof value !== 'number' && !(typeof value === 'string' && longInteger.test(value))) {
-      return 'text';
-    }
-    isNumber = true;
-  }
-  return isNumber ? 'number' : 'text';
+  const isNull = (row) => row[index] === null;
+  const areNumbers = rows.every((row) => isNull(row) || isNumber(row[index]));
+  return areNumbers && !rows.every(isNull) ? 'number' : 'text';
 }
 
 /** Null becomes the empty string. */

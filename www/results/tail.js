@@ -6,6 +6,7 @@ import { el } from '../dom.js';
 import { quoted, statements } from '../influxql/statements.js';
 import { languages } from '../query/languages.js';
 import { tablesIn } from '../sql/words.js';
+import { cell } from './table.js';
 import { cellText, tablesOf } from './tables.js';
 
 const every_ms = 1000;
@@ -104,32 +105,14 @@ function show(host, table, state) {
     return el(
       'tr',
       { class: isNew ? 'new' : '' },
-      row.map((value, at) =>
-        el(
-          'td',
-          { class: value === null ? 'null' : table.kinds[at] },
-          value === null ? '–' : cellText(value),
-        ),
-      ),
+      row.map((value, at) => cell(value === null ? null : cellText(value), table.kinds[at])),
     );
   });
+  const heads = table.columns.map((column, at) =>
+    el('th', { class: table.kinds[at], scope: 'col' }, column),
+  );
   state.known = new Set(keys);
   host.replaceChildren(
-    el(
-      'table',
-      {},
-      el(
-        'thead',
-        {},
-        el(
-          'tr',
-          {},
-          table.columns.map((column, at) =>
-            el('th', { class: table.kinds[at], scope: 'col' }, column),
-          ),
-        ),
-      ),
-      el('tbody', {}, rows),
-    ),
+    el('table', {}, el('thead', {}, el('tr', {}, heads)), el('tbody', {}, rows)),
   );
 }
