@@ -32,10 +32,8 @@ const outlines = {
   link: 'M7 9a3 3 0 0 0 4.2 0l2-2A3 3 0 0 0 9 2.8l-.8.8M9 7a3 3 0 0 0-4.2 0l-2 2A3 3 0 0 0 7 13.2l.8-.8',
   history: 'M3 8a5 5 0 1 0 1.5-3.5L3 6M3 2.5V6h3.5M8 5.5V8l2 1.5',
   menu: 'M2 4h12M2 8h12M2 12h12',
-  close: 'M4 4l8 8M12 4l-8 8',
   zoomOut: 'M7 2.5a4.5 4.5 0 1 1 0 9 4.5 4.5 0 0 1 0-9zM10.3 10.3 14 14M5 7h4',
   upload: 'M8 11V3M5 6l3-3 3 3M3 13h10',
-  pulse: 'M1.5 8h3l2-5 3 10 2-5h3',
 };
 
 /** Screen readers ignore the icon. */
@@ -52,8 +50,9 @@ export function icon(name) {
 }
 
 /**
- * If the icon is `alone`, `label` is the button's name for screen readers.
- * @param {string} label
+ * `label` is a text or a list of nodes. If the icon is `alone`, `label` is the button's name for
+ * screen readers.
+ * @param {string | (string | Node)[]} label
  * @param {(event: MouseEvent) => void} click
  * @param {{ icon?: string, alone?: boolean, [property: string]: any }} [options] also properties of
  *   [el]
@@ -84,6 +83,13 @@ export function errorAlert() {
 
 export function say(text) {
   document.getElementById('said').textContent = text;
+}
+
+/** Downloads a file. */
+export function saveAs(blob, name) {
+  const address = URL.createObjectURL(blob);
+  el('a', { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 /** The button displays a confirmation for a moment. */

@@ -30,11 +30,9 @@ const accessNotice =
 
 /** `reload()` reads all data again. Returns a function that updates the corner. */
 export function sessionCorner(host, reload) {
-  const placeButton = button('', null, { class: 'quiet place' });
-  const tokenButton = button('', null, { icon: 'key', class: 'quiet' });
   const [placeText, tokenText] = [el('span'), el('span')];
-  placeButton.append(el('i', { class: 'dot' }), placeText);
-  tokenButton.append(tokenText);
+  const placeButton = button([el('i', { class: 'dot' }), placeText], null, { class: 'quiet place' });
+  const tokenButton = button([tokenText], null, { icon: 'key', class: 'quiet' });
 
   const show = () => {
     const isServer = currentPlace() === 'server';

@@ -43,8 +43,7 @@ declare module '#engine' {
     wake(now_ns: bigint): void;
   }
   export function __wbg_reset_state(): void;
-  /** The modules of older releases do not export this function. */
-  export const outline: ((text: string) => any[]) | undefined;
+  export function outline(text: string): any[];
   /**
    * Returns `[good, bad, unit, lines, …]`, and then the line, the column and the reason of each
    * error.

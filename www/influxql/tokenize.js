@@ -36,7 +36,6 @@ export function startLexer(source = moduleAddress()) {
 async function load(source) {
   const engine = await import('#engine');
   await engine.default({ module_or_path: source });
-  if (!engine.outline) throw new Error('the module is from an older release');
   outline = engine.outline;
 }
 

@@ -39,29 +39,15 @@ export function historyMenu(chosen) {
   return menu(opener, 'History', (panel, close) => {
     const all = entries();
     if (all.length === 0) {
-      panel.append(
-        el(
-          'p',
-          { class: 'faint' },
-          'The queries that you run are listed here, in this browser only.',
-        ),
-      );
-      return;
+      const note = 'The queries that you run are listed here, in this browser only.';
+      return panel.append(el('p', { class: 'faint' }, note));
     }
-    const rows = all.map((entry) =>
-      el(
-        'button',
-        { type: 'button', class: 'past', on: { click: () => (close(), chosen(askedOf(entry))) } },
-        el('code', {}, entry.text),
-        el(
-          'small',
-          {},
-          [entry.db, languages[languageOf(entry)].label, entry.outcome, entry.at.slice(0, 16).replace('T', ' ')]
-            .filter((part) => part)
-            .join(' · '),
-        ),
-      ),
-    );
+    const rows = all.map((entry) => {
+      const time = entry.at.slice(0, 16).replace('T', ' ');
+      const about = [entry.db, languages[languageOf(entry)].label, entry.outcome, time];
+      const parts = [el('code', {}, entry.text), el('small', {}, about.filter(Boolean).join(' · '))];
+      return button(parts, () => (close(), chosen(askedOf(entry))), { class: 'past' });
+    });
     const clear = () => {
       ofBrowser.set(key, null);
       close();

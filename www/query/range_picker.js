@@ -31,9 +31,8 @@ function labelOf(range) {
 }
 
 export function rangePicker(picked) {
-  const opener = button('', null, { icon: 'clock', class: 'quiet' });
   const text = el('span');
-  opener.append(text);
+  const opener = button([text], null, { icon: 'clock', class: 'quiet' });
   const show = () => (text.textContent = labelOf(current().range));
   onChange(show);
   show();

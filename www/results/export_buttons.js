@@ -1,12 +1,11 @@
 // Exports a result as a file, or its query as a command.
 
-import { button, copyFrom } from '../dom.js';
+import { button, copyFrom, saveAs } from '../dom.js';
 import { curlOf } from '../connect/snippets.js';
 import { languages } from '../query/languages.js';
 import { currentRun, form, parquetOf } from '../query/session.js';
 import { current } from '../state.js';
 import { work } from './client.js';
-import { saveAs } from './save.js';
 import { shownTable } from './table.js';
 
 /** `mark` displays the buttons for the current run. */

@@ -11,18 +11,14 @@ export function legend(labels, hidden, switched) {
   const swatches = labels.map((_, index) => el('i', { class: `swatch line-${index % 10}` }));
   const numbers = labels.map(() => el('span', { class: 'legend-value' }));
   const buttons = labels.map((label, index) =>
-    el(
-      'button',
+    button(
+      [swatches[index], el('span', { class: 'key-name' }, label), numbers[index]],
+      ({ shiftKey }) => (shiftKey ? alone(index) : set(index, hidden.has(label))),
       {
-        type: 'button',
         class: 'key',
         'aria-pressed': String(!hidden.has(label)),
         title: 'Click: show or hide the line. Shift-click: show only this line.',
-        on: { click: ({ shiftKey }) => (shiftKey ? alone(index) : set(index, hidden.has(label))) },
       },
-      swatches[index],
-      el('span', { class: 'key-name' }, label),
-      numbers[index],
     ),
   );
   const set = (index, isShown) => {

@@ -1,7 +1,6 @@
 // The raw response.
 
-import { button, el } from '../dom.js';
-import { saveAs } from './save.js';
+import { button, el, saveAs } from '../dom.js';
 import { work } from './client.js';
 
 /** Shows the raw response. Shows only the start of a long response. */

@@ -58,13 +58,7 @@ async function showTable(host, tables, table) {
   const show = async () => {
     const texts = await work('page', { table, from: view.from, count: pageRows, sort: view.sort });
     body.replaceChildren(
-      ...texts.map((row) =>
-        el(
-          'tr',
-          {},
-          row.map((text, index) => cell(text, kinds[index])),
-        ),
-      ),
+      ...texts.map((row) => el('tr', {}, row.map((text, index) => cell(text, kinds[index])))),
     );
     heads.forEach((head, index) => {
       const isSorted = view.sort?.column === index;
@@ -89,7 +83,7 @@ function headCell(column, kind, summary, sort) {
   return el(
     'th',
     { class: kind, scope: 'col', 'aria-sort': 'none' },
-    el('button', { type: 'button', class: 'sort', on: { click: sort } }, column),
+    button(column, sort, { class: 'sort' }),
     el(
       'dl',
       { class: 'summary' },

@@ -122,16 +122,8 @@ const list = (questions, ask) =>
         change({ language, query, view, range, db });
         ask(query);
       };
-      return el(
-        'li',
-        {},
-        el(
-          'button',
-          { type: 'button', on: { click: chosen } },
-          el('strong', {}, title),
-          el('code', {}, query.replace(/\n/g, ' ')),
-        ),
-      );
+      const parts = [el('strong', {}, title), el('code', {}, query.replace(/\n/g, ' '))];
+      return el('li', {}, button(parts, chosen));
     }),
   );
 

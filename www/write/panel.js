@@ -104,22 +104,11 @@ export function writePanel({ changed }) {
     verdict.textContent =
       words ?? `${good} valid line${good === 1 ? '' : 's'}${bad ? `, ${bad} invalid` : ''}`;
     problems.replaceChildren(
-      ...errors.slice(0, problemsMax).map(({ line, column, reason }) =>
-        el(
-          'li',
-          {},
-          el(
-            'button',
-            {
-              type: 'button',
-              class: 'link',
-              on: { click: () => editor.goTo(editor.offset(line, column)) },
-            },
-            `Line ${line}, column ${column}`,
-          ),
-          ` ${reason}`,
-        ),
-      ),
+      ...errors.slice(0, problemsMax).map(({ line, column, reason }) => {
+        const goTo = () => editor.goTo(editor.offset(line, column));
+        const link = button(`Line ${line}, column ${column}`, goTo, { class: 'link' });
+        return el('li', {}, link, ` ${reason}`);
+      }),
     );
     editor.mark(
       errors.map(({ line, column, reason }) => {

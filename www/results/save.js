@@ -1,9 +1,0 @@
-// Downloads of results.
-
-import { el } from '../dom.js';
-
-export function saveAs(blob, name) {
-  const address = URL.createObjectURL(blob);
-  el('a', { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
-}
