@@ -171,46 +171,41 @@ function seriesLine(db) {
 }
 
 function show(element, db, counted, found) {
-  const lines = [seriesLine(db)];
-  if (!(found instanceof Error)) {
-    lines.push(
-      line('Oldest point', timeText(found.oldest)),
-      line('Newest point', timeText(found.newest)),
-    );
-  }
-  if (counted instanceof Error) {
-    lines.push(line('Size and cost', 'require a token that can read the whole database'));
-  } else {
-    const { writeRequest, rowWritten, rowRead, byteMonth } = prices;
-    lines.unshift(line('Size', bytesText(counted.diskBytes)));
-    lines.splice(1, 0, line('Measurements', whole(counted.numMeasurements)));
-    lines.push(line('Points written', whole(counted.writePointsOk)), ...counted.quotas);
-    // The engine in the browser counts no rows and costs nothing.
-    if (currentPlace() === 'server') {
-      lines.push(
-        line(
-          'Write requests',
-          `${whole(counted.writeReqOk)} · ${dollars(counted.writeReqOk * writeRequest)}`,
-          'Requests to the Worker and to an object, at $0.45 per million; `tidemark costs` also shows the object time',
-        ),
-        line(
-          'Rows written',
-          `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`,
-          'Storage rows, at $1 per million, counted since the shards were created',
-        ),
-        line(
-          'Rows read',
-          `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`,
-          'Storage rows, at $0.001 per million',
-        ),
-        ...dayLines(counted.days),
-        line(
-          'Storage',
-          `${dollars(counted.diskBytes * byteMonth)} a month`,
-          '$0.20 per GB and month',
-        ),
-      );
-    }
-  }
+  const points =
+    found instanceof Error
+      ? []
+      : [line('Oldest point', timeText(found.oldest)), line('Newest point', timeText(found.newest))];
+  const lines =
+    counted instanceof Error
+      ? [seriesLine(db), ...points, line('Size and cost', 'require a token that can read the whole database')]
+      : [
+          line('Size', bytesText(counted.diskBytes)),
+          line('Measurements', whole(counted.numMeasurements)),
+          seriesLine(db),
+          ...points,
+          line('Points written', whole(counted.writePointsOk)),
+          ...counted.quotas,
+          // The engine in the browser counts no rows and costs nothing.
+          ...(currentPlace() === 'server' ? costLines(counted) : []),
+        ];
   element.replaceChildren(el('h3', {}, db), el('dl', {}, lines));
+}
+
+function costLines({ writeReqOk, rowsWritten, rowsRead, days, diskBytes }) {
+  const costs = (count, price) => `${whole(count)} · ${dollars(count * price)}`;
+  return [
+    line(
+      'Write requests',
+      costs(writeReqOk, prices.writeRequest),
+      'Requests to the Worker and to an object, at $0.45 per million; `tidemark costs` also shows the object time',
+    ),
+    line(
+      'Rows written',
+      costs(rowsWritten, prices.rowWritten),
+      'Storage rows, at $1 per million, counted since the shards were created',
+    ),
+    line('Rows read', costs(rowsRead, prices.rowRead), 'Storage rows, at $0.001 per million'),
+    ...dayLines(days),
+    line('Storage', `${dollars(diskBytes * prices.byteMonth)} a month`, '$0.20 per GB and month'),
+  ];
 }

@@ -1,14 +1,7 @@
 // The write view. The user can type, check and send lines, and upload files in batches.
 
 import { forgetSchema } from '../api/schema.js';
-import {
-  resultText,
-  ensureDatabase,
-  isAbsent,
-  precisions,
-  unitName,
-  write,
-} from '../api/write.js';
+import { resultText, ensureDatabase, isAbsent, precisions, unitName, write } from '../api/write.js';
 import { button, el, icon } from '../dom.js';
 import { change, current, onChange } from '../state.js';
 import { check, checkedLettersMax, mistakeText } from './check.js';
@@ -16,9 +9,6 @@ import { upload } from './upload.js';
 
 /** The time between the last key press and the check of the lines. */
 const pause_ms = 150;
-
-/** The maximum number of invalid lines that the list displays. */
-const problemsMax = 100;
 
 /** `changed()` is called after writes. */
 export function writePanel({ changed }) {
@@ -104,7 +94,7 @@ export function writePanel({ changed }) {
     verdict.textContent =
       words ?? `${good} valid line${good === 1 ? '' : 's'}${bad ? `, ${bad} invalid` : ''}`;
     problems.replaceChildren(
-      ...errors.slice(0, problemsMax).map(({ line, column, reason }) => {
+      ...errors.map(({ line, column, reason }) => {
         const goTo = () => editor.goTo(editor.offset(line, column));
         const link = button(`Line ${line}, column ${column}`, goTo, { class: 'link' });
         return el('li', {}, link, ` ${reason}`);
