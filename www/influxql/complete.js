@@ -1,5 +1,6 @@
 // Completes InfluxQL with keywords, functions, and the names in the database.
 
+import { columnChoice, functionChoices, keywordChoices, nameChoices, valueChoices } from '../editor/choices.js';
 import { functions } from './functions.js';
 import { meaningful, tokenize } from './tokenize.js';
 import { keywords, quoted, quotedText } from './statements.js';
@@ -58,7 +59,7 @@ function measurementIn(tokens, offset) {
   return name && nameOf(name);
 }
 
-const named = (names, type) => names.map((name) => ({ label: name, apply: quoted(name), type }));
+const named = (names, type) => nameChoices(names, type, quoted);
 
 /**
  * The result has CodeMirror's format. The functions of `schema` return promises: `databases()`,
@@ -72,16 +73,8 @@ export async function choices(text, whole, schema) {
     databases: async () => named(await schema.databases(), 'namespace'),
     measurements: async () => named(await schema.measurements(), 'class'),
     tags: async () => named(await schema.tags(measurement), 'property'),
-    values: async () =>
-      (await schema.values(measurement, tag)).map((value) => ({
-        label: value,
-        apply: quotedText(value),
-        type: 'text',
-      })),
-    condition: async () => [
-      ...(await columns(schema, measurement)),
-      { label: 'time', type: 'variable' },
-    ],
+    values: async () => valueChoices(await schema.values(measurement, tag), quotedText),
+    condition: async () => [...(await columns(schema, measurement)), { label: 'time', type: 'variable' }],
     dimensions: async () => [
       { label: 'time', apply: 'time(', detail: '(interval)', type: 'function' },
       ...named(await schema.tags(measurement), 'property'),
@@ -93,26 +86,13 @@ export async function choices(text, whole, schema) {
   return { from, options };
 }
 
-const calls = functions.map(({ name, parameters, explained }) => ({
-  label: name,
-  apply: `${name}(`,
-  detail: `(${parameters})`,
-  info: explained,
-  type: 'function',
-}));
-
-const words = [...keywords].map((word) => ({ label: word, type: 'keyword', boost: -10 }));
+const calls = functionChoices(functions);
+const words = keywordChoices(keywords);
 
 async function columns(schema, measurement) {
   const [fields, tags] = await Promise.all([schema.fields(measurement), schema.tags(measurement)]);
   return [
-    ...fields.map(([name, type]) => ({
-      label: name,
-      apply: quoted(name),
-      detail: type,
-      type: 'variable',
-      boost: 20,
-    })),
-    ...named(tags, 'property').map((one) => ({ ...one, detail: 'tag', boost: 10 })),
+    ...fields.map(([name, type]) => columnChoice(name, type, 20, quoted)),
+    ...tags.map((name) => columnChoice(name, 'tag', 10, quoted)),
   ];
 }

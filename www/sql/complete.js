@@ -1,5 +1,6 @@
 // Completes SQL with keywords, the server's functions, and the names in the database.
 
+import { columnChoice, functionChoices, keywordChoices, nameChoices, valueChoices } from '../editor/choices.js';
 import { keywords, meaningful, nameOf, quoted, quotedText, tablesIn, wordsOf } from './words.js';
 
 const beforeTables = new Set(['FROM', 'JOIN', 'DESCRIBE']);
@@ -40,26 +41,20 @@ export async function choices(text, whole, schema) {
   const lists = {
     nothing: none,
     keywords: none,
-    tables: async () => named(await schema.measurements(), 'class'),
+    tables: async () => nameChoices(await schema.measurements(), 'class', quoted),
     values: async () => valuesOf(await tables(), tag, schema),
-    columns: async () => [...(await columnsOf(await tables(), schema)), ...calls(await schema.functions())],
+    columns: async () => [...(await columnsOf(await tables(), schema)), ...functionChoices(await schema.functions())],
   };
   const options = await lists[place]();
   if (!['values', 'nothing'].includes(place)) options.push(...words);
   return { from, options };
 }
 
-const named = (names, type) => names.map((name) => ({ label: name, apply: quoted(name), type }));
-
-const words = [...keywords].map((word) => ({ label: word, type: 'keyword', boost: -10 }));
+const words = keywordChoices(keywords);
 
 async function valuesOf(tables, tag, schema) {
   const lists = await Promise.all(tables.map((table) => schema.values(table, tag)));
-  return [...new Set(lists.flat())].map((value) => ({
-    label: value,
-    apply: quotedText(value),
-    type: 'text',
-  }));
+  return valueChoices([...new Set(lists.flat())], quotedText);
 }
 
 /** The columns are distinct. If the text contains no table, returns the columns of all tables. */
@@ -78,13 +73,4 @@ async function columnsOf(tables, schema) {
   return [...once.values()];
 }
 
-const column = (name, detail, boost) => ({ label: name, apply: quoted(name), detail, type: 'variable', boost });
-
-const calls = (functions) =>
-  functions.map(({ name, parameters, explained }) => ({
-    label: name,
-    apply: `${name}(`,
-    detail: `(${parameters})`,
-    info: explained,
-    type: 'function',
-  }));
+const column = (name, detail, boost) => columnChoice(name, detail, boost, quoted);
