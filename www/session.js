@@ -45,7 +45,7 @@ export function sessionCorner(host, reload) {
     const unset = isLetIn() ? 'Signed in by Access' : 'Enter token';
     tokenText.textContent = token() ? 'Token set' : unset;
     tokenButton.classList.toggle('wanted', !token() && !isLetIn());
-    tokenMenu.element.hidden = !isServer;
+    tokenMenu.hidden = !isServer;
   };
   const again = (close) => () => {
     close();
@@ -65,7 +65,7 @@ export function sessionCorner(host, reload) {
   const placeMenu = menu(placeButton, 'Location of the data', (panel, close) =>
     fillPlaces(panel, again(close)),
   );
-  host.replaceChildren(placeMenu.element, tokenMenu.element);
+  host.replaceChildren(placeMenu, tokenMenu);
   onPlace(show);
   onEngineState(show);
   addEventListener('beforeunload', (event) => isForgetful() && event.preventDefault());

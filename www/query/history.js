@@ -56,5 +56,5 @@ export function historyMenu(chosen) {
       el('div', { class: 'pasts' }, rows),
       button('Clear history', clear, { class: 'quiet' }),
     );
-  }).element;
+  });
 }

@@ -3,8 +3,8 @@
 import { el } from '../dom.js';
 
 /**
- * `fill(panel, close)` adds the contents whenever the panel opens. Escape and a click outside of
- * the panel close it.
+ * Returns the button with its panel. `fill(panel, close)` adds the contents whenever the panel
+ * opens. Escape and a click outside of the panel close it.
  */
 export function menu(opener, label, fill) {
   const panel = el('div', { class: 'menu', role: 'group', 'aria-label': label, hidden: true });
@@ -31,5 +31,5 @@ export function menu(opener, label, fill) {
   document.addEventListener('pointerdown', (event) => {
     if (!element.contains(event.target)) show(false);
   });
-  return { element, close };
+  return element;
 }

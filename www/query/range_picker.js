@@ -51,7 +51,7 @@ export function rangePicker(picked) {
       el('div', { class: 'choices' }, one('all'), ...Object.keys(lengths).map(one)),
       exactTimes(choose, close),
     );
-  }).element;
+  });
 }
 
 function exactTimes(choose, close) {
