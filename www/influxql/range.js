@@ -2,17 +2,17 @@
 
 import { statements } from './statements.js';
 
-/** The lengths of time in the range picker, in milliseconds. */
+/** The lengths of time in the range picker. */
 export const lengths = {
-  '5m': 3e5,
-  '15m': 9e5,
-  '1h': 36e5,
-  '6h': 216e5,
-  '24h': 864e5,
-  '7d': 6048e5,
-  '30d': 2592e6,
-  '90d': 7776e6,
-  '1y': 31536e6,
+  '5m': { ms: 3e5, label: 'Last 5 minutes' },
+  '15m': { ms: 9e5, label: 'Last 15 minutes' },
+  '1h': { ms: 36e5, label: 'Last hour' },
+  '6h': { ms: 216e5, label: 'Last 6 hours' },
+  '24h': { ms: 864e5, label: 'Last 24 hours' },
+  '7d': { ms: 6048e5, label: 'Last 7 days' },
+  '30d': { ms: 2592e6, label: 'Last 30 days' },
+  '90d': { ms: 7776e6, label: 'Last 90 days' },
+  '1y': { ms: 31536e6, label: 'Last year' },
 };
 
 /**
@@ -20,7 +20,7 @@ export const lengths = {
  * at `now_ms`. Other ranges have the form `FROM..TO`.
  */
 export function bounds(range, now_ms) {
-  if (lengths[range]) return { from_ms: now_ms - lengths[range], to_ms: now_ms };
+  if (lengths[range]) return { from_ms: now_ms - lengths[range].ms, to_ms: now_ms };
   const [from_ms, to_ms] = range.split('..').map((text) => Date.parse(text));
   return from_ms < to_ms ? { from_ms, to_ms } : null;
 }

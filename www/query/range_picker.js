@@ -6,23 +6,11 @@ import { bounds, lengths } from '../influxql/range.js';
 import { change, current, onChange } from '../state.js';
 import { menu } from './menu.js';
 
-const words = {
-  '5m': '5 minutes',
-  '15m': '15 minutes',
-  '1h': 'hour',
-  '6h': '6 hours',
-  '24h': '24 hours',
-  '7d': '7 days',
-  '30d': '30 days',
-  '90d': '90 days',
-  '1y': 'year',
-};
-
 /** Omits a zero time of day, zero seconds and zero milliseconds. */
 const short = (text) => text.replace(/(T00:00)?(:00)?(\.000)?Z$/, '').replace('T', ' ');
 
 function labelOf(range) {
-  if (lengths[range]) return `Last ${words[range]}`;
+  if (lengths[range]) return lengths[range].label;
   if (!bounds(range, 0)) return 'Any time';
   const [from, to] = range.split('..').map(short);
   // If both times are on the same day, displays the date only once.
