@@ -26,10 +26,8 @@ export function hashOf(state) {
 /** Missing parameters get their default values. */
 function stateOf(hash) {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
-  const asked = { ...unsaid };
-  for (const [key, name] of Object.entries(keys)) {
-    if (parameters.has(name)) asked[key] = parameters.get(name);
-  }
+  const values = Object.entries(keys).map(([key, name]) => [key, parameters.get(name) ?? unsaid[key]]);
+  const asked = Object.fromEntries(values);
   if (!views.includes(asked.view)) asked.view = unsaid.view;
   if (!languageNames.includes(asked.language)) asked.language = unsaid.language;
   return asked;

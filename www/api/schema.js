@@ -32,11 +32,7 @@ function seriesKept(q) {
 const rowsKept = async (q) => (await seriesKept(q))[0]?.values ?? [];
 const firsts = async (q) => (await rowsKept(q)).map(([first]) => first);
 
-const source = (policy, measurement) =>
-  [policy, measurement]
-    .filter((name) => name)
-    .map(quoted)
-    .join('.');
+const source = (...names) => names.filter(Boolean).map(quoted).join('.');
 
 const from = (policy, measurement) => (measurement ? ` FROM ${source(policy, measurement)}` : '');
 
@@ -70,12 +66,10 @@ const valuesOf = (db, measurement, tag, policy, how = '') => {
 };
 
 /** Returns at most [valuesMax] values. */
-export const values = async (db, measurement, tag, policy) =>
-  distinct(
-    (await rowsKept(`${valuesOf(db, measurement, tag, policy)} LIMIT ${valuesMax}`)).map(
-      ([, value]) => value,
-    ),
-  );
+export const values = async (db, measurement, tag, policy) => {
+  const rows = await rowsKept(`${valuesOf(db, measurement, tag, policy)} LIMIT ${valuesMax}`);
+  return distinct(rows.map(([, value]) => value));
+};
 
 export const valueCount = async (db, measurement, tag, policy) => {
   const q = valuesOf(db, measurement, tag, policy, 'EXACT CARDINALITY ');

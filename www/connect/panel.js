@@ -28,8 +28,9 @@ export function connectPanel() {
     // If the token is for one database only, the settings contain that database.
     const own = /[*/]/.test(made.resource) ? '' : made.resource;
     const db = own || current().db || 'mydb';
-    code.textContent = clients[chosen][2](location.origin, db, made.token);
-    code.setAttribute('aria-label', clients[chosen][0]);
+    const [title, textFor] = clients[chosen];
+    code.textContent = textFor(location.origin, db, made.token);
+    code.setAttribute('aria-label', title);
     tabs.mark(chosen);
     expiry.replaceChildren(
       'A database that a write creates keeps points for three days. To keep points permanently, first run ',

@@ -103,13 +103,15 @@ INFLUX_USERNAME=any INFLUX_PASSWORD=${token || placeholder} influx -host ${hostn
 `;
 };
 
-/** `[title, file type, text(origin, db, token)]` for each client. The token may be empty. */
-/** @type {[string, string, (origin: string, db: string, token: string) => string][]} */
+/**
+ * The titles and texts. The token may be empty.
+ * @type {[string, (origin: string, db: string, token: string) => string][]}
+ */
 export const clients = [
-  ['Telegraf', 'TOML', telegraf],
-  ['Grafana', 'YAML', grafana],
-  ['curl', 'shell', curl],
-  ['JavaScript', 'JavaScript', javascript],
-  ['Python', 'Python', python],
-  ['influx shell', 'shell', influx],
+  ['Telegraf', telegraf],
+  ['Grafana', grafana],
+  ['curl', curl],
+  ['JavaScript', javascript],
+  ['Python', python],
+  ['influx shell', influx],
 ];

@@ -59,8 +59,7 @@ const theme = EditorView.theme({
 
 const colours = HighlightStyle.define([
   { tag: tags.keyword, color: 'var(--code-keyword)', fontWeight: '600' },
-  { tag: tags.function(tags.variableName), color: 'var(--code-function)' },
-  { tag: [tags.string, tags.regexp], color: 'var(--code-string)' },
+  { tag: tags.string, color: 'var(--code-string)' },
   { tag: tags.propertyName, color: 'var(--code-name)' },
   { tag: tags.number, color: 'var(--code-number)' },
   { tag: tags.comment, color: 'var(--faint)', fontStyle: 'italic' },

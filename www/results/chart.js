@@ -22,12 +22,11 @@ function colour(name) {
 }
 
 /** uPlot's formats for the time axis, by the distance between two marks in seconds. */
-const [minute, hour, day] = [60, 3600, 86_400];
+const [minute, day] = [60, 86_400];
 const timeForms = [
   [day * 365, '{YYYY}', null, null, null, null, null, null, 1],
   [day * 28, '{MMM}', '\n{YYYY}', null, null, null, null, null, 1],
   [day, '{MMM} {D}', '\n{YYYY}', null, null, null, null, null, 1],
-  [hour, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
   [minute, '{HH}:{mm}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
   [1, '{HH}:{mm}:{ss}', '\n{YYYY}-{MM}-{DD}', null, '\n{MM}-{DD}', null, null, null, 1],
   [
