@@ -12,8 +12,7 @@ const lasting = [
   ['31536000', 'A year'],
 ];
 
-function tokenRequest({ name, resource, read, write, metrics, expiry }) {
-  const actions = [read && 'read', write && 'write', metrics && 'metrics'].filter(Boolean);
+function tokenRequest({ name, resource, actions, expiry }) {
   return {
     token_name: name,
     ...(expiry ? { expiry_secs: Number(expiry) } : {}),
@@ -33,9 +32,9 @@ export function newToken(shown) {
     value: current().db,
     placeholder: 'db, db/policy or *',
   });
-  const read = el('input', { type: 'checkbox', checked: true });
-  const write = el('input', { type: 'checkbox', checked: true });
-  const metrics = el('input', { type: 'checkbox' });
+  const boxes = ['read', 'write', 'metrics'].map((action) =>
+    el('input', { type: 'checkbox', value: action, checked: action !== 'metrics' }),
+  );
   const expiry = el(
     'select',
     {},
@@ -44,15 +43,9 @@ export function newToken(shown) {
   const answer = el('div', { class: 'answer', 'aria-live': 'polite' });
   const submit = async (event) => {
     event.preventDefault();
-    const asked = {
-      name: name.value,
-      resource: resource.value,
-      read: read.checked,
-      write: write.checked,
-      metrics: metrics.checked,
-      expiry: expiry.value,
-    };
-    if (!asked.read && !asked.write && !asked.metrics)
+    const actions = boxes.filter(({ checked }) => checked).map(({ value }) => value);
+    const asked = { name: name.value, resource: resource.value, actions, expiry: expiry.value };
+    if (actions.length === 0)
       return answer.replaceChildren(
         el('p', { class: 'wrong' }, 'Choose at least one permission: read, write or metrics.'),
       );
@@ -80,9 +73,7 @@ export function newToken(shown) {
         'fieldset',
         {},
         el('legend', {}, 'Permissions'),
-        el('label', { class: 'check' }, read, 'read'),
-        el('label', { class: 'check' }, write, 'write'),
-        el('label', { class: 'check' }, metrics, 'metrics'),
+        boxes.map((box) => el('label', { class: 'check' }, box, box.value)),
       ),
       el('label', {}, 'Expiry', expiry),
       el('button', { type: 'submit', class: 'primary' }, 'Create'),
