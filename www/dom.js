@@ -17,6 +17,10 @@ export function el(name, properties = {}, ...children) {
   return made;
 }
 
+/** Creates an entry of a description list. */
+export const entry = (term, value, properties = {}) =>
+  el('div', properties, el('dt', {}, term), el('dd', {}, value));
+
 /** The outlines are on a grid of 16 by 16. */
 const outlines = {
   key: 'M10 2a4 4 0 1 1-3.5 5.9L2 12.5V14h2v-1.5h1.5V11H7l1-1.2M11 5.5h.01',

@@ -3,7 +3,7 @@
 import { querySeries } from '../api/query.js';
 import { policies } from '../api/schema.js';
 import { currentPlace, canQuery } from '../api/transport.js';
-import { button, el } from '../dom.js';
+import { button, el, entry } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { onScreen } from './on_screen.js';
 
@@ -34,8 +34,7 @@ function dollars(amount) {
 }
 
 const whole = (number) => number.toLocaleString('en');
-const line = (label, value, title = '') =>
-  el('div', { title }, el('dt', {}, label), el('dd', {}, value));
+const line = (label, value, title = '') => entry(label, value, { title });
 
 const limits = {
   points_per_minute: ['Points per minute', whole],

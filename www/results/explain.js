@@ -1,7 +1,7 @@
 // Displays the result of EXPLAIN ANALYZE next to the query's result: the data that was read, the
 // data that was skipped, and the shards.
 
-import { el } from '../dom.js';
+import { el, entry } from '../dom.js';
 
 const measures = [
   ['blocks_read', 'blocks read'],
@@ -41,13 +41,7 @@ function planOf(plan) {
   const found = totals(plan);
   // A SQL plan contains numbers for each scan, so it is displayed as text.
   if (found.shards === 0) return [el('pre', { tabIndex: 0 }, plan.trim())];
-  const figure = (value, label) =>
-    el(
-      'div',
-      {},
-      el('dt', {}, label),
-      el('dd', {}, typeof value === 'number' ? value.toLocaleString('en') : value),
-    );
+  const figure = (value, label) => entry(label, value.toLocaleString('en'));
   return [
     el(
       'dl',

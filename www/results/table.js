@@ -1,6 +1,6 @@
 // Displays a result as a table with pages. The user can sort it by a column.
 
-import { button, el } from '../dom.js';
+import { button, el, entry } from '../dom.js';
 import { work } from './client.js';
 
 export const pageRows = 100;
@@ -84,11 +84,7 @@ function headCell(column, kind, summary, sort) {
     'th',
     { class: kind, scope: 'col', 'aria-sort': 'none' },
     button(column, sort, { class: 'sort' }),
-    el(
-      'dl',
-      { class: 'summary' },
-      summary.map(({ label, value }) => el('div', {}, el('dt', {}, label), el('dd', {}, value))),
-    ),
+    el('dl', { class: 'summary' }, summary.map(({ label, value }) => entry(label, value))),
   );
 }
 
