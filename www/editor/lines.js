@@ -15,12 +15,7 @@ const language = StreamLanguage.define({
       state.part = state.part === 'fields' ? 'time' : 'fields';
       return null;
     }
-    if (stream.eat(',')) return 'operator';
-    if (stream.eat('=')) {
-      if (state.part === 'fields')
-        return stream.match(/"(?:\\.|[^"\\])*"?/, false) ? null : 'operator';
-      return 'operator';
-    }
+    if (stream.eat(',') || stream.eat('=')) return 'operator';
     if (stream.match(/"(?:\\.|[^"\\])*"?/)) return 'string';
     const before = stream.string[stream.start - 1];
     stream.match(/(?:\\.|[^\\,= ])+/) || stream.next();
