@@ -6,14 +6,14 @@ import { isNumber } from '../api/exact.js';
 /** A kind is `time`, `tag`, `number` or `text`. A cell is the parsed JSON value. */
 export function tablesOf(reply) {
   const tables = new Map();
-  const errors = [];
-  if (reply.error) errors.push(reply.error);
-  for (const [index, result] of (reply.results ?? []).entries()) {
-    if (result.error) errors.push(result.error);
-    for (const series of result.series ?? []) addTo(tables, index, series);
+  for (const [index, { series = [] }] of (reply.results ?? []).entries()) {
+    for (const one of series) addTo(tables, index, one);
   }
-  return { tables: [...tables.values()].map(finished), errors };
+  return { tables: [...tables.values()].map(finished), errors: errorsOf(reply) };
 }
+
+export const errorsOf = ({ error, results = [] }) =>
+  [error, ...results.map((result) => result.error)].filter(Boolean);
 
 function addTo(tables, statement, { name = '', tags = {}, columns, values = [] }) {
   const tagNames = Object.keys(tags);

@@ -5,7 +5,7 @@ import { csvOf } from './csv.js';
 import { chartOf } from './lines.js';
 import { seriesOfRows, tableOfRows } from './rows.js';
 import { summaryOf } from './summary.js';
-import { cellText, orderBy, tablesOf } from './tables.js';
+import { cellText, errorsOf, orderBy, tablesOf } from './tables.js';
 
 /** The maximum number of characters that the raw view displays. */
 const rawLettersMax = 200_000;
@@ -35,8 +35,7 @@ const work = {
   chart(bytes) {
     const parsed = parseExact(new TextDecoder().decode(bytes));
     const reply = Array.isArray(parsed) ? seriesOfRows(parsed) : parsed;
-    const { errors } = tablesOf({ error: reply.error, results: reply.results?.map(errorAlone) });
-    return { errors, bytes: bytes.byteLength, ...chartOf(reply) };
+    return { errors: errorsOf(reply), bytes: bytes.byteLength, ...chartOf(reply) };
   },
 
   /** With `sort`, which is `{ column, isDescending }`, the rows are sorted. */
@@ -60,8 +59,6 @@ const work = {
 
   rawFile: () => new Blob([held.text]),
 };
-
-const errorAlone = ({ error }) => ({ error });
 
 function orderOf(table, sort) {
   if (!sort) return null;
