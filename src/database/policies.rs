@@ -191,9 +191,8 @@ mod tests {
         }
     }
 
-    /// 1.x compares the default shard duration if the statement names none.
-    #[test]
-    fn repeated_create_database_must_name_other_shard_duration() {
+    /// The default policy has a shard duration that is not the default for its duration.
+    fn one_policy() -> Policies {
         let policy = Policy {
             name: "p".to_owned(),
             duration_ns: 4 * D_NS,
@@ -202,10 +201,15 @@ mod tests {
         };
         let default = Some(policy.id);
         let rows = vec![PolicyRow { number: 0, policy, schema: Schema::default() }];
-        let policies = Policies { rows, default };
+        Policies { rows, default }
+    }
+
+    /// 1.x compares the default shard duration if the statement names none.
+    #[test]
+    fn repeated_create_database_must_name_other_shard_duration() {
         let check = |shard_group_duration_ns| {
             let name = Some("p".to_owned());
-            policies.check_repeat(&PolicySpec {
+            one_policy().check_repeat(&PolicySpec {
                 name,
                 shard_group_duration_ns,
                 ..PolicySpec::default()
@@ -213,5 +217,12 @@ mod tests {
         };
         assert_eq!(check(0), Err(PolicyRefusal::Conflict));
         assert_eq!(check(H_NS), Ok(()));
+    }
+
+    #[test]
+    fn alter_policy_detects_equal_settings() {
+        let (name, duration_ns) = ("p".to_owned(), Some(4 * D_NS));
+        let change = PolicyChange { name, duration_ns, ..PolicyChange::default() };
+        assert_eq!(one_policy().check_alter(&change, true), Ok(None));
     }
 }

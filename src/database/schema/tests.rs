@@ -148,6 +148,10 @@ fn sets_of_a_measurement_register_one_after_another() {
     let keys = |name| columns(&schema, name).into_iter().map(|(id, key)| format!("{id}{key}"));
     assert_eq!(keys("m").collect::<Vec<_>>(), ["0a", "1f", "2b", "3g", "4h"]);
     assert_eq!(keys("n").collect::<Vec<_>>(), ["0a", "1b", "2g", "3g"]);
+    // A registration counts the other columns, but does not build an index of them.
+    let draft = Draft::new("m", schema.by_name.get("m"), &BTreeSet::from(["a", "f", "x"]));
+    assert_eq!((draft.tags.len(), draft.fields.len()), (1, 1));
+    assert_eq!((draft.tag_count, draft.field_count), (2, 3));
 }
 
 #[test]
