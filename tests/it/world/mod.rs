@@ -238,7 +238,9 @@ impl World {
     ) -> Result<Vec<SeriesChunk>, Error> {
         let pieces = self.start_statement(edge, database, text);
         while self.deliver() {}
-        pieces.take().into_iter().filter_map(Result::transpose).collect()
+        let pieces = pieces.take();
+        assert!(matches!(pieces.last(), Some(Ok(None) | Err(_))), "{text} has not ended");
+        pieces.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// The machine's results are added to the returned list. The machine continues after a result if
