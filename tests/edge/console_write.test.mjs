@@ -44,6 +44,9 @@ async function typing(console_) {
   for (let i = 0; i < 4; i += 1) await page.keyboard.press('Delete');
   await page.keyboard.insertText('20');
   await page.locator('.verdict', { hasText: '3 valid lines, 1 invalid' }).waitFor();
+  // The list shows at most 100 lines.
+  await typeLines(page, Array(120).fill(bad).join('\n'));
+  await page.locator('.verdict', { hasText: '0 valid lines, 120 invalid' }).waitFor();
 
   await typeLines(page, `${good}\n${bad}`);
   await page.getByRole('button', { name: 'Write', exact: true }).last().click();

@@ -75,21 +75,20 @@ export function writePanel({ changed }) {
     const text = editor.text();
     if (text.length > checkedLettersMax)
       return show(
-        { good: null, errors: [] },
+        { good: null, bad: 0, errors: [] },
         'The text is too long to check while you type. The server checks the lines.',
       );
     try {
       const found = await check(text, precision.value);
       if (text === editor.text()) show(found);
     } catch (error) {
-      show({ good: null, errors: [] }, `The text cannot be checked while you type: ${error.message}`);
+      show({ good: null, bad: 0, errors: [] }, `The text cannot be checked while you type: ${error.message}`);
     }
   }
 
-  function show({ good, errors, mistaken = null }, words = undefined) {
+  function show({ good, bad, errors, mistaken = null }, words = undefined) {
     goodLines = good;
     showMistake(mistaken);
-    const bad = errors.length;
     verdict.className = words ? 'verdict unknown' : bad ? 'verdict bad' : 'verdict';
     verdict.textContent =
       words ?? `${good} valid line${good === 1 ? '' : 's'}${bad ? `, ${bad} invalid` : ''}`;
