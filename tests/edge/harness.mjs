@@ -67,7 +67,7 @@ export class Tidemark {
 
   /** Ends the server in the same way as Ctrl-C. */
   async stop() {
-    await this.server.stop();
+    await this.server?.stop();
   }
 
   /** Kills every process of the server at the same time with SIGKILL. */
@@ -143,10 +143,26 @@ export class PlainWorkerd extends Tidemark {
   }
 }
 
+/** The temporary folders that exist. If this process ends before its tests, it deletes them at its exit. */
+const folders = new Set();
+process.on('exit', () => folders.forEach(deleteFolder));
+
+function newFolder() {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
+  folders.add(folder);
+  return folder;
+}
+
+/** A process that is still ending may write into the folder. */
+function deleteFolder(folder) {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  folders.delete(folder);
+}
+
 /** The folder is deleted after the test `t`. */
 export function temporaryFolder(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = newFolder();
+  t.after(() => deleteFolder(folder));
   return folder;
 }
 
@@ -166,11 +182,11 @@ export async function listening(t, server) {
  * server.
  */
 export async function tidemark(t, options = {}, Kind = Tidemark) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
+  const folder = newFolder();
   const it = new Kind(folder, await freePort(), options);
   t.after(async () => {
     await it.stop();
-    rmSync(folder, { recursive: true, force: true });
+    deleteFolder(folder);
   });
   await it.start();
   return it;
