@@ -12,7 +12,7 @@ import { begin, pointsFrom } from './fault_hooks.mjs';
 
 /** The local runtime stores each Shard object in a file. */
 function shards(server) {
-  const folder = join(server.folder, 'state', 'v3', 'do');
+  const folder = join(server.folder, 'plain');
   const name = readdirSync(folder).find((entry) => /Shard$/.test(entry));
   return join(folder, name);
 }

@@ -10,7 +10,7 @@ import { begin } from './fault_hooks.mjs';
 
 /** Omits the runtime's own list. */
 function files(server, kind) {
-  const folder = join(server.folder, 'state', 'v3', 'do');
+  const folder = join(server.folder, 'plain');
   const of = readdirSync(folder).find((entry) => entry.endsWith(kind));
   const names = readdirSync(join(folder, of));
   return names.filter((name) => !name.startsWith('metadata')).map((name) => join(folder, of, name));

@@ -4,14 +4,14 @@
 import assert from 'node:assert/strict';
 
 import { at } from '../../scripts/project.mjs';
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 const script = at('tests', 'fault', 'worker.mjs');
 export const db = 'faults';
 const hourMs = 3_600_000;
 
 export async function begin(t, vars = {}) {
-  const server = await tidemark(t, { script, vars, stdio: 'ignore' });
+  const server = await tidemark(t, { script, vars, stdio: 'ignore' }, PlainWorkerd);
   const ledger = new Map();
   let shiftMs = 0;
   const it = {

@@ -132,13 +132,14 @@ export class WorkerHost extends Tidemark {
 
 /**
  * Starts the Worker on plain workerd, without static files and SQL. Such a start needs a fraction of the CPU time of
- * wrangler, and a kill ends only workerd.
+ * wrangler, and a kill ends only workerd. The options are `vars`, `secret`, `script` and `stdio`. A `script` imports
+ * only the built Worker.
  */
 export class PlainWorkerd extends Tidemark {
   async start() {
     if (this.isNative) return super.start();
-    const { vars, secret = token } = this.options;
-    this.server = await startWorkerd(this.folder, secret, { port: this.port, vars });
+    const { vars, secret = token, script, stdio } = this.options;
+    this.server = await startWorkerd(this.folder, secret, { port: this.port, vars, script, stdio });
     this.url = this.server.url;
   }
 }

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { at } from '../../scripts/project.mjs';
-import { databaseToken, isNative, tidemark } from './harness.mjs';
+import { databaseToken, isNative, PlainWorkerd, tidemark } from './harness.mjs';
 
 const script = at('tests', 'fault', 'worker.mjs');
 const route = '/api/v3/configure/quota';
@@ -43,7 +43,7 @@ function retryAfter(response) {
 }
 
 test('writes beyond a quota are rejected until enough time has passed', async (t) => {
-  const server = await tidemark(t, isNative ? {} : { script, stdio: 'ignore' });
+  const server = await tidemark(t, isNative ? {} : { script, stdio: 'ignore' }, PlainWorkerd);
   const { pass, withinOneMinute } = clockOf(server);
   await server.query('CREATE DATABASE one');
   const eight = { method: 'POST', body: '{"db":"eight","shards":8}' };

@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 
 import { parse } from 'smol-toml';
 import workerd from 'workerd';
@@ -18,14 +18,20 @@ const compiledBytesMax = 100_000_000;
 
 const quoted = (text) => JSON.stringify(text);
 
+/** Modules import each other by their paths in this repository. A module outside of it has only a file name. */
+function nameOf(path) {
+  const name = relative(at(), path);
+  return name.startsWith('..') ? basename(path) : name;
+}
+
 function moduleOf(folder, path) {
-  const name = path.split('/').at(-1);
+  const name = nameOf(path);
   const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
   // A relative path, because workerd would search an absolute path among the schemas.
   return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
 }
 
-function config({ folder, port, stateDir, modules, objects, vars }) {
+function config({ folder, port, stateDir, modules, objects, vars, isExperimental }) {
   const { compatibility_date: day } = parse(readFileSync(at('wrangler.toml'), 'utf8'));
   const embedded = modules.map((path) => moduleOf(folder, path));
   const namespaces = objects.map((name) => `(className = "${name}", uniqueKey = "tidemark-${name}", enableSql = true)`);
@@ -41,6 +47,7 @@ const config :Workerd.Config = (
 );
 const main :Workerd.Worker = (
   compatibilityDate = "${day}",
+  compatibilityFlags = [${isExperimental ? '"experimental"' : ''}],
   modules = [${embedded.join(', ')}],
   bindings = [${bindings.join(', ')}],
   durableObjectNamespaces = [${namespaces.join(', ')}],
@@ -61,22 +68,26 @@ async function answers(url) {
  * Waits until `/ping` returns status 204, with pauses of `pollMs`. The state of the Worker is
  * stored in `folder`. `modules` are paths, with the main module first. `objects` are the classes of
  * Durable Objects. Each binding has the name of the class in capitals. With `isCompiled`, workerd
- * reads a compiled configuration, as under wrangler.
+ * reads a compiled configuration, as under wrangler. With `isExperimental`, the Worker may use the
+ * runtime's test features.
  */
-export async function serve({ folder, modules, objects, port = undefined, vars = {}, pollMs = 50, isCompiled = false }) {
+export async function serve({
+  folder, modules, objects, port = undefined, vars = {}, pollMs = 50, isCompiled = false, isExperimental = false, stdio = undefined,
+}) {
   port ??= await freePort();
   const stateDir = join(folder, 'plain');
   mkdirSync(stateDir, { recursive: true });
   const file = join(folder, 'workerd.capnp');
-  writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars }));
+  writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars, isExperimental }));
   const line = ['serve', file];
   if (isCompiled) {
     const compiled = execFileSync(workerd.default, ['compile', '--config-only', file], { maxBuffer: compiledBytesMax });
     writeFileSync(file, compiled);
     line.push('--binary');
   }
+  if (isExperimental) line.push('--experimental');
   const from = performance.now();
-  const child = startGroup(workerd.default, line, { stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = startGroup(workerd.default, line, { stdio: stdio ?? ['ignore', 'inherit', 'inherit'] });
   let over = false;
   child.ended.then(() => (over = true));
   const url = `http://127.0.0.1:${port}`;
@@ -93,15 +104,18 @@ export async function serve({ folder, modules, objects, port = undefined, vars =
   return { url, pid: child.pid, child, folder: stateDir, responseMs, stop: () => endGroup(child) };
 }
 
-/** Uses the objects and settings of `npm start`, but no static files. `vars` adds variables. */
-export function startWorkerd(folder, token, { vars = {}, port = undefined, pollMs = undefined, isCompiled = undefined } = {}) {
+/**
+ * Uses the objects and settings of `npm start`, but no static files. `vars` adds variables. `token`
+ * is the admin token, or null. `script` imports the built Worker, and may use the runtime's test
+ * features.
+ */
+export function startWorkerd(folder, token, { vars = {}, script = undefined, ...more } = {}) {
   return serve({
     folder,
-    modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
+    modules: [...(script ? [script] : []), at('build', 'index.js'), at('build', 'index_bg.wasm')],
     objects: ['Catalog', 'Database', 'Shard'],
-    vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...vars },
-    port,
-    pollMs,
-    isCompiled,
+    vars: { ...(token === null ? {} : { ADMIN_TOKEN: token }), LOG_REQUESTS: 'none', ...vars },
+    isExperimental: script !== undefined,
+    ...more,
   });
 }
