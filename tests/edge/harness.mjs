@@ -21,8 +21,8 @@ export const token = 'token-of-the-tests';
 
 /**
  * Whether the tests run against the native host (`native/`) instead of the Worker on workerd. A test with the option
- * `script` or the class `WorkerHost` always runs on workerd. The following files test the platform, or a program
- * around the Worker:
+ * `script` or the class `WorkerHost` or `PlainWorkerHost` always runs on workerd. The following files test the
+ * platform, or a program around the Worker:
  *
  * - `cloudflare_access`, a test of `recover`: features of the platform.
  * - `damage`, `dropped`, `faults`, `kill_steps`, `overwrites`: they need the hooks of tests/fault, which replace the
@@ -142,6 +142,11 @@ export class PlainWorkerd extends Tidemark {
     this.server = await startWorkerd(this.folder, secret, { port: this.port, vars, script, stdio });
     this.url = this.server.url;
   }
+}
+
+/** Always starts the Worker, on plain workerd. */
+export class PlainWorkerHost extends PlainWorkerd {
+  isNative = false;
 }
 
 /** The temporary folders that exist. If this process ends before its tests, it deletes them at its exit. */

@@ -12,7 +12,7 @@ import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
 import { command, commandProgram } from './commands.mjs';
-import { databaseToken, listening, NativeHost, temporaryFolder, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
+import { databaseToken, listening, NativeHost, PlainWorkerHost, temporaryFolder, Tidemark, tidemark, token } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
 
 /** Gives the commands access to a database in a page. The page has no admin token. */
@@ -134,7 +134,7 @@ test('an export moves points, definitions and access between the Worker, the nat
   if (!hasChromium(t)) return;
   await commandProgram();
   const hosts = {
-    worker: await tidemark(t, {}, WorkerHost),
+    worker: await tidemark(t, {}, PlainWorkerHost),
     native: await tidemark(t, {}, NativeHost),
     page: await pageHost(t),
   };
