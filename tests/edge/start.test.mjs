@@ -13,7 +13,7 @@ import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
-import { PlainWorkerd, temporaryFolder, tidemark, token, WorkerHost } from './harness.mjs';
+import { PlainWorkerd, PlainWorkerHost, temporaryFolder, tidemark, token } from './harness.mjs';
 
 function descendants(pid) {
   const children = new Map();
@@ -60,30 +60,40 @@ async function npmStart(t, env) {
   return run;
 }
 
-test('npm start prints commands to paste, keeps its data, and leaves no process running', async (t) => {
-  const folder = temporaryFolder(t);
-  const PORT = String(await freePort());
-  const FLIGHT_PORT = String(await freePort());
-  for (const signal of ['SIGTERM', 'SIGINT']) {
-    const run = await npmStart(t, { PORT, FLIGHT_PORT, STATE_DIR: folder });
-    assert.match(run.output, new RegExp(`Tidemark is running at http://127.0.0.1:${PORT}\n`));
-    const secret = run.output.match(/^Token: (.{16,})$/m)?.[1];
-    assert.equal(secret, keptToken(at('.dev.vars')));
-    assert.ok(run.output.includes(`\nexport TIDEMARK_TOKEN='${secret}'\ncurl `), run.output);
-    const curls = run.output.match(/^curl .*$/gm);
-    assert.equal(curls.length, 3, run.output);
-    const headers = { Authorization: `Token ${secret}` };
-    const asked = await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers });
-    assert.equal(asked.status, 200);
-    const proxy = `tidemark flight --listen 127.0.0.1:${FLIGHT_PORT} --to http://127.0.0.1:${PORT}`;
-    assert.ok(run.output.includes(`: ${proxy}\n`), run.output);
+/** Checks the greeting of `npm start`, and that requests need the token. */
+async function checkGreeting(run, { PORT, FLIGHT_PORT, ADMIN_TOKEN }) {
+  const url = `http://127.0.0.1:${PORT}`;
+  assert.match(run.output, new RegExp(`Tidemark is running at ${url}\n`));
+  const secret = run.output.match(/^Token: (.{16,})$/m)?.[1];
+  assert.equal(secret, ADMIN_TOKEN ?? keptToken(at('.dev.vars')));
+  assert.ok(run.output.includes(`\nexport TIDEMARK_TOKEN='${secret}'\ncurl `), run.output);
+  assert.equal(run.output.match(/^curl .*$/gm).length, 3, run.output);
+  const proxy = `tidemark flight --listen 127.0.0.1:${FLIGHT_PORT} --to ${url}`;
+  assert.ok(run.output.includes(`: ${proxy}\n`), run.output);
+  const ask = async (given) => (await fetch(`${url}/query?q=SHOW+DATABASES`, { headers: { Authorization: `Token ${given}` } })).status;
+  assert.deepEqual([await ask(secret), await ask(token)], [200, 401]);
+}
+
+test('npm start prints commands to paste, keeps its data, does not expose its token, and leaves no process running', async (t) => {
+  const STATE_DIR = temporaryFolder(t);
+  const own = { PORT: String(await freePort()), FLIGHT_PORT: String(await freePort()), STATE_DIR };
+  // The second start reads the admin token from the environment.
+  for (const [signal, more] of [['SIGTERM', {}], ['SIGINT', { ADMIN_TOKEN: 'given by the environment' }]]) {
+    const env = { ...own, ...more };
+    const run = await npmStart(t, env);
+    await checkGreeting(run, env);
     const started = descendants(run.child.pid);
     assert.ok(started.length > 2, `only ${started}`);
+    if (env.ADMIN_TOKEN) {
+      const lines = started.filter(isAlive).map((id) => readFileSync(`/proc/${id}/cmdline`, 'utf8'));
+      assert.ok(lines.every((line) => !line.includes(env.ADMIN_TOKEN)));
+      assert.equal(statSync(join(STATE_DIR, 'secrets.env')).mode & 0o077, 0);
+    }
     run.child.kill(signal);
     await run.ended;
     assert.deepEqual(started.filter(isAlive), [], signal);
   }
-  assert.ok(readdirSync(folder).includes('v3'), 'STATE_DIR holds the state');
+  assert.ok(readdirSync(STATE_DIR).includes('v3'), 'STATE_DIR holds the state');
 });
 
 test('the link of npm start opens the console with its token, and the console links to the documentation', async (t) => {
@@ -176,23 +186,6 @@ test('the token of npm start is random, created once, and kept', (t) => {
   assert.throws(() => kept('ADMIN_TOKEN=short'), /^.*ADMIN_TOKEN has 5 characters.* at least 16 characters\./);
 });
 
-test('npm start reads the admin token from the environment, and does not expose it', async (t) => {
-  const folder = temporaryFolder(t);
-  const PORT = String(await freePort());
-  const secret = 'given by the environment';
-  const run = await npmStart(t, { PORT, STATE_DIR: folder, ADMIN_TOKEN: secret });
-  const ask = async (given) => {
-    const headers = { authorization: `Token ${given}` };
-    return (await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers })).status;
-  };
-  assert.deepEqual([await ask(secret), await ask(token)], [200, 401]);
-  const lines = descendants(run.child.pid).map((id) => readFileSync(`/proc/${id}/cmdline`, 'utf8'));
-  assert.ok(lines.length > 2 && lines.every((line) => !line.includes(secret)));
-  assert.equal(statSync(join(folder, 'secrets.env')).mode & 0o077, 0);
-  run.child.kill('SIGTERM');
-  await run.ended;
-});
-
 test('npm start reports in one sentence that the port is in use', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
   const run = await npmStart(t, { PORT: String(server.port) });
@@ -207,7 +200,7 @@ test('npm start reports in one sentence that the port is in use', async (t) => {
 test('settings are passed to the Worker, and an invalid setting is reported by its name', async (t) => {
   const origin = 'https://example.org:8443';
   const open = await tidemark(t, { vars: { CORS_ORIGINS: `https://a.example,${origin}` } });
-  const wrong = await tidemark(t, { vars: { DEFAULT_SHARDS: 'many' } }, WorkerHost);
+  const wrong = await tidemark(t, { vars: { DEFAULT_SHARDS: 'many' } }, PlainWorkerHost);
   const allowed = await open.fetch('/ping', { headers: { Origin: origin } });
   assert.equal(allowed.headers.get('Access-Control-Allow-Origin'), origin);
   const other = await open.fetch('/ping', { headers: { Origin: 'https://example.org' } });
@@ -222,7 +215,7 @@ test('settings are passed to the Worker, and an invalid setting is reported by i
 });
 
 test('without a secret nothing is served, and with a secret only requests that contain it', async (t) => {
-  const closed = await tidemark(t, { secret: null }, WorkerHost);
+  const closed = await tidemark(t, { secret: null }, PlainWorkerHost);
   const refused = await closed.fetch('/query?q=SHOW+DATABASES');
   assert.equal(refused.status, 503);
   assert.match(await refused.text(), /ADMIN_TOKEN/);
@@ -230,7 +223,7 @@ test('without a secret nothing is served, and with a secret only requests that c
   const unhealthy = await closed.fetch('/health');
   assert.deepEqual([unhealthy.status, (await unhealthy.json()).status], [503, 'fail']);
 
-  const short = await tidemark(t, { secret: 'dev-token' }, WorkerHost);
+  const short = await tidemark(t, { secret: 'dev-token' }, PlainWorkerHost);
   const guessable = await fetch(`${short.url}/query?q=DROP+DATABASE+d&p=dev-token`, { method: 'POST' });
   assert.equal(guessable.status, 503);
   assert.match(await guessable.text(), /ADMIN_TOKEN has only 9 characters.* at least 16/);
