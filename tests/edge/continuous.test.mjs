@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PlainWorkerd, tidemark } from './harness.mjs';
 
 const windowS = 2;
-const downS = 5 * windowS;
+/** At least two windows end during the downtime. */
+const downS = 2 * windowS;
 const patienceMs = 60_000;
 const db = { db: 'db', epoch: 's' };
 
