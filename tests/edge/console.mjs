@@ -5,15 +5,18 @@ import { mkdirSync } from 'node:fs';
 
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, sharedBrowser } from './chromium.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainConsole, tidemark, token } from './harness.mjs';
 
 /** Longer than any action in the page. */
 const patienceMs = 10_000;
 
 export const pngFolder = at('screenshots');
 
-/** `problems` lists the browser's errors. Without chromium, skips the test and resolves to null. */
-export async function opened(t, { hash = '', signedIn = true, options, Kind, ...more } = {}) {
+/**
+ * `problems` lists the browser's errors. `options` and `Kind` describe the server. Without chromium,
+ * skips the test and resolves to null.
+ */
+export async function opened(t, { hash = '', signedIn = true, options = {}, Kind = PlainConsole, ...more } = {}) {
   if (!hasChromium(t)) return null;
   const [server, browser] = await Promise.all([tidemark(t, options, Kind), sharedBrowser()]);
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, ...more });

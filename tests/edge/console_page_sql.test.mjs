@@ -12,6 +12,7 @@ import { sqlAsset, staticFolder } from '../../scripts/console.mjs';
 import { hasChromium, launchOptions } from './chromium.mjs';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened, picture, type } from './console.mjs';
 import { another, builtHost, corner, follow, inSharedWorker, local, patienceMs, send, write } from './console_local.mjs';
+import { Tidemark } from './harness.mjs';
 
 const asset = sqlAsset();
 const built = { skip: asset ? false : 'SQL is not built: npm run sql' };
@@ -285,7 +286,7 @@ test('a page that was built without SQL explains how to add it', built, async (t
 });
 
 test("the page of a server loads the module under the server's security policy", built, async (t) => {
-  const console_ = await opened(t);
+  const console_ = await opened(t, { Kind: Tidemark });
   if (!console_) return;
   const { page, server } = console_;
   const { headers } = await fetch(`${server.url}/chunks/${asset.name}`, { method: 'HEAD' });

@@ -9,7 +9,7 @@ import { seriesOfRows, tableOfRows } from '../../www/results/rows.js';
 import { withRange } from '../../www/sql/range.js';
 import { tablesIn } from '../../www/sql/words.js';
 import { cells, chartDrawn, demo, drawnColours, hashOf, noProblems, offered, picture, queries, type } from './console.mjs';
-import { isNative, withoutSql } from './harness.mjs';
+import { isNative, Tidemark, withoutSql } from './harness.mjs';
 
 const lines = [
   'weather,city=Oslo temp=1.5,rain=9007199254740993i 1700000000000000000',
@@ -65,7 +65,7 @@ test('keywords are found outside of quotes and comments', () => {
 const built = { skip: withoutSql };
 
 test('the editor supports SQL', built, async (t) => {
-  const console_ = await demo(t, lines, { options: { sql: sqlConfiguration }, acceptDownloads: true });
+  const console_ = await demo(t, lines, { options: { sql: sqlConfiguration }, Kind: Tidemark, acceptDownloads: true });
   if (!console_) return;
   const { go, page } = console_;
   await go(hashOf({ db: 'demo', view: 'table' }));

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { consoleFolder } from '../../scripts/console.mjs';
 import { freePort, isFree, startServer } from '../../scripts/dev-server.mjs';
 import { startNative } from '../../scripts/native.mjs';
 import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
@@ -136,10 +137,14 @@ export class WorkerHost extends Tidemark {
  * only the built Worker.
  */
 export class PlainWorkerd extends Tidemark {
+  /** A folder of static files. */
+  site = undefined;
+
   async start() {
     if (this.isNative) return super.start();
     const { vars, secret = token, script, stdio } = this.options;
-    this.server = await startWorkerd(this.folder, secret, { port: this.port, vars, script, stdio });
+    const { port, site } = this;
+    this.server = await startWorkerd(this.folder, secret, { port, vars, script, stdio, site });
     this.url = this.server.url;
   }
 }
@@ -147,6 +152,11 @@ export class PlainWorkerd extends Tidemark {
 /** Always starts the Worker, on plain workerd. */
 export class PlainWorkerHost extends PlainWorkerd {
   isNative = false;
+}
+
+/** Starts the Worker on plain workerd with the files of the console. */
+export class PlainConsole extends PlainWorkerd {
+  site = consoleFolder;
 }
 
 /** The temporary folders that exist. If this process ends before its tests, it deletes them at its exit. */

@@ -31,8 +31,34 @@ function moduleOf(folder, path) {
   return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
 }
 
-function config({ folder, port, stateDir, modules, objects, vars, isExperimental }) {
-  const { compatibility_date: day } = parse(readFileSync(at('wrangler.toml'), 'utf8'));
+/** Parses `_headers`: a pattern of paths, followed by indented headers. */
+function headerRules(text) {
+  return text.split('\n').filter((line) => line.trim() !== '').reduce((rules, line) => {
+    if (!/^\s/.test(line)) return [...rules, [line.trim(), []]];
+    const [, name, value] = /^\s+([^:]+): (.*)$/.exec(line);
+    rules.at(-1)[1].push([name, value]);
+    return rules;
+  }, []);
+}
+
+/** Returns the services that serve the folder `site` in front of the Worker, and the definition of their Worker. */
+function siteServices(folder, site, { compatibility_date: day, assets }) {
+  const headers = headerRules(readFileSync(join(site, '_headers'), 'utf8'));
+  const json = (name, value) => `(name = "${name}", json = ${quoted(JSON.stringify(value))})`;
+  const services = `(name = "site", worker = .site), (name = "files", disk = ${quoted(site)})`;
+  const definition = `const site :Workerd.Worker = (
+  compatibilityDate = "${day}",
+  modules = [${moduleOf(folder, at('tests', 'edge', 'site_worker.js'))}],
+  bindings = [(name = "WORKER", service = "main"), (name = "FILES", service = "files"),
+    ${json('WORKER_FIRST', assets.run_worker_first)}, ${json('HEADERS', headers)}],
+);
+`;
+  return { services, definition };
+}
+
+function config({ folder, port, stateDir, modules, objects, vars, isExperimental, site }) {
+  const settings = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
+  const front = site === undefined ? undefined : siteServices(folder, site, settings);
   const embedded = modules.map((path) => moduleOf(folder, path));
   const namespaces = objects.map((name) => `(className = "${name}", uniqueKey = "tidemark-${name}", enableSql = true)`);
   const bindings = [
@@ -41,19 +67,19 @@ function config({ folder, port, stateDir, modules, objects, vars, isExperimental
   ];
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [(name = "main", worker = .main),
+  services = [(name = "main", worker = .main), ${front ? `${front.services},` : ''}
     (name = "disk", disk = (path = ${quoted(stateDir)}, writable = true))],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "${front ? 'site' : 'main'}")],
 );
 const main :Workerd.Worker = (
-  compatibilityDate = "${day}",
+  compatibilityDate = "${settings.compatibility_date}",
   compatibilityFlags = [${isExperimental ? '"experimental"' : ''}],
   modules = [${embedded.join(', ')}],
   bindings = [${bindings.join(', ')}],
   durableObjectNamespaces = [${namespaces.join(', ')}],
   durableObjectStorage = (localDisk = "disk"),
 );
-`;
+${front?.definition ?? ''}`;
 }
 
 async function answers(url) {
@@ -69,16 +95,17 @@ async function answers(url) {
  * stored in `folder`. `modules` are paths, with the main module first. `objects` are the classes of
  * Durable Objects. Each binding has the name of the class in capitals. With `isCompiled`, workerd
  * reads a compiled configuration, as under wrangler. With `isExperimental`, the Worker may use the
- * runtime's test features.
+ * runtime's test features. `site` is a folder of static files (site_worker.js).
  */
 export async function serve({
   folder, modules, objects, port = undefined, vars = {}, pollMs = 50, isCompiled = false, isExperimental = false, stdio = undefined,
+  site = undefined,
 }) {
   port ??= await freePort();
   const stateDir = join(folder, 'plain');
   mkdirSync(stateDir, { recursive: true });
   const file = join(folder, 'workerd.capnp');
-  writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars, isExperimental }));
+  writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars, isExperimental, site }));
   const line = ['serve', file];
   if (isCompiled) {
     const compiled = execFileSync(workerd.default, ['compile', '--config-only', file], { maxBuffer: compiledBytesMax });
