@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 const db = 'busy';
 const queries = 16;
 
 test('writes and small queries succeed while many long queries run', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query(`CREATE DATABASE ${db}`);
   for (let first = 0; first < 200_000; first += 10_000) {
     const line = (n) => `cpu,host=h${n % 40} a=${(n * 7919) % 1000},b=${n % 89} ${n}`;

@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 const series = 60_000;
 const seriesPerWrite = 5_000;
 
 test('a response with many small chunks is always complete', { timeout: 180_000 }, async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE db WITH DURATION INF');
   for (let at = 0; at < series; at += seriesPerWrite) {
     const lines = Array.from({ length: seriesPerWrite }, (_, i) => `m,host=h${at + i} v=1 ${at + i}`);

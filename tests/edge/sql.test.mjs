@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
-import { databaseToken, isNative, tidemark, withoutSql } from './harness.mjs';
+import { databaseToken, isNative, PlainWorkerd, tidemark, withoutSql } from './harness.mjs';
 
 const path = '/api/v3/query_sql';
 const built = { skip: withoutSql };
@@ -204,7 +204,7 @@ test('the SQL examples in the documentation return the results that the pages sh
 test('without the SQL Worker, the SQL route explains how to add it', async (t) => {
   // The native host always includes SQL.
   if (isNative) return;
-  const it = await tidemark(t);
+  const it = await tidemark(t, {}, PlainWorkerd);
   const response = await it.fetch(`${path}?db=d&q=SELECT+1`);
   assert.equal(response.status, 501);
   assert.match((await response.json()).error, /npm run sql/);
