@@ -1,4 +1,4 @@
-// Tests the first steps of a new user: the npm package of a release runs with npx, and the native
+// Tests the first steps of a new user: the npm package runs with npx, and the native
 // program serves, writes, queries, restarts and imports an export. The results must remain the same.
 
 import assert from 'node:assert/strict';
@@ -9,9 +9,10 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { freePort } from '../../scripts/dev-server.mjs';
+import { packPackage } from '../../scripts/package.mjs';
 import { endGroup, signalGroup, startGroup } from '../../scripts/processes.mjs';
 import { npm } from '../../scripts/project.mjs';
-import { makeRelease, version } from '../../scripts/release.mjs';
+import { version } from '../../scripts/release.mjs';
 import { sampleLines } from '../../scripts/sample.mjs';
 import { command, commandProgram } from './commands.mjs';
 import { temporaryFolder } from './harness.mjs';
@@ -48,12 +49,11 @@ async function stopped(server, signal) {
   assert.match(server.log, /"event":"stopped"/);
 }
 
-test('the package of a release runs with npx', { timeout: 300_000 }, async (t) => {
+test('the npm package runs with npx', { timeout: 300_000 }, async (t) => {
   const desk = temporaryFolder(t);
-  const release = join(desk, 'release');
-  await makeRelease(release);
+  const archive = await packPackage(desk);
   const [npmCommand, npmWords] = npm();
-  const npx = [...npmWords, 'exec', '--yes', '--package', join(release, `tidemark-${version()}.tgz`), '--', 'tidemark'];
+  const npx = [...npmWords, 'exec', '--yes', '--package', archive, '--', 'tidemark'];
   // The registry runs in this process, so the call must be asynchronous.
   const registry = await packageRegistry(t);
   const env = { PATH: process.env.PATH, HOME: desk, npm_config_registry: registry, npm_config_cache: join(desk, '.npm'), npm_config_fetch_retries: '0' };
