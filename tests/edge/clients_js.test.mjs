@@ -1,7 +1,7 @@
 // Tests the unmodified JavaScript clients for InfluxDB.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { InfluxDB, Point, setLogger } from '@influxdata/influxdb-client';
@@ -71,7 +71,7 @@ async function v2Client(gzip, order) {
   return failure;
 }
 
-for (const gzip of ['off', 'on']) {
+function v2Trial(gzip) {
   test(`@influxdata/influxdb-client, gzip ${gzip}`, async (t) => {
     const more = {
       'is compressed as asked': async (server, proxy, database) => {
@@ -172,7 +172,7 @@ async function v3Client(noSync, order) {
   }
 }
 
-for (const [path, noSync] of [['/api/v2/write', false], ['/api/v3/write_lp', true]]) {
+function v3Trial(path, noSync) {
   test(`@influxdata/influxdb3-client on ${path}`, async (t) => {
     const more = {
       'uses that path, and reads the version': async (server, proxy, database) => {
@@ -189,6 +189,12 @@ for (const [path, noSync] of [['/api/v2/write', false], ['/api/v3/write_lp', tru
     await clientTrials(t, (order) => v3Client(noSync, order), { unsigned: true, more });
   });
 }
+
+// The trials mostly wait for clients that pause between their attempts.
+describe('JavaScript clients', { concurrency: 2 }, () => {
+  for (const gzip of ['off', 'on']) v2Trial(gzip);
+  for (const [path, noSync] of [['/api/v2/write', false], ['/api/v3/write_lp', true]]) v3Trial(path, noSync);
+});
 
 const { FLOAT, INTEGER, STRING, BOOLEAN } = v1.FieldType;
 
