@@ -21,8 +21,13 @@ const runMs = 60_000;
 const token = 'a-token-of-24-characters';
 
 const staged = await stagedPackage();
+const large = (folder) => ['index_bg.wasm', 'site', 'sql'].map((name) => join(folder, 'built', name));
+const emptyModule = Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
 
-/** The folder contains the package, and an `npx` that runs this repository's wrangler. */
+/**
+ * The folder contains the package, and an `npx` that runs this repository's wrangler. Each run would hash and send the
+ * large files of the package, so small files replace them. package.test.mjs tests a dry run with the large files.
+ */
 function place(t, { hasSql = false } = {}) {
   const folder = temporaryFolder(t);
   const programs = join(folder, 'programs');
@@ -30,9 +35,12 @@ function place(t, { hasSql = false } = {}) {
   symlinkSync(newNode(), join(programs, 'node'));
   writeFileSync(join(programs, 'npx'), `#!/bin/sh\nshift 2\nexec '${newNode()}' '${wrangler}' "$@"\n`, { mode: 0o755 });
   const install = join(folder, 'package');
-  cpSync(staged, install, { recursive: true, filter: (path) => path !== join(staged, 'built', 'sql') });
+  cpSync(staged, install, { recursive: true, filter: (path) => !large(staged).includes(path) });
+  const [module, site, sql] = large(install);
+  writeFileSync(module, emptyModule);
+  mkdirSync(site);
+  writeFileSync(join(site, 'index.html'), '<!doctype html><title>Tidemark</title>\n');
   if (hasSql) {
-    const sql = join(install, 'built', 'sql');
     mkdirSync(sql);
     writeFileSync(join(sql, 'index.js'), 'export default { fetch() { return new Response("sql"); } };\n');
   }
