@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
 /** A server has stopped at a step if it twice sends no response for this time. */
-const stillMs = 400;
+const stillMs = 250;
 
 /** Background work reaches its first step at most this time after a response. */
 const behindMs = 50;
