@@ -95,10 +95,11 @@ async function startNativeHost(t, options) {
   return tidemark(t, options, NativeHost);
 }
 
-const nameOf = (server) => (isNative ? 'the host under test' : server);
+const startHost = (t, options) => tidemark(t, options, PlainWorkerd);
+const host = isNative ? 'the host under test' : 'plain workerd';
 const kinds = [
-  { shards: 1, by: nameOf('wrangler'), start: tidemark },
-  { shards: 4, by: nameOf('plain workerd'), start: (t, options) => tidemark(t, options, PlainWorkerd) },
+  { shards: 1, by: host, start: startHost },
+  { shards: 4, by: host, start: startHost },
   { shards: 4, by: 'the native host', start: startNativeHost },
 ];
 
