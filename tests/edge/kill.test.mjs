@@ -12,7 +12,8 @@ import { commandProgram } from './commands.mjs';
 import { isNative, NativeHost, PlainWorkerd, tidemark } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
 
-const rounds = 10;
+/** The number of kills. kill_steps.test.mjs and native/tests/host/steps.rs kill the server at each step. */
+const rounds = process.env.TIDEMARK_NIGHTLY === '1' ? 10 : 5;
 const writers = 8;
 const hosts = 12;
 const pointsMax = 400;
