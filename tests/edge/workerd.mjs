@@ -134,7 +134,10 @@ export async function serve({
 /**
  * Uses the objects and settings of `npm start`, but no static files. `vars` adds variables. `token`
  * is the admin token, or null. `script` imports the built Worker, and may use the runtime's test
- * features.
+ * features. `serve` describes all further options.
+ * @param {string} folder
+ * @param {string | null} token
+ * @param {any} options
  */
 export function startWorkerd(folder, token, { vars = {}, script = undefined, ...more } = {}) {
   return serve({
