@@ -35,6 +35,9 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest, Window,
 };
 
+/// The work of binding a call to a source.
+const CALL_WORK: usize = 5;
+
 /// Lowers a statement and appends its scans. A subquery groups by its own keys and by `outer_keys`.
 pub(crate) async fn lower(
     prepared: Prepared<'_>,
@@ -301,7 +304,7 @@ fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
 
 /// Creates the scans of a feed, one for each policy in which the measurement has a field of the
 /// feed. A repeated source shares the request of its first scan. Each source is `source_work` units
-/// of work.
+/// of work in addition to its calls.
 async fn bind(
     node: &SelectNode,
     condition: Option<&Expr>,
@@ -323,6 +326,7 @@ async fn bind(
             }
             (Origin::Subquery(..), ..) => None,
         };
+        let mut units = source_work;
         let bound = match place.and_then(|place| known.get(&place)) {
             Some(first) => first.and_then(|at| {
                 let binding = bindings.get(at)?;
@@ -330,6 +334,7 @@ async fn bind(
             }),
             None => {
                 let bound = bind_source(node, condition, feed, (name, source), is_only);
+                units += CALL_WORK * feed.calls.len();
                 let position = bound.is_some().then_some(bindings.len());
                 if let Some(place) = place {
                     known.insert(place, position);
@@ -341,7 +346,7 @@ async fn bind(
             bindings.push(Binding { scan: scans.len(), ..binding });
             scans.push(scan);
         }
-        size.spend(source_work).await;
+        size.spend(units).await;
     }
     bindings
 }

@@ -45,6 +45,8 @@ use statement::Shared;
 
 /// The work of checking a source, an operand or an operator of a statement.
 const CHECK_WORK: usize = 4;
+/// The work of adding a column of a schema to the known names, or of comparing the column's type.
+const COLUMN_WORK: usize = 3;
 
 /// The policies and settings for a statement.
 #[derive(Debug)]

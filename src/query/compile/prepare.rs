@@ -12,7 +12,7 @@ use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
 use super::type_clash::{mentions, own_mentions};
-use super::{Context, PolicyView, operands_mut};
+use super::{COLUMN_WORK, Context, PolicyView, operands_mut};
 use crate::influxql::ast::{
     Cast, Expr, Field, Measurement, MeasurementName, SelectStatement, Source,
 };
@@ -102,7 +102,7 @@ pub(crate) async fn prepare<'a>(
             {
                 size.add_entries(found.schema.columns.len())?;
                 known.add_measurement(&found.schema, mentioned.as_ref());
-                size.spend(found.schema.columns.len()).await;
+                size.spend(COLUMN_WORK * found.schema.columns.len()).await;
             }
         }
     }

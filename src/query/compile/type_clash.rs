@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PolicyView, operands, prepare};
+use super::{COLUMN_WORK, PolicyView, operands, prepare};
 use crate::influxql::ast::{Expr, MeasurementName, SelectStatement, Source};
 use crate::model::regex::Patterns;
 use crate::model::schema::MeasurementSchema;
@@ -41,7 +41,7 @@ pub(crate) async fn clashing(
     let mut kinds: BTreeMap<&str, FieldType> = BTreeMap::new();
     let mut clashing: BTreeSet<&str> = BTreeSet::new();
     for schema in read.values() {
-        work.spend(schema.columns.len()).await;
+        work.spend(COLUMN_WORK * schema.columns.len()).await;
         for (column, field_type) in schema.fields() {
             let name = column.key.as_str();
             if mentioned.as_ref().is_some_and(|mentioned| !mentioned.contains(name)) {
@@ -57,7 +57,7 @@ pub(crate) async fn clashing(
         return found;
     }
     for (place, schema) in read {
-        work.spend(schema.columns.len()).await;
+        work.spend(COLUMN_WORK * schema.columns.len()).await;
         if schema.fields().any(|(column, _)| clashing.contains(column.key.as_str())) {
             found.push(place);
         }
