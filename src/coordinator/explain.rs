@@ -1,7 +1,7 @@
 //! Executes EXPLAIN and EXPLAIN ANALYZE: shows the scans of a SELECT and the costs of their pages,
 //! in 1.x's format with this engine's counters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::influxql::{duration, quote};
@@ -20,7 +20,7 @@ use crate::scan::request::{
 /// The work of describing a call, in the units of [`Work`].
 const CALL_WORK: usize = 6;
 /// The work of printing a line, in the units of [`Work`].
-const LINE_WORK: usize = 4;
+pub(super) const LINE_WORK: usize = 4;
 /// The maximum number of lines of an expression in a plan.
 const PLAN_LINES: usize = 9;
 /// The number of lines of a shard in a tree.
@@ -35,8 +35,9 @@ pub(super) struct Explain {
 
 struct Scan {
     measurement: Rc<str>,
-    /// The aggregate calls, or one empty text for raw rows.
-    calls: Vec<String>,
+    /// The aggregate calls, or one empty text for raw rows. Equal texts are shared, because scans of
+    /// many measurements have the same calls.
+    calls: Vec<Rc<str>>,
     /// The columns that are read in addition to the calls' inputs.
     fields: String,
     costs: Vec<ReadStats>,
@@ -59,10 +60,13 @@ impl Explain {
         work: &Work,
     ) -> Self {
         let mut scans = Vec::with_capacity(plan.scans.len());
+        let mut texts = HashSet::new();
         for (scan, shards) in plan.scans.iter().zip(shards) {
             let schema =
                 schema_of(scan).and_then(|policy| policy.measurements.get(&*scan.measurement));
             let (calls, fields) = describe(&scan.request, schema.map(AsRef::as_ref));
+            let calls: Vec<Rc<str>> =
+                calls.into_iter().map(|call| shared(&mut texts, call)).collect();
             let costs = vec![ReadStats::default(); *shards as usize];
             work.spend(CALL_WORK * calls.len() + fields.len() + costs.len()).await;
             scans.push(Scan { measurement: Rc::clone(&scan.measurement), calls, fields, costs });
@@ -108,7 +112,7 @@ impl Explain {
         for scan in self.shard_scans() {
             for call in &scan.calls {
                 work.spend(CALL_WORK + scan.costs.len()).await;
-                let (call, fields) = (call.as_str(), scan.fields.as_str());
+                let (call, fields) = (&**call, scan.fields.as_str());
                 let position = *positions.entry((call, fields)).or_insert(entries.len());
                 if position == entries.len() {
                     entries.push((call, fields, 0, ReadStats::default()));
@@ -191,6 +195,16 @@ impl Explain {
         ];
         draw(Node("select".into(), select), work).await
     }
+}
+
+/// Returns the same text for equal calls.
+fn shared(texts: &mut HashSet<Rc<str>>, call: String) -> Rc<str> {
+    if let Some(known) = texts.get(call.as_str()) {
+        return Rc::clone(known);
+    }
+    let call = Rc::from(call);
+    texts.insert(Rc::clone(&call));
+    call
 }
 
 async fn draw(root: Node, work: &Work) -> Vec<String> {

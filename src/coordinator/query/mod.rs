@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::error::{Error, Result};
+use super::explain::LINE_WORK;
 use super::live_queries::{LiveQueryReport, is_killed};
 use super::load_schemas::{Loaded, Retries, Want};
 use super::statement::Session;
@@ -364,7 +365,7 @@ impl Running {
             let lines = plan.lines(session.now_ns, now_ns, &session.work);
             let lines = self.io.in_turns(&session.work, lines).await?;
             for chunk in plan.chunks(&lines) {
-                session.work.add(chunk.rows);
+                session.work.add(LINE_WORK * chunk.rows);
                 self.emitted = true;
                 self.output.emit(chunk).await;
                 // The limit of work must not end a partly sent result.
