@@ -418,7 +418,7 @@ const FILTER_CELLS_PER_UNIT: u64 = 10;
 const CALL_WORK: u64 = 4;
 /// The number of times that a piece of a scan passes a series to a call. In pieces of many short
 /// series, the calls need more time than reading the rows.
-const CALLED_PER_PIECE: u64 = 25_000;
+const CALLED_PER_PIECE: usize = 25_000;
 /// The number of cells that a scan counts for a series in addition to its rows.
 const SERIES_CELLS: u64 = 10;
 /// The work of creating a series of a layout.
@@ -433,24 +433,24 @@ async fn read_slice(
     work: &Work,
 ) -> Result<ScanPage> {
     let calls = match &request.output {
-        Output::Aggregates { calls, .. } => calls.len() as u64,
+        Output::Aggregates { calls, .. } => calls.len(),
         Output::Rows { .. } => 0,
-    };
-    let limits = PageLimits {
-        bytes: PAGE_BYTES_MAX,
-        decoded_bytes: u64::MAX,
-        cells: cells.min(piece_cells(layout, calls)),
-        tile: scan::TileLimits::DEFAULT,
     };
     let mut gathered = Slice::new(request, false);
     let mut request = request.clone();
     loop {
+        let limits = PageLimits {
+            bytes: PAGE_BYTES_MAX,
+            decoded_bytes: u64::MAX,
+            cells: cells.min(piece_cells(layout, &request, calls)),
+            tile: scan::TileLimits::DEFAULT,
+        };
         let piece = scan::scan(layout, &request, limits);
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
         let ReadStats { cells, filter_cells, series, .. } = piece.stats;
         let units = cells
             .saturating_add(filter_cells / FILTER_CELLS_PER_UNIT)
-            .saturating_add(series.saturating_mul(calls * CALL_WORK));
+            .saturating_add(series.saturating_mul(calls as u64 * CALL_WORK));
         work.add(piece.groups.iter().map(Group::bytes).sum::<usize>() / PAGE_BYTES_PER_UNIT);
         gathered.add(0, piece.groups, &request.output)?;
         if let Some(until) = piece.until {
@@ -479,11 +479,35 @@ async fn read_slice(
     Ok(ScanPage { groups, until: request.resume.until, ..ScanPage::default() })
 }
 
-/// Returns the maximum number of cells of a piece with `calls` calls.
-fn piece_cells(layout: &Layout, calls: u64) -> u64 {
-    let Some(series) = CALLED_PER_PIECE.checked_div(calls) else { return u64::MAX };
-    let columns = calls.min(layout.columns.len() as u64);
-    series.max(1).saturating_mul(SERIES_CELLS + columns)
+/// Returns the maximum number of cells of the next piece, so that the piece passes about
+/// [`CALLED_PER_PIECE`] series to `calls` calls. Long series need no smaller pieces, and each piece
+/// merges the states of all earlier pieces.
+fn piece_cells(layout: &Layout, request: &ScanRequest, calls: usize) -> u64 {
+    let Some(series_max) = CALLED_PER_PIECE.checked_div(calls) else { return u64::MAX };
+    let series_max = series_max.max(1);
+    let all = &layout.series;
+    let left = match &request.resume.position {
+        None => 0..all.len(),
+        Some(position) => {
+            let reached = all.partition_point(|(key, _)| key.as_bytes() < &*position.series);
+            let is_known = |(key, _): &(SeriesKey, _)| key.as_bytes() == position.series;
+            let is_whole = position.time_ns.is_none() && all.get(reached).is_some_and(is_known);
+            match request.descending {
+                false => reached + usize::from(is_whole)..all.len(),
+                true => 0..all.len().min(reached + usize::from(!is_whole)),
+            }
+        }
+    };
+    if left.len() <= series_max {
+        return u64::MAX;
+    }
+    let next = match request.descending {
+        false => left.start..left.start + series_max,
+        true => left.end - series_max..left.end,
+    };
+    let columns = calls.min(layout.columns.len()) as u64;
+    let cells = |(_, rows): &(SeriesKey, Range<u32>)| SERIES_CELLS + columns * rows.len() as u64;
+    all.get(next).unwrap_or_default().iter().map(cells).sum()
 }
 
 /// Reads all slices of the result, and returns their groups.
@@ -871,7 +895,7 @@ mod tests {
     use super::*;
     use crate::model::limits::PIECE_BYTES_MAX;
     use crate::query::work::tests::run;
-    use crate::scan::request::{AggregateCall, AggregateFunction, Input, Window};
+    use crate::scan::request::{AggregateCall, AggregateFunction, Input, Position, Window};
 
     /// More units than any step of this test needs.
     const EXCESS: usize = 1_000_000;
@@ -920,6 +944,52 @@ mod tests {
             counts.iter().sum::<i64>()
         };
         assert_eq!(page.unwrap().groups.iter().map(count).sum::<i64>(), rows as i64);
+    }
+
+    #[test]
+    fn only_short_series_make_pieces_smaller() {
+        const LONG: u32 = 1_000_000;
+        let key = |n: u32| SeriesKey::new(MeasurementId(0), [format!("{n:06}").as_str()]);
+        let short = (1..=60_000).map(|n| (key(n), LONG + n - 1..LONG + n));
+        let layout = Layout {
+            tag_order: vec![REPEAT_TAG],
+            time: TimeRange::ALL,
+            times_ns: Rc::default(),
+            columns: vec![(ColumnId(1), Vec::new())].into(),
+            series: std::iter::once((key(0), 0..LONG)).chain(short).collect(),
+        };
+        let cells = |descending: bool, position: Option<(u32, Option<i64>)>, calls: usize| {
+            let position = position.map(|(series, time_ns)| Position {
+                order: Vec::new(),
+                stretch: TimeRange::ALL,
+                series: key(series).as_bytes().to_vec(),
+                time_ns,
+            });
+            let request = ScanRequest {
+                measurement: MeasurementId(0),
+                time: TimeRange::ALL,
+                predicate: None,
+                group_by: Vec::new(),
+                descending,
+                output: Output::Aggregates { calls: Vec::new(), window: None, limit: None },
+                resume: Resume { position, ..Resume::default() },
+                piece_bytes: PIECE_BYTES_MAX,
+                groups_max: None,
+            };
+            piece_cells(&layout, &request, calls)
+        };
+        let short = SERIES_CELLS + 1;
+        let long = u64::from(LONG) - 1;
+        assert_eq!(cells(false, None, 0), u64::MAX);
+        assert_eq!(cells(false, None, 1), 25_000 * short + long);
+        assert_eq!(cells(false, Some((0, Some(5))), 1), 25_000 * short + long);
+        assert_eq!(cells(false, Some((0, None)), 1), 25_000 * short);
+        assert_eq!(cells(false, Some((0, None)), 50), 500 * short);
+        assert_eq!(cells(false, Some((35_000, None)), 1), u64::MAX);
+        assert_eq!(cells(true, None, 1), 25_000 * short);
+        assert_eq!(cells(true, Some((25_000, Some(5))), 1), 25_000 * short);
+        assert_eq!(cells(true, Some((25_001, None)), 1), 25_000 * short);
+        assert_eq!(cells(true, Some((25_000, None)), 1), u64::MAX);
     }
 
     /// The rows of the series are not in the order of the result.
