@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan_size::PlanSize;
+use super::plan_size::{PATTERNS_BYTES_MAX, PlanSize};
 use super::resolve::KnownNames;
 use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
@@ -89,6 +89,7 @@ fn group_keys(
                 let pattern = size.patterns.get(regex.as_str())?;
                 let matching = names.tags.iter().filter(|tag| pattern.is_match(tag));
                 keys.extend(matching.map(|tag| tag.to_string()));
+                size.patterns.clear_above(PATTERNS_BYTES_MAX);
                 pattern.check()?;
             }
             _ => {}
@@ -166,6 +167,7 @@ impl Columns<'_> {
         let all = self.list.iter().enumerate();
         let places = all.filter(|(_, (name, _))| pattern.is_match(name)).map(|(place, _)| place);
         let places: Vec<usize> = places.collect();
+        self.patterns.clear_above(PATTERNS_BYTES_MAX);
         pattern.check()?;
         let taken = places.iter().copied().filter(is_taken).collect();
         self.matches.insert(regex.to_owned(), places);

@@ -5,11 +5,17 @@ use std::cell::Cell;
 use super::{nodes, operands};
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::limits::{ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, WORK_PER_NAME};
+use crate::model::limits::{
+    ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, REGEXES_COMPILED_BYTES_MAX, WORK_PER_NAME,
+};
 use crate::model::regex::Patterns;
 use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
 use crate::query::work::Work;
+
+/// The maximum memory of the compiled regexes of names and of their states between two uses, in
+/// bytes.
+pub(super) const PATTERNS_BYTES_MAX: usize = 4 * REGEXES_COMPILED_BYTES_MAX;
 
 #[derive(Debug)]
 pub(super) struct PlanSize {

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::expand;
-use super::plan_size::PlanSize;
+use super::plan_size::{PATTERNS_BYTES_MAX, PlanSize};
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
@@ -18,7 +18,7 @@ use crate::influxql::ast::{
 };
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::{REGEXES_COMPILED_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX};
+use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
 use crate::model::regex::Patterns;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::value::FieldType;
@@ -135,7 +135,6 @@ pub(crate) async fn prepare<'a>(
         size.spend_columns(columns.len()).await;
     }
     size.spend(SELECT_WORK).await;
-    size.patterns.clear_above(4 * REGEXES_COMPILED_BYTES_MAX);
     let buckets_max = context.limits.get(Limit::Buckets) as u64;
     Ok(Prepared {
         checked,
@@ -229,6 +228,7 @@ pub(crate) fn named<'a>(
         MeasurementName::Regex(regex) => {
             let pattern = patterns.get(regex.as_str())?;
             let found = all.iter().filter(|(name, _)| pattern.is_match(name)).collect();
+            patterns.clear_above(PATTERNS_BYTES_MAX);
             pattern.check()?;
             found
         }
