@@ -1,5 +1,6 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
+use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::request::{Comparison, Operand, Predicate};
 use tidemark::shard::Limits;
 use tidemark::shard::manifest::{Manifest, Number, Part, PartId};
@@ -153,9 +154,8 @@ fn flush_size_is_limited() {
     }
 }
 
-#[test]
-fn unused_values_are_deleted_in_steps() {
-    const ROWS: usize = 30_000;
+/// Opens a shard with small values and a retention duration of an hour.
+fn with_small_values() -> (MemoryStore, Shard<MemoryStore>) {
     let mut limits = Limits::default();
     (limits.part.page_rows, limits.part.page_rows_enough) = (100, 100);
     (limits.part.group_pages, limits.part.value_bytes) = (1, 1_500);
@@ -163,15 +163,48 @@ fn unused_values_are_deleted_in_steps() {
     let mut shard = reopen(store.clone()).with_limits(limits);
     let durations = ShardSettings { duration_ns: HOUR_NS, window_ns: HOUR_NS, ..settings() };
     shard.open(&durations).unwrap();
+    (store, shard)
+}
+
+/// Returns 240 KB of random values.
+fn random_values(from_ns: i64) -> Vec<u8> {
+    const ROWS: usize = 30_000;
     let mut rng = fastrand::Rng::with_seed(1);
     let tag = TagColumn { dictionary: ["a"].into_iter().collect(), codes: vec![1] };
     let block = Block {
         series: SeriesTable { tags: vec![tag], len: 1 },
         row_series: vec![0; ROWS],
-        times_ns: (0..ROWS as i64).collect(),
+        times_ns: (from_ns..from_ns + ROWS as i64).collect(),
         fields: vec![Column::full(Values::Unsigned((0..ROWS).map(|_| rng.u64(..)).collect()))],
     };
-    shard.append(&encode_block(block, &[ColumnId(1)], &[ColumnId(12)]), &stamp(), NOW_NS).unwrap();
+    encode_block(block, &[ColumnId(1)], &[ColumnId(12)])
+}
+
+#[test]
+fn weighed_bytes_exclude_unused_values() {
+    let (store, mut shard) = with_small_values();
+    for hour in 0..5 {
+        shard.append(&random_values(hour * HOUR_NS), &stamp(), NOW_NS).unwrap();
+    }
+    let now_ns = 5 * HOUR_NS;
+    shard.alarm(now_ns);
+    assert_eq!(shard.stats().unwrap().parts, 5);
+    let has_expired = (0..3).any(|_| {
+        shard.alarm(now_ns);
+        shard.stats().unwrap().parts == 1
+    });
+    assert!(has_expired);
+    assert!(store.bytes().unwrap() > 1_000_000);
+    let FromShard::Weighed { bytes, .. } = shard.handle(&ToShard::Weigh, now_ns) else {
+        panic!("the shard did not return its size")
+    };
+    assert!((240_000..600_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn unused_values_are_deleted_in_steps() {
+    let (store, mut shard) = with_small_values();
+    shard.append(&random_values(0), &stamp(), NOW_NS).unwrap();
     let now_ns = NOW_NS + 10 * HOUR_NS;
     let values = || store.heads(Table::Value, 0..=KEY_MAX, 10_000).unwrap().len();
     shard.alarm(now_ns);

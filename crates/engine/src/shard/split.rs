@@ -48,8 +48,8 @@ impl<S: Store> Shard<S> {
         bytes.min(loaded.data_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
     }
 
-    /// Returns the bytes in use and the best split time. Only the times of parts are known, so the
-    /// log is flushed first.
+    /// Returns the bytes in use, without unused values, and the best split time. Only the times of
+    /// parts are known, so the log is flushed first.
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
         if self.load()?.log.wal.has_dead() {
@@ -60,8 +60,13 @@ impl<S: Store> Shard<S> {
         let data_bytes = loaded.data_bytes();
         // SQLite itself uses most bytes of a nearly empty object. A split would not move these
         // bytes.
-        let bytes = self.store.bytes()?;
-        Ok((bytes.min(data_bytes.saturating_mul(4)), at_ns))
+        let mut most = data_bytes.saturating_mul(4);
+        if !loaded.manifest().dead().is_empty() {
+            // The size of the unused values is unknown. Directories and SQLite itself add less than
+            // a quarter to the data.
+            most = most.min(data_bytes.saturating_add(data_bytes / 4).saturating_add(EMPTY_BYTES));
+        }
+        Ok((self.store.bytes()?.min(most), at_ns))
     }
 
     /// Applies settings with an earlier end of the range. Rows after the end were copied to another
