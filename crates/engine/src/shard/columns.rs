@@ -4,6 +4,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::manifest::ranges::Runs;
 use super::request::Refusal;
 use crate::batch::frame::TableHeader;
 use crate::store::row;
@@ -142,8 +143,10 @@ impl Columns {
         store: &S,
         dropped: &BTreeSet<MeasurementId>,
     ) -> StoreResult<()> {
-        let mut keys = dropped.iter().map(|measurement| u64::from(measurement.0));
-        keys.try_for_each(|key| store.delete(Table::Schema, key..=key))
+        // A new shard may receive the ids of 100,000 dropped measurements, most without a row.
+        let runs: Runs = dropped.iter().map(|measurement| u64::from(measurement.0)).collect();
+        let mut keys = runs.runs().iter().map(|&(first, count)| first..=first + (count - 1));
+        keys.try_for_each(|keys| store.delete(Table::Schema, keys))
     }
 
     pub(super) fn forget(&mut self, dropped: &BTreeSet<MeasurementId>) {

@@ -69,6 +69,9 @@ impl<S: Store> Loaded<S> {
             deletions.map(|deletion| deletion.measurement).collect::<BTreeSet<_>>()
         };
         let dropped = &measurements(true) & &self.deletions.retired;
+        if dropped.is_empty() {
+            return dropped;
+        }
         &dropped - &measurements(false)
     }
 }
