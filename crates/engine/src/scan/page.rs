@@ -58,8 +58,9 @@ pub struct SummaryLimits {
     /// The maximum number of encoded bytes that are decoded to find live fields. After this limit,
     /// the remaining fields count as live until parts are merged.
     pub decoded_bytes: u64,
-    /// The approximate maximum number of series keys to visit, including excluded keys. If the list's
-    /// order differs from the key order, the scan visits all keys of the measurement.
+    /// The approximate maximum number of series keys to visit, including excluded keys. A page ends
+    /// after a complete combination of tag values. If the list's order differs from the key order,
+    /// the scan visits all keys of the measurement.
     pub keys: u64,
 }
 
