@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -39,18 +39,27 @@ impl<'a> OverScan<'a> {
         }
     }
 
-    /// Returns `expr`, rewritten so that it refers to the scan's columns. The result must not be
-    /// resolved again.
+    /// Returns `expr`, rewritten so that it refers to the scan's columns. Returns `None` if the
+    /// expression computes a value from another computed value. Shards do not support such
+    /// expressions, and each of several projections could double the size of the result. The result
+    /// must not be resolved again.
     pub(super) fn resolve(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
         self.projections.iter().try_fold(Arc::clone(expr), |expr, projection| {
-            let below = |part: Arc<dyn PhysicalExpr>| {
-                let column = part.downcast_ref::<Column>();
-                Ok(match column.and_then(|column| projection.expr().get(column.index())) {
-                    Some(projected) => Transformed::yes(Arc::clone(&projected.expr)),
-                    None => Transformed::no(part),
-                })
+            let below = |part: &Arc<dyn PhysicalExpr>| {
+                let column = part.downcast_ref::<Column>()?;
+                projection.expr().get(column.index()).map(|projected| Arc::clone(&projected.expr))
             };
-            expr.transform_up(below).data().ok()
+            if let Some(projected) = below(&expr) {
+                return Some(projected);
+            }
+            let mut is_simple = true;
+            let resolved = expr.transform_up(|part| {
+                let Some(projected) = below(&part) else { return Ok(Transformed::no(part)) };
+                is_simple &= projected.downcast_ref::<Column>().is_some()
+                    || projected.downcast_ref::<Literal>().is_some();
+                Ok(Transformed::yes(projected))
+            });
+            resolved.data().ok().filter(|_| is_simple)
         })
     }
 

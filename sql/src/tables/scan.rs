@@ -90,8 +90,8 @@ impl Scan {
         Self::new(request, sources, schema)
     }
 
-    /// Returns a scan that returns only the first `rows` rows by time of each group, or `None` if this
-    /// scan already has a limit. The values of the tags determine the group.
+    /// Returns a scan that returns only the first `rows` rows by time of each group, or `None` if
+    /// this scan already has a limit. The values of the tags determine the group.
     pub(super) fn first_of_groups(
         &self,
         tags: Vec<String>,
