@@ -22,6 +22,7 @@ use crate::exchange::PageExchange;
 use crate::kept_plans;
 use crate::limits::KEPT_CONSTANT_BYTES_MAX;
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
+use crate::sizes;
 use crate::tables::{self, RowFilter, SystemRows};
 use crate::turns::Pace;
 
@@ -88,14 +89,17 @@ impl Plan {
 /// Parses a text that contains exactly one statement.
 ///
 /// # Errors
-/// Returns an error if the text does not contain exactly one statement, the syntax is invalid, or
-/// the statement changes data.
+/// Returns an error if the text does not contain exactly one statement, the syntax is invalid, the
+/// statement changes data, or the statement reads too many tables.
 pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
     if text.trim().is_empty() {
         return Err(QueryError::invalid("No SQL statements were provided in the query string"));
     }
     let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
     refuse_changes(&statement)?;
+    // Without columns, this checks all limits except the limit on columns. It must happen before
+    // the columns of the tables are requested.
+    sizes::check(&statement, &[])?;
     Ok(statement)
 }
 
@@ -183,6 +187,7 @@ pub(crate) async fn plan(
     tables: &[TableSchema],
     system: &SystemRows,
 ) -> Result<Plan, QueryError> {
+    sizes::check(&statement, tables)?;
     let catalog = tables::catalog(tables, system)?;
     drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
     let logical = state.statement_to_plan(statement).await?;

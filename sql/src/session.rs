@@ -15,6 +15,7 @@ use futures::{FutureExt as _, StreamExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
+use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::kept_plans::{KeptPlans, PlanInputs};
@@ -26,7 +27,6 @@ use crate::plan::{self, Plan};
 use crate::sessions::{Capabilities, Sessions};
 use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
-use crate::{complexity, sizes};
 
 /// The number of rows above which a batch is sent alone.
 const JOINED_ROWS_MIN: usize = 1_024;
@@ -370,7 +370,6 @@ impl Preparing {
     /// Returns the plan of the statement, and the conditions that the plan does not contain. Caches
     /// the plan if later executions can use it.
     async fn plan(mut self) -> Result<(Plan, RowFilter), QueryError> {
-        sizes::check(&self.statement, &self.tables)?;
         let filter = match self.tables.as_slice() {
             [table] if self.may_move_conditions => {
                 let constants = Constants { state: &self.state, parameters: &self.parameters };
