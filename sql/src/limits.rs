@@ -98,6 +98,9 @@ pub const PARENTHESES_DEPTH_MAX: usize = 44;
 /// operands, or computes the types of their operands several times, so the work grows by a factor
 /// with each level.
 pub const COPYING_DEPTH_MAX: usize = 6;
+/// The maximum number of CTEs that may be nested, each in the WITH of the query of the next.
+/// DataFusion searches the query of a CTE for tables twice, so the work doubles with each level.
+pub const CTE_DEPTH_MAX: usize = 6;
 /// The maximum number of times that nested queries may repeat a column in one expression: the
 /// product of the references in each query. A reference inside BETWEEN, CAST or COALESCE counts three
 /// times. DataFusion replaces each reference to a column of a subquery with the expression of that

@@ -14,7 +14,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::QueryError;
-use crate::limits::{COPIES_MAX, COPYING_DEPTH_MAX, PLANNED_COLUMNS_MAX, TABLES_MAX};
+use crate::limits::{
+    COPIES_MAX, COPYING_DEPTH_MAX, CTE_DEPTH_MAX, PLANNED_COLUMNS_MAX, TABLES_MAX,
+};
 use crate::messages::TableSchema;
 
 /// Checks a statement that reads these tables.
@@ -92,6 +94,8 @@ struct Sizes {
     /// The sizes of the sources of the queries around the visitor's position.
     open: Vec<Size>,
     statement: Size,
+    /// The number of CTEs around the visitor's position.
+    cte_depth: usize,
     /// The number of BETWEEN, CAST and COALESCE around the visitor's position.
     copying: usize,
 }
@@ -175,6 +179,12 @@ impl Visitor for Sizes {
             let body: *const Query = &raw const *cte.query;
             self.names.insert(body, cte.alias.name.value.to_lowercase());
         }
+        self.cte_depth += usize::from(self.names.contains_key(&(&raw const *query)));
+        if self.cte_depth > CTE_DEPTH_MAX {
+            return ControlFlow::Break(QueryError::invalid(format!(
+                "more than {CTE_DEPTH_MAX} CTEs are nested: define them in one WITH"
+            )));
+        }
         self.open.push(Size::NONE);
         ControlFlow::Continue(())
     }
@@ -199,6 +209,7 @@ impl Visitor for Sizes {
             Some(name) => {
                 let size = Size { tables: size.tables.max(1), ..size };
                 self.relations.insert(name, size);
+                self.cte_depth -= 1;
             }
             None => {
                 self.widths.insert(&raw const *query, width);

@@ -96,6 +96,20 @@ fn exponential_plan_is_rejected() {
 }
 
 #[test]
+fn nested_ctes_are_limited() {
+    let nested = |depth: usize| {
+        let begin: String = (0..depth).map(|at| format!("WITH c{at} AS (")).collect();
+        let end: String = (0..depth).rev().map(|at| format!(") SELECT * FROM c{at}")).collect();
+        format!("{begin}SELECT usage FROM cpu{end}")
+    };
+    assert_eq!(ask(&nested(6)).unwrap(), 100);
+    for depth in [7, 30] {
+        let said = refusal(&nested(depth));
+        assert!(said.starts_with("400: more than 6 CTEs are nested"), "{said}");
+    }
+}
+
+#[test]
 fn nested_expressions_are_planned_once() {
     let betweens = |depth: usize| {
         format!(

@@ -88,6 +88,7 @@ fn sql_page_limits_match_code() {
         ("DEPTH_MAX", limits::DEPTH_MAX as i128),
         ("PARENTHESES_DEPTH_MAX", limits::PARENTHESES_DEPTH_MAX as i128),
         ("COPYING_DEPTH_MAX", limits::COPYING_DEPTH_MAX as i128),
+        ("CTE_DEPTH_MAX", limits::CTE_DEPTH_MAX as i128),
         ("COPIES_MAX", limits::COPIES_MAX as i128),
         ("TOKENS_MAX", limits::TOKENS_MAX as i128),
         ("TEXT_BYTES_MAX", limits::TEXT_BYTES_MAX as i128),
