@@ -87,6 +87,8 @@ impl Default for Size {
 struct Sizes {
     /// Maps lower-case names of tables and CTEs to their sizes.
     relations: HashMap<String, Size>,
+    /// The sizes of the CTEs that no query has read yet, by the same names.
+    unread: HashMap<String, Size>,
     /// Maps the address of each CTE's body to the CTE's name.
     names: HashMap<*const Query, String>,
     /// Maps the address of each other query to its width.
@@ -190,7 +192,13 @@ impl Visitor for Sizes {
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
-        let sources = self.open.pop().unwrap_or_default();
+        let mut sources = self.open.pop().unwrap_or_default();
+        // The planner also plans a CTE that no query reads.
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            if let Some(size) = self.unread.remove(&cte.alias.name.value.to_lowercase()) {
+                sources.add(Size { copies: 1, ..size });
+            }
+        }
         let (width, cost) = self.body(&query.body);
         let size = Size {
             copies: sources.copies.saturating_mul(references(&query.body)),
@@ -208,7 +216,8 @@ impl Visitor for Sizes {
             // A CTE without tables counts as one table, because each reference must be planned.
             Some(name) => {
                 let size = Size { tables: size.tables.max(1), ..size };
-                self.relations.insert(name, size);
+                self.relations.insert(name.clone(), size);
+                self.unread.insert(name, size);
                 self.cte_depth -= 1;
             }
             None => {
@@ -220,6 +229,7 @@ impl Visitor for Sizes {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<QueryError> {
+        self.unread.remove(&plain_name(relation));
         self.add(self.relation(relation));
         ControlFlow::Continue(())
     }

@@ -471,6 +471,9 @@ fn wildcard_column_products_are_limited() {
         format!("EXPLAIN SELECT count(*) FROM {}", joined(10)),
         format!("SELECT 1 WHERE 1 IN (SELECT count(*) FROM {})", joined(10)),
         "WITH w AS (SELECT * FROM wide) SELECT count(*) FROM w a, w b, w c, w d".to_owned(),
+        "WITH a AS (SELECT * FROM wide), b AS (SELECT * FROM wide), c AS (SELECT * FROM wide) \
+         SELECT 1"
+            .to_owned(),
         "(SELECT * FROM wide) UNION ALL (SELECT * FROM wide) UNION ALL SELECT * FROM wide"
             .to_owned(),
     ] {
