@@ -53,7 +53,12 @@ impl Line {
 
     /// Returns the value of an option, or `None` if the option is missing or its value is empty.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// Returns the value of an option, which may be empty.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
     }
 
     /// Returns the value of an option. If the option is missing, returns the value of the

@@ -48,21 +48,23 @@ pub struct Options {
 }
 
 fn options(line: &Line, variable: impl Fn(&str) -> Option<String>) -> Result<Options, Failure> {
+    // An option with an empty value is not a missing option: with empty values for --tls-cert and
+    // --tls-key, for example, the server must not start without TLS.
     let given =
-        |option: &str, name: &str| line.value(option).map(str::to_owned).or_else(|| variable(name));
+        |option: &str, name: &str| line.given(option).map(str::to_owned).or_else(|| variable(name));
     let host = variable("HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
     let place = |port: &str| match host.contains(':') {
         true => format!("[{host}]:{port}"),
         false => format!("{host}:{port}"),
     };
-    let listen = match line.value("listen") {
+    let listen = match line.given("listen") {
         Some(listen) => address("--listen", listen)?,
         None => {
             let port = variable("PORT").unwrap_or_else(|| "8787".to_owned());
             address("The address of HOST and PORT", &place(&port))?
         }
     };
-    let flight = match (line.value("flight"), variable("FLIGHT_PORT")) {
+    let flight = match (line.given("flight"), variable("FLIGHT_PORT")) {
         (Some(flight), _) => Some(address("--flight", flight)?),
         (None, Some(port)) => Some(address("The address of HOST and FLIGHT_PORT", &place(&port))?),
         (None, None) => None,
@@ -148,6 +150,8 @@ mod tests {
         let reason = failure_of(&[], |name| (name == "PORT").then(|| "x".to_owned()));
         let start = "The address of HOST and PORT is \"127.0.0.1:x\": expected";
         assert!(reason.starts_with(start), "{reason}");
+        let tls = options_of(&["--tls-cert=", "--tls-key="], |_| None).unwrap().tls;
+        assert_eq!(tls, Some(("".into(), "".into())));
         let unknown = "Unknown option '--no'. See tidemark serve --help.";
         assert_eq!(failure_of(&["--no"], |_| None), unknown);
     }
