@@ -48,7 +48,8 @@ pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error
 fn parse(mut parser: Parser) -> Result<Command, Failure> {
     let early = |option: String| {
         Failure(format!(
-            "Unknown option \"{option}\": write options after the command, as tidemark --help shows."
+            "Unexpected option \"{option}\": write options after the command, as tidemark --help \
+             shows."
         ))
     };
     let name = match parser.next().map_err(invalid)? {
@@ -135,7 +136,7 @@ mod tests {
         let parse = |words: &[&'static str]| parse(Parser::from_args(words.iter().copied()));
         assert!(parse(&["query", "--data", "a"]).is_ok());
         let Err(Failure(reason)) = parse(&["--database", "d", "query"]) else { panic!("no error") };
-        let early = "Unknown option \"--database\": write options after the command";
+        let early = "Unexpected option \"--database\": write options after the command";
         assert!(reason.starts_with(early), "{reason}");
     }
 }
