@@ -9,30 +9,36 @@
 //! request → params → batch → shard → part → scan → result → response
 //! ```
 //!
-//! A **write** is authenticated. The parameters of every dialect become one
-//! [`api::params::WriteParams`]. The body is inflated within a budget and parsed into columns
-//! ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema, splits
-//! the rows by shard and sends each shard one binary frame. The shard appends the frame to its
-//! [`wal`], adds the rows to its [`memtable`] and acknowledges the frame. A flush writes the
-//! frames' rows as sorted [`part`]s. A merge combines many parts into few.
+//! A **write** is authenticated. The parameters of the three write routes (1.x, 2.x and 3) become
+//! one [`api::params::WriteParams`]. The body is inflated within a memory budget and parsed into
+//! columns ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema
+//! and splits the rows by shard. A *shard* is an object that stores a part of a database's points.
+//! Each shard with rows receives one binary message, the *frame*. The shard appends the frame to
+//! its [`wal`], adds the rows to its [`memtable`] and acknowledges the frame. A flush writes the
+//! rows in memory as a [`part`], a sorted and immutable run of rows. A merge combines many parts
+//! into few.
 //!
-//! A **query** is parsed ([`influxql`]) and compiled against the schema ([`query`]). The scan
-//! requests go to every shard that may contain rows. A shard returns partial aggregates or column
-//! pages ([`scan`]). The Worker merges the pages, computes the result and writes the result
-//! ([`response`]).
+//! A **query** is parsed ([`influxql`]) and compiled against the schema ([`query`]) into scan
+//! requests, which go to every shard that may contain rows. A shard returns partial aggregates or
+//! column pages ([`scan`]). The Worker merges the pages, computes the result and writes it in the
+//! client's format ([`response`]).
 //!
 //! # The four places where code runs
 //!
-//! - *Edge*: the Worker, in many isolates. The Worker stores nothing except caches.
-//! - *Catalog*: one object, with names and tokens.
-//! - *Database*: one object per database, with policies, schema and shard map.
-//! - *Shard*: one or more objects per shard group, with the points in columns.
+//! - *Edge*: the Cloudflare Worker, which runs in many isolates. An isolate stores nothing except
+//!   caches. Comments call one isolate *an edge*.
+//! - *Catalog*: one object with the names of all databases, and with tokens and users.
+//! - *Database*: one object per database, with its retention policies, schema and shard map (the
+//!   list of shards by time range).
+//! - *Shard*: one or more objects per shard group, with the points in columns. A shard group covers
+//!   a time range of one policy.
 //!
-//! These components exchange the messages of [`protocol`]. An operation with several messages is an
-//! async function that can await only its calls ([`coordinator::task`]). There is no executor:
-//! `step(reply)` resumes the function and returns the next calls, or the result. `edge/` makes the
-//! calls by RPC, tests make the calls in every order and with losses, and the browser makes the
-//! calls in process.
+//! An *object* is a Durable Object: a single-threaded instance with its own SQLite database. Edge
+//! and objects exchange the messages of [`protocol`]; a *call* is one message and its reply. An
+//! operation with several calls is an async function that can await only these calls
+//! ([`coordinator::task`]). There is no executor: `step(reply)` resumes the function and returns
+//! the next calls, or the result. `edge/` makes the calls by RPC, tests make the calls in every
+//! order and with losses, and the browser makes the calls in process.
 //!
 //! # Modules, in reading order
 //!
@@ -40,8 +46,8 @@
 //! |---|---|---|
 //! | [`model`] | – | the basic types: time, names, ids, schema, shard map, limits |
 //! | [`admission`] | – | an isolate's memory for requests, divided among databases |
-//! | [`line_protocol`] | bytes | lines, accepted or rejected by number |
-//! | [`batch`] | lines | columns; columns and a frame's bytes |
+//! | [`line_protocol`] | bytes | accepted lines; rejected lines by line number |
+//! | [`batch`] | lines | columns; from columns, the bytes of a frame |
 //! | [`codec`] | slices of values | bytes, and back |
 //! | [`store`] | – | the interface to an object's SQLite, and its implementation in memory |
 //! | [`wal`], [`memtable`] | frames | log rows, columns in memory |
@@ -73,7 +79,7 @@
 //! |---|---|
 //! | the text of a rejected line | `line-protocol/src/error.rs`; for its type: `protocol/database.rs` |
 //! | replies to rejected lines | `api/routes/write.rs` |
-//! | naming and counting of rejected lines | `coordinator/write/rejections.rs` |
+//! | the list and count of rejected lines | `coordinator/write/rejections.rs` |
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: the route's file |
 //! | receiving and inflating a body | `api/exchange/receive_body.rs`; `api/content_encoding/` |
 //! | memory for uploads | `admission/mod.rs`; for queries: `admission/queries/` |
@@ -156,8 +162,8 @@
 //! | backups, restores; the schedule | `coordinator/backup/`; `database/schedules.rs` |
 //! | point-in-time recovery | `catalog/recovery.rs`, `edge/point_in_time.rs` |
 //! | restores and recoveries in a database | `database/restore_and_recover.rs` |
-//! | moving tokens, users | `coordinator/users_and_tokens.rs`, `docs/design/backup-schedules.md` |
-//! | a trap in the WebAssembly module | `edge/worker.js`; in SQL: `sql/worker.js` |
+//! | moving tokens and users to another deployment | `coordinator/users_and_tokens.rs`, `docs/design/backup-schedules.md` |
+//! | a trap (abort) in the WebAssembly module | `edge/worker.js`; in SQL: `sql/worker.js` |
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
 //! | the parameters of writes and queries | `api/params.rs` |
@@ -174,9 +180,9 @@
 //!   so no other code can run during an update.
 //! - A rejected line never reaches a column. On one shard, a batch is either fully visible or not
 //!   visible.
-//! - A cache in the Worker cannot lose or corrupt data. Before a refusal that is based on the
-//!   cache, the Worker checks the owner's state. A shard returns *stale* to a caller with older
-//!   state.
+//! - A cache in the Worker cannot lose or corrupt data. Before the Worker refuses a request because
+//!   of cached state, it loads the state from the object that owns it. Each message to a shard
+//!   contains the version of the sender's state, and a shard with newer state replies *stale*.
 //! - WAL, memtable and part never use each other. A written part never changes.
 //! - A point is never a separate row, because SQLite bills per row.
 //! - An i64 never passes through a JavaScript number. No format contains a `usize`.
