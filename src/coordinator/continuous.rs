@@ -1,10 +1,10 @@
-//! Creates and drops continuous queries, and runs the continuous queries and the scheduled backups
-//! of a Database. The runner wraps the Database's host and uses the coordinator's machines.
+//! Creates and drops continuous queries. [`Runner`] wraps a Database, and runs its continuous
+//! queries and scheduled backups with the coordinator's code.
 //!
-//! The Database determines which runs are due, and its alarm starts them through this module. The
-//! runner executes a continuous query like any other statement, with calls from the Database's
-//! object. Most calls go to the Database that the runner wraps. The runner executes these calls
-//! directly, because an object that calls itself would wait for itself.
+//! The Database determines which runs are due, and its alarm starts them. The runner executes a
+//! continuous query like any other statement, but in the Database's object instead of in the
+//! Worker. The runner handles calls to this same Database by function calls, because an object that
+//! calls itself by RPC would wait for itself.
 
 use std::rc::Rc;
 
@@ -71,8 +71,8 @@ impl QueryRun {
         calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
     }
 
-    /// Returns `of_one` if the run consists of one window. Such a run counts as done, because
-    /// another attempt would exceed the limit again.
+    /// Returns the outcome of a run that exceeds the limit. A run of one window cannot be divided,
+    /// and has the outcome `of_one`. A longer run is repeated with fewer windows.
     fn too_large(&self, of_one: RunEnd) -> RunEnd {
         match self.run.windows {
             ..=1 => of_one,

@@ -1,7 +1,7 @@
 //! Executes DELETE and DROP SERIES on every shard of the selected policies.
 //!
-//! Each shard first reports the position of its last write. After that, the statement requests that
-//! each shard hides the rows up to that position (PROTOCOL.md rule 9). A message that arrives late
+//! The statement first asks each shard for the position of its last write. It then tells each shard
+//! to hide the matching rows up to that position (PROTOCOL.md rule 9). A message that arrives late
 //! or twice therefore hides no row that was written after the statement. If a shard with newer
 //! state returns "stale", the statement is planned again from the owners' state and sent to all
 //! shards.
@@ -88,8 +88,9 @@ impl Delete {
         }
     }
 
-    /// Each task needs two calls, and the request must not reach its limit of calls after the first
-    /// row is deleted.
+    /// Returns the Database as relay if the request cannot make all calls itself, or an error if
+    /// even the relay would need too many calls. Each shard needs two calls, and the request must
+    /// not reach its limit of calls after it has deleted a row.
     fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>> {
         let (limits, before) =
             self.io.with(|context| (context.platform.limits(), context.calls))?;
@@ -113,7 +114,8 @@ impl Delete {
         self.relay.as_ref().map_or(CALLS_PER_ROUND_MAX, |relay| relay.messages_max)
     }
 
-    /// Pauses between measurements, because each compiles the condition.
+    /// Returns the deletions for each shard. Pauses between measurements, because the condition is
+    /// compiled for each measurement.
     async fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>> {
         let policies = &loaded.description.policies;
         let names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();

@@ -1,8 +1,8 @@
 //! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS.
 //!
-//! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
-//! SHOW DIAGNOSTICS end before they reach the platform's limit of calls. The results then list the
-//! databases whose objects were not called.
+//! The counters do not include objects that cannot be reached. SHOW DIAGNOSTICS lists these
+//! objects. SHOW STATS and SHOW DIAGNOSTICS end before they reach the platform's limit of calls.
+//! The results then list the databases whose objects were not called.
 
 use super::database_lists::{CatalogList, list_catalog};
 use super::error::{Error, Result};

@@ -1,5 +1,5 @@
-//! Caches an isolate's knowledge of callers: their permissions on each database, with the version
-//! number of the database's grants (PROTOCOL.md rule 11).
+//! Caches, for an isolate, the permissions of each caller on each database, with the version of the
+//! database's grants (PROTOCOL.md rule 11). Also caches failed credentials and verified passwords.
 //!
 //! This module makes no calls and no decisions; [`super::identify`] does both.
 
@@ -27,7 +27,8 @@ pub struct Principal {
     pub name: Rc<str>,
     /// Whether the caller is a user.
     pub user: bool,
-    /// The known permissions. A database's reply takes precedence for its own data.
+    /// The known permissions. For its own data, a database's reply takes precedence over these
+    /// permissions.
     pub grants: Rc<Grants>,
     /// Whether this request queried the Catalog. Otherwise a refusal must not be based on the
     /// permissions (PROTOCOL.md rule 6).

@@ -139,7 +139,7 @@ fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
     let mut times = chunk.columns.iter().enumerate().filter(|(_, name)| *name == "time");
     match (times.next(), times.next()) {
         (Some((0, _)), None) => Ok(()),
-        // This is 1.x's message for a renamed time column. Two time columns make 1.x panic.
+        // 1.x has this message for a renamed time column. With two time columns, 1.x panics.
         _ => Err(QueryError::Invalid("error finding time index in result".into())),
     }
 }
@@ -198,7 +198,8 @@ const BATCH_BYTES: usize = 4 << 20;
 /// The approximate size of a series without its tags.
 const SERIES_BYTES: usize = 200;
 
-/// The maximum size of a batch's columns with their padding, in bytes.
+/// The maximum size of a batch's columns in bytes, with a value for every row of every column.
+/// Absent values count.
 const PADDED_BYTES_MAX: usize = 4 * BATCH_BYTES;
 
 type Tags = Vec<(String, String)>;
@@ -230,7 +231,8 @@ impl IntoPoints {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
     }
 
-    /// Returns the maximum size of the target's columns after `chunk` is added.
+    /// Returns the maximum size of the target's columns, with a value for every row, after `chunk`
+    /// is added.
     fn padded_bytes(&self, measurement: Option<&str>, chunk: &SeriesChunk) -> usize {
         let table = measurement.or(chunk.name.as_deref()).and_then(|name| self.tables.get(name));
         let (fields, rows) =

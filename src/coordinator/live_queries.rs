@@ -42,8 +42,8 @@ pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
         for shards in shards.chunks(CALLS_PER_ROUND_MAX) {
             let request =
                 |shard: &ObjectId| Request::new(Address::Shard(shard.clone()), message.clone());
-            // The replies are ignored. An unreachable shard cannot send a page either, and the
-            // reply to the query's next report states that the query was killed.
+            // The replies do not matter: the query also ends at its next report, whose reply states
+            // that the query was killed.
             io.calls(shards.iter().map(request).collect()).await;
         }
         Ok(None)

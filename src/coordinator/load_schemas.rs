@@ -19,7 +19,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
 use crate::protocol::shard::{NO_GRANT, Stamp};
 
-/// The number of pages after which the cache receives a part of a schema.
+/// The number of pages after which a load stores its incomplete schema in the cache.
 const PAGES_PER_CACHED_SCHEMA: usize = 8;
 
 /// The policies whose schemas are needed.
@@ -96,7 +96,7 @@ impl Loaded {
         }
     }
 
-    /// Whether the same request has the same plan with this state and with `other`.
+    /// Whether a request has the same plan with this state as with `other`.
     pub fn has_state_of(&self, other: &Self) -> bool {
         let (description, others) = (&self.description, &other.description);
         self.object == other.object
@@ -280,8 +280,9 @@ impl Load {
         let FromCatalog::Identified { found: rows, .. } = io.call_catalog(&message).await? else {
             return Err(Error::unexpected_reply());
         };
-        // The version `access` is older than the Catalog's reply. A later revocation increases the
-        // version.
+        // The Database returned the version `access` before the Catalog replied. If the permission
+        // is revoked after that, the Database raises the version, and the shards refuse requests
+        // with the old version.
         let known = io.with(|context| self.confirm(context, caller, object, rows, access))?;
         known.map(Some).ok_or(Error::Revoked)
     }
@@ -373,7 +374,8 @@ async fn load_schema(
         }
         apply(newer, measurements);
         pages += 1;
-        // The cache computes the size of the schema, and the next page needs a copy of the names.
+        // Most pages are not cached, because caching is expensive: the cache computes the size of
+        // the schema, and the next page must copy the names of the schema that the cache shares.
         if !more || pages.is_multiple_of(PAGES_PER_CACHED_SCHEMA) {
             io.with(|context| context.cache.put_schema(object, policy, Rc::clone(&schema)))?;
         }

@@ -1,5 +1,5 @@
-//! Executes writes, statements and management calls: determines which objects to call, and combines
-//! their replies.
+//! Executes writes, statements and management requests: determines which objects to call, and
+//! combines their replies.
 //!
 //! A request that needs the objects' data is an async function over [`Io`]. The
 //! function runs as a [`Task`] or, if the function streams its result, as [`Parts`]. There is no

@@ -134,7 +134,8 @@ async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<
 }
 
 async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {
-    // If nothing changes, the request may repeat a change that some databases have not received.
+    // An unchanged row does not count as widened: the request may repeat a change that some
+    // databases have not received yet.
     let widens = found.is_none_or(|found| {
         let is_same = found.hash == row.hash && found.salt == row.salt;
         is_same && row.grants.include(&found.grants) && found != row
@@ -142,8 +143,9 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {
     change(io, &ToCatalog::PutGrantee(Box::new(row)), widens).await
 }
 
-/// A change that only adds permissions is complete before the databases receive it, because a
-/// database looks up unknown users in the Catalog.
+/// Sends a change to the Catalog. If some databases have not received it yet, returns
+/// [`Error::NotEverywhere`], unless the change only adds permissions (`widens`): a caller whom a
+/// database does not know is looked up in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<()> {
     let reply = io.call_catalog(message).await;
     io.with(|context| context.cache.callers.forget_refused())?;

@@ -13,7 +13,7 @@ use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 /// value.
 const STEPS_PER_REQUEST: u32 = 16;
 
-/// The storage of a shard in use was deleted or replaced.
+/// The finding for a shard of the current shard map whose storage is missing.
 const NO_DATA: &str = "the shard's storage is missing, and its points are lost: restore a backup of \
                        the database, or write the points again";
 

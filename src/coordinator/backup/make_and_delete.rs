@@ -1,6 +1,6 @@
-//! Makes and deletes backups, also by a schedule. Makes a backup in this order: the points of all
-//! shards, the map of these points, the values that the backup store lacks, and finally the
-//! manifest. A backup without a manifest is incomplete.
+//! Makes and deletes backups, on request or by a schedule. A backup is made in this order: the
+//! points of all shards, the map, the values that the backup store lacks, and finally the manifest.
+//! A backup without a manifest is incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -340,7 +340,8 @@ impl BackupTask {
     }
 }
 
-/// Ends the backup's hold on a shard's values. If the call fails, the hold ends when it expires.
+/// Permits the shard to delete values that only this backup needs. If the call fails, the shard may
+/// delete them when the backup's hold expires.
 async fn release(io: &Io, shard: &ObjectId, id: &BackupId) {
     let release = ToShard::Backup(ShardBackup::Release { backup: id.begun_s });
     let _ = io.call(Address::Shard(shard.clone()), &release).await;
@@ -361,12 +362,13 @@ fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
     Some((name.clone(), last.unwrap_or(u64::MAX)))
 }
 
-/// The suffix of the mark that records that no backup of the database was being made.
+/// The suffix of a second deletion mark. It is stored after the check that no backup of the
+/// database is being made, so that a repeated request does not repeat the check.
 const SURE: &str = ".sure";
 
-/// Deletes a complete or incomplete backup, and those shared values that no other backup uses.
-/// Returns the remaining number of shards, plus 1 for the backup's own objects. The backup is
-/// deleted when the result is 0.
+/// Deletes a complete or incomplete backup, and the values that no other backup of the database
+/// uses. Returns the number of shards whose objects remain, plus 1 for the map and the marks. The
+/// backup is deleted when the result is 0.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
         mark_deleting(&io, &id).await?;
@@ -389,7 +391,8 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
             let mut values = store::list(&io, id.values(&shard)).await?;
             values.retain(|name| !wanted.contains(name));
             let values = values.iter().map(|name| id.value(&shard, name)).collect();
-            // Without an index, the backup has not released the shard's values.
+            // A backup releases a shard's values when it stores the shard's index. Without an
+            // index, they are still held.
             if !indexes.iter().any(|name| name.starts_with(&prefix)) {
                 release(&io, &shard, &id).await;
             }
@@ -402,8 +405,8 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
                 .map(|name| id.index(name))
                 .chain(own_points.iter().map(|name| id.point(name)))
                 .collect();
-            // The backup's own objects are deleted last, because a later request needs these
-            // objects to find the shard.
+            // The backup's own objects for the shard are deleted last, because a later request
+            // needs them to find the shard.
             if !delete_all(&io, &mut objects_left, [values, own]).await? {
                 return Ok(remaining(&points));
             }

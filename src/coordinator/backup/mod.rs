@@ -1,9 +1,13 @@
 //! Copies a database into the backup store, and restores it.
 //!
-//! Each request does a bounded amount of work and returns the amount of remaining work. The stored
-//! objects record the progress, so that a repeated request continues where the last request
+//! Each request does a bounded amount of work and returns the amount of remaining work. The files
+//! in the store record the progress, so that a repeated request continues where the last request
 //! stopped. Two concurrent requests do the same work twice, which is harmless.
-//! `docs/design/backups.md` describes the objects.
+//!
+//! In this module, *object* means an object in the backup store (R2), not a Durable Object.
+//! `docs/design/backups.md` describes these objects: the *points* (one per shard: the list of its
+//! values at the time of the backup), the *map* (the database's definitions and shards), the
+//! *values*, the *indexes* and the *manifest*.
 
 mod make_and_delete;
 mod restore_and_verify;

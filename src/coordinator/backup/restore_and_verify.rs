@@ -24,8 +24,8 @@ use crate::protocol::shard::{FromShard, ToShard};
 pub struct RestoreProgress {
     /// The number of shards in the backup.
     pub shards: u64,
-    /// The number of unfilled shards, plus 1 for the measurements and the publication; 0 at the
-    /// end.
+    /// The number of shards that have no values yet, plus 1 for the measurements and the
+    /// publication; 0 at the end.
     pub remaining: u64,
     /// The number of values that this request has stored in shards.
     pub values: u64,
@@ -232,8 +232,9 @@ impl Restore {
     }
 }
 
-/// The position at which the next request continues: 0 and the page of measurements; or a shard's
-/// position plus 1 and the position of the value.
+/// The position at which the next request continues. The first number is 0 for the measurements, or
+/// a shard's position plus 1. The second number is the page of measurements, or the position of the
+/// shard's value.
 pub type VerifyPosition = (u64, u64);
 
 /// The progress of a verification request.
@@ -345,7 +346,7 @@ impl Check {
         Ok(None)
     }
 
-    /// Checks a shard's point, which contains the same list of values as the shard's index.
+    /// Checks that a shard's point is readable and lists the same values as the shard's index.
     async fn point(&mut self, index: &BackedUpValues) -> Result<()> {
         let key = self.id.point(&index.point);
         let read = |point: &[u8]| open_point(point).map(|(numbers, _)| numbers);

@@ -1,10 +1,10 @@
-//! Admits a request as administrator if its head contains a valid assertion of Cloudflare Access: a
-//! JSON web token that the team's key signed.
+//! Admits a request as administrator if its headers contain a valid assertion of Cloudflare Access:
+//! a JSON web token that is signed with a key of the operator's team.
 //!
 //! Claims are checked first, because this check is cheap. Then the isolate looks up the key, and
 //! the runtime checks the signature. An unknown key causes a fetch of the keys. To bound the cost
-//! of forged assertions, only one request of the isolate fetches at a time, and the isolate fetches
-//! at most once a minute.
+//! of forged assertions, an isolate fetches the keys at most once a minute, and only one request
+//! fetches at a time.
 
 use std::rc::Rc;
 
@@ -18,7 +18,8 @@ use crate::protocol::call::Address;
 use crate::protocol::round::Request;
 use crate::protocol::web_crypto::SignatureCheck;
 
-/// The pause, in milliseconds, between two checks whether another request has fetched the keys.
+/// The interval, in milliseconds, at which a waiting request checks whether another request has
+/// fetched the keys.
 const TURN_MS: u32 = 20;
 
 /// The result of checking an assertion.
@@ -67,7 +68,7 @@ pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<Verdi
     })
 }
 
-/// A request's head cannot contain a longer assertion.
+/// The maximum length of an assertion. The headers of a request cannot be longer.
 const ASSERTION_CHARS_MAX: usize = 16 << 10;
 /// The tolerated difference between the team's clock and this server's clock, in seconds, for the
 /// time at which an assertion becomes valid.
@@ -178,7 +179,8 @@ fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
-/// After this time, the server refuses a key that the team has withdrawn.
+/// The maximum age of the cached keys. After this time at the latest, the server refuses a key that
+/// the team has withdrawn.
 const KEYS_AGE_MAX_NS: i64 = 60 * MINUTE_NS;
 const KEYS_RETRY_NS: i64 = MINUTE_NS;
 /// The maximum time that a request waits for another request's fetch of the keys.

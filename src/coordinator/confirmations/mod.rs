@@ -1,5 +1,6 @@
-//! Stores the Catalog's replies about admitted callers. After the Catalog has reported fewer
-//! permissions of a caller, the isolate no longer accepts the caller's older grants from databases.
+//! Asks the Catalog regularly about callers that databases have admitted, and remembers its
+//! replies. If the Catalog reports fewer permissions than a database did, the isolate ignores the
+//! older rows of databases about this caller.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,8 +16,8 @@ use crate::protocol::grants::{Grantee, GranteeKey};
 struct Confirmation {
     /// The earliest time of the next request to the Catalog, in nanoseconds.
     next_ns: i64,
-    /// The lowest acceptable version. Grants of databases with lower versions exceed the Catalog's
-    /// grant.
+    /// The lowest acceptable version of a database's row about the caller. Rows with lower versions
+    /// grant more than the Catalog.
     least_version: u64,
 }
 
@@ -27,8 +28,8 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Whether the isolate must send the Catalog a request now. If so, the next request follows
-    /// after a minute at the earliest.
+    /// Whether the isolate must ask the Catalog about the caller now. If so, records the attempt:
+    /// the next one follows after [`CONFIRM_RETRY_NS`] at the earliest.
     pub(super) fn begin(&mut self, key: &GranteeKey, now_ns: i64) -> bool {
         if self.rows.get(key).is_some_and(|known| now_ns < known.next_ns) {
             return false;
@@ -37,7 +38,7 @@ impl Confirmations {
             self.rows.retain(|_, known| now_ns < known.next_ns || known.least_version > 0);
         }
         if self.rows.len() >= CALLERS_REMEMBERED_MAX {
-            // From now on, each caller is confirmed again at its next request.
+            // Every caller is confirmed again at its next request.
             self.rows = BTreeMap::new();
         }
         let least_version = self.rows.get(key).map_or(0, |known| known.least_version);

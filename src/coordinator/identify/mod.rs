@@ -3,8 +3,8 @@
 //! knows all callers.
 //!
 //! The credentials are tried as a token first, and then as user and password. A caller that the
-//! cache admits may have lost a permission in the meantime. In that case the shards or the Database
-//! refuse the request before they execute it (PROTOCOL.md rule 11).
+//! cache admits may have lost a permission in the meantime. The shards or the Database then refuse
+//! the request before they execute it (PROTOCOL.md rule 11).
 
 use std::rc::Rc;
 
@@ -32,7 +32,8 @@ const TURN_WAIT_NS: i64 = 10 * S_NS;
 /// user.
 const NOBODY_SALT: &str = "nobody";
 
-/// The salt in hashes of a name and its correct password. These hashes do not use the user's salt.
+/// The salt for hashes of a name and its verified password. The check before the first call does
+/// not know the user's salt.
 const ANY_SALT: &str = "";
 
 /// The credentials of a request.
@@ -182,8 +183,9 @@ impl Identify {
         context.cache.callers.is_refused(&self.hash, context.platform.now_ns())
     }
 
-    /// Returns whether any users exist, if the isolate knows that no user has this name. Returns
-    /// `None` for credentials that may be a token or that a database knows.
+    /// Returns whether any users exist, if the cache states that no user has this name. Returns
+    /// `None` if the cache does not state this, and for credentials that may be a token or that a
+    /// database knows.
     fn missing_user(&self, context: &Context<'_>) -> Option<bool> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let users = context.cache.callers.missing_user(name, context.platform.now_ns())?;
@@ -191,7 +193,7 @@ impl Identify {
     }
 
     /// Queries the databases whose earlier replies do not suffice, and uses the replies of all
-    /// databases. Returns `false` if only the Catalog can tell.
+    /// databases. Returns `false` if only the Catalog can identify the caller.
     async fn query_databases(&mut self, names: Vec<String>) -> Result<bool> {
         for name in names {
             // Only the Catalog knows the object of a database that is missing in the cache.
@@ -240,8 +242,9 @@ impl Identify {
         Ok(())
     }
 
-    /// Only a caller whom no database knows counts as unknown. A known caller who is refused does
-    /// not count, nor does a wrong password.
+    /// Returns [`Unavailable::Overloaded`] if this isolate has looked up too many unknown callers
+    /// in the current second. A token or user that occurs in a cached reply of a database is
+    /// exempt.
     fn check_rate(&self, context: &Context<'_>) -> Result<()> {
         let is_known = !self.everywhere(context).is_empty();
         let may = is_known || context.cache.callers.may_look_up(context.platform.now_ns());
@@ -254,8 +257,8 @@ impl Identify {
         [token].into_iter().chain(second).chain(&self.user).cloned().collect()
     }
 
-    /// Whether a secret has the format of a token. The check of such a secret never waits. The
-    /// secret is tried as a password only if the Catalog knows no such token.
+    /// Whether a secret has the format of a token. Such a secret is tried as a password only if the
+    /// Catalog knows no such token, so the limit of logins does not delay the check of a token.
     fn may_be_token(&self) -> bool {
         let secrets = [&self.credentials.token, &self.credentials.password];
         secrets.iter().any(|secret| secret.starts_with(TOKEN_PREFIX))

@@ -1,10 +1,11 @@
-//! Limits logins by password, so that guessing is slow and only the guesser is delayed.
+//! Limits the logins by password from each client address, and for each name from that address.
+//! Guessing passwords is therefore slow, and delays only the client that guesses.
 //!
-//! A try is a derivation of a key from a password. A caller who is admitted without a derivation
-//! (by a token, or by a recently verified password) makes no try. A try counts as a failure until
-//! the try succeeds, so that a client that disconnects early also uses up a try. Tries with unknown
-//! names also count. Each isolate counts separately, so an attacker who reaches several isolates
-//! gets more tries.
+//! A password is checked by deriving a key from it, which is slow by design. A *try* is one such
+//! derivation. A caller with a token or with a recently verified password needs no derivation, and
+//! makes no try. A try counts as a failure until it succeeds, so a client that disconnects early
+//! also uses up a try. Tries with unknown names also count. Each isolate counts separately, so an
+//! attacker who reaches several isolates gets more tries.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,15 +16,16 @@ use crate::model::limits::{
 };
 use crate::model::time::{MS_NS, S_NS};
 
-/// The maximum waiting time, in seconds, that a response states to a client.
+/// The maximum of [`Closed::retry_after_s`], in seconds.
 const RETRY_AFTER_S_MAX: i64 = 30;
-/// The maximum time for which a derivation blocks other derivations for the same address. If the
-/// client's request is lost, no call reports the end of the derivation.
+/// The maximum time for which a derivation blocks other derivations for the same address. Without
+/// this limit, a request that is cancelled during its derivation would block the address
+/// permanently.
 const DERIVATION_NS_MAX: i64 = 500 * MS_NS;
-/// The minimum time between two searches for unneeded entries in a full table.
+/// The minimum time between two removals of expired entries from a full table.
 const SWEEP_EVERY_NS: i64 = S_NS;
 
-/// The decision about a try.
+/// Whether a key may be derived from a password now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginDecision {
     /// Derive the key, and then call [`Logins::derived`].
@@ -34,7 +36,7 @@ pub enum LoginDecision {
     Closed(Closed),
 }
 
-/// The reason why no key may be derived from a password now.
+/// The reason why no key may be derived, and when the client may try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
     /// The counter that is full.

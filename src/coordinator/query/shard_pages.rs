@@ -34,7 +34,8 @@ pub(super) struct ScanShards {
 }
 
 impl ScanShards {
-    /// `has_plan` states whether the query requests the plans of the shards.
+    /// `has_plan` states whether the query requests the shards' plans (EXPLAIN, or to count
+    /// series).
     pub(super) fn new(reservation: &QueryReservation, has_plan: bool) -> Self {
         let shard_bytes = PROGRESS_BYTES + if has_plan { PLAN_BYTES } else { 0 };
         Self { lists: Vec::new(), memory: reservation.buffer(), shard_bytes }

@@ -1,11 +1,11 @@
-//! Executes a SQL statement. In each turn, the SQL Worker plans the statement or computes rows.
-//! This module sends the columns of tables to the SQL Worker, and reads the Worker's scans from the
-//! shards.
+//! Executes a SQL statement with the SQL Worker, a separate Worker that plans the statement and
+//! computes its rows. This module sends it the tables' columns, and reads from the shards the scans
+//! that it requests. A *turn* is one message to the SQL Worker and its reply.
 //!
 //! The statement is started, listed, killed, metered and restarted like a SELECT of InfluxQL
-//! ([`super::query`]). Two kinds of rounds alternate: reading pages from shards, and a turn of SQL,
-//! which returns a piece of the result or requests further pages. If a scan continues, its next
-//! pages are requested during the turn.
+//! ([`super::query`]). Two steps alternate: this module reads pages from shards, and a turn returns
+//! a piece of the result or requests further pages. During the turn, this module already reads the
+//! next pages of scans that continue.
 
 mod scans;
 
@@ -46,8 +46,8 @@ pub struct SqlStatement {
     pub format: &'static str,
 }
 
-/// A SQL statement in progress. The pieces of the result are bytes. The first piece follows when
-/// rows are encoded, or at the end.
+/// A SQL statement in progress. Each piece of the result is a part of the response body. The first
+/// piece is returned when the SQL Worker has encoded rows, or at the end.
 pub type SqlQuery = Execution<Vec<u8>>;
 
 impl SqlQuery {
@@ -234,7 +234,7 @@ impl Statement {
             ToSql::Open(_) | ToSql::Rewrite { .. } => (Vec::new(), Vec::new()),
         };
         requests.extend(ahead);
-        // The turn must not hold the pages in the message a second time.
+        // `message` contains pages that `requests` contains in encoded form. Free the first copy.
         drop(message);
         let mut replies = self.io.calls(requests).await;
         let pages = replies.split_off(replies.len().min(1));
@@ -250,7 +250,8 @@ impl Statement {
                 (wanted, cancelled, has_rows, goes_on, is_done, piece)
             }
             FromSql::Failed { status, message } => {
-                // A statement that exceeds a limit would also exceed the limit with newer columns.
+                // A statement that exceeds a limit would also exceed it with newer columns. Any
+                // other failure may come from outdated columns.
                 if status != TOO_MUCH && self.may_be_stale() && self.reload().await? {
                     return Ok(Turned::Lost);
                 }
@@ -268,8 +269,8 @@ impl Statement {
         for wanted in wanted {
             self.handle_request(wanted).await?;
         }
-        // A format that is written as a whole has no bytes before its end, so the statement may
-        // still fail.
+        // Some formats have no bytes before their end. The statement can then still fail with an
+        // error status, so nothing is emitted.
         if is_done || (has_rows && !self.attempt.piece.is_empty()) {
             self.emitted = true;
             self.attempt.memory = None;

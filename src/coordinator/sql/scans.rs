@@ -1,5 +1,6 @@
-//! Tracks a plan's scans: the next page of each shard. Merges the aggregates of all shards into
-//! pages with one row for each group and window.
+//! Tracks the scans of a SQL statement: which page of which shard is next. For scans with
+//! aggregates, merges the shards' partial aggregates into pages with one row for each group and
+//! window.
 
 use std::collections::VecDeque;
 
@@ -41,11 +42,13 @@ struct Scan {
     request: ScanRequest,
     shards: Vec<(ObjectId, Stamp)>,
     progress: Progress,
-    /// The shards whose series are not all counted yet for a limit, with the next position.
+    /// The shards whose series are still being counted, each with the position of the next page.
+    /// Empty unless the number of series is limited. The scan counts series before it reads rows.
     uncounted: Vec<(usize, Resume)>,
     series: u64,
     is_wanted: bool,
-    /// Whether SQL requested a page after the first page. If so, SQL probably needs all pages.
+    /// Whether SQL requested a page after the first page. If so, SQL probably needs all pages, and
+    /// the scan reads ahead.
     goes_on: bool,
     ready: Vec<SessionReply>,
     /// The numbers of rows read and bytes decoded since the last page.
@@ -77,7 +80,7 @@ pub(super) struct PageResult {
 }
 
 impl Scan {
-    /// Whether to request pages now or, if `ahead` is true, before SQL needs the pages.
+    /// Whether SQL waits for pages or, if `ahead` is true, whether to read ahead.
     fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
@@ -439,8 +442,8 @@ const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for o
 
 /// The aggregate states of a scan, which the shards send and SQL receives.
 struct Gathered {
-    /// The first call counts the rows. This count determines the existing windows and is not
-    /// returned.
+    /// The first call counts the rows of each window, so that a window exists even if all other
+    /// calls are null. SQL does not receive this count.
     calls: Vec<AggregateCall>,
     stream: Stream,
     rows: PageRows,
@@ -448,8 +451,8 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// Every shard receives `request`, whose output must be aggregates and whose first call must
-    /// count the rows.
+    /// `request` goes to every shard. Its output must be aggregates, and its first call must count
+    /// the rows.
     fn new(request: &ScanRequest, shards: usize, reservation: &QueryReservation) -> Self {
         let calls = match &request.output {
             Output::Aggregates { calls, .. } => calls.clone(),
@@ -584,7 +587,8 @@ impl PageRows {
     }
 }
 
-/// Returns the position of each window's value. Both arguments are in ascending order.
+/// Returns, for each window in `windows_ns`, its position in `own_ns`; `None` if `own_ns` lacks the
+/// window. Both arguments ascend.
 fn places(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
     let mut own = (0..).zip(own_ns).peekable();
     let place = |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);

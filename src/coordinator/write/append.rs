@@ -61,7 +61,7 @@ impl Write {
         for (Target { shard, group, split_bytes, rows }, reply) in targets.into_iter().zip(replies)
         {
             let reply = envelope::decode_reply::<FromShard>(reply);
-            // A later write reports the growth of the other groups.
+            // One report per write is enough: later writes report the other groups.
             if self.growth.is_none()
                 && let Some(growth) = growth(loaded, group, split_bytes, reply.as_ref().ok())
                 && self.io.with(|context| {
@@ -136,7 +136,7 @@ impl Write {
         let batch = &self.request.batch.measurements;
         let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
         let points = points.sum::<usize>();
-        // The turn has already parsed the points.
+        // Parsing the points has already used up a part of the turn.
         let mut pacer = Pacer { io: self.io.clone(), values: points };
         let split = rows_by_shard(policy, batch, &self.pending, &mut pacer).await?;
         let mut requested: BTreeMap<usize, usize> = BTreeMap::new();
@@ -184,8 +184,8 @@ impl Write {
         }
     }
 
-    /// Counts `rows` as written, except for the rows of series with these hashes, whose lines are
-    /// rejected.
+    /// Counts `rows` as written, except for rows of the series that the shard rejected because of
+    /// the quota of series. Rejects the lines of these rows.
     fn on_partly_appended(
         &mut self,
         rows: &[MeasurementRows],

@@ -33,8 +33,8 @@ use rejections::{LineRefusal, Rejections, Retention};
 use schema_check::Columns;
 
 const SETS_PER_CALL_MAX: usize = 1_000;
-/// After the lookup has visited this number of schema columns, the write pauses, so that other
-/// requests run.
+/// The number of schema columns after which the lookup of columns pauses, so that other requests
+/// run.
 const COLUMNS_PER_TURN: usize = 50_000;
 
 /// A write request.
@@ -234,7 +234,7 @@ impl Write {
     /// refused.
     fn missing_sets(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
         let mut missing = Vec::new();
-        // The row numbers take four bytes each and are needed only if some rows are rejected.
+        // Row numbers are only needed to reject rows, and need four bytes each.
         let any_refused = !self.refused_sets.is_empty();
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
@@ -279,8 +279,7 @@ impl Write {
             self.refused_sets
                 .extend(refused.filter_map(|(set, refusal)| refusal.map(|refusal| (set, refusal))));
             if left.is_empty() {
-                // A batch needs one registration, and one more for each restart because of newer
-                // state.
+                // A batch needs one registration, and one more after each restart for newer state.
                 if self.registrations > STALE_RETRIES_MAX {
                     return Err(Unavailable::Changing.into());
                 }

@@ -93,9 +93,9 @@ impl Columns {
         })
     }
 
-    /// Groups the rows by the set of columns that must be registered first, in the order of each
-    /// set's first row. If `with_rows` is false, returns only the sets. Rows without new columns
-    /// are omitted.
+    /// Returns each set of columns that must be registered, with the numbers of the rows that need
+    /// exactly this set, in the order of the sets' first rows. Rows without new columns are
+    /// omitted. If `with_rows` is false, returns the sets without rows.
     pub(super) fn missing(
         &self,
         batch: &MeasurementBatch,
