@@ -93,8 +93,8 @@ pub(super) fn shards(policy: &Policy) -> impl Iterator<Item = &ObjectId> {
 }
 
 impl<S: Store> Database<S> {
-    /// Stores jobs for all necessary changes. The next maintenance is due on the next day, or at
-    /// the expiry of the next group.
+    /// Stores jobs that drop expired groups and that check the size of the other groups. The next
+    /// maintenance is due after a day, or when the next group expires.
     pub(super) fn schedule_maintenance(&mut self, platform: &dyn Platform, key: u64) -> Result<()> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
@@ -142,7 +142,8 @@ impl<S: Store> Database<S> {
         self.statement_job().is_none() && first.all(|group| self.job_of(group.id).is_none())
     }
 
-    /// Processes the report of a write. Either a group has grown, or a fence rejected the write.
+    /// Processes the report of a write: a group has grown, or the fence of an unfinished split has
+    /// rejected the write.
     pub(super) fn grown(&mut self, platform: &dyn Platform, message: &ToDatabase) -> Result<()> {
         let &ToDatabase::Grown { policy, group, bytes } = message else { return Ok(()) };
         let mark = self.split_bytes;
@@ -161,8 +162,8 @@ impl<S: Store> Database<S> {
             }
             change.jobs.push((key, Job { due_ns: now_ns, ..job.clone() }));
         } else {
-            // A group that was checked without a split is checked again only after it has grown by
-            // an eighth of the limit.
+            // If the last check did not start a split, the group is checked again only after it has
+            // grown by an eighth of the limit.
             let seen = self.weighed.get(&group).map_or(0, |seen| seen.saturating_add(mark / 8));
             if mark == 0 || bytes < mark.max(known.split_bytes).max(seen) {
                 return Ok(());
@@ -175,8 +176,8 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Sets the number of shards for future groups. The groups that currently accept points then
-    /// end soon after the current time.
+    /// Sets the number of shards for new groups. Each policy's current group is split soon after
+    /// the current time, so that later points use the new number.
     pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<()> {
         check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };

@@ -82,7 +82,8 @@ pub(super) enum JobKind {
         /// The last generation of the database.
         generation: u64,
     },
-    /// Check the size of every group, and drop expired groups. This job never ends.
+    /// Check the size of every group, and drop expired groups. This job is never removed; it
+    /// becomes due again after a day at the latest.
     Tend,
     /// Split a group if necessary (see [`super::split`]).
     Split(Split),
@@ -177,12 +178,12 @@ impl Job {
         self.failures >= JOB_FAILURES_MAX && self.kind != JobKind::Access
     }
 
-    /// Creates a job that waits until earlier messages have expired.
+    /// Creates a job that waits until messages that were sent earlier can no longer arrive.
     pub(super) fn delayed(kind: JobKind, now_ns: i64) -> Self {
         Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0, answered: 0 }
     }
 
-    /// Creates a job that the alarm executes at a time.
+    /// Creates a job that the alarm executes at `now_ns`.
     pub(super) fn due(kind: JobKind, now_ns: i64) -> Self {
         Self { kind, due_ns: now_ns, failures: 0, answered: 0 }
     }
@@ -349,8 +350,8 @@ pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
             messages
         }
         JobKind::WipeShards { shards } => to_all(shards, &ToShard::Wipe),
-        // Separate jobs wipe the shards that wait for a wipe. These separate jobs may end at any
-        // time.
+        // Shards that already wait for a wipe have jobs of their own. Those jobs may end at any
+        // time, so their shards are not part of this job's messages.
         JobKind::WipeDatabase => to_all(rows.shards(), &ToShard::Wipe),
         JobKind::OpenRestore(filling) => push_filled(filling, rows.state.generation, ToShard::Open),
         JobKind::Restore(filling) => close(filling.shards(), rows.state.generation),
@@ -486,8 +487,8 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
     Some(change)
 }
 
-/// Returns the change that starts to drop the database. The change also replaces an unfinished
-/// statement, whose new shards no other object knows.
+/// Returns the change that starts to drop the database. The drop replaces an unfinished statement;
+/// the shards that this statement created are known only to the Database.
 pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
     let mut change = RowsChange::default();
     let mut state = rows.state.clone();
@@ -500,7 +501,7 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
             change.wipe_later(&mut state, &job.fresh(), now_ns);
         }
     }
-    // The new generation is higher than all generations that a shard may know.
+    // This generation is higher than any generation that a shard may have received.
     let kind = JobKind::DropDatabase { generation: state.generation + 2 };
     change.add_job(&mut state, Job::started(kind, now_ns));
     change.state = Some(state);

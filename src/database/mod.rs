@@ -1,9 +1,9 @@
 //! Implements the Database, the object with a database's policies, schemas and shard groups.
 //!
-//! Reads and registrations need no other object. A change that involves other objects is a job
-//! (`job`). The Database stores a job before it sends the job's first message. The request that
-//! stored the job also executes the job. The alarm, or any later statement that finds the job
-//! unfinished, continues the job.
+//! Reads, and registrations of measurements and columns, need no other object. A change that
+//! involves other objects is a job (`job`). The Database stores a job before it sends the job's
+//! first message. The request that stored the job also executes the job. The alarm, or any later
+//! statement that finds the job unfinished, continues the job.
 
 mod access;
 mod groups;

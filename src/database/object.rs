@@ -1,5 +1,5 @@
-//! Defines the memory of a Database (a copy of its rows, and its pending events), and handles the
-//! events: requests, replies to its messages, and alarms.
+//! Defines the state of a Database in memory: a copy of its rows, and its pending events. Handles
+//! the events: requests, replies to its messages, and alarms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ pub struct Database<S: Store> {
     pub(super) look_again_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(super) split_bytes: u64,
-    /// The size of each group in bytes at the last check that did not start a split.
+    /// The size of each group, in bytes, at its last check, if that check did not start a split.
     pub(super) weighed: BTreeMap<u64, u64>,
     pub(super) notified_shards: (u64, BTreeSet<ObjectId>),
     /// The time at which the last request or alarm began, in nanoseconds.
@@ -71,7 +71,8 @@ pub(super) struct Event<'a> {
     pub(super) work: &'a mut DatabaseWork,
 }
 
-/// The next messages of a job. `None` means that the caller must select the next job.
+/// The next messages of a job; `None` if the job has ended or been replaced, so that the caller
+/// must select the next job.
 pub(super) type Driven = Result<Option<Vec<Request>>>;
 
 #[derive(Clone, Copy, Debug)]
@@ -237,11 +238,13 @@ impl<S: Store> Database<S> {
     pub(super) fn end_early(&mut self, event: &Event<'_>, key: u64) -> Turn {
         let now_ns = event.platform.now_ns();
         let driven = event.work.driven.map(|driven| (driven.job, driven.answered as u64));
-        // The event of a split, or of a database's wipe, may also have executed another job.
+        // An event that executes a split, or wipes the database, may also have executed another
+        // job.
         let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
-        // In each event, a split repeats its steps before the copying. A split that copies nothing
-        // is therefore abandoned after some events.
+        // Each event of a split first repeats the steps before the copying. If these steps use up
+        // the event, the split never copies a page. Such an event counts as a failure, so that the
+        // split is abandoned after some events.
         let is_stuck =
             |job: &Job| matches!(job.kind, JobKind::Split(_)) && event.work.split.pages == 0;
         let jobs = jobs.filter_map(|(key, job)| {
@@ -333,8 +336,8 @@ impl<S: Store> Database<S> {
             {
                 return Err(Unavailable::Changing.into());
             }
-            // The shards of a split reply with `Stale` before the map is published. An edge that
-            // then requests the description must wait for the new map.
+            // Before the Database publishes a new map, some shards already reply `Stale`. An edge
+            // that then requests the description must wait for the new map.
             ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
             ToDatabase::Describe => {
                 let split_bytes = self.split_bytes;

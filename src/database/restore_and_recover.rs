@@ -1,6 +1,6 @@
 //! Restores a backup. The Database creates new shards for the backup's policies. No other object
-//! knows these shards until they are filled. The restored policies and measurements then replace
-//! the existing ones, which are empty.
+//! knows these shards until they are filled. Then the restored policies and measurements replace
+//! the database's existing policies, which have no measurements.
 //!
 //! Also implements the Database's part of a point-in-time recovery. The Database is frozen before
 //! and after its reset. When the Database opens, its counters are higher than all numbers that it
@@ -32,8 +32,8 @@ impl<S: Store> Database<S> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let mut state = rows.state.clone();
         let known = filling(rows);
-        // A repeated request has no effect. If the database was emptied after the restore, the
-        // backup is restored again.
+        // A repeat of a completed restore has no effect, unless the database was emptied in the
+        // meantime.
         let is_restored = state.restored.as_deref() == Some(step.backup());
         let is_begin = matches!(step, RestoreStep::Begin { .. });
         let has_measurements = rows.policies.rows.iter().any(|row| row.schema.count() > 0);
@@ -66,8 +66,8 @@ impl<S: Store> Database<S> {
                 if is_other && !policies.is_empty() {
                     return Err(Unavailable::Changing.into());
                 }
-                // An empty database accepts all queries of its backup, even if an earlier version
-                // had higher limits.
+                // A database without continuous queries accepts all those of its backup, even if
+                // the release that made the backup had a higher limit.
                 let absent = absent_queries(rows, rest);
                 if !rows.continuous.is_empty() && !absent.is_empty() {
                     schedules::check_room(rows, &absent)?;
@@ -118,8 +118,9 @@ impl<S: Store> Database<S> {
         self.restoring(backup)
     }
 
-    /// Ends a restore job. New shards then wait until they are filled, and filled shards replace
-    /// the existing shards. If a restore was not finished in time, its shards are wiped.
+    /// Ends one of the three restore jobs. After `OpenRestore`, the new shards wait until they are
+    /// filled. After `PublishRestore`, they replace the existing shards. After `Restore`, which
+    /// means that the restore was not finished in time, they are wiped.
     pub(super) fn end_restore_job(&mut self, key: u64, job: JobKind, now_ns: i64) -> Result<()> {
         let Some(known) = &self.rows else { return Ok(()) };
         let (store, mut state) = (&self.store, known.state.clone());
@@ -302,8 +303,9 @@ impl<S: Store> Database<S> {
             };
             let kind = JobKind::Recover(Box::new(recovered));
             let mut jobs = vec![(key, Job::started(kind, platform.now_ns()))];
-            // A shard's state may be older than this object's state. Such a shard lacks the earlier
-            // messages.
+            // A shard's recovered state may be older than this object's state, and may lack
+            // messages that were already acknowledged. Unfinished jobs therefore send all messages
+            // again.
             let begun = rows.jobs.iter().filter(|(_, job)| job.answered > 0);
             jobs.extend(begun.map(|(&key, job)| (key, Job { answered: 0, ..job.clone() })));
             self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;

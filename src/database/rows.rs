@@ -87,7 +87,7 @@ pub(super) struct DatabaseState {
     /// The latest received version of the Catalog's tokens and users.
     #[serde(default)]
     pub granted: u64,
-    /// The latest Catalog changes that raised the access number, oldest first.
+    /// The last Catalog changes that raised the access number, oldest first; at most `ENDED_MAX`.
     #[serde(default)]
     pub ended: Vec<u64>,
     /// The name of the restored backup, if the database was restored.
@@ -102,11 +102,11 @@ pub(super) struct DatabaseState {
     pub next_column: u32,
 }
 
-/// The `state` row with the number of billed rows, counted over all runs of the object.
+/// The `state` row with the numbers of rows that the platform has billed since the object was
+/// created.
 ///
 /// Every [`RowsChange`] and every registration stores this row. An evicted object loses the counts
-/// since this row was last stored. Only reads, and progress writes of continuous queries, are lost
-/// in this way.
+/// since then: reads, and the writes that store a continuous query's progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Billed {
     pub rows_read: u64,
@@ -141,7 +141,7 @@ impl Bill {
 
     pub(super) fn put<S: Store>(&self, store: &S) -> StoreResult<()> {
         let mut billed = self.now(store);
-        // The row of these counters also counts as a written row.
+        // Writing this row is also billed.
         billed.rows_written += 1;
         BILLED.put(store, 0, &billed)
     }

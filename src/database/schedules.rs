@@ -131,8 +131,8 @@ impl<S: Store> Scheduled for Database<S> {
         match end {
             RunEnd::Failed => return,
             RunEnd::Ran { last_run_ns, next_run_ns } => {
-                // During the pause, the other due queries run, because `due_run` prefers the query
-                // that has been due for the longest time.
+                // This pause leaves time for other due queries: `due_run` prefers the query that
+                // has been due for the longest time.
                 row.not_before_ns = now_ns.max(row.started_ns.saturating_add(CONTINUOUS_PAUSE_NS));
                 row.query.last_run_ns = Some(last_run_ns);
                 row.query.next_run_ns = Some(next_run_ns);

@@ -9,11 +9,11 @@
 //! PublishSplit (`push`): Configure ─▶ new and old shards, then the map with both groups
 //! ```
 //!
-//! The copied rows stay in the old shards but are hidden until the shards reclaim the space. Until
-//! the new settings are sent to the shards, edges know only the old group, which is complete. After
-//! an old shard has received the settings, the shard replies with `Stale` to senders with the old
-//! map. A page that arrives later has an old generation. The new shards reject such a page, so that
-//! the page cannot overwrite newer rows.
+//! Until publication, edges know only the old group, which still has all rows. After an old shard
+//! has received the new settings, it hides the copied rows until it reclaims their space, and
+//! replies `Stale` to senders with the old map. A page of copied rows that arrives at a new shard
+//! after publication has an old generation. The new shard rejects it, so that it cannot overwrite
+//! newer rows.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,8 @@ impl Split {
         let at = policy.groups.iter().position(|group| group.id == self.group)?;
         let old = policy.groups.get_mut(at)?;
         old.range.end_ns = copy.target.range.start_ns;
-        // A group whose size hardly changed is split again only after it has grown by a quarter.
+        // If the split has copied only a small part of the rows, the old group is split again only
+        // after it has grown by a quarter.
         let is_smaller = copy.bytes.saturating_mul(4) > self.bytes;
         old.split_bytes = if is_smaller { 0 } else { self.bytes + self.bytes / 4 };
         policy.groups.insert(at + 1, copy.target.clone());
@@ -153,7 +154,8 @@ impl<S: Store> Database<S> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((_, group)) = split.find(rows) else { return self.end_job(key) };
         if rows.jobs.get(&key).is_some_and(|job| job.failures >= JOB_FAILURES_MAX) {
-            // A group that is too large is better than a group whose fence rejects writes.
+            // Give up after too many failures: a group that is too large still accepts writes,
+            // whereas the fence of an unfinished split rejects them.
             return match split.copy.is_some() {
                 true => self.replace_with(event, key, JobKind::AbandonSplit { split }),
                 false => self.end_job(key),
@@ -307,7 +309,7 @@ impl<S: Store> Database<S> {
         let id = measurement.id;
         let (row, _) = split.find(self.rows.as_ref()?)?;
         let stamp = stamp(row, copy.generation);
-        // A measurement that was dropped in the meantime needs no copy.
+        // The rows of a measurement that was dropped in the meantime are not copied.
         let is_there = row.schema.by_id(id).is_some();
         let frames = is_there.then(|| frames(&measurement, groups, &copy.target));
         let frames = frames.unwrap_or_default();
@@ -393,8 +395,8 @@ impl<S: Store> Database<S> {
 
 /// The replies that an event has received for its split.
 ///
-/// Another event may execute the same split. This event therefore interprets a reply according to
-/// its own request.
+/// Two events may execute the same split at the same time. Each event interprets a reply according
+/// to the request that it sent itself.
 #[derive(Default)]
 pub(super) struct SplitProgress {
     /// The id of the new group; `None` while the event determines the time of the split.
@@ -460,7 +462,7 @@ impl SplitProgress {
     }
 }
 
-/// Returns the stamp of a message that no client's request caused.
+/// Returns the stamp of a message that the split sends, without a caller.
 fn stamp(row: &PolicyRow, generation: u64) -> Stamp {
     Stamp {
         policy: row.policy.id,

@@ -1,5 +1,6 @@
-//! Executes the requests that involve other objects. A request first finishes an unfinished
-//! statement. After that, the request stores and executes its own job.
+//! Executes the requests that involve other objects (*statements*), one at a time: a request first
+//! completes the unfinished statement of an earlier request, and then stores and executes its own
+//! job.
 
 use super::job::{Job, JobKind, changed_quotas, start_drop};
 
@@ -74,8 +75,8 @@ impl<S: Store> Database<S> {
                 if let Some(other) = other.filter(|job| is_unfinished(*job)) {
                     return Ok(Some(other));
                 }
-                // The access job follows the statement that was unfinished when the permission was
-                // revoked.
+                // The access job was waiting for a statement that was unfinished when the
+                // permission was revoked.
                 if self.access_job() == Some(key) {
                     return Ok(self.statement_job());
                 }
@@ -89,8 +90,8 @@ impl<S: Store> Database<S> {
             DatabaseTask::Request(ToDatabase::Recover(recovered)) => {
                 self.recover(event.platform, recovered)
             }
-            // The job that sends the access number follows unfinished statements. The job therefore
-            // never runs at the same time as a statement that opens shards or changes the map.
+            // An unfinished statement is executed before the job that sends the access number.
+            // Otherwise that job could miss shards that the statement opens or adds to the map.
             DatabaseTask::Request(ToDatabase::Grants(_)) => {
                 Ok(self.access_job().and_then(|_| self.statement_job()))
             }

@@ -1,5 +1,5 @@
-//! Stores the tokens and users with permissions on this database, and revokes permissions on all
-//! shards (PROTOCOL.md rule 11).
+//! Stores the tokens and users with permissions on this database. If one of them loses a
+//! permission, notifies all shards (PROTOCOL.md rule 11).
 //!
 //! A row's key is a hash of the lookup key. The Database reads rows one at a time and keeps no rows
 //! in memory, because a database may have 100,000 rows.
@@ -22,7 +22,8 @@ use crate::protocol::round::Replies;
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::{Store, StoreResult};
 
-/// The number of changes that a Database remembers. A repeated change arrives within minutes.
+/// The number of recent Catalog changes that a Database remembers, so that a repeated change does
+/// not raise the access number again. Repeats arrive within minutes.
 const ENDED_MAX: usize = 64;
 
 #[derive(Debug, Default)]
@@ -43,8 +44,9 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Identified { access, found })
     }
 
-    /// Stores tokens and users from the Catalog, and returns a reply. If a token or user loses a
-    /// permission, the function instead stores a job, which the event then executes.
+    /// Stores tokens and users from the Catalog, and returns the reply. If a token or user loses a
+    /// permission, also stores a job that notifies the shards, and returns `None`: the event
+    /// executes the job before it replies.
     pub(super) fn store_grants(
         &mut self,
         platform: &dyn Platform,
@@ -56,7 +58,8 @@ impl<S: Store> Database<S> {
         if !is_frozen || push.narrows {
             self.open_rows()?;
         }
-        // A frozen database receives its tokens and users before any client may use it.
+        // A database that is frozen by a recovery also stores tokens and users, because it needs
+        // them before any client may use it.
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if push.sequence < rows.state.granted {
             return Ok(Some(FromDatabase::Late));
@@ -132,8 +135,8 @@ impl<S: Store> Database<S> {
                 Ok(FromShard::Done | FromShard::Stale) if self.notified_shards.0 == number => {
                     self.notified_shards.1.insert(shard);
                 }
-                // The access number has risen in the meantime, so the shard must receive the new
-                // number.
+                // The access number has risen in the meantime. The shard does not count as
+                // notified, so it also receives the new number.
                 Ok(FromShard::Done | FromShard::Stale) => {}
                 Ok(FromShard::Unavailable(reason)) | Err(reason) => failure = Some(reason),
                 Ok(_) => failure = Some(Unavailable::Unreachable("unexpected reply".to_owned())),

@@ -1,5 +1,6 @@
-//! Defines the schema of a policy. The schema registers sets of columns, and assigns ids to
-//! measurements and columns. A set is registered or rejected as a whole.
+//! Defines the schema of a policy: its measurements and their columns. Registers the columns that
+//! writes need, and assigns ids to measurements and columns. A *set* is the new columns of one or
+//! more rows; it is registered or rejected as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -192,10 +193,11 @@ impl Schema {
         (self.next_measurement, next.max(self.first_column))
     }
 
-    /// Returns all rows with new versions above `version`, so that edges receive every row even if
-    /// their copy of this schema had a higher version. The ids from this schema's next id up to
-    /// `next_measurement` were assigned after the target time of the recovery. For each of these
-    /// ids, the result contains the marker of a dropped measurement, without a name.
+    /// Returns all rows after a recovery, with new versions above `version`, so that edges receive
+    /// every row even if their copy of this schema has a higher version than the recovered one. The
+    /// ids from this schema's next id up to `next_measurement` were assigned after the target time
+    /// of the recovery. For each of these ids, the result contains the marker of a dropped
+    /// measurement, without a name.
     pub(super) fn resend_rows(
         &self,
         version: u64,
