@@ -9,8 +9,8 @@ pub enum Action {
     /// Read the body and pass each piece to the exchange. If the exchange returns an action for a
     /// piece, stop reading and perform this action.
     ReadBody,
-    /// Make these calls, and pass each reply to the exchange. An empty list means that replies to
-    /// earlier calls are still missing.
+    /// Make these calls, and pass each reply to the exchange. If the list is empty, wait for the
+    /// replies to earlier calls.
     Calls(Vec<Call>),
     /// Send this complete response.
     Respond(Response),

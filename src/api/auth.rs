@@ -1,8 +1,7 @@
 //! Reads the credentials of every supported scheme, and defines the errors for refused callers.
 //!
-//! Every route first reads the credentials in a header and then the parameter `p`, so that a secret
-//! in a URL never overrides a header. This module checks the admin token;
-//! [`crate::coordinator::identify`] checks all other credentials.
+//! Credentials in a header take precedence over the URL parameters `u` and `p`. This module checks
+//! the admin token; [`crate::coordinator::identify`] checks all other credentials.
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -46,8 +45,8 @@ pub enum AuthError {
         "too many failed logins of this user from this address: check the password, and try again in {retry_after_s} s"
     )]
     TooManyFailures { retry_after_s: u32 },
-    /// Status 503: too many logins of other callers failed, so the server does not check this
-    /// password now.
+    /// Status 503: too many logins of other users from this address failed, or the isolate's table
+    /// of failed logins is full. The server does not check this password now.
     #[error(
         "too many failed logins: only users who recently logged in from this address can log in \
          now; try again in {retry_after_s} s, or use a token instead of a password"
@@ -107,7 +106,8 @@ impl AuthError {
 
 /// Whether these are the administrator's credentials.
 pub fn is_admin(credentials: &Credentials, settings: &Settings) -> bool {
-    // Compare with every configured hash, so that the duration does not reveal which hash matches.
+    // Every configured hash is compared, so that the duration does not reveal which of them
+    // matches.
     let given = [&credentials.token, &credentials.password];
     let matches = settings.admin_tokens.iter().flat_map(|hash| given.map(|t| hash.matches(t)));
     matches.fold(false, |known, matches| known | matches)

@@ -2,8 +2,9 @@
 //! the body of a streamed response.
 //!
 //! The hosts that serve several requests at the same time (`edge/` and the native program) share
-//! this code, and implement [`Host`], [`RequestBody`] and [`ResponseBody`]. The hosts send the head
-//! of the response and decide the order of the last steps.
+//! this code, and implement [`Host`], [`RequestBody`] and [`ResponseBody`]. Each host itself sends
+//! the head of the response, and calls the last steps ([`Driver::log`],
+//! [`Driver::make_background_calls`]).
 
 #![expect(async_fn_in_trait, reason = "every host runs a request on one thread")]
 
@@ -28,7 +29,7 @@ pub type PendingCall = Pin<Box<dyn Future<Output = Reply>>>;
 
 /// The services that a request needs from its host.
 pub trait Host {
-    /// Borrows the service for one step. The step must not wait.
+    /// Calls `step` with the isolate's service. The step must not wait.
     fn with_service<T>(&self, step: impl FnOnce(&mut Service, &dyn Platform) -> T) -> T;
 
     /// Prepares a call, which starts when it is polled.
@@ -134,7 +135,8 @@ impl<H: Host> Driver<H> {
         Ok(match action {
             Action::Respond(response) => ResponseStart::Complete(response),
             Action::Stream(response) => ResponseStart::Stream(response),
-            // Any other action is a bug. The bug must not produce an empty, successful response.
+            // Only a bug returns any other action here. The response then has status 500 instead of
+            // an empty body with status 200.
             Action::ReadBody | Action::Calls(_) | Action::Bytes(_) | Action::End => {
                 ResponseStart::Complete(Response::empty(500))
             }
@@ -272,8 +274,8 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    /// Appends the next pieces to a small piece. Returns the action that follows these pieces, if
-    /// the function has already received the action.
+    /// Appends further pieces to `bytes` until it has [`REPLY_PIECE_BYTES_MIN`], so that the client
+    /// receives no tiny pieces. Returns the next action if it is not another piece.
     fn gather(&mut self, bytes: &mut Vec<u8>) -> Option<Action> {
         while bytes.len() < REPLY_PIECE_BYTES_MIN {
             match self.step(Exchange::proceed) {
@@ -284,7 +286,7 @@ impl<H: Host> Driver<H> {
         None
     }
 
-    /// Returns whether the client has taken the piece.
+    /// Sends a piece. Returns whether the client has received it.
     async fn write(&mut self, bytes: Vec<u8>, to: &mut impl ResponseBody) -> bool {
         self.exchange.sending(self.now_ns());
         if to.write(bytes, || self.exchange.is_stopped()).await.is_err() {

@@ -243,7 +243,8 @@ impl ApiError {
             response = response.with_header("Allow", allow);
         }
         if matches!(self, Self::Stalled | Self::Displaced) {
-            // The connection is closed, because its next bytes are the rest of the refused body.
+            // The unread rest of the refused body would be parsed as the next request, so the
+            // connection is closed.
             response = response.with_header("Connection", "close");
         }
         response
@@ -365,8 +366,8 @@ impl From<Error> for ApiError {
                     Unavailable::Unreachable(_)
                     | Unavailable::Storage(_)
                     | Unavailable::Busy { .. } => 2,
-                    // A retry fails until data is deleted, but clients keep their points while they
-                    // retry.
+                    // The shard stays full until data is deleted. The status is still 503, because
+                    // clients then keep their points.
                     Unavailable::Full { .. } => 30,
                 };
                 Self::Unavailable { message: text, retry_after_s }

@@ -7,8 +7,9 @@
 use super::http::RequestHead;
 use super::settings::CorsOrigins;
 
-/// Returns the origin in `head` if that origin is neither this server's own nor in `allowed`. The
-/// scheme is ignored, because a proxy that terminates TLS changes the scheme.
+/// Returns the origin in `head` if it is neither this server's own origin nor in `allowed`. The
+/// comparison with the own origin ignores the scheme, because a proxy that terminates TLS changes
+/// it.
 pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a str> {
     let origin = head.header("origin")?;
     let own = authority(origin).is_some_and(|page| {
@@ -18,11 +19,11 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
     (!own && !allowed.allow(origin)).then_some(origin)
 }
 
-/// Returns `false` if a header of the request indicates a page of another origin. The server then
-/// ignores credentials that the browser adds automatically, such as the assertion of Cloudflare
-/// Access. A page of an allowed origin may send its own token, but may not use the login of the
-/// page's viewer. A request for a link or an image has no `Origin`, but the browser reports the
-/// linking site in `Sec-Fetch-Site`.
+/// Whether the request comes from this server's own page, or not from a page at all. For a page of
+/// another origin, the server ignores credentials that the browser adds automatically, such as the
+/// assertion of Cloudflare Access. This applies to allowed origins, too: their pages may send a
+/// token, but may not use the login of the page's viewer. A request for a link or an image has no
+/// `Origin`, but its `Sec-Fetch-Site` reports the relation to the linking site.
 pub fn is_same_origin(head: &RequestHead) -> bool {
     let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);
     foreign(head, &CorsOrigins::List(Vec::new())).is_none()

@@ -35,7 +35,7 @@ pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {
     given.map_or_else(|| uuid(fresh), str::to_owned)
 }
 
-/// Returns a version 4 UUID from 122 of the 128 bits.
+/// Returns a version 4 UUID, which contains 122 of these 128 random bits.
 fn uuid([high, low]: [u64; 2]) -> String {
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",

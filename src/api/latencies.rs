@@ -1,9 +1,9 @@
 //! Measures the durations of writes and queries for `/metrics`, and the waiting times of a request
-//! for `Server-Timing`. The platform's clock does not advance while code runs, so both include only
-//! the time spent waiting for clients and objects.
+//! for `Server-Timing`. On Cloudflare, the clock does not advance while code runs, so both include
+//! only the time that a request waits for clients and objects.
 //!
-//! On Cloudflare, the counts of one of many short-lived isolates are not representative.
-//! `COUNT_DURATIONS` therefore enables counting only if the deployment has a single isolate.
+//! Histograms of one isolate are useless if a deployment has many short-lived isolates, as on
+//! Cloudflare. The setting `COUNT_DURATIONS` enables them for deployments with a single isolate.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,8 @@ pub struct DatabaseDurations {
 }
 
 /// The histograms of an isolate. The isolate starts to count a database's requests when a client
-/// first reads the database's metrics, so that a made-up database name takes no memory.
+/// first reads the database's metrics. A request with a made-up database name therefore needs no
+/// memory.
 #[derive(Debug, Default)]
 pub struct Durations {
     by_database: BTreeMap<String, DatabaseDurations>,
@@ -75,7 +76,7 @@ impl Durations {
     }
 }
 
-/// The reason why a request waits.
+/// The event for which a request waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The rest of the request's body.

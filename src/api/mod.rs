@@ -1,9 +1,10 @@
-//! Implements the HTTP contract on plain values: a request comes in, calls to objects go out, and a
-//! response comes back.
+//! Implements the HTTP API on plain values, without I/O: converts a request into calls to objects,
+//! and their replies into a response.
 //!
 //! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
-//! implements the routes of one subject. This code never waits: its host performs the actions of the
-//! exchange. [`drive`] is the part of the hosts that performs the actions and waits.
+//! implements the routes of one subject. The exchange never waits. It returns actions, such as
+//! "read the body", to its *host* (the Worker, the native program, the browser or a test).
+//! [`drive`] is the code that the hosts share: it performs the actions and waits.
 
 pub mod action;
 pub mod auth;

@@ -9,7 +9,8 @@ use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, NAME_BYTES_MAX};
 use crate::model::name::{self, InvalidName};
 use crate::model::time::Precision;
 
-/// The write route of a request. The route affects only texts and error bodies.
+/// The write route of a request. After the parameters are parsed, the route affects only texts and
+/// error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `/write`
@@ -186,8 +187,8 @@ impl QueryParams {
                 _ if parameters.get("read_only") == Some("true") => WritingStatements::Refuse,
                 "POST" => WritingStatements::Run,
                 _ if foreign_origin::is_same_origin(head) => WritingStatements::Warn,
-                // The browser may have added the credentials to a request for a link on another
-                // site.
+                // A link on another site may have caused this request, to which the browser added
+                // credentials.
                 _ => WritingStatements::Refuse,
             },
         })
@@ -199,9 +200,9 @@ const MULTIPART: &str = "multipart/form-data";
 /// Combines the parameters in a query's `url` with the parameters in the body. The second value of
 /// the result is the query text of a raw body.
 ///
-/// The fields of a URL-encoded form override the URL, and the URL overrides the fields of a multipart
-/// form, as in 1.x. A body of an unknown content type is not a form, because influxdb-python sends
-/// `application/json` with an empty body.
+/// As in 1.x, the fields of a URL-encoded form override the URL, but the URL overrides the fields
+/// of a multipart form. A body of an unknown content type is not a form, because influxdb-python
+/// sends `application/json` with an empty body.
 pub fn query_parameters(
     head: &RequestHead,
     url: &Parameters,

@@ -1,4 +1,5 @@
-//! Reads the operator's settings. A setting has the same name here and in the environment.
+//! Reads the operator's settings: variables and secrets of the Worker, or environment variables of
+//! the native program. The names in this file are the names of the variables.
 
 use std::rc::Rc;
 
@@ -29,7 +30,8 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    /// Returns the hash as a signing key, which only the owner of the token can compute.
+    /// Returns the hash as a key for signatures. Only a program that knows the token can compute
+    /// it.
     pub fn as_key(&self) -> &[u8] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Determines the encoding of a body, and inflates the body within its size limit.
+//! Parses `Content-Encoding`, and inflates a gzip body within its size limit.
 
 use zlib_rs::crc32::crc32;
 use zlib_rs::{Inflate, InflateFlush, Status};
@@ -39,9 +39,10 @@ impl Ceiling {
     }
 }
 
-/// A consumer of inflated bytes. Its arguments are the waiting bytes, the estimated size of the
-/// body, and the size of the body's other buffers, for which the consumer must also reserve memory.
-/// The result is the number of consumed bytes.
+/// A consumer of inflated bytes. Its arguments are: the inflated bytes that it has not consumed
+/// yet, the estimated size of the whole inflated body, and the size of the body's other buffers,
+/// for which the consumer must also reserve memory. It returns the number of bytes that it consumes
+/// now.
 pub type InflatedSink<'a> = dyn FnMut(&[u8], usize, usize) -> ApiResult<usize> + 'a;
 
 /// The reason why a body is refused.
@@ -87,15 +88,16 @@ pub enum GzipFault {
 /// The base-2 logarithm of deflate's window size.
 const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
-/// The maximum size of the free room for inflated bytes, except within a long line.
+/// The maximum number of bytes that are inflated before the sink is called, except within a long
+/// line.
 const ROOM_BYTES: usize = 256 << 10;
 /// The number of inflated bytes after which a step ends. Inflating and parsing them takes about ten
 /// milliseconds. Most batches are smaller.
 const STEP_BYTES: usize = 2 << 20;
-/// The number of compressed bytes after which a step ends, because empty blocks take time but
-/// inflate to nothing. The table of such a block takes about 0.15 microseconds per byte, so a step
-/// takes at most about 30 milliseconds. Line protocol, which compresses 5 to 10 times, inflates to
-/// 1 to 2 MB.
+/// The number of compressed bytes after which a step ends. This limit is for bodies of empty
+/// blocks, which take time although they inflate to nothing: decoding their tables takes about 0.15
+/// microseconds per byte, so a step takes at most about 30 milliseconds. Line protocol, which
+/// compresses 5 to 10 times, inflates to 1 to 2 MB.
 const STEP_INPUT_BYTES: usize = 200 << 10;
 /// The number of members after which a step ends, because each member initializes the tables.
 const STEP_MEMBERS: usize = 1_000;
@@ -112,8 +114,8 @@ pub struct Inflation {
     /// The checksum of the current member so far, and the position of its first inflated byte.
     member: Option<(u32, usize)>,
     members: usize,
-    /// The length can exceed `filled`, because the vector is never shortened: growing a shortened
-    /// vector would zero the new bytes.
+    /// The first `filled` bytes are the inflated bytes that the sink has not consumed. The vector
+    /// is never shortened, because growing it again would zero the new bytes.
     bytes: Vec<u8>,
     filled: usize,
     total: usize,
@@ -129,8 +131,7 @@ impl Inflation {
     }
 
     /// Inflates the next bytes, and passes the bytes to `sink`. A step ends after about 2 MB of
-    /// output, 200 KB of input or 1,000 members. Returns `true` after the last member. The memory
-    /// reservation covers the raw bytes, the waiting inflated bytes and the columns.
+    /// output, 200 KB of input or 1,000 members. Returns `true` after the last member.
     pub fn step(&mut self, sink: &mut InflatedSink<'_>) -> ApiResult<bool> {
         let total_end = self.total + STEP_BYTES;
         let read_end = self.read + STEP_INPUT_BYTES;

@@ -1,9 +1,10 @@
 //! Processes one HTTP request from its head to the last byte of its response. The code never waits:
 //! the host ([`super::drive`], a test or the browser) performs each [`Action`].
 //!
-//! Every request passes through the same steps: *identify → locate → authorise → body → step →
-//! respond*. The route's row in the table ([`super::routes`]) and the route's responder define the
-//! differences between requests.
+//! Every request passes through the same steps: *identify* the caller, *locate* the bucket if the
+//! request names it by id, *authorise*, receive the *body*, and *step* the route's responder until
+//! the response is complete. The route's row in the table ([`super::routes`]) defines which steps
+//! apply.
 
 pub mod receive_body;
 
@@ -48,13 +49,14 @@ pub struct Exchange {
     spans: Spans,
     origins: Option<CorsOrigins>,
     caller: Principal,
-    /// Whether the request already called the statements' databases to identify the caller.
+    /// Whether the request has already called the databases of its statements to identify the
+    /// caller.
     has_called_databases: bool,
     /// `None` before routing and after the body.
     pending: Option<PendingRequest>,
     responder: Option<Box<dyn Responder>>,
     stage: ExchangeStage,
-    /// The registration of a response that is waiting for its reader.
+    /// The registration of a piece that waits for the client.
     reader: Option<SlowReader>,
     confirm: Option<Task<()>>,
     /// The number of calls that the platform has counted so far.
@@ -149,13 +151,13 @@ impl Exchange {
         }
     }
 
-    /// Records that a piece of the response has been waiting for the reader since `now_ns`.
+    /// Records that a piece of the response waits for the client from `now_ns` on.
     pub fn sending(&mut self, now_ns: i64) {
         let reservation = self.responder.as_mut().and_then(|responder| responder.reservation());
         self.reader = reservation.map(|reservation| reservation.wait_for_client(now_ns));
     }
 
-    /// Records that the reader received the piece. Returns `false` if the server stopped the
+    /// Records that the client received the piece. Returns `false` if the server stopped the
     /// response in the meantime.
     pub fn sent(&mut self) -> bool {
         let goes_on = !self.is_stopped();
@@ -163,8 +165,8 @@ impl Exchange {
         goes_on
     }
 
-    /// Whether the server stopped the response because other requests need its memory, and this
-    /// reader was idle longer than any other reader.
+    /// Whether the server stopped the response, because other requests needed its memory and its
+    /// client read nothing for too long.
     pub fn is_stopped(&mut self) -> bool {
         let gone = self.reader.as_ref().is_some_and(|reader| reader.is_gone());
         if gone {
@@ -291,8 +293,8 @@ impl Exchange {
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
-            // The exchange checked these kinds of access before it parsed the request, or checks
-            // them when the statements are known.
+            // Admin access was checked before the URL was parsed. Access to statements is checked
+            // when the statements are known.
             (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
         };
         if let Some(refusal) = refused {
@@ -314,8 +316,7 @@ impl Exchange {
         bytes: Vec<u8>,
         lines: Option<Parsed>,
     ) -> ApiResult<Action> {
-        // The body may have arrived long after the identification, so the identification is no
-        // longer fresh.
+        // The body may have arrived long after the identification, which may be outdated by now.
         let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
         self.caller.fresh &= self.caller.caller.is_none() || !has_body;
         let PendingRequest { target, start, .. } = self.pending.take().ok_or_else(ended)?;
@@ -374,8 +375,8 @@ impl Exchange {
         }
     }
 
-    /// Ends the request before the platform would refuse a call, because the platform's error would
-    /// not name the limit.
+    /// Returns an error instead of calls that would exceed the platform's limit of calls per
+    /// request. The platform would refuse such a call with an error that does not name the limit.
     fn within_calls(
         &mut self,
         platform: &dyn Platform,
@@ -502,8 +503,8 @@ impl Exchange {
         self.advance(isolate, None)
     }
 
-    /// Continues after the identification. If the known grants of the caller did not permit all
-    /// statements, this is the second check of the statements.
+    /// Continues after the identification. If the caller was identified again because cached grants
+    /// did not permit all statements, checks the statements again.
     fn resume(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         match self.operation {
             _ if self.responder.is_some() => self.check_statements(isolate),
@@ -512,8 +513,9 @@ impl Exchange {
         }
     }
 
-    /// If the request needs access to a policy or to statements, the database in the URL can
-    /// identify the caller, because the shards of this database check the permission again.
+    /// Returns the source that identifies the caller: the database in the URL if the request needs
+    /// access to a policy or to statements, because the shards of this database check the
+    /// permission again. Otherwise the Catalog.
     fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
         match access {
             Access::Policy(_) | Access::Statements => {}
@@ -553,7 +555,8 @@ impl Exchange {
     }
 }
 
-/// Avoids status 429 for `/write`, because 1.x's write clients drop a batch on status 429.
+/// Returns the error for a login that must wait. It has status 401 or 503 on `/write`, because
+/// 1.x's write clients drop a batch on status 429.
 fn rejected_login(Closed { by, retry_after_s }: Closed, errors: ErrorShape) -> AuthError {
     match by {
         FullCounter::Name if errors == ErrorShape::Write(Dialect::V1) => AuthError::UnknownUser,

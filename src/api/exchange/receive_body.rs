@@ -1,11 +1,11 @@
-//! Receives a request's body: checks its size, accounts for its memory, and drops the body if
-//! another request needs the memory.
+//! Receives a request's body: checks its size, reserves its memory, and drops the body if another
+//! request needs the memory.
 //!
 //! [`BodyParser`] converts the body of a write into columns piece by piece, so that the lines of a
 //! large body are never all in memory. Complete lines are converted when enough bytes have arrived,
-//! and only the remaining bytes wait for the next piece. The part of the body that is already parsed
-//! determines the estimated capacities of the columns. Growing the columns by doubling would
-//! temporarily need up to three times their size.
+//! and only the remaining bytes wait for the next piece. The capacities of the columns are
+//! estimated from the lines parsed so far and the size of the body, because growing columns by
+//! doubling would temporarily need up to three times their size.
 
 use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
@@ -70,8 +70,8 @@ pub(super) struct InflatingBody {
 }
 
 impl BodyReading {
-    /// After the first allocation the buffer grows at most to twice the received bytes, regardless
-    /// of the announced size.
+    /// Makes space for a piece. After the first allocation, the buffer grows at most to twice the
+    /// received bytes, because the client may announce a size that it does not send.
     fn make_room(&mut self, piece_bytes: usize) {
         let needed = self.buffer.len() + piece_bytes;
         if needed <= self.buffer.capacity() {
@@ -111,8 +111,8 @@ impl Exchange {
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         let expected_bytes = announced.unwrap_or_default();
         ceiling.check(0, expected_bytes)?;
-        // The server checks the permissions of a query after its body, so the body counts for the
-        // caller. No database has a name with a slash.
+        // The memory of a body counts for its database. The database of a query is known only after
+        // its body, so its body counts for the caller, under a name that no database can have.
         let by_caller = || format!("/{}", self.caller.name);
         let share = self.record.database.clone().unwrap_or_else(by_caller);
         let permit = isolate.service.admission.enter(&share);
@@ -171,8 +171,8 @@ impl Exchange {
         Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
-    /// Returns the response if the server dropped the body. The host must poll this function while
-    /// no bytes arrive.
+    /// Returns the error response if the server has dropped the body to free memory. The host must
+    /// call this function at intervals while no bytes arrive.
     pub fn displaced(&mut self) -> Option<Action> {
         match &self.stage {
             ExchangeStage::Body(upload) if upload.is_gone() => {
@@ -235,7 +235,7 @@ impl Exchange {
         sink: Sink,
     ) -> ApiResult<Action> {
         match sink {
-            // The permit must live until the responder has converted the bytes.
+            // The permit reserves the memory of `bytes` until the responder has read them.
             Sink::Bytes(_permit) => self.act(isolate, bytes, None),
             Sink::Lines(body_parser) => {
                 let parsed = body_parser.finish(bytes)?;
@@ -262,12 +262,12 @@ pub struct BodyParser {
     /// only after lines were added.
     builder_bytes: usize,
     permit: Permit,
-    /// Whether the parsed bytes must wait as well, because the response may have to quote lines.
+    /// Whether the buffer keeps parsed bytes, because the response may have to quote lines.
     keeps_text: bool,
-    /// The number of bytes that are parsed but still waiting.
+    /// The number of parsed bytes that the buffer keeps.
     kept_bytes: usize,
     used_bytes: usize,
-    /// Lines are converted into columns when this number of bytes is waiting.
+    /// The number of unparsed bytes at which lines are converted into columns.
     piece_bytes: usize,
 }
 

@@ -74,7 +74,8 @@ impl Form {
         }
     }
 
-    /// Encodes frames for sending. In the text format each piece is padded separately.
+    /// Encodes a piece of the response. In the text format, each piece is a base64 text with its
+    /// own padding.
     pub fn encode(self, frames: Vec<u8>) -> Vec<u8> {
         if self.is_text() { STANDARD.encode(frames).into_bytes() } else { frames }
     }

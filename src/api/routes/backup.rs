@@ -298,7 +298,7 @@ async fn show_recovered(
     let described = status.map(|status| {
         json!({
             "time": format_utc(status.time_ns),
-            // A recovery to this time reverts this recovery.
+            // The time to recover to if the operator wants to undo this recovery.
             "undo": format_utc(status.begun_ns),
             "state": status.stage.name(),
             "shards": status.shards,

@@ -406,8 +406,8 @@ impl ManageRequest {
             self.url.filled("id"),
             self.url.filled("default"),
         ];
-        // The position of a page counts all mappings. If the server filtered the mappings of a page,
-        // the client could not compute the position of the next page.
+        // `offset` counts mappings before filters. With further filters, a page would have fewer
+        // mappings than `limit`, and the client could not compute the next `offset`.
         if self.is_paged() {
             if wanted[1..].iter().any(Option::is_some) {
                 return invalid("limit, offset and after can be combined only with the filter db");

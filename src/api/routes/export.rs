@@ -1,14 +1,15 @@
 //! Serves `/api/v3/export?db=&rp=&measurement=&start=&end=&after=`. The route returns line protocol
 //! in pieces, and the write API accepts the output unchanged.
 //!
-//! For each measurement and each [`Window`], one SELECT reads all fields, grouped by all tags. The
-//! memory limits of queries therefore apply, and SHOW QUERIES lists the export.
+//! For each measurement and each [`Window`] of time, one SELECT reads all fields, grouped by all
+//! tags. The memory limits of queries therefore apply, and SHOW QUERIES lists the export.
 //!
-//! With the parameter `after`, the response may end before the last point. Its last line is then `#
-//! after: ` and the value of `after` for the next request. Without the parameter, an export that
-//! must end early fails, because a client that ignores the last line would mistake the points for
-//! the complete export. The value contains the tags of a series, which may be too long for a URL. A
-//! POST therefore accepts the value as a form field.
+//! A large export needs several requests, because the platform limits the calls of a request. With
+//! the parameter `after` (empty in the first request), the response may end before the last point.
+//! Its last line is then `# after: ` and the value of `after` for the next request. Without the
+//! parameter, an export that exceeds the limit fails, because a client that ignores the last line
+//! would mistake the points for the complete export. The value contains the tags of a series, which
+//! may be too long for a URL. A POST therefore accepts the value as a form field.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -93,8 +94,8 @@ impl Responder for Exporting {
                 Step::Calls(calls) => {
                     let limit = context.platform.limits().calls_before_end();
                     let most = limit.saturating_sub(CALLS_RESERVED);
-                    // Each response must continue the export at least one point beyond the requested
-                    // position.
+                    // A response ends early only if it contains at least one point, because the
+                    // next request would otherwise start at the same position.
                     let after = self.after.as_ref();
                     let has_advanced = after.is_some_and(|after| *after != self.position);
                     if has_advanced && self.calls + counted(&calls) > most {
@@ -399,8 +400,9 @@ struct Window {
 }
 
 impl Window {
-    /// Divides `times` into windows. The shard groups of a window have about as many shards as a
-    /// query calls at the same time, because a query calls each of its shards several times.
+    /// Divides `times` into windows at the starts of shard groups. A window has about as many
+    /// shards as a query calls at the same time. A query over all shards would call each of them
+    /// several times.
     fn all(groups: &[ShardGroup], times: Self) -> Vec<Self> {
         let mut groups: Vec<&ShardGroup> = groups.iter().collect();
         groups.sort_by_key(|group| group.range.start_ns);

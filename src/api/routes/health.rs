@@ -1,11 +1,11 @@
 //! Serves `/health`, `/ping`, `/status`, `/ready` and `/api/v2/setup`, which require no token.
 //!
-//! The status in the response of `/health` is "fail" if an invalid setting stops the server, and
-//! otherwise "pass", because clients of 2.x know no third status. If the Catalog does not respond or
-//! the host has a warning, `checks` contains a failed check. Without the Catalog, the server can
-//! only use cached definitions. Monitoring systems may poll `/health` every second, so
-//! [`CatalogHealth`] caches, for each isolate, whether the Catalog responds. The other routes call
-//! no object.
+//! The status in the response of `/health` is "fail" if an invalid setting prevents all requests,
+//! and otherwise "pass". If the Catalog does not respond (the server then has only cached
+//! definitions) or the host has a warning, the status is still "pass", because clients of 2.x know
+//! no third status, and `checks` contains a failed check. Monitoring systems may poll `/health`
+//! every second, so [`CatalogHealth`] caches, for each isolate, whether the Catalog responds. The
+//! other routes call no object.
 
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
         return Action::Respond(serving(isolate, is_available));
     }
     isolate.service.catalog_health.begin_call(now_ns);
-    // The call identifies no caller, but makes the Catalog read its storage.
+    // A request to identify no caller is the cheapest call for which the Catalog reads its storage.
     let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
     let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
     Action::Calls(vec![
@@ -138,7 +138,8 @@ pub struct CatalogHealth {
 }
 
 impl CatalogHealth {
-    /// Returns the cached health, or `None` if the caller must call the Catalog.
+    /// Returns the cached health, or `None` if the caller must call the Catalog. While a call is
+    /// running, other callers receive the earlier result.
     pub fn cached(&self, now_ns: i64) -> Option<bool> {
         let (is_available, since_ns) = self.cached?;
         let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < CATALOG_HEALTH_REMEMBERED_NS;

@@ -252,7 +252,7 @@ fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
         let key = match key.as_str() {
             "id" => "shard",
             "retentionPolicy" => "retention_policy",
-            // These two tags repeat the shard's id.
+            // These two tags only repeat the shard's id.
             "engine" | "path" => return None,
             other => other,
         };

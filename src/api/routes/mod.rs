@@ -209,12 +209,14 @@ const TOKENS: &[Operation] = &[
     on(&["DELETE"], Access::Admin, Body::None, tokens::begin),
 ];
 
-/// The routes for paths that only InfluxDB supports. The error names an alternative.
+/// The route of all paths that InfluxDB supports but this server does not. Its error names an
+/// alternative.
 static UNSUPPORTED: Route = route(OTHER, ErrorShape::Other, ONLY_INFLUXDB);
 static UNSUPPORTED_V2: Route = route(OTHER, ErrorShape::V2, ONLY_INFLUXDB);
 const ONLY_INFLUXDB: &[Operation] = &[on(&[], Access::Known, Body::None, unsupported::begin)];
 
-/// The log's name for all unknown paths, which may contain secrets.
+/// The name of all unknown paths in the log. The path itself is not logged, because it may contain
+/// secrets.
 pub(super) const OTHER: &str = "other";
 
 const fn route(path: &'static str, errors: ErrorShape, operations: &'static [Operation]) -> Route {

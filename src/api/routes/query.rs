@@ -43,8 +43,8 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
     let Incoming { head, url, .. } = admitted.request;
     let (parameters, raw) = query_parameters(head, url, &body)?;
     let mut params = QueryParams::parse(head, &parameters, raw.as_deref())?;
-    // A request without its own credentials was authenticated by the cookie of Cloudflare Access,
-    // which the browser sends automatically.
+    // A GET without credentials was authenticated by the cookie of Cloudflare Access, which a
+    // browser also sends if another site links to the URL. Such a request must not write.
     if params.writing == WritingStatements::Warn
         && auth::credentials(head, url, isolate.settings()?).is_err()
     {
@@ -96,8 +96,8 @@ impl Responder for Querying {
                 Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
                     self.end_statement(Ending::Warned(&warning.to_string()));
                 }
-                // No bytes were sent yet, so the response can still have an error status, and
-                // clients retry after status 503. A caller who lost a permission receives an error
+                // No bytes were sent yet, so the response can still have an error status. Clients
+                // retry after status 503, and a caller who lost a permission receives an error
                 // instead of a partial result.
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
@@ -252,8 +252,8 @@ impl Querying {
             (false, false) => WHOLE_REPLY_BYTES_MAX,
             (false, true) => REPLY_PIECE_BYTES,
         };
-        // An error can still replace the bytes in the writer. Go's encoder, which 1.x uses, also
-        // returns an error instead of a truncated document.
+        // Bytes stay in the writer until they are sent, so that an error can still replace them:
+        // like 1.x, the writer returns only the error if a value cannot be encoded.
         if self.writer.bytes() < limit {
             return None;
         }

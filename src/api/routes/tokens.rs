@@ -134,7 +134,7 @@ async fn delete(io: Io, name: String) -> ApiResult<Response> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.clone() };
     match change(&io, &message).await? {
         FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),
-        // Some databases may still accept the token.
+        // The token is revoked, but some databases may still accept it.
         FromCatalog::Dropped { existed: true, remaining } => {
             Ok(json_line(202, &json!({ "remaining": remaining })))
         }

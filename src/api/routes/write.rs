@@ -78,7 +78,8 @@ fn start(
         return Ok(run_with_outcome(|_| async { Ok(response) }));
     }
     let settings = isolate.settings()?;
-    // A caller may have write permission on a database that does not exist yet.
+    // A permission may name a database that does not exist yet, so the caller of a write may create
+    // it.
     let covers_database = caller.grants.scope(PermissionKind::Write, &database) == Scope::All;
     let auto_create = settings.auto_create_databases;
     let may_create = covers_database && auto_create && !options.is_by_id;
@@ -175,8 +176,8 @@ struct RejectedLines {
     all_outside_retention: bool,
 }
 
-/// Returns the beginning of the message. Many clients of 1.x and 2.x repeat a write forever, unless
-/// its error contains the words of these versions.
+/// Returns the beginning of the message. Many clients of 1.x and 2.x repeat a refused write
+/// permanently unless its error contains the words of these versions.
 fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String {
     let mut words = Vec::new();
     let outside_retention = outcome.rejected.outside_retention;
@@ -192,7 +193,7 @@ fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String 
     };
     let is_partial_write = match dialect {
         Dialect::V1 => outcome.points_written == 0 || !words.is_empty(),
-        // The Go client of 2.x also recognizes the words above.
+        // If the words above are present, the Go client of 2.x recognizes them instead.
         Dialect::V2 => outcome.points_written == 0 && words.is_empty(),
         Dialect::V3 => false,
     };

@@ -98,7 +98,8 @@ impl FlightRequest {
         if ticket.trim_ascii_start().starts_with(b"{") {
             return Self::of_json(ticket, metadata);
         }
-        // A bare ReadInfo has a database name in the field that an `Any` uses for the type name.
+        // A ticket is an `Any` with a command, or a `ReadInfo`. Both decode as `Any`, but a
+        // `ReadInfo` has the database's name where an `Any` has the name of its type.
         if let Ok(any) = Any::decode(ticket)
             && any.is_named()
         {

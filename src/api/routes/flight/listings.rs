@@ -195,7 +195,8 @@ pub(super) fn xdbc_types(flight_request: Option<i32>) -> ApiResult<RecordBatch> 
 
 /// Interprets `%` as any text, `_` as any character, and `\` as the escape character.
 fn is_like(text: &str, pattern: &str) -> bool {
-    // For each number of characters, whether the beginning of the pattern matches so many characters.
+    // `matches[n]`: whether the part of the pattern read so far matches the first n characters of
+    // the text.
     let mut matches: Vec<bool> = once(true).chain(text.chars().map(|_| false)).collect();
     let mut signs = pattern.chars();
     while let Some(sign) = signs.next() {
@@ -440,7 +441,8 @@ pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
     let names = MapFieldNames { entry, key, value };
     let mut conversions = MapBuilder::new(Some(names), Int32Builder::new(), types);
     for (id, info) in known {
-        // The kind is the number of the union's child, and the place is the index in this child.
+        // A value of the Arrow union is the number of a child array (`kind`), and an index in this
+        // array (`place`).
         let (kind, place) = match info {
             Info::Text(text) => (0, push(&mut texts, text)),
             Info::Switch(is_on) => (1, push(&mut switches, is_on)),

@@ -57,12 +57,11 @@ struct FlightResponder {
 enum FlightStage {
     /// A handshake, with its reply and the token to return.
     Handshake(Vec<u8>, Option<String>),
-    /// A statement without parameters. The server prepares the statement after the check of the
-    /// caller's permission.
+    /// A statement to prepare, without parameters. The server first checks the caller's permission.
     Preparing(Box<QueryRequest>),
     Reading(Box<Reading>),
-    /// The last frames of the call. If a statement was running, the object that lists running
-    /// queries first removes the statement.
+    /// The last frames of the call. They are sent after the running statement, if any, was removed
+    /// from the list of running queries.
     Ending(ApiResult<Vec<u8>>),
     Over,
 }
@@ -180,7 +179,8 @@ impl Responder for FlightResponder {
                 let database = question.database.as_deref().unwrap_or_default();
                 sql::check_read(caller, database, question.policy.as_deref())
             }
-            // A call that reads no database needs a fresh identification of the caller.
+            // No database checks the caller of a call that reads no database, so the Catalog must
+            // have identified the caller for this request.
             _ if caller.needs_lookup() => {
                 Err(AuthError::Unverified("no request to the Catalog was made".to_owned()))
             }

@@ -74,7 +74,8 @@ impl Prepared {
     }
 }
 
-/// During a rotation two admin tokens are valid, and the first token signs.
+/// Returns one signature for each configured admin token, of which a rotation has two. New handles
+/// have the first signature, and any of them is accepted.
 fn macs<'a>(
     settings: &'a Settings,
     statement: &'a [u8],

@@ -43,8 +43,7 @@ pub(super) enum Progress {
     Calls(Vec<Call>),
     Frames(Vec<u8>),
     Complete(Vec<u8>),
-    /// The whole response, although the statement is still running. The caller must end the
-    /// statement.
+    /// The whole response. The statement may still be running, so the caller must end it.
     Known(Vec<u8>),
 }
 
@@ -54,7 +53,8 @@ pub(super) struct Reading {
     pub(super) database: Option<String>,
     purpose: Purpose,
     stream: IpcStream,
-    /// The original statement, which runs if the statement that reads only its columns fails.
+    /// The original statement. To read only columns, a modified statement without rows runs first
+    /// ([`of_columns`]). If it fails, the original statement runs.
     whole: Option<QueryRequest>,
     /// The lines received so far, if the response is a list of tables.
     lines: Option<Vec<u8>>,

@@ -124,7 +124,7 @@ struct TableQuery {
     show: Shape,
     execution: Option<Execution>,
     writer: Option<TableWriter>,
-    /// A chunk with the index of its first unwritten row.
+    /// A chunk of the result, and the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
     memory: Option<BufferMemory>,
     /// The conversion to Parquet by the SQL Worker, after the last row.

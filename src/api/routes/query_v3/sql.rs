@@ -41,7 +41,7 @@ pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResul
     if !isolate.platform.has_sql() {
         return Err(ApiError::NotImplemented(NOT_BOUND.to_owned()));
     }
-    // Makes an integer signed if possible, because few columns can be compared with unsigned values.
+    // An integer is signed if possible, because few columns can be compared with unsigned values.
     let signed = |(name, value)| match value {
         Parameter::Unsigned(number) => {
             (name, i64::try_from(number).map_or(value, Parameter::Integer))
@@ -68,8 +68,8 @@ pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResul
     }))
 }
 
-/// Authorises `caller` if `caller` may read at least one policy that the statement may use. If the
-/// database must resolve the policy, the database also checks the permission.
+/// Refuses `caller` unless it may read at least one policy that the statement may use. If the
+/// request names no policy, the permission is checked again when the default policy is known.
 pub fn check_read(
     caller: &Principal,
     database: &str,
