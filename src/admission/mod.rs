@@ -1,15 +1,15 @@
-//! Counts the bytes that requests reserve in an isolate's memory, and distributes the memory among
-//! databases.
+//! Limits the memory that requests use in an isolate, and divides the memory fairly among
+//! databases: a request reserves bytes before it uses them.
 //!
 //! All code in an isolate shares 128 MB. Request bodies have one budget, which counts bytes as they
-//! arrive. Queries have another budget ([`queries`]). A permit returns its bytes when it is
-//! dropped, so the bytes are returned regardless of how the request ends.
+//! arrive. Queries have another budget ([`queries`]). Each request has a *permit* with its reserved
+//! bytes. Dropping the permit returns the bytes, regardless of how the request ends.
 //!
-//! When a budget is exhausted, the module evicts a request of the database that uses the most
-//! bytes: the upload that has been idle for the longest time, or a response whose client does not
-//! read. An abandoned request therefore does not block other requests. Each budget has a reserve
-//! for databases that use no bytes yet. The reserve guarantees the first megabyte of such a
-//! database.
+//! When a budget is exhausted, the module evicts one request of the database that uses the most
+//! bytes. From the bodies' budget it evicts the upload that has been idle for the longest time;
+//! from the queries' budget, a response whose client does not read. Requests with slow clients
+//! therefore do not block other requests. In addition to each budget, a reserve is available only
+//! for the first megabyte of a database, so that one busy database cannot exclude all others.
 
 pub mod queries;
 
@@ -113,8 +113,8 @@ impl Admission {
         Permit { budget: self.clone(), share, bytes: Rc::default() }
     }
 
-    /// Registers an upload. When other requests need the upload's bytes, the module drops
-    /// `content`, including the permit that `tag` describes.
+    /// Registers an upload, which may be evicted when other requests need its bytes. Eviction drops
+    /// `content`, which must contain the permit that `tag` describes.
     pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
         let upload = self.register(|id| UploadState {
             id,
@@ -162,14 +162,14 @@ impl Admission {
     }
 }
 
-/// The database's share of an upload, and the size of the upload.
+/// The counters of a permit: the bytes of its database, and its own bytes.
 #[derive(Clone, Debug)]
 pub struct Tag {
     share: Rc<Share>,
     bytes: Rc<Cell<usize>>,
 }
 
-/// The bytes that a request uses. Dropping the permit returns the bytes to the budget.
+/// The bytes that a request has reserved. Dropping the permit returns them to the budget.
 #[derive(Debug)]
 pub struct Permit {
     budget: Admission,

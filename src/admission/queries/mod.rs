@@ -1,18 +1,18 @@
-//! Counts the bytes that queries use, and determines when queries may start.
+//! Limits the memory of an isolate's queries, and determines when a query may start.
 //!
 //! A query starts with one megabyte ([`QueryReservation::start`]) and reserves more bytes while its
-//! result grows. If memory is short, a query uses smaller buffers, such as smaller slices of a
-//! result. Buffers with a fixed size, such as the values of a median, may also use the free part of
-//! the bodies' budget.
+//! result grows. If memory is short, a query uses smaller buffers where it can, such as smaller
+//! slices of a result. A buffer whose size the query cannot choose, such as all values of a median,
+//! may also use the free part of the bodies' budget.
 //!
-//! A query that cannot reserve the bytes for such a buffer is *large*. A large query returns its
-//! bytes, and restarts with the number of bytes that were missing ([`QueryReservation::restart`]).
-//! Large queries run one after another, so that small queries can run between them and two large
-//! queries cannot block each other.
+//! A query that cannot reserve the bytes for such a buffer becomes *large*: it returns all its
+//! bytes, waits until it can reserve as many as it needed, and starts again
+//! ([`QueryReservation::restart`]). Only one large query runs at a time. Otherwise two of them
+//! could each hold bytes that the other needs.
 //!
-//! A query that needs more than the first pages of its shards is *long*. Each database can run a
-//! few long queries at a time. Further long queries return their bytes and wait like large queries
-//! ([`QueryReservation::become_long`]).
+//! A query that needs more than the first page of each shard is *long*. Each database can run a few
+//! long queries at a time. A further long query returns its bytes, waits and starts again, like a
+//! large query ([`QueryReservation::become_long`]).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -27,8 +27,8 @@ use crate::model::limits::{
 
 /// The maximum number of restarts of a query that needs more bytes than are available.
 const RESTARTS_MAX: u32 = 4;
-/// Half of a query's initial bytes. Pages in transit use one half, and collected results use the
-/// other half.
+/// Half of a query's initial bytes. One half is for pages that shards send, the other half for
+/// collected results.
 const HALF_BYTES: usize = QUERY_START_BYTES / 2;
 
 /// The budget of an isolate's queries. Clones share the budget.
@@ -56,7 +56,7 @@ struct Shared {
     bodies: Admission,
     /// The bytes that all queries took from the free part of the bodies' budget.
     spare_bytes: Cell<usize>,
-    /// The reservations of queries that wait to start, in the order of arrival.
+    /// The queries that wait to start, in the order of arrival.
     waiting: RefCell<Vec<Weak<Reservation>>>,
     begun: RefCell<Vec<Weak<Reservation>>>,
     /// The time at which a query last started, or tried to start.
@@ -103,7 +103,7 @@ impl QueryMemory {
         QueryReservation(reservation)
     }
 
-    /// Whether the queue of waiting queries is so long that the caller must reject further queries.
+    /// Whether too many queries wait, so that the caller must reject further queries.
     pub fn is_crowded(&self) -> bool {
         self.0.waiting.borrow().len() > QUERIES_WAITING_MAX
     }
@@ -182,15 +182,15 @@ struct Reservation {
     /// The bytes that exceed the permit, from the free part of the bodies' budget.
     spare: RefCell<Permit>,
     used_bytes: Cell<usize>,
-    /// The maximum size of the query's pages in transit, in bytes.
+    /// The bytes reserved for pages that shards send at the same time.
     pieces_bytes: Cell<usize>,
     begins_with_bytes: Cell<usize>,
     refused_bytes: Cell<usize>,
     restarts: Cell<u32>,
     has_begun: Cell<bool>,
     began_ns: Cell<i64>,
-    /// Whether the query has ever reserved more than the initial bytes. Such a query does not wait
-    /// for large queries when it reserves bytes again.
+    /// Whether the query has ever reserved more than the initial bytes. A query that grows for the
+    /// first time must let large queries run first; a query that has grown continues.
     has_grown: Cell<bool>,
     is_long: Cell<bool>,
     /// Whether the client reads. `false` while a part of the response waits for the client.
@@ -207,9 +207,9 @@ impl Default for QueryReservation {
 }
 
 impl QueryReservation {
-    /// Reserves the initial bytes. Returns `false` if other queries use the bytes, or if a waiting
-    /// query has precedence: an earlier query, or a query of a database that uses fewer bytes. The
-    /// caller must then try again later.
+    /// Reserves the bytes with which the query starts. Returns `false` if other queries use the
+    /// bytes, or if a waiting query has precedence: a query of a database that uses fewer bytes, or
+    /// an earlier query of a database that uses equally many. The caller must then try again later.
     pub fn start(&self, now_ns: i64) -> bool {
         let reservation = &self.0;
         reservation.shared.now_ns.set(now_ns);
@@ -282,9 +282,9 @@ impl QueryReservation {
         true
     }
 
-    /// Returns the page size to request from each of `shards` shards. If `continues` is true, the
-    /// query requests more than its first pages. The function then reserves bytes for larger pages,
-    /// if the bytes are free and no query waits to start.
+    /// Returns the page size, in bytes, to request from each of `shards` shards. `continues` states
+    /// that the pages are not the first pages of their shards. The function then reserves bytes for
+    /// larger pages, if the bytes are free and no query waits to start.
     pub fn piece_bytes(&self, shards: usize, continues: bool) -> u32 {
         let reservation = &self.0;
         let shards = shards.clamp(1, SHARDS_REQUESTED_AT_ONCE_MAX);
@@ -363,8 +363,8 @@ impl Reservation {
         self.permit.borrow().bytes() + self.spare.borrow().bytes() > QUERY_START_BYTES
     }
 
-    /// Whether the free bytes suffice for this query and for all waiting queries that start before
-    /// this query.
+    /// Whether the free bytes suffice for this query and for all small queries that start before
+    /// it.
     fn is_next(self: &Rc<Self>) -> bool {
         let free =
             self.shared.reservations.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
@@ -376,9 +376,9 @@ impl Reservation {
         }
     }
 
-    /// Whether the query is the first waiting large query, and no running query is large or may
-    /// become large. If two running queries together needed more than the budget, neither would
-    /// ever end.
+    /// Whether the query is the first waiting large query, and no running query has more than the
+    /// initial bytes. If two such queries together needed more than the budget, neither would ever
+    /// end.
     fn is_next_large(self: &Rc<Self>) -> bool {
         let is_such = |reservation: &Self| reservation.is_large() || reservation.is_grown();
         self.count_ahead(1) == 0 && self.shared.count_running(is_such) == 0
@@ -390,8 +390,8 @@ impl Reservation {
         self.count_ahead(1) == 0 && self.may_be_long()
     }
 
-    /// Whether the database may run another long query. The number of long queries is limited, with
-    /// a lower limit for queries that started recently.
+    /// Whether the database may run another long query: [`LONG_QUERIES_MAX`] that started within
+    /// [`LONG_QUERY_NS`], and [`LONG_QUERIES_EVER_MAX`] in total.
     fn may_be_long(&self) -> bool {
         let is_other = |reservation: &Self| {
             reservation.is_long.get()
@@ -454,8 +454,7 @@ impl Reservation {
         if wanted <= self.permit.borrow().bytes() {
             return Ok(());
         }
-        // A query that has already grown continues. A query that would grow for the first time must
-        // wait for large queries.
+        // A query that would grow for the first time must let large queries run first.
         let waits = !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
         if !waits && self.reserve(wanted) {
             self.has_grown.set(true);
@@ -486,9 +485,9 @@ impl Reservation {
     }
 
     /// Returns the number of bytes that the query's buffers may use in total without evicting other
-    /// queries. While other queries wait to start, a query gets no further bytes. As an exception,
-    /// a long query may grow to [`LONG_QUERY_BYTES_MAX`] if these bytes are free, because it would
-    /// otherwise read its data repeatedly.
+    /// queries. While other queries wait to start, these are the bytes that the query already has.
+    /// As an exception, a long query may then still grow to [`LONG_QUERY_BYTES_MAX`] if the bytes
+    /// are free: with smaller slices it would read its data more often.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
         let free = self.shared.reservations.free_bytes();
