@@ -1,5 +1,5 @@
-//! Changes tokens and users, and notifies databases: the databases in the permissions, all
-//! databases, or a new database.
+//! Changes tokens and users, and sends each change to the databases that it affects. Also sends all
+//! tokens and users to a new database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +24,9 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::store::row::RowRange;
 use crate::store::{Store, StoreResult, Table};
 
-/// The maximum number of consecutive `Late` replies in one event. After such a reply, databases are
-/// notified again.
+/// The maximum number of consecutive rounds with a `Late` reply in one event. Such a reply means
+/// that the database has already received a later change; the event then sends the current state
+/// again.
 const LATE_MAX: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +54,8 @@ pub(super) struct CreationProgress {
     /// Whether the Database is initialised. After the initialisation, the event sends the tokens
     /// and users.
     pub(super) initialised: bool,
-    /// The version of all tokens and users, and the last id that the Database received at this
-    /// version.
+    /// The pages that the Database has received: the version of all tokens and users, and the last
+    /// id at this version.
     notified: Option<(u64, u64)>,
     sent: Option<(u64, u64)>,
 }
@@ -82,8 +83,8 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Continues the newest job about this token or user. A request that changes no state uses this
-    /// function.
+    /// Handles a request that changes no state, because it repeats an earlier one: continues the
+    /// newest unfinished job about this token or user.
     fn notify_again(
         &mut self,
         event: &mut Event<'_>,
@@ -209,7 +210,8 @@ impl<S: Store> Catalog<S> {
         let notified = work.creation.notified.filter(|(version, _)| *version == sequence);
         let after = notified.map_or(0, |(_, after)| after);
         let put = grantees.concerning(store, name, after)?;
-        // A Catalog that never had a token or user has no old entries that a Database must delete.
+        // At version 0 the Catalog has never had a token or user. In any other case, the first page
+        // is sent even if it is empty, because it makes the Database delete old entries.
         if sequence == 0 || notified.is_some() && put.is_empty() {
             return Ok(None);
         }

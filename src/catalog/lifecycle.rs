@@ -1,5 +1,5 @@
-//! Stores and lists one row per database name, and moves the row to its next stage. The stages of a
-//! row are `creating`, `ready` and `dropping`. After the last stage the row is deleted.
+//! Stores one row per database. A row has the stages `creating`, `ready` and `dropping`, and is
+//! deleted at the end. This module moves a row to its next stage, and lists the rows.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) enum EntryStage {
     Creating,
     /// The database is in use.
     Ready,
-    /// Some shards may still accept requests.
+    /// The database is being dropped. Some of its shards may still accept requests.
     Dropping,
 }
 
@@ -98,8 +98,9 @@ impl Entries {
         self.rows.range(number..).map(|(number, _)| *number)
     }
 
-    /// Returns whether the database with this id may be in use. A database in creation has no
-    /// clients, and receives all tokens and users before it is ready (PROTOCOL.md rule 11).
+    /// Returns whether the database with this id may be in use. A database in creation is not: it
+    /// receives all tokens and users before it is ready, and need not be notified of changes
+    /// (PROTOCOL.md rule 11).
     pub(super) fn may_be_in_use(&self, number: u64) -> bool {
         self.get(number).is_some_and(|entry| entry.stage != EntryStage::Creating)
     }

@@ -48,7 +48,8 @@ impl Queries {
         FromCatalog::Queries(self.0.iter().map(|(query, _)| query.clone()).collect())
     }
 
-    /// Marks a query as killed. The reply lists the shards that the edge must notify.
+    /// Marks a query as killed. The reply lists the shards that the query reads, which the edge
+    /// must notify.
     pub(super) fn kill(&mut self, id: u64, now_ns: i64) -> FromCatalog {
         self.expire(now_ns);
         match self.0.iter_mut().find(|(known, _)| known.id == id) {

@@ -1,4 +1,5 @@
-//! Implements the Catalog, the only object with the list of databases and their objects.
+//! Implements the Catalog, a single object with the list of all databases and the ids of their
+//! Database objects.
 //!
 //! A database's row is also the job that creates or drops the database. A repeated request, any
 //! other request for the database's name, or the alarm finishes a row in the stage `creating` or
@@ -53,7 +54,8 @@ pub struct Catalog<S: Store> {
 struct CatalogWork {
     task: CatalogTask,
     entry: u64,
-    /// Whether the Database received exactly the settings of this event's CREATE.
+    /// Whether the settings that the Database received are those of this event's CREATE, and not
+    /// those of an earlier, unfinished CREATE.
     own_settings: bool,
     creation: CreationProgress,
     notification: NotificationProgress,
@@ -81,7 +83,8 @@ enum CatalogTask {
         number: u64,
         notified: Notified,
     },
-    /// Checks whether a database can be recovered to the requested time, then stores the recovery.
+    /// Checks whether all objects of a database can be reset to the requested time, and then stores
+    /// the recovery.
     LookBack(RecoveryRequest),
     Recover(u64),
     #[default]
@@ -348,8 +351,8 @@ impl<S: Store> Catalog<S> {
                     let reply = envelope::decode_reply(reply);
                     result = result.and_then(|()| self.on_reply(event.work, reply));
                 }
-                // The Database has already accepted these settings, so the task does not send the
-                // settings again.
+                // The Database has already accepted these settings, so the task need not compare
+                // them with the database's settings.
                 if let CatalogTask::Create { request, .. } = &mut event.work.task
                     && event.work.own_settings
                     && self.is_ready(event.work.entry)

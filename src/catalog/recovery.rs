@@ -1,5 +1,5 @@
-//! Executes the recovery of a database: resets its Database object and all of its shards
-//! (`docs/design/recovery.md`).
+//! Executes the point-in-time recovery of a database: resets its Database object and all of its
+//! shards to their states at an earlier time (`docs/design/recovery.md`).
 //!
 //! The recovery's row stores the next stage before the requests of this stage are sent. Each alarm
 //! executes one step. Every step may be repeated, because no object is reset after the Database has
@@ -77,8 +77,8 @@ impl<S: Store> Catalog<S> {
         self.start(event, CatalogTask::LookBack(request))
     }
 
-    /// Handles a request for a different time during a recovery. If that time is the start time of
-    /// the recovery, the request undoes the recovery.
+    /// Handles a request for a different time while a recovery is running. The request is refused,
+    /// unless the time is the start of the running recovery: such a request undoes the recovery.
     fn abandon(&mut self, number: u64, mut row: Recovery, time_ns: i64, now_ns: i64) -> Turn {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
@@ -338,8 +338,8 @@ fn refused(refusal: RecoveryRefusal) -> Failure {
 /// The recoveries. The number of a row is the database's id.
 const RECOVERIES: RowRange<Recovery> = RowRange::within(Table::Entry, FIRST_RECOVERY_KEY, KEY_MAX);
 
-/// The stored state of a point-in-time recovery. The Catalog stores this state because a recovery
-/// does not reset the Catalog.
+/// The stored state of a point-in-time recovery. The Catalog stores this state, because the
+/// recovery resets the Database but not the Catalog.
 ///
 /// Each database that was ever recovered has one row. The row is never removed, so that repeated
 /// requests receive the same reply.
@@ -358,7 +358,7 @@ pub(super) struct Recovery {
     /// The highest counters that the Database ever reported. Later ids and versions must not be
     /// lower.
     counters: Counters,
-    /// The database's quotas at the start of the recovery.
+    /// The database's quotas at the start of the recovery, which the recovery does not change.
     quotas: Quotas,
     /// The shards at the start of the recovery.
     before: Vec<ObjectId>,
@@ -378,8 +378,8 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    /// Whether a request for `time_ns` repeats the request for this recovery. Later, the operator
-    /// may want to recover to the same time again.
+    /// Whether a request for `time_ns` repeats the request for this recovery. Some time after the
+    /// end of the recovery, the same request begins a new one.
     fn is_repeat(&self, time_ns: i64, now_ns: i64) -> bool {
         // After the last stage, `due_ns` is the time of its end.
         let age_ns = now_ns.saturating_sub(self.due_ns);
@@ -427,7 +427,7 @@ impl Recovery {
         all.iter().skip(self.at as usize).take(count).cloned().collect()
     }
 
-    /// Stores the state of the frozen Database before the Database is reset.
+    /// Stores the state that the Database returned when it was frozen before its reset.
     fn on_frozen(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         self.quotas = frozen.quotas;
@@ -437,10 +437,10 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// Stores the state of the frozen Database after the Database was reset.
+    /// Stores the state that the Database returned when it was frozen again after its reset.
     ///
-    /// Between the reset and this freeze, the Database may have assigned ids without knowing the
-    /// higher counters. In that case the Database is reset again.
+    /// The reset Database is not frozen until it receives this message, and has old counters. If it
+    /// has assigned ids in this time, it is reset again.
     fn on_frozen_again(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         if frozen.registered_ns > self.begun_ns.saturating_add(WIPE_DELAY_NS / 2) {
@@ -472,8 +472,8 @@ impl Recovery {
             return false;
         }
         (self.asked_ns, self.time_ns) = (self.begun_ns, self.begun_ns);
-        // Some of these shards may have been reset. The Database does not use these shards, so they
-        // are wiped at the end.
+        // The shards of the target time that do not belong to the database at the start of the
+        // recovery. Some may have been reset already. They are wiped at the end.
         let others = self.then.drain(..).filter(|shard| !self.before.contains(shard));
         let others: Vec<ObjectId> = others.collect();
         self.before.extend(others);
@@ -594,8 +594,8 @@ impl Recoveries {
     }
 }
 
-/// A check whether all objects of a database can return to the target time, before a recovery
-/// changes any state.
+/// The check, before a recovery changes any state, that all objects of the database can be reset to
+/// the target time.
 ///
 /// The platform's history of an object begins at most [`PAST_BEGINS_NS_MAX`] after the object's
 /// creation. The start of the history determines the result:

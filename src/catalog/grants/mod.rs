@@ -238,7 +238,7 @@ impl Grantees {
         Ok(old.map(|old| GranteeChange { old: Some(old), new: None, state }))
     }
 
-    /// Stores a change, and executes `beside` in the same transaction.
+    /// Stores a change, and runs `beside` in the same transaction.
     ///
     /// # Errors
     /// [`StoreError`](crate::store::StoreError): the store is unchanged.
