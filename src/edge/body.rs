@@ -4,9 +4,10 @@
 //! uses a BYOB ("bring your own buffer") reader, which fills the module's buffer. `readAtLeast` (an
 //! extension of the runtime) waits until the buffer contains enough bytes.
 //!
-//! Large bodies leave time for other requests. If several bodies are being read after their first
-//! megabytes, the module reads about one piece of all these bodies per millisecond. Other work of
-//! the isolate therefore waits for only one piece, not for one piece of each body.
+//! Large bodies leave time for other requests. A body counts as large after its first megabytes. If
+//! several large bodies arrive at the same time, the module reads about one piece per millisecond
+//! in total. Other work of the isolate therefore waits for one piece at most, not for one piece of
+//! each body.
 
 use std::cell::{Cell, RefCell};
 
@@ -46,7 +47,7 @@ extern "C" {
 thread_local! {
     /// The buffer of the last request, which the next request reuses.
     static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
-    /// The number of bodies that are still being read after their first megabytes.
+    /// The number of large bodies that are being read.
     static PACED: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -81,8 +82,8 @@ impl BodyReader {
         })
     }
 
-    /// Pauses for one millisecond for each other large body. If there is only one large body, the
-    /// function does not pause, because other work can run between the pieces.
+    /// Pauses for one millisecond for each other large body. A single large body needs no pause,
+    /// because other work can run between its pieces.
     async fn leave_room(&mut self) -> Result<(), JsValue> {
         if self.bytes <= BODY_PACED_AFTER_BYTES {
             return Ok(());

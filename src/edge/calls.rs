@@ -1,4 +1,5 @@
-//! Sends calls to objects by RPC, and executes calls to the services of the runtime.
+//! Makes calls: to objects by RPC, and to services such as pauses, key derivation, SQL and the
+//! backup store.
 
 use std::rc::Rc;
 

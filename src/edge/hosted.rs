@@ -24,7 +24,7 @@ pub(super) struct Hosted<H> {
     object: Rc<Object<H>>,
 }
 
-/// The part of the object that is also used by work after a reply.
+/// The part that work after the reply shares with the handler of the request.
 struct Object<H> {
     host: RefCell<H>,
     platform: EdgePlatform,
@@ -123,7 +123,7 @@ const AHEAD_MS: i64 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// The state is unknown, because the object was just loaded.
+    /// Unknown, because the object was just loaded.
     Nothing,
     /// No alarm is set.
     Unset,

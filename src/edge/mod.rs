@@ -1,5 +1,5 @@
-//! Runs the code of `api` and of the objects in the Workers runtime. In the Worker, only this
-//! module reads a clock, draws random numbers or uses a type of the runtime.
+//! Runs `api` and the objects in the Workers runtime. In the Worker, only this module reads a
+//! clock, generates random numbers or uses a type of the runtime.
 //!
 //! This module converts HTTP requests into calls of `api`, sends messages to objects by RPC,
 //! and gives each object access to its SQLite database. The module contains no other logic.

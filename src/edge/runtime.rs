@@ -8,8 +8,8 @@ use web_sys::{Request, Response};
 
 use crate::model::limits::DISPLACED_NOTICED_MS;
 
-/// During a pause of 0 ms, the runtime polls its sockets this number of times. During these polls,
-/// a new request can be read, call an object and receive its response.
+/// The number of times that a pause of 0 ms lets the runtime poll its sockets. With three polls, a
+/// new request can arrive, call an object and receive the reply during the pause.
 const LOOKS: u32 = 3;
 
 #[wasm_bindgen]

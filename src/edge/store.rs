@@ -6,7 +6,7 @@
 //! The module uses only `exec` and `raw`, because the cursor's other methods throw through WASM
 //! instead of returning an error.
 //!
-//! An i64 never passes through JavaScript, because keys are below 2^53 and all other numbers are
+//! No 64-bit integer loses precision in JavaScript: keys are below 2^53, and all other integers are
 //! inside blobs.
 
 use std::cell::Cell;
