@@ -129,8 +129,8 @@ impl Tidemark {
         self.inner.next_alarm_ns()
     }
 
-    /// Discards the list of stored rows, so that the next call of [`Self::changes`] returns all
-    /// rows.
+    /// Forgets which rows the browser has stored, so that the next call of [`Self::changes`]
+    /// returns all rows.
     pub fn keep_anew(&mut self) {
         self.image = Image::default();
         for store in self.inner.stores().values() {
@@ -168,7 +168,7 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
 
 /// Parses line protocol like a write. Returns `[good, bad, unit, lines, line, column, reason, …]`.
 /// The last three values are repeated for each of the first rejected lines. `lines` is the number
-/// of lines whose timestamps are probably counts of `unit`. If there are no such lines, `unit` is
+/// of lines whose timestamps were probably meant in `unit`. If there are no such lines, `unit` is
 /// empty. `precision` has the same values as in a write.
 ///
 /// # Errors

@@ -6,8 +6,8 @@ use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, TimestampUnit};
 use crate::model::time::{D_NS, Precision, S_NS};
 
-/// The range of parsed times that may be counts of a coarser unit: the first 50 days of 1970. A
-/// time in [`LIKELY_S`] that is parsed in the next finer unit gives a result within the first 48
+/// The range of suspicious times: the first 50 days of 1970. A recent time ([`LIKELY_S`]) whose
+/// timestamp is parsed in a unit that is 1,000 times too fine gives a result within the first 48
 /// days.
 const TOO_EARLY_NS: Range<i64> = 1..50 * D_NS;
 
@@ -29,7 +29,7 @@ pub struct Verdict {
     pub mistaken: Option<SuspectUnit>,
 }
 
-/// A description of times that are probably counts of a coarser unit.
+/// Accepted times that were probably meant in a coarser unit than the requested one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuspectUnit {
     /// The probable unit.
@@ -94,8 +94,8 @@ impl Verdict {
 }
 
 impl SuspectUnit {
-    /// Counts the times that are probably counts of a coarser unit than `precision`, the unit that
-    /// the parser used. The first such time determines the coarser unit.
+    /// Counts the times that were probably meant in a coarser unit than `precision`, the unit in
+    /// which they were parsed. The first such time determines the coarser unit.
     fn among(times_ns: impl Iterator<Item = i64>, precision: Precision) -> Option<Self> {
         let coarser = [("s", Precision::Second), ("ms", Precision::Millisecond)];
         let coarser = coarser.into_iter().chain([("us", Precision::Microsecond)]);

@@ -9,7 +9,7 @@ use crate::model::limits::{REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX};
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
-/// The rule by which 1.x divides a response into documents.
+/// The rule by which 1.x divides the result of a statement into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkCut {
     /// A document ends at the maximum number of rows. This rule applies to SELECT, and to the SHOW
@@ -88,8 +88,8 @@ impl Writer for Documents {
         let cut = ChunkCut::new(chunk);
         match cut {
             ChunkCut::Whole => {}
-            // A measurement can have any number of tag values, so each chunk of a list becomes a
-            // separate document.
+            // A measurement can have any number of tag values. To bound the memory, each chunk of a
+            // list becomes a separate document.
             ChunkCut::Lists if continues => self.release(Remainder::Series, Ending::Done),
             ChunkCut::Lists => self.release(Remainder::Nothing, Ending::Done),
             ChunkCut::Rows | ChunkCut::Series if continues => {}

@@ -28,11 +28,12 @@ pub(super) struct Document {
     in_series: bool,
     /// The position before the statement's series, if their bytes have not been taken.
     before_series: Option<Position>,
-    /// The series to which the next rows may belong, and whether its `"values":[` has been written.
+    /// The last series, to which the next rows may belong, and whether its `"values":[` was
+    /// written.
     open: Option<(SeriesChunk, bool)>,
-    /// A value that Go cannot encode. Go rejects a document that contains a value without a JSON
-    /// encoding. The response therefore contains only the error, unless some bytes have already
-    /// been sent.
+    /// The first value without a JSON encoding, such as an infinity. Go, and therefore 1.x, rejects
+    /// the whole document. The response then contains only the error, unless some bytes have
+    /// already been sent.
     unsupported: Option<Unsupported>,
     taken: bool,
 }
@@ -150,7 +151,7 @@ impl Writer for Document {
         if self.begun {
             self.emitter.close(b']');
         } else {
-            // Go omits an empty list of series.
+            // No series was written: Go omits an empty list.
             self.emitter.open(b'{');
         }
         self.emitter.close(b'}');

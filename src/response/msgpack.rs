@@ -2,9 +2,9 @@
 //! same members as the JSON document. Lengths and integers have their shortest encoding, and times
 //! are extension type 5.
 //!
-//! In MessagePack, the length of a list precedes its elements. A document is therefore kept in
-//! memory until it is complete, up to [`MSGPACK_BYTES_MAX`]. With `chunked=true`, a document ends
-//! after [`MSGPACK_CHUNK_BYTES_MAX`].
+//! In MessagePack, the length of a list precedes its elements. A document therefore stays in memory
+//! until it is complete, and has at most [`MSGPACK_BYTES_MAX`]. With `chunked=true`, a document
+//! ends after [`MSGPACK_CHUNK_BYTES_MAX`].
 
 use std::collections::VecDeque;
 use std::ops::Range;

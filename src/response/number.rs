@@ -1,7 +1,6 @@
 //! Formats floats in exactly the same way as Go.
 
-/// A value that JSON cannot represent. Go rejects a document that contains a value without a JSON
-/// encoding.
+/// A value that JSON cannot represent. Go, and therefore 1.x, rejects a document with such a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("json: unsupported value: {0}")]
 pub struct Unsupported(pub &'static str);
