@@ -73,7 +73,8 @@
 //!
 //! # Where to look first
 //!
-//! Paths are those of the modules: `api/` is `src/api/`, and `shard/` is `crates/engine/src/shard/`.
+//! A path begins with the name of a module: `api/` is `src/api/`, and `shard/` is
+//! `crates/engine/src/shard/`.
 //!
 //! | to change | look at |
 //! |---|---|

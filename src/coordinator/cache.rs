@@ -157,8 +157,8 @@ impl Cache {
             return;
         }
         let cached = CachedSchema { bytes: schema_bytes(&schema), schema, used: self.clock };
-        // One schema may exceed the limit. Without this exception, each of its statements would
-        // load the whole schema again.
+        // One schema may exceed the limit. Without this exception, every statement that uses this
+        // schema would load it again.
         if cached.is_large() {
             self.schemas.retain(|_, other| !other.is_large());
         }

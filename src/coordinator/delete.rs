@@ -1,10 +1,10 @@
 //! Executes DELETE and DROP SERIES on every shard of the selected policies.
 //!
-//! The statement first asks each shard for the position of its last write. It then tells each shard
-//! to hide the matching rows up to that position (PROTOCOL.md rule 9). A message that arrives late
-//! or twice therefore hides no row that was written after the statement. If a shard with newer
-//! state returns "stale", the statement is planned again from the owners' state and sent to all
-//! shards.
+//! The statement first requests from each shard the position of its last write. It then requests
+//! that each shard hides the matching rows up to that position (PROTOCOL.md rule 9). A message that
+//! arrives late or twice therefore hides no row that was written after the statement. If a shard
+//! with newer state returns "stale", the statement is planned again from the owners' state and sent
+//! to all shards.
 //!
 //! If the shards need more calls than the request may make, the Database sends the messages
 //! instead.

@@ -238,9 +238,10 @@ impl Load {
         known.map(|known| known.object).ok_or(lost)
     }
 
-    /// Returns the caller's permissions; `None` if the database was dropped. Asks the Database, and
-    /// then the Catalog if the Database does not know the caller. A load from the owners does not
-    /// use cached permissions, which may be as outdated as the rest of the cache.
+    /// Returns the caller's permissions; `None` if the database was dropped. Looks up the caller in
+    /// the Database, and then in the Catalog if the Database does not know the caller. A load from
+    /// the owners does not use cached permissions, which may be as outdated as the rest of the
+    /// cache.
     async fn caller_permissions(
         &self,
         io: &Io,

@@ -23,8 +23,9 @@ pub enum Need {
 }
 
 impl Need {
-    /// Returns the need for a permission on `policy`, or on policies that are not known yet. The
-    /// machine that resolves the policies checks the permission for each resolved policy.
+    /// Returns the need for a permission on `policy` or, if `policy` is `None`, on at least one
+    /// policy of the database. The code that later selects the policies checks the permission on
+    /// each of them.
     fn some(permission: PermissionKind, database: &str, policy: Option<String>) -> Self {
         Self::PermissionKind { permission, database: database.to_owned(), policy: Some(policy) }
     }

@@ -1,5 +1,5 @@
-//! Defines requests in progress (machines), and runs an `async fn` as a [`Machine`]: [`Task`] for
-//! one result, [`Parts`] for a stream.
+//! Defines [`Machine`], a request in progress as a state machine, and runs an `async fn` as a
+//! machine: [`Task`] has one result, and [`Parts`] returns a stream.
 //!
 //! The function awaits `io.calls(requests)`, which passes the requests to the host and returns
 //! their replies. There is no executor: [`Task::take_turn`](Machine::take_turn) polls the future
@@ -42,14 +42,15 @@ pub struct Context<'a> {
 /// The result of a machine's turn: further calls, a reply, or an error.
 pub type Turn<T> = Result<Next<T>>;
 
-/// A request in progress. The request makes several calls together. Its next turn follows after the
-/// replies to all of these calls.
+/// A request in progress. Each turn returns calls or a result. The host makes the calls of a turn
+/// at the same time, and the next turn begins when all these calls have replies.
 pub trait Machine {
     /// The result of a successful request.
     type Reply;
 
-    /// Returns the calls in progress. Only [`Machine::step`] uses these calls, and only for the
-    /// outermost machine. The outer machine runs an inner machine by [`Machine::take_turn`].
+    /// Returns the calls of the last turn, with the replies that have arrived. Only
+    /// [`Machine::step`] uses this state. A machine that runs inside another machine does not need
+    /// it, because the outer machine calls [`Machine::take_turn`].
     fn round(&mut self) -> &mut Round;
 
     /// Runs one turn. `replies` contains the replies to the calls of the previous turn, in the

@@ -1,5 +1,5 @@
-//! Asks the Catalog regularly about callers that databases have admitted, and remembers its
-//! replies. If the Catalog reports fewer permissions than a database did, the isolate ignores the
+//! Looks up callers that databases have admitted in the Catalog at intervals, and remembers the
+//! results. If the Catalog reports fewer permissions than a database did, the isolate ignores the
 //! older rows of databases about this caller.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Whether the isolate must ask the Catalog about the caller now. If so, records the attempt:
+    /// Whether the isolate must look up the caller in the Catalog now. If so, records the attempt:
     /// the next one follows after [`CONFIRM_RETRY_NS`] at the earliest.
     pub(super) fn begin(&mut self, key: &GranteeKey, now_ns: i64) -> bool {
         if self.rows.get(key).is_some_and(|known| now_ns < known.next_ns) {
