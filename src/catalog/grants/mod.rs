@@ -1,5 +1,6 @@
-//! Stores tokens and users, one row each, and finds them by name, by lookup key and by the
-//! databases in their permissions. [`USES`] contains the last uses of tokens.
+//! Stores tokens and users, one row each. Finds them by name, by the databases in their
+//! permissions, and by *lookup key*: the hash of a token, or the name of a user. [`USES`] contains
+//! the last uses of tokens.
 //!
 //! A deployment may have 100,000 tokens and users. Memory therefore contains only a few numbers for
 //! each entry.

@@ -1,8 +1,9 @@
 //! Stores the tokens and users with permissions on this database. If one of them loses a
 //! permission, notifies all shards (PROTOCOL.md rule 11).
 //!
-//! A row's key is a hash of the lookup key. The Database reads rows one at a time and keeps no rows
-//! in memory, because a database may have 100,000 rows.
+//! A row's key is a hash of the *lookup key*: the hash of a token, or the name of a user. The
+//! Database reads rows one at a time and keeps no rows in memory, because a database may have
+//! 100,000 rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
