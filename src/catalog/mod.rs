@@ -54,8 +54,8 @@ pub struct Catalog<S: Store> {
 struct CatalogWork {
     task: CatalogTask,
     entry: u64,
-    /// Whether the settings that the Database received are those of this event's CREATE, and not
-    /// those of an earlier, unfinished CREATE.
+    /// Whether the Database received the settings of this event's CREATE, and not the settings of
+    /// an earlier, unfinished CREATE.
     own_settings: bool,
     creation: CreationProgress,
     notification: NotificationProgress,

@@ -350,8 +350,8 @@ pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
             messages
         }
         JobKind::WipeShards { shards } => to_all(shards, &ToShard::Wipe),
-        // Shards that already wait for a wipe have jobs of their own. Those jobs may end at any
-        // time, so their shards are not part of this job's messages.
+        // Separate jobs wipe the shards that already wait for a wipe. The separate jobs may end at
+        // any time, so this job sends no messages to their shards.
         JobKind::WipeDatabase => to_all(rows.shards(), &ToShard::Wipe),
         JobKind::OpenRestore(filling) => push_filled(filling, rows.state.generation, ToShard::Open),
         JobKind::Restore(filling) => close(filling.shards(), rows.state.generation),

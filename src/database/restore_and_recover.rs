@@ -66,8 +66,8 @@ impl<S: Store> Database<S> {
                 if is_other && !policies.is_empty() {
                     return Err(Unavailable::Changing.into());
                 }
-                // A database without continuous queries accepts all those of its backup, even if
-                // the release that made the backup had a higher limit.
+                // A database without continuous queries accepts all continuous queries of its
+                // backup, even if the release that made the backup had a higher limit.
                 let absent = absent_queries(rows, rest);
                 if !rows.continuous.is_empty() && !absent.is_empty() {
                     schedules::check_room(rows, &absent)?;
@@ -191,7 +191,7 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Returns the continuous queries of a backup that the database does not have. If the backup is
+/// Returns the backup's continuous queries that are missing in the database. If the backup is
 /// restored again, existing queries remain.
 fn absent_queries<'a>(rows: &DatabaseRows, rest: &'a RestoredRest) -> Vec<&'a ContinuousQuery> {
     let known: BTreeSet<&str> = rows.continuous.iter().map(|row| &*row.query.name).collect();

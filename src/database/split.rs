@@ -497,8 +497,8 @@ fn scan(measurement: &MeasurementSchema, time: TimeRange, resume: Resume) -> Sca
     }
 }
 
-/// Converts the rows of a page of [`scan`] into frames: one frame for each shard of `target` that
-/// receives rows.
+/// Converts the rows of a page of [`scan`] into frames. Each shard of `target` that receives rows
+/// has one frame.
 fn frames(
     measurement: &MeasurementSchema,
     groups: Vec<Group>,

@@ -39,10 +39,10 @@ impl Ceiling {
     }
 }
 
-/// A consumer of inflated bytes. Its arguments are: the inflated bytes that it has not consumed
-/// yet, the estimated size of the whole inflated body, and the size of the body's other buffers,
-/// for which the consumer must also reserve memory. It returns the number of bytes that it consumes
-/// now.
+/// A consumer of inflated bytes. The first argument contains the inflated bytes that the consumer
+/// has not consumed yet. The second is the estimated size of the whole inflated body. The third is
+/// the size of the body's other buffers, for which the consumer must also reserve memory. The
+/// result is the number of bytes that the consumer consumes now.
 pub type InflatedSink<'a> = dyn FnMut(&[u8], usize, usize) -> ApiResult<usize> + 'a;
 
 /// The reason why a body is refused.

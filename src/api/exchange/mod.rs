@@ -151,7 +151,7 @@ impl Exchange {
         }
     }
 
-    /// Records that a piece of the response waits for the client from `now_ns` on.
+    /// Records that a piece of the response starts to wait for the client at `now_ns`.
     pub fn sending(&mut self, now_ns: i64) {
         let reservation = self.responder.as_mut().and_then(|responder| responder.reservation());
         self.reader = reservation.map(|reservation| reservation.wait_for_client(now_ns));
@@ -207,8 +207,8 @@ impl Exchange {
         self.run(service, platform, |exchange, isolate| exchange.advance(isolate, None))
     }
 
-    /// Runs a step of the request. Its error becomes the response, or ends a response that has
-    /// begun.
+    /// Runs a step of the request. An error of the step becomes the response, or ends a response
+    /// that has begun.
     fn run(
         &mut self,
         service: &mut Service,

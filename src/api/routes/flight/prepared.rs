@@ -74,8 +74,8 @@ impl Prepared {
     }
 }
 
-/// Returns one signature for each configured admin token, of which a rotation has two. New handles
-/// have the first signature, and any of them is accepted.
+/// Returns one signature for each configured admin token. During a rotation, two tokens are
+/// configured: a new handle has the first signature, and a handle with either signature is valid.
 fn macs<'a>(
     settings: &'a Settings,
     statement: &'a [u8],
