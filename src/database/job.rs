@@ -350,8 +350,9 @@ pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
             messages
         }
         JobKind::WipeShards { shards } => to_all(shards, &ToShard::Wipe),
-        // Separate jobs wipe the shards that already wait for a wipe. The separate jobs may end at
-        // any time, so this job sends no messages to their shards.
+        // Separate jobs wipe the shards that already wait for a wipe, and this job executes these
+        // jobs after its own messages. Their shards are not listed here: a separate job may end at
+        // any time, which would change the list.
         JobKind::WipeDatabase => to_all(rows.shards(), &ToShard::Wipe),
         JobKind::OpenRestore(filling) => push_filled(filling, rows.state.generation, ToShard::Open),
         JobKind::Restore(filling) => close(filling.shards(), rows.state.generation),
