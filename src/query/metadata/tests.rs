@@ -1,16 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::admission::QueryReservation;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::schema::PolicySchema;
-use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::value::FieldType;
-use crate::query::result::{ResultColumn, Values};
 use crate::query::work::Work;
-use crate::scan::page::{MeasurementSummary, SummaryPage};
-use crate::scan::reader::ReadStats;
 use crate::scan::request::Predicate;
 
 fn schema() -> PolicySchema {
@@ -29,89 +24,6 @@ fn schema() -> PolicySchema {
     let mut schema = PolicySchema::default();
     schema.measurements.insert("cpu".into(), Arc::new(cpu));
     schema
-}
-
-/// Runs a query for which every shard returns `items` and all columns in one page.
-fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
-    let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
-    let schema = schema();
-    let context = MetaContext {
-        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
-        default_policy: "autogen",
-        defaults: Defaults::default(),
-        now_ns: 0,
-    };
-    let plan = compile(&statement, &context).expect("compiles");
-    let (reservation, work) = (QueryReservation::default(), Work::default());
-    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32], &reservation, &work);
-    let mut chunks = Vec::new();
-    loop {
-        match executor.next().expect("no error") {
-            MetaStep::Done => return chunks,
-            MetaStep::Pause => {}
-            MetaStep::Chunk(chunk) => chunks.push(rows(&chunk)),
-            MetaStep::Need(needs) => {
-                for need in needs {
-                    let items = shards[need.stream.shard as usize].iter();
-                    let items = items.map(|item| item.iter().map(|&s| s.to_owned()).collect());
-                    let summary = MeasurementSummary {
-                        measurement: MeasurementId(7),
-                        columns: vec![ColumnId(1), ColumnId(2), ColumnId(3)],
-                        items: items.collect(),
-                        hashes: Vec::new(),
-                        count: 0,
-                    };
-                    let page = SummaryPage {
-                        measurements: vec![summary],
-                        resume: None,
-                        stats: ReadStats::default(),
-                    };
-                    executor.supply(need.stream, page).unwrap();
-                }
-            }
-        }
-    }
-}
-
-fn rows(chunk: &SeriesChunk) -> Vec<Vec<String>> {
-    let cell = |column: &ResultColumn, row: usize| match column {
-        ResultColumn::Values(Column { values: Values::String(texts), .. }) => {
-            texts.get(row).to_owned()
-        }
-        _ => "?".to_owned(),
-    };
-    (0..chunk.rows).map(|row| chunk.values.iter().map(|c| cell(c, row)).collect()).collect()
-}
-
-use crate::query::result::Column;
-
-#[test]
-fn show_series_sorts_and_escapes_keys() {
-    let shards: [&[&[&str]]; 2] = [&[&["", "b"], &["x", "a b"]], &[&["", "a"], &["", "b"]]];
-    let keys = run("SHOW SERIES", &shards);
-    assert_eq!(keys, [[["cpu,dc=x,host=a\\ b"], ["cpu,host=a"], ["cpu,host=b"]]]);
-    assert_eq!(run("SHOW SERIES LIMIT 1 OFFSET 1", &shards), [[["cpu,host=a"]]]);
-}
-
-#[test]
-fn show_keys_and_values_per_measurement() {
-    let shards: [&[&[&str]]; 2] = [&[&["0", "b"]], &[&["0", "a"], &["0", "b"]]];
-    let values = run("SHOW TAG VALUES WITH KEY = host", &shards);
-    assert_eq!(values, [[["host", "a"], ["host", "b"]]]);
-    assert_eq!(run("SHOW TAG KEYS", &shards), [[["dc"], ["host"]]]);
-    assert_eq!(run("SHOW TAG KEYS OFFSET 1", &shards), [[["host"]]]);
-    assert_eq!(run("SHOW FIELD KEYS", &shards), [[["v", "float"]]]);
-}
-
-#[test]
-fn show_measurements_filters_by_tag() {
-    let shards: [&[&[&str]]; 2] = [&[&["0", "b"]], &[&["0", "a"]]];
-    let none: [Vec<Vec<String>>; 0] = [];
-    assert_eq!(run("SHOW MEASUREMENTS WHERE host = 'a'", &shards), [[["cpu"]]]);
-    assert_eq!(run("SHOW MEASUREMENTS WHERE host != 'a'", &shards), none);
-    assert_eq!(run("SHOW MEASUREMENTS WHERE host != 'z'", &shards), [[["cpu"]]]);
-    assert_eq!(run("SHOW MEASUREMENTS WHERE nope != 'z'", &shards), none);
-    assert_eq!(run("SHOW MEASUREMENTS WITH MEASUREMENT =~ /x/", &shards), none);
 }
 
 #[test]
