@@ -168,4 +168,24 @@ impl Transform {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_values_have_32_bits() {
+        let range = TimeRange::ALL;
+        let window = Window { every_ns: 1, offset_ns: 0, zone: Vec::new() };
+        let find = |name: &str, numbers: &[i64]| {
+            let numbers = numbers.iter().map(|&number| Expr::IntegerLiteral(number));
+            let args: Vec<Expr> =
+                std::iter::once(Expr::BooleanLiteral(true)).chain(numbers).collect();
+            Transform::find(name, &args, Some(&window), range, false)
+        };
+        let most = u32::MAX as usize;
+        let average = find("moving_average", &[1 << 32]);
+        assert_eq!(average, Some(Transform::MovingAverage(MovingAverage::new(most))));
+        let forecast = HoltWinters::new(most, most, false, 1);
+        let found = find("holt_winters", &[1 << 32, i64::MAX]);
+        assert_eq!(found, Some(Transform::HoltWinters(forecast)));
+    }
+}

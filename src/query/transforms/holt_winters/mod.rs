@@ -306,21 +306,6 @@ mod tests {
     }
 
     #[test]
-    fn forecast_continues_constant_despite_gaps() {
-        let mut stream = HoltWinters::new(2, 0, false, 10);
-        let times_ns = vec![0, 10, 30, 40, 50, 60];
-        stream.push(&StreamBatch { times_ns, values: Values::Float(vec![4.0; 6]) });
-        let finish = stream.finish(&Work::default());
-        let Ok(Finish::StreamBatch(StreamBatch { times_ns, values: Values::Float(values) })) =
-            finish
-        else {
-            panic!("no forecast");
-        };
-        assert_eq!(times_ns, [70, 80]);
-        assert!(values.iter().all(|value| (value - 4.0).abs() < 0.1), "{values:?}");
-    }
-
-    #[test]
     fn subnormal_states_count_as_more_work() {
         let is_due = |level: f64| {
             let work = Work::default();

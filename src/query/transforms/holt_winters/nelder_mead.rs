@@ -164,24 +164,3 @@ fn spread(vertices: &[Vertex]) -> f64 {
     let squares = vertices.iter().map(|c| (c.value - mean) * (c.value - mean) / (count - 1.0));
     squares.sum::<f64>().sqrt()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nelder_mead_minimizes_rosenbrock() {
-        let valley = |x: &mut [f64]| {
-            let [a, b] = [x[0], x[1]];
-            100.0 * (b - a * a) * (b - a * a) + (1.0 - a) * (1.0 - a)
-        };
-        let mut search = Search::new(&[-1.2, 1.0]);
-        let (value, at) = loop {
-            if let Some(found) = search.step(&mut valley.clone(), 1e-5) {
-                break found;
-            }
-        };
-        assert!(value.abs() < 1e-4, "{value}");
-        assert!((at[0] - 1.0).abs() < 1e-2 && (at[1] - 1.0).abs() < 1e-2, "{at:?}");
-    }
-}
