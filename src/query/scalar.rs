@@ -279,34 +279,3 @@ fn floats(op: Arithmetic, left: &[f64], right: &[f64]) -> Option<Vec<f64>> {
         Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor => return None,
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn eval(op: Arithmetic, left: Values, right: FieldValue) -> Option<Column> {
-        let scalar =
-            Scalar::Binary(op, Box::new(Scalar::Column(0)), Box::new(Scalar::Literal(right)));
-        let rows = left.len();
-        evaluate(&scalar, &[Some(Column::full(left))], false).into_column(rows)
-    }
-
-    #[test]
-    fn integer_division_yields_floats() {
-        let half = eval(Arithmetic::Divide, Values::Integer(vec![1, 4]), FieldValue::Integer(2));
-        assert_eq!(half, Some(Column::full(Values::Float(vec![0.5, 2.0]))));
-        let zero = eval(Arithmetic::Divide, Values::Integer(vec![1]), FieldValue::Integer(0));
-        assert_eq!(zero, Some(Column::full(Values::Float(vec![0.0]))));
-        let wrapped =
-            eval(Arithmetic::Add, Values::Integer(vec![i64::MAX]), FieldValue::Integer(1));
-        assert_eq!(wrapped, Some(Column::full(Values::Integer(vec![i64::MIN]))));
-    }
-
-    #[test]
-    fn non_numeric_results_are_null() {
-        let rest = eval(Arithmetic::Modulo, Values::Float(vec![5.0]), FieldValue::Integer(0));
-        assert_eq!(rest.and_then(|column| column.get(0)), None);
-        let text = Values::String(["a"].into_iter().collect());
-        assert_eq!(eval(Arithmetic::Add, text, FieldValue::Integer(1)), None);
-    }
-}

@@ -55,22 +55,3 @@ fn unique(mut name: String, taken: &mut HashMap<String, u32>) -> String {
     *taken.entry(name.clone()).or_insert(0) += 1;
     name
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn field(name: &str, alias: Option<&str>) -> Field {
-        let expr = Expr::VarRef { name: name.into(), cast: None };
-        Field { expr, alias: alias.map(str::to_owned) }
-    }
-
-    #[test]
-    fn conflicting_column_names_are_numbered() {
-        let fields = [field("v", None), field("v", None), field("v", Some("v_1"))];
-        let names = column_names(fields.iter());
-        assert_eq!(names, ["v", "v_2", "v_1"]);
-        let names = column_names([field("host", None), field("host", None)].iter());
-        assert_eq!(names, ["host", "host_1"]);
-    }
-}

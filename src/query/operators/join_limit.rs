@@ -376,16 +376,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    fn limiter_counts_across_chunks() {
-        let mut limiter = Limiter::new(3, 2);
-        assert_eq!(limiter.take(1), (1, 1));
-        assert_eq!(limiter.take(2), (1, 2));
-        assert!(!limiter.is_exhausted());
-        assert_eq!(limiter.take(9), (0, 2));
-        assert_eq!(limiter.take(9), (0, 0));
-        assert!(limiter.is_exhausted());
-        assert_eq!(Limiter::new(0, 0).take(5), (0, 5));
-    }
 }
