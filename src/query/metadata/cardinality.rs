@@ -5,7 +5,7 @@ use super::name_filter::KeyFilter;
 use super::names::{ColumnNames, SortedNames, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
-use crate::model::regex::{Pattern, RegexWork};
+use crate::model::regex::{Pattern, Patterns, RegexWork};
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
 use crate::query::error::{Result, invalid};
@@ -38,12 +38,12 @@ pub(super) struct CardinalityCount {
 }
 
 impl CardinalityCount {
-    pub(super) fn new(s: &CardinalityStatement) -> Result<Self> {
+    pub(super) fn new(s: &CardinalityStatement, patterns: &Patterns) -> Result<Self> {
         let of = match &s.of {
             CardinalityOf::Series => CountOf::Series,
             CardinalityOf::Measurement => CountOf::Measurement,
             CardinalityOf::TagKey => CountOf::TagKey,
-            CardinalityOf::TagValues(keys) => CountOf::TagValues(KeyFilter::new(keys)?),
+            CardinalityOf::TagValues(keys) => CountOf::TagValues(KeyFilter::new(keys, patterns)?),
             CardinalityOf::FieldKey => CountOf::FieldKey,
         };
         let bare = !s.exact
@@ -179,14 +179,6 @@ impl CardinalityCount {
                     counted.for_each(|(_, value)| grouped(value));
                 }
             }
-        }
-    }
-
-    /// As [`super::name_filter::NameTest::check`].
-    pub(super) fn check(&self) -> Result<()> {
-        match &self.of {
-            CountOf::TagValues(keys) => keys.check(),
-            _ => Ok(()),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::name_filter::SourceTests;
 use super::plan::written_policies;
 use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, Expr, Statement};
-use crate::model::regex::Patterns;
+use crate::model::regex::{Patterns, RegexWork};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::predicate::Columns;
@@ -16,6 +16,7 @@ use crate::shard::check_predicate;
 pub struct Deletions<'a> {
     /// `None` selects every measurement.
     sources: Option<SourceTests<'a>>,
+    source_work: RegexWork,
     condition: Option<Expr>,
     time: TimeRange,
     /// The regexes of the condition, which all measurements share.
@@ -42,12 +43,14 @@ impl<'a> Deletions<'a> {
         if drops_series && time != TimeRange::ALL {
             return invalid(refusal);
         }
-        let tests = SourceTests::new(sources)?;
+        let source_patterns = Patterns::limited();
+        let tests = SourceTests::new(sources, &source_patterns)?;
         if let Some(policy) = written_policies(sources).find(|policy| !policies.contains(policy)) {
             return Err(QueryError::PolicyNotFound(policy.to_owned()));
         }
         let sources = (!sources.is_empty()).then_some(tests);
-        Ok(Self { sources, condition, time, patterns: Patterns::of_new_delete() })
+        let source_work = source_patterns.work().clone();
+        Ok(Self { sources, source_work, condition, time, patterns: Patterns::of_new_delete() })
     }
 
     /// Returns the number of terms that each deletion compiles.
@@ -67,7 +70,7 @@ impl<'a> Deletions<'a> {
         let is_meant = move |name: &str| named.as_ref().is_none_or(|named| named.accepts(name));
         let meant = schema.measurements.iter().filter(move |(name, _)| is_meant(name));
         let deletions = meant.filter_map(|(_, measurement)| self.deletion(measurement).transpose());
-        let check = || self.sources.as_ref()?.check().err().map(Err);
+        let check = || self.source_work.check().err().map(|error| Err(QueryError::from(error)));
         deletions.chain(std::iter::once_with(check).flatten())
     }
 

@@ -149,7 +149,7 @@ impl MetaExecutor {
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<MetaStep> {
         loop {
-            self.plan.render.check()?;
+            self.plan.regex_work.check()?;
             if let Some(chunk) = self.ready.pop_front() {
                 return Ok(MetaStep::Chunk(chunk));
             }

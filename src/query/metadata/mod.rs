@@ -19,6 +19,7 @@ use super::result::{SeriesChunk, Values};
 use super::source::Defaults;
 use crate::influxql::ast::{ListOf, NamePattern, Source, Statement};
 use crate::influxql::duration;
+use crate::model::regex::Patterns;
 use crate::model::shard_map::Policy;
 
 pub use deletion::Deletions;
@@ -100,8 +101,8 @@ pub fn of_missing_database(statement: &Statement) -> Option<Option<SeriesChunk>>
     match statement {
         Statement::ShowMeasurements(_) => Some(None),
         Statement::ShowCardinality(show) => {
-            let count =
-                cardinality::CardinalityCount::new(show).ok().filter(|count| count.is_estimate)?;
+            let count = cardinality::CardinalityCount::new(show, &Patterns::limited());
+            let count = count.ok().filter(|count| count.is_estimate)?;
             Some(Some(count.chunk(None, None, 0)))
         }
         _ => None,

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use crate::influxql::ast::{
     BinaryOp, Expr, Measurement, MeasurementName, Regex, Source, TagKeyFilter,
 };
-use crate::model::regex::{Pattern, RegexWork};
+use crate::model::regex::{Pattern, Patterns};
 use crate::query::error::{Result, invalid};
 
 /// A comparison with a name or a tag value.
 #[derive(Clone, Debug)]
 pub(super) enum NameTest {
     In(Vec<String>),
-    Matches(Box<Pattern>),
+    Matches(Rc<Pattern>),
 }
 
 impl NameTest {
@@ -22,16 +22,19 @@ impl NameTest {
         Self::In(vec![name.to_owned()])
     }
 
-    pub(super) fn matches(regex: &Regex, work: &RegexWork) -> Result<Self> {
-        Ok(Self::Matches(Box::new(Pattern::new(regex.as_str(), work)?)))
+    pub(super) fn matches(regex: &Regex, patterns: &Patterns) -> Result<Self> {
+        Ok(Self::Matches(patterns.get(regex.as_str())?))
     }
 
     /// Creates the test of `WITH MEASUREMENT`. As in 1.x, an empty name matches every measurement.
-    pub(super) fn of_measurement(measurement: &Measurement) -> Result<Option<Self>> {
+    pub(super) fn of_measurement(
+        measurement: &Measurement,
+        patterns: &Patterns,
+    ) -> Result<Option<Self>> {
         match &measurement.name {
             MeasurementName::Name(name) if name.is_empty() => Ok(None),
             MeasurementName::Name(name) => Ok(Some(Self::equal(name))),
-            MeasurementName::Regex(regex) => Self::matches(regex, &RegexWork::limited()).map(Some),
+            MeasurementName::Regex(regex) => Self::matches(regex, patterns).map(Some),
         }
     }
 
@@ -39,14 +42,6 @@ impl NameTest {
         match self {
             Self::In(names) => names.iter().any(|known| known == name),
             Self::Matches(pattern) => pattern.is_match(name),
-        }
-    }
-
-    /// Fails if a result of [`NameTest::accepts`] may be wrong ([`RegexWork`]).
-    pub(super) fn check(&self) -> Result<()> {
-        match self {
-            Self::In(_) => Ok(()),
-            Self::Matches(pattern) => Ok(pattern.check()?),
         }
     }
 }
@@ -62,10 +57,8 @@ pub(super) struct SourceTest<'a> {
 }
 
 impl<'a> SourceTests<'a> {
-    pub(super) fn new(sources: &'a [Source]) -> Result<Self> {
+    pub(super) fn new(sources: &'a [Source], patterns: &Patterns) -> Result<Self> {
         let mut tests: BTreeMap<Option<&str>, SourceTest<'_>> = BTreeMap::new();
-        let mut compiled: BTreeMap<&str, Rc<Pattern>> = BTreeMap::new();
-        let work = RegexWork::limited();
         for source in sources {
             let Source::Measurement(measurement) = source else { continue };
             let test = tests.entry(measurement.policy.as_deref()).or_default();
@@ -75,11 +68,7 @@ impl<'a> SourceTests<'a> {
                 }
                 MeasurementName::Regex(regex) => {
                     let text = regex.as_str();
-                    if !compiled.contains_key(text) {
-                        compiled.insert(text, Rc::new(Pattern::new(text, &work)?));
-                    }
-                    test.patterns
-                        .extend(compiled.get_key_value(text).map(|(k, v)| (*k, Rc::clone(v))));
+                    test.patterns.insert(text, patterns.get(text)?);
                 }
             }
         }
@@ -95,17 +84,9 @@ impl<'a> SourceTests<'a> {
         let mut all = SourceTest::default();
         for (_, test) in self.0.iter().filter(|(policy, _)| is_here(**policy)) {
             all.names.extend(&test.names);
-            all.patterns.extend(test.patterns.iter().map(|(k, v)| (*k, Rc::clone(v))));
+            all.patterns.extend(test.patterns.clone());
         }
         all
-    }
-}
-
-impl SourceTests<'_> {
-    /// As [`NameTest::check`].
-    pub(super) fn check(&self) -> Result<()> {
-        let mut patterns = self.0.values().flat_map(|test| test.patterns.values());
-        patterns.try_for_each(|pattern| Ok(pattern.check()?))
     }
 }
 
@@ -128,25 +109,19 @@ pub(super) struct KeyFilter {
 }
 
 impl KeyFilter {
-    pub(super) fn new(filter: &TagKeyFilter) -> Result<Self> {
-        let work = RegexWork::limited();
+    pub(super) fn new(filter: &TagKeyFilter, patterns: &Patterns) -> Result<Self> {
         let (test, wanted) = match filter {
             TagKeyFilter::Equal(key) => (NameTest::equal(key), true),
             TagKeyFilter::NotEqual(key) => (NameTest::equal(key), false),
             TagKeyFilter::In(keys) => (NameTest::In(keys.clone()), true),
-            TagKeyFilter::Match(regex) => (NameTest::matches(regex, &work)?, true),
-            TagKeyFilter::NotMatch(regex) => (NameTest::matches(regex, &work)?, false),
+            TagKeyFilter::Match(regex) => (NameTest::matches(regex, patterns)?, true),
+            TagKeyFilter::NotMatch(regex) => (NameTest::matches(regex, patterns)?, false),
         };
         Ok(Self { test, wanted })
     }
 
     pub(super) fn accepts(&self, key: &str) -> bool {
         self.test.accepts(key) == self.wanted
-    }
-
-    /// As [`NameTest::check`].
-    pub(super) fn check(&self) -> Result<()> {
-        self.test.check()
     }
 }
 
@@ -178,15 +153,10 @@ pub(super) struct MeasurementFilter {
 }
 
 impl MeasurementFilter {
-    pub(super) fn new(expr: &Expr) -> Result<Self> {
+    pub(super) fn new(expr: &Expr, patterns: &Patterns) -> Result<Self> {
         let mut leaves = Vec::new();
-        let root = build(expr, &mut leaves, &RegexWork::limited())?;
+        let root = build(expr, &mut leaves, patterns)?;
         Ok(Self { root, leaves })
-    }
-
-    /// As [`NameTest::check`].
-    pub(super) fn check(&self) -> Result<()> {
-        self.leaves.iter().try_for_each(|leaf| leaf.test.check())
     }
 
     /// For each comparison, `seen` contains whether the measurement has the tag, and whether a
@@ -209,13 +179,13 @@ impl MeasurementFilter {
     }
 }
 
-fn build(expr: &Expr, leaves: &mut Vec<Leaf>, work: &RegexWork) -> Result<Filter> {
+fn build(expr: &Expr, leaves: &mut Vec<Leaf>, patterns: &Patterns) -> Result<Filter> {
     match expr {
-        Expr::Paren(inner) => build(inner, leaves, work),
+        Expr::Paren(inner) => build(inner, leaves, patterns),
         Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
             let join = if *op == BinaryOp::And { Filter::And } else { Filter::Or };
-            let left = build(left, leaves, work)?;
-            Ok(join(Box::new(left), Box::new(build(right, leaves, work)?)))
+            let left = build(left, leaves, patterns)?;
+            Ok(join(Box::new(left), Box::new(build(right, leaves, patterns)?)))
         }
         Expr::Binary { op, left, right } => {
             let negated = matches!(op, BinaryOp::Ne | BinaryOp::NeRegex);
@@ -225,7 +195,7 @@ fn build(expr: &Expr, leaves: &mut Vec<Leaf>, work: &RegexWork) -> Result<Filter
                     return invalid(format!("right side of '{op}' must be a tag value string"));
                 }
                 (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) => {
-                    NameTest::matches(regex, work)?
+                    NameTest::matches(regex, patterns)?
                 }
                 (BinaryOp::EqRegex | BinaryOp::NeRegex, _) => {
                     return invalid(format!("right side of '{op}' must be a regular expression"));

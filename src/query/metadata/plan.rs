@@ -13,6 +13,7 @@ use super::names::ColumnNames;
 use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, Source, Statement};
 use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX, WORK_PER_NAME};
+use crate::model::regex::{Patterns, RegexWork};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::{TimeRange, past_truncated_ns};
 use crate::query::compile::{condition_entries, has_time, split_time};
@@ -56,6 +57,8 @@ pub struct MetaPlan {
     /// measurements in ascending order of name.
     pub scans: Vec<MetaScan>,
     pub(super) render: Render,
+    /// The work of the regexes in `render`. If it exceeds its limit, a result may be wrong.
+    pub(super) regex_work: RegexWork,
     pub(super) limits: [u64; 2],
 }
 
@@ -100,6 +103,7 @@ struct ShowClauses<'a> {
     policy: &'a NamePattern,
     dimensions: &'a [Dimension],
     limits: [u64; 2],
+    regex_work: RegexWork,
 }
 
 /// Lowers a SHOW statement that [`super::database`] supports, without a pause.
@@ -139,6 +143,7 @@ fn read<'a>(
     statement: &'a Statement,
     context: &MetaContext<'_>,
 ) -> Result<(ShowClauses<'a>, Render)> {
+    let patterns = Patterns::limited();
     let show = |sources, condition, one_policy, limits| ShowClauses {
         sources,
         measurement: None,
@@ -147,6 +152,7 @@ fn read<'a>(
         policy: &NamePattern::Absent,
         dimensions: &[],
         limits,
+        regex_work: patterns.work().clone(),
     };
     Ok(match statement {
         Statement::ShowMeasurements(s) => {
@@ -158,7 +164,8 @@ fn read<'a>(
             if bounds != TimeRange::ALL {
                 return invalid(refusal);
             }
-            let filter = rest.as_ref().map(MeasurementFilter::new).transpose()?;
+            let filter = rest.as_ref().map(|rest| MeasurementFilter::new(rest, &patterns));
+            let filter = filter.transpose()?;
             let mut show = show(&[], None, false, [s.limit, s.offset]);
             show.measurement = s.measurement.as_ref();
             show.policy = &s.policy;
@@ -174,10 +181,12 @@ fn read<'a>(
                 ListOf::Series => (true, Render::Series),
                 ListOf::FieldKeys => (true, Render::FieldKeys),
                 ListOf::TagKeys(keys) => {
-                    let keys = keys.as_ref().map(KeyFilter::new).transpose()?;
-                    (false, Render::TagKeys(keys))
+                    let keys = keys.as_ref().map(|keys| KeyFilter::new(keys, &patterns));
+                    (false, Render::TagKeys(keys.transpose()?))
                 }
-                ListOf::TagValues(keys) => (false, Render::TagValues(KeyFilter::new(keys)?)),
+                ListOf::TagValues(keys) => {
+                    (false, Render::TagValues(KeyFilter::new(keys, &patterns)?))
+                }
             };
             (show(&s.sources, s.condition.as_ref(), one_policy, [s.limit, s.offset]), render)
         }
@@ -187,7 +196,7 @@ fn read<'a>(
                     check_name(measurement)?;
                 }
             }
-            let count = CardinalityCount::new(s)?;
+            let count = CardinalityCount::new(s, &patterns)?;
             if s.condition.as_ref().is_some_and(has_time)
                 && let Some(refusal) = count.refuses_time()
             {
@@ -268,7 +277,7 @@ async fn plan(
             scans.push(MetaScan { policy: policy.name.clone(), request, column_names, entries });
         }
     }
-    Ok(MetaPlan { scans, render, limits: show.limits })
+    Ok(MetaPlan { scans, render, regex_work: show.regex_work.clone(), limits: show.limits })
 }
 
 /// Returns the number of measurements of one scan. Each page of a scan copies and encodes the
@@ -315,8 +324,10 @@ type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<Measurement
 /// Returns the policies to read, with the selected measurements of each policy.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
-    let names = SourceTests::new(show.sources)?;
-    let extra = show.measurement.map(NameTest::of_measurement).transpose()?.flatten();
+    let patterns = Patterns::limited();
+    let names = SourceTests::new(show.sources, &patterns)?;
+    let extra = show.measurement.map(|of| NameTest::of_measurement(of, &patterns));
+    let extra = extra.transpose()?.flatten();
     let known = |policy: &str| context.policies.iter().any(|known| known.name == policy);
     if show.one_policy {
         let is_qualified = written_policies(show.sources).count() == show.sources.len();
@@ -349,7 +360,6 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
             chosen.push((policy, measurements));
         }
     }
-    names.check()?;
-    extra.map_or(Ok(()), |test| test.check())?;
+    patterns.work().check()?;
     Ok(chosen)
 }

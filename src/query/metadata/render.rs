@@ -46,16 +46,6 @@ impl Render {
         }
     }
 
-    /// As [`super::name_filter::NameTest::check`].
-    pub(super) fn check(&self) -> Result<()> {
-        match self {
-            Self::Count(count) => count.check(),
-            Self::Measurements(Some(filter), _) => filter.check(),
-            Self::TagValues(filter) | Self::TagKeys(Some(filter)) => filter.check(),
-            _ => Ok(()),
-        }
-    }
-
     /// The number of comparisons for each listed item.
     pub(super) fn comparisons(&self) -> usize {
         match self {
