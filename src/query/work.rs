@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -113,6 +113,17 @@ pub(crate) fn proceed<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -
     }
 }
 
+/// Returns the result of an async function that awaits only [`Work::spend`], without a pause.
+pub(crate) fn complete<T>(future: impl Future<Output = T>, work: &Work) -> T {
+    let mut future = pin!(future);
+    loop {
+        match proceed(future.as_mut()) {
+            Some(result) => return result,
+            None => work.rest(),
+        }
+    }
+}
+
 impl<T> fmt::Debug for Computation<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Computation").finish_non_exhaustive()
@@ -121,8 +132,6 @@ impl<T> fmt::Debug for Computation<T> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::pin::pin;
-
     use super::*;
 
     /// Returns the result of a computation and the number of its pauses. No turn may exceed its

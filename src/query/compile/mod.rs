@@ -28,13 +28,12 @@ pub(crate) use time_range::has_time;
 pub use type_clash::ClashPosition;
 pub(crate) use type_clash::clashing;
 
-use std::pin::pin;
 use std::rc::Rc;
 
 use super::error::Result;
 use super::plan::Plan;
 use super::source::{Defaults, SourceName};
-use super::work::{Work, proceed};
+use super::work::{Work, complete};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::model::configurable_limits::Limits;
 use crate::model::schema::PolicySchema;
@@ -79,13 +78,7 @@ pub struct PolicyView<'a> {
 /// `QueryError::Unsupported` with the name of an unsupported function or clause.
 pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan> {
     let work = Work::default();
-    let mut compiling = pin!(compile_in_turns(select, context, &work));
-    loop {
-        match proceed(compiling.as_mut()) {
-            Some(plan) => return plan,
-            None => work.rest(),
-        }
-    }
+    complete(compile_in_turns(select, context, &work), &work)
 }
 
 /// Checks and lowers `select` like [`compile`], and awaits only [`Work::spend`].

@@ -2,7 +2,6 @@
 //! a [`Render`] and an arm of `read` in this module.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::model::time::{TimeRange, past_truncated_ns};
 use crate::query::compile::{condition_entries, has_time, split_time};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::source::{Defaults, check_name};
-use crate::query::work::{Work, proceed};
+use crate::query::work::{Work, complete};
 use crate::scan::request::{SummaryRequest, SummaryWant};
 
 /// The maximum number of entries of the conditions in a scan of several measurements, as in
@@ -112,13 +111,7 @@ struct ShowClauses<'a> {
 /// [`QueryError::Invalid`] with 1.x's text.
 pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaPlan> {
     let work = Work::default();
-    let mut compiling = pin!(compile_in_turns(statement, context, &work));
-    loop {
-        match proceed(compiling.as_mut()) {
-            Some(plan) => return plan,
-            None => work.rest(),
-        }
-    }
+    complete(compile_in_turns(statement, context, &work), &work)
 }
 
 /// Lowers a SHOW statement like [`compile`], and awaits only [`Work::spend`].
