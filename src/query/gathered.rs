@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use xxhash_rust::xxh64::xxh64;
 
+use super::math;
 use super::result::Values;
 use super::sort::{VALUES_AT_ONCE, select_nth, sort};
 use super::work::Work;
@@ -93,15 +94,7 @@ impl GatheredFunction {
 
 /// Returns the middle value, or the mean of both middle values, as a float.
 async fn median(points: &Points<'_>, work: &Work) -> Option<FieldValue> {
-    let number = |row: u32| {
-        let row = row as usize;
-        match points.values {
-            Values::Float(values) => values.get(row).copied(),
-            Values::Integer(values) => values.get(row).map(|&v| v as f64),
-            Values::Unsigned(values) => values.get(row).map(|&v| v as f64),
-            Values::String(_) | Values::Boolean(_) => None,
-        }
-    };
+    let number = |row: u32| math::number(&points.values.get(row as usize)?);
     let count = points.values.len();
     let mut keys = keys(points.values)?;
     select_nth(&mut keys, count / 2, Ord::cmp, work).await;

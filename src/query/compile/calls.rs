@@ -19,7 +19,7 @@ use crate::query::gathered::GatheredFunction;
 use crate::query::operators::fill::FillPlan;
 use crate::query::plan::{CallBase, CallPlan, GatherPlan, Variable};
 use crate::query::scalar::Scalar;
-use crate::query::transforms::Transform;
+use crate::query::transforms::{self, Transform};
 use crate::scan::request::{AggregateFunction, Window};
 
 pub(crate) struct CallBuilder<'a> {
@@ -223,13 +223,11 @@ impl<'a> CallBuilder<'a> {
             (Gathered::Percentile, [_, Expr::NumberLiteral(rank)]) => {
                 plan(GatheredFunction::Percentile(*rank))
             }
-            (Gathered::Top, [_, tags @ .., Expr::IntegerLiteral(n)]) => GatherPlan {
-                tags: self.argument_tags(tags),
-                ..plan(GatheredFunction::Top(count(*n)))
-            },
-            (Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(n)]) => {
-                let function = GatheredFunction::Bottom(count(*n));
-                GatherPlan { tags: self.argument_tags(tags), ..plan(function) }
+            (Gathered::Top | Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(n)]) => {
+                let is_top = gathered == Gathered::Top;
+                let function =
+                    if is_top { GatheredFunction::Top } else { GatheredFunction::Bottom };
+                GatherPlan { tags: self.argument_tags(tags), ..plan(function(count(*n))) }
             }
             _ => return None,
         };
@@ -271,13 +269,12 @@ impl<'a> CallBuilder<'a> {
             None => return Err(unsupported()),
         };
         // A subquery without windows inherits the windows of its outer statement.
-        plan.windows_before += u32::from(self.window.is_some() && transform.reads_window_before());
+        let reads_window_before =
+            self.window.is_some() && transforms::reads_window_before(function.name);
+        plan.windows_before += u32::from(reads_window_before);
         // In 1.x, the start of the previous window overflows if the range has no lower bound, and
         // 1.x then reads no points.
-        plan.silent |= self.window.is_some()
-            && !descending
-            && !self.checked.has_lower_bound()
-            && transform.reads_window_before();
+        plan.silent |= reads_window_before && !descending && !self.checked.has_lower_bound();
         let input = match &plan.missing {
             Some(missing) => Some(missing.field_type()),
             None => {

@@ -134,11 +134,6 @@ impl Transform {
         })
     }
 
-    /// Whether the transformation reads the window before the range (1.x `buildCallIterator`).
-    pub(crate) fn reads_window_before(&self) -> bool {
-        !matches!(self, Self::CumulativeSum(_) | Self::Integral(_) | Self::HoltWinters(_))
-    }
-
     pub(crate) fn emits_at_end(&self) -> bool {
         matches!(self, Self::Integral(_) | Self::HoltWinters(_))
     }
