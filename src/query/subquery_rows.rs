@@ -678,29 +678,25 @@ impl ArrivedRows {
             let key = |row: u32| (self.group_of(row), arrival(row));
             sort(&mut rows, |&a, &b| key(a).cmp(&key(b)), work).await;
         }
-        let placed = (0..).zip(rows).map(|(time_ns, row)| PlacedRow {
-            group: self.group_of(row),
-            repeat: 0,
-            time_ns,
-            row,
-        });
-        let mut placed: Vec<PlacedRow> = placed.collect();
+        self.placed((0..).zip(rows), work).await
+    }
+
+    async fn by_time(&self, work: &Work) -> Vec<PlacedRow> {
+        let mut placed = self.placed(self.times_ns.iter().copied().zip(0..), work).await;
+        for same in placed.chunk_by_mut(|a, b| (a.group, a.time_ns) == (b.group, b.time_ns)) {
+            (0..).zip(same).for_each(|(repeat, row)| row.repeat = repeat);
+        }
         sort(&mut placed, Ord::cmp, work).await;
         placed
     }
 
-    async fn by_time(&self, work: &Work) -> Vec<PlacedRow> {
-        let placed = (0..self.times_ns.len() as u32).map(|row| PlacedRow {
-            group: self.group_of(row),
-            repeat: 0,
-            time_ns: self.time_of(row),
-            row,
+    /// Returns the rows, which have these times and numbers, in order of group and time.
+    async fn placed(&self, rows: impl Iterator<Item = (i64, u32)>, work: &Work) -> Vec<PlacedRow> {
+        let placed = rows.map(|(time_ns, row)| {
+            let group = self.group_of(row);
+            PlacedRow { group, repeat: 0, time_ns, row }
         });
         let mut placed: Vec<PlacedRow> = placed.collect();
-        sort(&mut placed, Ord::cmp, work).await;
-        for same in placed.chunk_by_mut(|a, b| (a.group, a.time_ns) == (b.group, b.time_ns)) {
-            (0..).zip(same).for_each(|(repeat, row)| row.repeat = repeat);
-        }
         sort(&mut placed, Ord::cmp, work).await;
         placed
     }
@@ -899,42 +895,55 @@ mod tests {
 
     /// More units than any step of this test needs.
     const EXCESS: usize = 1_000_000;
+    const COLUMN: ColumnId = ColumnId(1);
+    const INPUT: Input = Input { column: COLUMN, field_type: FieldType::Integer, cast: None };
+
+    /// Returns series of these rows. The column contains `value` of each row.
+    fn layout(
+        series: impl Iterator<Item = (String, Range<i64>)>,
+        value: impl Fn(&PlacedRow) -> i64,
+        work: &Work,
+    ) -> Layout {
+        let mut arrived = ArrivedRows::default();
+        for (group, (host, times_ns)) in (0..).zip(series) {
+            arrived.groups.push([("host".to_owned(), host)].into());
+            arrived.times_ns.extend(times_ns);
+            arrived.row_groups.resize(arrived.times_ns.len(), group);
+        }
+        let (placed, _) = run(work, EXCESS, arrived.by_time(work));
+        let pages = placed
+            .chunks(PAGE_ROWS as usize)
+            .map(|rows| Rc::new(Column::full(Values::Integer(rows.iter().map(&value).collect()))));
+        let columns = vec![(COLUMN, pages.collect())];
+        run(work, EXCESS, arrived.arranged(MeasurementId(0), &placed, columns, work)).0
+    }
+
+    fn request(output: Output) -> ScanRequest {
+        ScanRequest {
+            measurement: MeasurementId(0),
+            time: TimeRange::ALL,
+            predicate: None,
+            group_by: Vec::new(),
+            descending: false,
+            output,
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        }
+    }
 
     /// The first piece contains only late windows. The early windows of the last host then fill the
     /// slice, so that the slice ends before these late windows.
     #[test]
     fn windows_after_lowered_end_count_once() {
-        let mut arrived = ArrivedRows::default();
         let hosts = (0..25).map(|host| (format!("a{host:02}"), 200_000..210_000));
-        for (group, (host, times_ns)) in (0..).zip(hosts.chain([("b".to_owned(), 0..100_000)])) {
-            arrived.groups.push([("host".to_owned(), host)].into());
-            arrived.times_ns.extend(times_ns);
-            arrived.row_groups.resize(arrived.times_ns.len(), group);
-        }
-        let (rows, column) = (arrived.times_ns.len(), ColumnId(1));
-        let values = vec![1; rows];
-        let pages = values.chunks(PAGE_ROWS as usize);
-        let pages =
-            pages.map(|values| Rc::new(Column::full(Values::Integer(values.to_vec())))).collect();
+        let hosts = hosts.chain([("b".to_owned(), 0..100_000)]);
         let work = Work::default();
-        let (placed, _) = run(&work, EXCESS, arrived.by_time(&work));
-        let columns = vec![(column, pages)];
-        let arranged = arrived.arranged(MeasurementId(0), &placed, columns, &work);
-        let (layout, _) = run(&work, EXCESS, arranged);
-        let input = Input { column, field_type: FieldType::Integer, cast: None };
-        let call = AggregateCall { function: AggregateFunction::Count, input, aux: Vec::new() };
+        let layout = layout(hosts, |_| 1, &work);
+        let function = AggregateFunction::Count;
+        let calls = vec![AggregateCall { function, input: INPUT, aux: Vec::new() }];
         let window = Some(Window { every_ns: 1, offset_ns: 0, zone: Vec::new() });
-        let request = ScanRequest {
-            measurement: MeasurementId(0),
-            time: TimeRange::new(i64::MIN, i64::MAX),
-            predicate: None,
-            group_by: Vec::new(),
-            descending: false,
-            output: Output::Aggregates { calls: vec![call], window, limit: None },
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
-        };
+        let request = request(Output::Aggregates { calls, window, limit: None });
         let (page, pauses) = run(&work, EXCESS, read_all(&layout, &request, WORK_PER_TURN, &work));
         // Each batch of rows counts only its own rows.
         assert!(pauses <= 30, "{pauses} pauses");
@@ -943,7 +952,7 @@ mod tests {
             let Values::Integer(counts) = &states[0].states[0].values else { panic!("{states:?}") };
             counts.iter().sum::<i64>()
         };
-        assert_eq!(page.unwrap().groups.iter().map(count).sum::<i64>(), rows as i64);
+        assert_eq!(page.unwrap().groups.iter().map(count).sum::<i64>(), 350_000);
     }
 
     #[test]
@@ -997,33 +1006,12 @@ mod tests {
     fn rows_of_many_series_are_sorted_in_turns() {
         /// The work of a piece of the scan.
         const PIECE_WORK: usize = 400_000;
-        let mut arrived = ArrivedRows::default();
-        for group in 0..100 {
-            arrived.groups.push([("host".to_owned(), format!("h{group:02}"))].into());
-            arrived.times_ns.extend(0..3_000);
-            arrived.row_groups.resize(arrived.times_ns.len(), group);
-        }
         let work = Work::default();
-        let (placed, _) = run(&work, EXCESS, arrived.by_time(&work));
-        let times_ns: Vec<i64> = placed.iter().map(|placed| placed.time_ns).collect();
-        let pages = times_ns.chunks(PAGE_ROWS as usize);
-        let pages = pages.map(|times_ns| Rc::new(Column::full(Values::Integer(times_ns.to_vec()))));
-        let columns = vec![(TIME_COLUMN, pages.collect())];
-        let arranged = arrived.arranged(MeasurementId(0), &placed, columns, &work);
-        let (layout, _) = run(&work, EXCESS, arranged);
-        let input = Input { column: TIME_COLUMN, field_type: FieldType::Integer, cast: None };
-        let (fields, tags) = (vec![input], Vec::new());
-        let request = ScanRequest {
-            measurement: MeasurementId(0),
-            time: TimeRange::new(i64::MIN, i64::MAX),
-            predicate: None,
-            group_by: Vec::new(),
-            descending: false,
-            output: Output::Rows { fields, tags, limit: None, every_row: false },
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
-        };
+        let hosts = (0..100).map(|host| (format!("h{host:02}"), 0..3_000));
+        // `read_all` takes the times from the last field.
+        let layout = layout(hosts, |row| row.time_ns, &work);
+        let (fields, tags) = (vec![INPUT], Vec::new());
+        let request = request(Output::Rows { fields, tags, limit: None, every_row: false });
         let reading = read_all(&layout, &request, WORK_PER_TURN, &work);
         let (page, pauses) = run(&work, PIECE_WORK, reading);
         assert!(pauses >= 5, "{pauses} pauses");
