@@ -436,10 +436,8 @@ impl GroupExecutor {
                     // If both operands lack a value in a row, the number replaces both.
                     let operand = Some(Column::full(scalar::repeat(number, 1)));
                     let alone = vec![operand; columns.len()];
-                    match scalar::evaluate(output, &alone, false).into_column(1) {
-                        Some(otherwise) => fill::shown(column, Some(otherwise)),
-                        None => ResultColumn::Values(column),
-                    }
+                    let otherwise = scalar::evaluate(output, &alone, false).into_column(1);
+                    fill::shown(column, otherwise)
                 }
                 (Some(column), ..) => fill::shown(
                     column,
