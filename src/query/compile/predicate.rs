@@ -253,12 +253,11 @@ fn present(predicate: Predicate, tags: Vec<Operand>) -> Predicate {
 /// Compares conditions, for example `(v > 0) = (f > 1)` or `b != true`.
 fn compare_conditions(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
     let fields = (boolean_field(left, scope), boolean_field(right, scope));
-    let is_plain =
-        |expr| matches!(operand(expr, scope), Some(Operand::Field(_) | Operand::Literal(_)));
+    let plain = |expr| {
+        operand(expr, scope).filter(|of| matches!(of, Operand::Field(_) | Operand::Literal(_)))
+    };
     if !scope.is_derived()
-        && is_plain(left)
-        && is_plain(right)
-        && let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope))
+        && let (Some(a), Some(b)) = (plain(left), plain(right))
     {
         return Predicate::Compare(op, Box::new(a), Box::new(b));
     }
