@@ -38,11 +38,7 @@ type Orders = BTreeMap<MeasurementId, Vec<ColumnId>>;
 fn main() {
     let columns = ["B/value", "write ns", "read ns"];
     println!("{:<22} {:>9} {}", "shape", "values", columns.map(|c| format!("{c:>11}")).concat());
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     for (name, _, mut bodies) in points::shapes() {
-        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
-            continue;
-        }
         let (mut values, mut parts, mut orders) = (0, Vec::new(), Orders::new());
         for flush in 0..FLUSHES {
             let (mut memtable, before) = (Memtable::new(7), values);

@@ -8,8 +8,6 @@ mod points;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use tidemark::batch::Batch;
-use tidemark::batch::bitmap::Validity;
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::selection::Selection;
@@ -19,8 +17,8 @@ use tidemark::model::time::{Precision, TimeRange};
 use tidemark::protocol::shard::{ShardSettings, Stamp};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
+use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
-use tidemark::store::{Store, Table};
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const WEEK_NS: i64 = 7 * 86_400_000_000_000;
@@ -30,11 +28,8 @@ fn main() {
         "{:<14} {:>9} {:>8} {:>8} {:>9} {:>9} {:>9} {:>9}",
         "shape", "values", "B/value", "aim", "append ms", "p99 ms", "flush ms", "merge ms"
     );
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     for (name, aim, mut bodies) in points::shapes() {
-        if only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
-            run(name, aim, &mut *bodies);
-        }
+        run(name, aim, &mut *bodies);
     }
 }
 
@@ -59,19 +54,6 @@ fn run(name: &str, aim: f64, bodies: &mut dyn FnMut() -> String) {
     alarms(&mut shard, NOW_NS + 15_000_000_000, &mut flushes, &mut merges);
     alarms(&mut shard, NOW_NS + 30_000_000_000, &mut flushes, &mut merges);
     let per_value = store.bytes().unwrap() as f64 / values as f64;
-    if std::env::var_os("TABLES").is_some() {
-        for table in Table::ALL {
-            let heads = store.heads(table, 0..=(1 << 53) - 1, u32::MAX).unwrap();
-            let head: usize = heads.iter().map(|(_, head)| head.len()).sum();
-            let bodies = heads.iter().map(|&(key, _)| store.body(table, key).unwrap().unwrap());
-            let body: usize = bodies.map(|body| body.len()).sum();
-            println!(
-                "  {:<10} {:>5} rows, heads {head:>8}, bodies {body:>9}",
-                table.name(),
-                heads.len()
-            );
-        }
-    }
     let all = [percentile(&mut appends, 50), percentile(&mut appends, 99)];
     let [append, p99] = all.map(ms);
     let [flush, merge] = [&mut flushes, &mut merges].map(|times| ms(percentile(times, 50)));
@@ -113,7 +95,8 @@ fn frame_of(body: &str, values: &mut usize) -> Vec<u8> {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
     let (batch, rejected) = from_lines(body.as_bytes(), options, 7).unwrap();
     assert_eq!(rejected.count, 0);
-    *values += count(&batch);
+    let fields = batch.measurements.iter().flat_map(|table| &table.block.fields);
+    *values += fields.map(|c| c.len() - c.validity.nulls(c.len())).sum::<usize>();
     let ids: Vec<ColumnId> = (0..64).map(ColumnId).collect();
     let field_ids: Vec<ColumnId> = (64..128).map(ColumnId).collect();
     // The id depends on the name, because the order of measurements varies between batches.
@@ -132,16 +115,6 @@ fn frame_of(body: &str, values: &mut usize) -> Vec<u8> {
     let mut out = Vec::new();
     frame::encode(&tables, &mut out);
     out
-}
-
-fn count(batch: &Batch) -> usize {
-    let fields = batch.measurements.iter().flat_map(|table| &table.block.fields);
-    fields
-        .map(|column| match &column.validity {
-            Validity::All => column.len(),
-            Validity::Some(bits) => bits.count_ones(),
-        })
-        .sum()
 }
 
 fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {

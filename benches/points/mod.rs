@@ -8,7 +8,15 @@ const START_NS: u64 = 1_451_606_400_000_000_000;
 /// A shape's name, its target in bytes per value, and the function that creates the next body.
 pub(crate) type Shape = (&'static str, f64, Box<dyn FnMut() -> String>);
 
-pub(crate) fn shapes() -> [Shape; 5] {
+/// Returns the shapes whose names contain the first argument of the command; without an argument,
+/// all shapes.
+pub(crate) fn shapes() -> impl Iterator<Item = Shape> {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = wanted.unwrap_or_default();
+    all().into_iter().filter(move |(name, ..)| name.contains(&wanted))
+}
+
+fn all() -> [Shape; 5] {
     let integer = |out: &mut String, value: f64| write!(out, "{}i", value.round() as i64);
     let decimal = |out: &mut String, value: f64| write!(out, "{value:.2}");
     let full = |out: &mut String, value: f64| write!(out, "{value}");
