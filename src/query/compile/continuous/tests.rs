@@ -48,35 +48,32 @@ fn full(
 
 #[test]
 fn continuous_run_covers_elapsed_windows() {
-    // The first run only sets the watermark.
-    assert_eq!(run("", "1h)", None, 10 * H + 5), Some((None, 10 * H)));
-    assert_eq!(run("", "1h)", Some(10 * H), 11 * H - 1), None);
-    assert_eq!(run("", "1h)", Some(10 * H), 11 * H), Some((Some((10 * H, 11 * H)), 11 * H)));
-    // After hours of downtime, the run includes every missed window.
-    assert_eq!(run("", "1h)", Some(10 * H), 15 * H + 7), Some((Some((10 * H, 15 * H)), 15 * H)));
-    let quarter = 15 * M;
-    let offset = Some((Some((9 * H + quarter, 10 * H + quarter)), 10 * H + quarter));
-    assert_eq!(run("", "1h, 15m)", Some(9 * H + quarter), 10 * H + quarter), offset);
-}
-
-#[test]
-fn resample_sets_interval_and_range() {
-    let every = "RESAMPLE EVERY 30m";
-    let half = H / 2;
-    // Each half-hourly run includes the unfinished window.
-    assert_eq!(
-        run(every, "1h)", Some(10 * H), 10 * H + half),
-        Some((Some((10 * H, 11 * H)), 10 * H + half))
-    );
-    assert_eq!(
-        run(every, "1h)", Some(10 * H + half), 11 * H),
-        Some((Some((10 * H, 11 * H)), 11 * H))
-    );
-    let wide = "RESAMPLE FOR 3h";
-    assert_eq!(run(wide, "1h)", None, 10 * H + 5), Some((Some((8 * H, 10 * H)), 10 * H)));
-    assert_eq!(run(wide, "1h)", Some(10 * H), 11 * H), Some((Some((8 * H, 11 * H)), 11 * H)));
-    let rare = "RESAMPLE EVERY 2h";
-    assert_eq!(run(rare, "1h)", Some(10 * H), 12 * H), Some((Some((10 * H, 12 * H)), 12 * H)));
+    let (half, quarter) = (30 * M, 15 * M);
+    let (every, wide, rare) = ("RESAMPLE EVERY 30m", "RESAMPLE FOR 3h", "RESAMPLE EVERY 2h");
+    let range = |start, end, last| Some((Some((start, end)), last));
+    for (head, group, last, now, expected) in [
+        // The first run only sets the watermark.
+        ("", "1h)", None, 10 * H + 5, Some((None, 10 * H))),
+        ("", "1h)", Some(10 * H), 11 * H - 1, None),
+        ("", "1h)", Some(10 * H), 11 * H, range(10 * H, 11 * H, 11 * H)),
+        // After hours of downtime, the run includes every missed window.
+        ("", "1h)", Some(10 * H), 15 * H + 7, range(10 * H, 15 * H, 15 * H)),
+        (
+            "",
+            "1h, 15m)",
+            Some(9 * H + quarter),
+            10 * H + quarter,
+            range(9 * H + quarter, 10 * H + quarter, 10 * H + quarter),
+        ),
+        // Each half-hourly run includes the unfinished window.
+        (every, "1h)", Some(10 * H), 10 * H + half, range(10 * H, 11 * H, 10 * H + half)),
+        (every, "1h)", Some(10 * H + half), 11 * H, range(10 * H, 11 * H, 11 * H)),
+        (wide, "1h)", None, 10 * H + 5, range(8 * H, 10 * H, 10 * H)),
+        (wide, "1h)", Some(10 * H), 11 * H, range(8 * H, 11 * H, 11 * H)),
+        (rare, "1h)", Some(10 * H), 12 * H, range(10 * H, 12 * H, 12 * H)),
+    ] {
+        assert_eq!(run(head, group, last, now), expected, "{head} {group} {last:?} {now}");
+    }
 }
 
 #[test]
