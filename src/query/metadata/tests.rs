@@ -4,34 +4,37 @@ use super::*;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
-use crate::model::value::FieldType;
 use crate::query::work::Work;
 use crate::scan::request::Predicate;
 
-fn schema() -> PolicySchema {
-    let column = |id, key: &str, kind| ColumnDefinition { id: ColumnId(id), key: key.into(), kind };
-    let cpu = MeasurementSchema {
-        dropped: false,
-        id: MeasurementId(7),
-        name: "cpu".into(),
-        version: 1,
-        columns: vec![
-            column(1, "host", ColumnKind::Tag),
-            column(2, "v", ColumnKind::Field(FieldType::Float)),
-            column(3, "dc", ColumnKind::Tag),
-        ],
-    };
+/// Returns measurements with the tag `host`.
+fn schema(measurements: u32) -> PolicySchema {
     let mut schema = PolicySchema::default();
-    schema.measurements.insert("cpu".into(), Arc::new(cpu));
+    for n in 0..measurements {
+        let host = ColumnDefinition { id: ColumnId(1), key: "host".into(), kind: ColumnKind::Tag };
+        let measurement = MeasurementSchema {
+            dropped: false,
+            id: MeasurementId(n),
+            name: format!("n{n:03}"),
+            version: 1,
+            columns: vec![host],
+        };
+        schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
+    }
     schema
+}
+
+fn parsed(text: &str) -> Statement {
+    crate::influxql::parse_statement(text, &Params::default()).expect("valid")
 }
 
 #[test]
 fn show_statement_reads_one_database() {
     let named = |query: &str| {
-        let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
         let defaults = Defaults { database: Some("db"), ..Defaults::default() };
-        database(&statement, defaults).expect("a SHOW statement").map_err(|error| error.to_string())
+        database(&parsed(query), defaults)
+            .expect("a SHOW statement")
+            .map_err(|error| error.to_string())
     };
     assert_eq!(named("SHOW SERIES FROM a..m, a.p.n"), Ok("a".to_owned()));
     assert_eq!(named("SHOW SERIES ON a FROM m, a..n"), Ok("a".to_owned()));
@@ -49,17 +52,7 @@ fn show_statement_reads_one_database() {
 
 #[test]
 fn long_conditions_are_divided_into_scans() {
-    let mut policy = PolicySchema::default();
-    for n in 0..200 {
-        let measurement = MeasurementSchema {
-            dropped: false,
-            id: MeasurementId(n),
-            name: format!("n{n:03}"),
-            version: 1,
-            columns: Vec::new(),
-        };
-        policy.measurements.insert(measurement.name.clone(), Arc::new(measurement));
-    }
+    let policy = schema(200);
     let context = MetaContext {
         policies: &[MetaPolicy { name: "autogen".into(), schema: &policy, group_duration_ns: 1 }],
         default_policy: "autogen",
@@ -70,8 +63,7 @@ fn long_conditions_are_divided_into_scans() {
     let text = format!("SHOW SERIES WHERE {}", vec!["host = 'x'"; 100].join(" OR "));
     for (text, scans, expected) in [("SHOW SERIES", vec![200], 0), (text.as_str(), vec![25; 8], 1)]
     {
-        let statement = crate::influxql::parse(text, &Params::default()).expect("valid").remove(0);
-        let work = Work::default();
+        let (statement, work) = (parsed(text), Work::default());
         let compiling = compile_in_turns(&statement, &context, &work);
         let (plan, pauses) = crate::query::work::tests::run(&work, 2_000, compiling);
         let plan = plan.expect("a plan");
@@ -83,7 +75,7 @@ fn long_conditions_are_divided_into_scans() {
 
 #[test]
 fn comparisons_with_missing_tags_are_evaluated_once() {
-    let schema = schema();
+    let schema = schema(1);
     let context = MetaContext {
         policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
         default_policy: "autogen",
@@ -91,8 +83,7 @@ fn comparisons_with_missing_tags_are_evaluated_once() {
         now_ns: 0,
     };
     let predicate = |condition: &str| {
-        let text = format!("SHOW SERIES WHERE {condition}");
-        let statement = crate::influxql::parse(&text, &Params::default()).expect("valid").remove(0);
+        let statement = parsed(&format!("SHOW SERIES WHERE {condition}"));
         let plan = compile(&statement, &context).expect("compiles");
         plan.scans[0].request.predicates[0].clone().expect("a condition")
     };
