@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan_size::{PATTERNS_BYTES_MAX, PlanSize};
 use super::resolve::KnownNames;
-use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
 use crate::model::regex::Patterns;
 use crate::query::data_type::DataType;
@@ -139,7 +138,7 @@ impl Columns<'_> {
 
     fn expand(&self, field: &Field, places: &[usize], out: &mut Vec<Field>) {
         let columns = places.iter().filter_map(|&place| self.list.get(place));
-        let prefix = matches!(field.expr, Expr::Call { .. }).then(|| name_of(field));
+        let prefix = matches!(field.expr, Expr::Call { .. }).then(|| field.name());
         out.extend(columns.map(|(column, data_type)| match &prefix {
             None => Field { expr: reference(column, *data_type), alias: None },
             Some(prefix) => {

@@ -241,7 +241,7 @@ fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]>
         let fields = shown.iter().filter(move |(_, tag)| (is_into && *tag) == tags);
         fields.map(|(field, _)| field)
     };
-    let tags = of_tags(true).map(|field| result_names::field_name(&field.expr));
+    let tags = of_tags(true).map(Field::name);
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
     let named = result_names::column_names(of_tags(false));
     std::iter::once(time).chain(named).chain(tags).collect()

@@ -192,7 +192,7 @@ fn visible_columns(shown: &[(Field, bool)], known: &KnownNames) -> Vec<SubqueryC
     for ((field, hidden), position) in shown.iter().zip(1..) {
         let data_type = resolve::column_type(&field.expr, known);
         let written = if *hidden { None } else { names.next() };
-        let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
+        let name = written.unwrap_or_else(|| field.name());
         columns.push(SubqueryColumn { name, data_type, position, hidden: *hidden });
     }
     if columns.iter().any(|column| column.hidden) {

@@ -1,34 +1,8 @@
-//! Determines the names of result columns (1.x `Field.Name`, `SelectStatement.ColumnNames`).
+//! Determines the names of result columns (1.x `SelectStatement.ColumnNames`).
 
 use std::collections::HashMap;
 
-use super::operands;
-use crate::influxql::ast::{Expr, Field};
-
-pub(crate) fn field_name(expr: &Expr) -> String {
-    match expr {
-        Expr::Call { name, .. } | Expr::VarRef { name, .. } => name.clone(),
-        Expr::Binary { .. } => {
-            let mut parts = Vec::new();
-            collect(expr, &mut parts);
-            parts.join("_")
-        }
-        Expr::Paren(inner) => field_name(inner),
-        _ => String::new(),
-    }
-}
-
-pub(crate) fn name_of(field: &Field) -> String {
-    field.alias.clone().unwrap_or_else(|| field_name(&field.expr))
-}
-
-/// Collects the names of references and calls, in order.
-fn collect(expr: &Expr, parts: &mut Vec<String>) {
-    match expr {
-        Expr::VarRef { name, .. } | Expr::Call { name, .. } => parts.push(name.clone()),
-        _ => operands(expr).for_each(|operand| collect(operand, parts)),
-    }
-}
+use crate::influxql::ast::Field;
 
 /// Aliases remain unchanged. Other duplicate names get the suffix `_1`, `_2`, ….
 pub(crate) fn column_names<'a>(fields: impl Iterator<Item = &'a Field> + Clone) -> Vec<String> {
@@ -36,7 +10,7 @@ pub(crate) fn column_names<'a>(fields: impl Iterator<Item = &'a Field> + Clone) 
     let mut taken: HashMap<String, u32> = aliases.map(|alias| (alias, 1)).collect();
     let name = |field: &Field| match &field.alias {
         Some(alias) => alias.clone(),
-        None => unique(field_name(&field.expr), &mut taken),
+        None => unique(field.name(), &mut taken),
     };
     fields.map(name).collect()
 }
