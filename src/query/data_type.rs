@@ -5,7 +5,9 @@ use crate::model::value::FieldType;
 /// The type of a name. If sources define the name with different types, the greatest type applies,
 /// as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum DataType {
+#[expect(missing_docs, reason = "the names say it")]
+pub enum DataType {
+    /// No source has the name, or a subquery's column with this name has a type error.
     Unknown,
     Tag,
     Boolean,

@@ -10,7 +10,7 @@
 //! A SHOW statement is executed in the same three steps, in [`metadata`].
 
 pub mod compile;
-mod data_type;
+pub mod data_type;
 mod subquery_rows;
 pub mod error;
 pub mod executor;

@@ -7,7 +7,7 @@ use super::compile::local_time::Zone;
 use super::data_type::DataType;
 use super::gathered::GatheredFunction;
 use super::operators::fill::FillPlan;
-use super::result::{ColumnKind, ResultColumns};
+use super::result::ResultColumns;
 use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
@@ -30,14 +30,9 @@ impl Plan {
     /// Returns the columns of the result.
     pub fn result_columns(&self) -> ResultColumns {
         let node = &self.root;
-        let kind = |data_type: &DataType| match data_type.field_type() {
-            Some(field_type) => ColumnKind::Field(field_type),
-            None if *data_type == DataType::Tag => ColumnKind::Tag,
-            None => ColumnKind::Unknown,
-        };
         ResultColumns {
             names: Rc::clone(&node.columns),
-            kinds: node.column_types.iter().map(kind).collect(),
+            types: Rc::clone(&node.column_types),
             group_keys: Rc::clone(&node.group_keys),
             zone: node.zone_name.clone(),
         }

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::data_type::DataType;
 pub use crate::batch::bitmap::Validity;
 pub use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::bug;
-use crate::model::value::FieldType;
 
 /// The next rows of a series. `partial` is set in all chunks of a series except the last.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,24 +52,12 @@ pub enum ResultColumn {
 pub struct ResultColumns {
     /// The column names, as in every chunk. The first column is the time.
     pub names: Rc<[String]>,
-    /// The kinds of the columns after the time.
-    pub kinds: Rc<[ColumnKind]>,
+    /// The types of the columns after the time.
+    pub types: Rc<[DataType]>,
     /// The keys of GROUP BY in ascending order.
     pub group_keys: Rc<[String]>,
     /// The zone in `tz()`, which is a name in the IANA database.
     pub zone: Option<Rc<str>>,
-}
-
-/// The kind of a result column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnKind {
-    /// The type is unknown: no source has the column's name, or a subquery's column with this name
-    /// has a type error.
-    Unknown,
-    /// A tag.
-    Tag,
-    /// A field, or an expression of fields, with values of this type.
-    Field(FieldType),
 }
 
 impl SeriesChunk {

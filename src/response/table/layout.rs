@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::model::value::FieldType;
-use crate::query::result::{Column, ColumnKind, ResultColumn, ResultColumns, SeriesChunk};
+use crate::query::data_type::DataType;
+use crate::query::result::{Column, ResultColumn, ResultColumns, SeriesChunk};
 use crate::response::cell::Cell;
 
 /// The name of the measurement column, as in InfluxDB 3.
@@ -80,13 +81,12 @@ impl Layout {
         let mut names = result.names.iter();
         columns.extend(names.next().map(|name| column(name, TableKind::Time, Source::Column(0))));
         let selected: Vec<TableColumn> = names
-            .zip(result.kinds.iter())
+            .zip(result.types.iter())
             .zip(1..)
-            .map(|((name, kind), position)| {
-                let kind = match kind {
-                    ColumnKind::Tag => TableKind::Tag,
-                    ColumnKind::Field(field_type) => TableKind::Field(*field_type),
-                    ColumnKind::Unknown => TableKind::Unknown,
+            .map(|((name, data_type), position)| {
+                let kind = match data_type {
+                    DataType::Tag => TableKind::Tag,
+                    other => other.field_type().map_or(TableKind::Unknown, TableKind::Field),
                 };
                 column(name, kind, Source::Column(position))
             })

@@ -8,23 +8,21 @@ use arrow_ipc::reader::StreamReader;
 
 use super::*;
 use crate::model::limits::{ARROW_BATCH_ROWS_MAX, REPLY_PIECE_BYTES};
-use crate::model::value::FieldType;
-use crate::query::result::{
-    Column, ColumnKind, ResultColumn, ResultColumns, StringColumn, Validity, Values,
-};
+use crate::query::data_type::DataType;
+use crate::query::result::{Column, ResultColumn, ResultColumns, StringColumn, Validity, Values};
 
 fn columns(zone: Option<&str>) -> ResultColumns {
     let names = ["time", "f", "i", "u", "s", "b", "host", "none"];
     ResultColumns {
         names: names.map(str::to_owned).into(),
-        kinds: Rc::new([
-            ColumnKind::Field(FieldType::Float),
-            ColumnKind::Field(FieldType::Integer),
-            ColumnKind::Field(FieldType::Unsigned),
-            ColumnKind::Field(FieldType::String),
-            ColumnKind::Field(FieldType::Boolean),
-            ColumnKind::Tag,
-            ColumnKind::Unknown,
+        types: Rc::new([
+            DataType::Float,
+            DataType::Integer,
+            DataType::Unsigned,
+            DataType::String,
+            DataType::Boolean,
+            DataType::Tag,
+            DataType::Unknown,
         ]),
         group_keys: Rc::new(["host".to_owned(), "region".to_owned()]),
         zone: zone.map(Rc::from),
