@@ -97,26 +97,11 @@ pub(crate) enum Execution {
     /// Shards return partial states, which the edge merges.
     Merged(AggregateFunction),
     /// The edge applies the function to all values of a window together.
-    Whole(Gathered),
+    Whole,
     /// The edge applies the function to a series in order ([`crate::query::transforms`]).
     Streamed,
     /// The edge applies the function to the values of one row.
     Row(MathFunction),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gathered {
-    Median,
-    Mode,
-    Distinct,
-    /// The exact number of distinct values, which 1.x estimates with a sketch.
-    CountOfSketch,
-    /// A sketch that is not the argument of a function. Such a call has no result.
-    Sketch,
-    Percentile,
-    Top,
-    Bottom,
-    Sample,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,8 +195,8 @@ const AGGREGATES: &[Function] = &[
         .with(Arguments::FieldOrDistinct, DefaultFill::Zero),
     aggregate("sum", Numbers, Input, Merged(Sum), "sum of the values"),
     aggregate("mean", Numbers, FLOAT, Merged(Mean), "mean of the values"),
-    aggregate("median", Numbers, FLOAT, Whole(Gathered::Median), "the middle value"),
-    aggregate("mode", Any, Input, Whole(Gathered::Mode), "the most frequent value"),
+    aggregate("median", Numbers, FLOAT, Whole, "the middle value"),
+    aggregate("mode", Any, Input, Whole, "the most frequent value"),
     aggregate(
         "spread",
         Numbers,
@@ -220,23 +205,25 @@ const AGGREGATES: &[Function] = &[
         "difference between the greatest and the least value",
     ),
     aggregate("stddev", Numbers, FLOAT, Merged(Stddev), "standard deviation"),
-    aggregate("distinct", Any, Input, Whole(Gathered::Distinct), "the distinct values")
+    aggregate("distinct", Any, Input, Whole, "the distinct values")
         .with(Arguments::NamedField, DefaultFill::LeftOut),
     aggregate("integral", Numbers, FLOAT, Streamed, "area under the curve")
         .with(Arguments::FieldAndUnit, DefaultFill::Null),
+    // 1.x estimates the number with a sketch.
     aggregate(
         "count_hll",
         Any,
         Always(DataType::Unsigned),
-        Whole(Gathered::CountOfSketch),
+        Whole,
         "exact number of distinct values",
     )
     .with(Arguments::Sketch, DefaultFill::Zero),
+    // A sketch that is not the argument of a function has no result.
     aggregate(
         "sum_hll",
         Numbers,
         Always(DataType::String),
-        Whole(Gathered::Sketch),
+        Whole,
         "the distinct values, for count_hll()",
     ),
 ];
@@ -257,18 +244,13 @@ const SELECTORS: &[Function] = &[
     selector("max", NumbersAndBooleans, Merged(Max), "the greatest value"),
     selector("first", Any, Merged(First), "the oldest value"),
     selector("last", Any, Merged(Last), "the newest value"),
-    selector(
-        "percentile",
-        Numbers,
-        Whole(Gathered::Percentile),
-        "the value that n percent of the values do not exceed",
-    )
-    .with(Arguments::FieldAndNumber, DefaultFill::Null),
-    selector("top", Numbers, Whole(Gathered::Top), "the n greatest values")
+    selector("percentile", Numbers, Whole, "the value that n percent of the values do not exceed")
+        .with(Arguments::FieldAndNumber, DefaultFill::Null),
+    selector("top", Numbers, Whole, "the n greatest values")
         .with(Arguments::FieldTagsAndLimit, DefaultFill::LeftOut),
-    selector("bottom", Numbers, Whole(Gathered::Bottom), "the n least values")
+    selector("bottom", Numbers, Whole, "the n least values")
         .with(Arguments::FieldTagsAndLimit, DefaultFill::LeftOut),
-    selector("sample", Any, Whole(Gathered::Sample), "n random values")
+    selector("sample", Any, Whole, "n random values")
         .with(Arguments::FieldAndCount, DefaultFill::LeftOut),
 ];
 

@@ -14,7 +14,7 @@ use crate::influxql::ast::{Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result, invalid};
-use crate::query::functions::{DefaultFill, Execution, Function, Gathered, Kind, Output};
+use crate::query::functions::{DefaultFill, Execution, Function, Kind, Output};
 use crate::query::gathered::GatheredFunction;
 use crate::query::operators::fill::FillPlan;
 use crate::query::plan::{CallBase, CallPlan, GatherPlan, Variable};
@@ -194,40 +194,34 @@ impl<'a> CallBuilder<'a> {
             let distinct = GatherPlan { counted: true, ..plan(GatheredFunction::Distinct) };
             args.first().map(|argument| (distinct, argument))
         };
-        let gathered = match (function.execution, args.first()?) {
-            (Execution::Whole(gathered), _) => gathered,
-            (Execution::Merged(AggregateFunction::Count), Expr::Call { name, args })
-                if name == "distinct" =>
-            {
-                return counted(args);
-            }
-            _ => return None,
-        };
         let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-        let plan = match (gathered, args) {
-            (Gathered::Median, _) => plan(GatheredFunction::Median),
-            (Gathered::Mode, _) => plan(GatheredFunction::Mode),
-            (Gathered::Distinct, _) => plan(GatheredFunction::Distinct),
-            (Gathered::CountOfSketch, [Expr::Call { name, args }]) if name == "sum_hll" => {
+        let plan = match (function.name, args) {
+            ("count", [Expr::Call { name, args }]) if name == "distinct" => return counted(args),
+            ("count_hll", [Expr::Call { name, args }]) if name == "sum_hll" => {
                 return counted(args);
             }
-            (Gathered::Sample, [_, Expr::IntegerLiteral(n)]) => {
+            ("median", _) => plan(GatheredFunction::Median),
+            ("mode", _) => plan(GatheredFunction::Mode),
+            ("distinct", _) => plan(GatheredFunction::Distinct),
+            ("sample", [_, Expr::IntegerLiteral(n)]) => {
                 let tags = self.names.tags.iter();
                 let series = tags.map(|tag| (self.tag_variable(tag), xxh64(tag.as_bytes(), 0)));
                 let function = GatheredFunction::Sample { count: count(*n), seed: 0 };
                 GatherPlan { series: series.collect(), ..plan(function) }
             }
-            (Gathered::Percentile, [_, Expr::IntegerLiteral(rank)]) => {
+            ("percentile", [_, Expr::IntegerLiteral(rank)]) => {
                 plan(GatheredFunction::Percentile(*rank as f64))
             }
-            (Gathered::Percentile, [_, Expr::NumberLiteral(rank)]) => {
+            ("percentile", [_, Expr::NumberLiteral(rank)]) => {
                 plan(GatheredFunction::Percentile(*rank))
             }
-            (Gathered::Top | Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(n)]) => {
-                let is_top = gathered == Gathered::Top;
-                let function =
-                    if is_top { GatheredFunction::Top } else { GatheredFunction::Bottom };
-                GatherPlan { tags: self.argument_tags(tags), ..plan(function(count(*n))) }
+            ("top", [_, tags @ .., Expr::IntegerLiteral(n)]) => {
+                let function = GatheredFunction::Top(count(*n));
+                GatherPlan { tags: self.argument_tags(tags), ..plan(function) }
+            }
+            ("bottom", [_, tags @ .., Expr::IntegerLiteral(n)]) => {
+                let function = GatheredFunction::Bottom(count(*n));
+                GatherPlan { tags: self.argument_tags(tags), ..plan(function) }
             }
             _ => return None,
         };
