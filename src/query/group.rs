@@ -17,8 +17,8 @@ use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, VariableSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::Stream;
-use super::transforms::{Finish, StreamBatch, Transform};
-use super::work::Work;
+use super::transforms::{self, StreamBatch, Transform};
+use super::work::{Computation, Work};
 use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
@@ -488,10 +488,8 @@ struct CallExecutor {
     /// Present if the call needs all values of a window together.
     gathered: Option<GatherExecutor>,
     series: Option<CallSeries>,
-    finished_streams: usize,
-    /// The last values of the previous transformation, which are the input of the current one.
-    left: Option<StreamBatch>,
-    through: Option<StreamBatch>,
+    /// The computation of the last values of the transformations.
+    ending: Option<Computation<Result<Option<StreamBatch>>>>,
 }
 
 impl CallExecutor {
@@ -508,9 +506,7 @@ impl CallExecutor {
             limiter: Limiter::new(node.limit, node.offset),
             gathered: GatherExecutor::new(node, plan, reservation, work),
             series: None,
-            finished_streams: 0,
-            left: None,
-            through: None,
+            ending: None,
         }
     }
 
@@ -533,20 +529,16 @@ impl CallExecutor {
     /// Collects the last values of the transformations. Returns `false` if the statement must pause
     /// first.
     fn finish_streams(&mut self, work: &Work) -> Result<bool> {
-        while let Some(stream) = self.streams.get_mut(self.finished_streams) {
-            if let Some(piece) = self.left.take() {
-                self.through = Some(stream.push(&piece));
-            }
-            // `finish` returns values only for functions that return their values at the end.
-            self.left = match stream.finish(work)? {
-                Finish::Pause => return Ok(false),
-                Finish::Nothing => self.through.take(),
-                Finish::StreamBatch(last) => Some(last),
-            };
-            self.finished_streams += 1;
+        if self.plan.transforms.is_empty() {
+            return Ok(true);
         }
-        if let Some(piece) = self.left.take() {
-            self.keep(piece);
+        let ending = self.ending.get_or_insert_with(|| {
+            let streams = std::mem::take(&mut self.streams);
+            Computation::new(transforms::finish(streams, work.clone()))
+        });
+        let Some(last) = ending.proceed() else { return Ok(false) };
+        if let Some(last) = last? {
+            self.keep(last);
         }
         Ok(true)
     }

@@ -1,7 +1,7 @@
 //! Computes `integral(x, unit)`: the area under the line between values (1.x
 //! `FloatIntegralReducer`).
 
-use super::{Finish, StreamBatch};
+use super::StreamBatch;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::query::math;
 use crate::query::result::Values;
@@ -94,14 +94,14 @@ impl Integral {
         StreamBatch { times_ns: out.0, values: Values::Float(out.1) }
     }
 
-    pub(super) fn finish(&mut self) -> Finish {
+    pub(super) fn finish(&mut self) -> Option<StreamBatch> {
         // A single point at the start of a window has no area. Without windows, a single point at
         // the epoch has no area either.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
-            return Finish::Nothing;
+            return None;
         }
         // Without windows, the result's time is the epoch for every range.
         let values = Values::Float(vec![self.sum]);
-        Finish::StreamBatch(StreamBatch { times_ns: vec![self.bounds.0], values })
+        Some(StreamBatch { times_ns: vec![self.bounds.0], values })
     }
 }

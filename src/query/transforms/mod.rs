@@ -61,13 +61,6 @@ pub(crate) enum Transform {
     Integral(Integral),
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Finish {
-    Nothing,
-    StreamBatch(StreamBatch),
-    Pause,
-}
-
 /// Whether a function reads the window that precedes the range (1.x `buildCallIterator`).
 pub(crate) fn reads_window_before(name: &str) -> bool {
     matches!(
@@ -153,13 +146,23 @@ impl Transform {
     }
 
     /// Returns the results of a function that returns its results at the end of the stream.
-    pub(crate) fn finish(&mut self, work: &Work) -> Result<Finish> {
+    async fn finish(&mut self, work: &Work) -> Result<Option<StreamBatch>> {
         match self {
             Self::Integral(integral) => Ok(integral.finish()),
-            Self::HoltWinters(forecast) => forecast.finish(work),
-            _ => Ok(Finish::Nothing),
+            Self::HoltWinters(forecast) => forecast.finish(work).await,
+            _ => Ok(None),
         }
     }
+}
+
+/// Returns the last results of successive transformations. Awaits only [`Work::spend`].
+pub(crate) async fn finish(streams: Vec<Transform>, work: Work) -> Result<Option<StreamBatch>> {
+    let mut last: Option<StreamBatch> = None;
+    for mut stream in streams {
+        let through = last.map(|piece| stream.push(&piece));
+        last = stream.finish(&work).await?.or(through);
+    }
+    Ok(last)
 }
 
 #[cfg(test)]

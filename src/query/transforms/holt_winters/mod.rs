@@ -4,14 +4,13 @@
 
 mod nelder_mead;
 
-use super::{Finish, StreamBatch};
+use super::StreamBatch;
 use crate::model::bug::OrBug;
 use crate::model::limits::{FORECAST_SEASON_MAX, FORECAST_VALUES_MAX};
 use crate::query::error::{QueryError, Result};
 use crate::query::math;
 use crate::query::result::Values;
 use crate::query::work::Work;
-use nelder_mead::Search;
 
 /// The initial values of each weight. The fit starts a search from each combination.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
@@ -30,27 +29,22 @@ pub(crate) struct HoltWinters {
     every_ns: i64,
     times_ns: Vec<i64>,
     values: Vec<f64>,
-    fit: Option<Fit>,
 }
 
 impl HoltWinters {
     pub(super) fn new(ahead: usize, season: usize, with_fit: bool, every_ns: i64) -> Self {
-        let (times_ns, values, fit) = (Vec::new(), Vec::new(), None);
-        Self { ahead, season, with_fit, every_ns, times_ns, values, fit }
+        let (times_ns, values) = (Vec::new(), Vec::new());
+        Self { ahead, season, with_fit, every_ns, times_ns, values }
     }
 
-    /// Returns `None` if the series has too few values.
-    fn start(&self) -> Result<Option<Fit>> {
-        let (seasonal, season) = (self.season >= 2, self.season);
-        if self.values.len() < 2 || (seasonal && self.values.len() < season) {
+    /// Returns one value for each window; `None` if the series has too few values.
+    fn past(&self) -> Result<Option<Vec<f64>>> {
+        let is_seasonal = self.season >= 2;
+        if self.values.len() < 2 || (is_seasonal && self.values.len() < self.season) {
             return Ok(None);
         }
         self.check(self.values.len())?;
-        let past = self.evenly_spaced()?;
-        if past.len() < 2 {
-            return Ok(None);
-        }
-        Ok(Some(Fit::new(past, if seasonal { season } else { 0 })))
+        Ok(Some(self.evenly_spaced()?).filter(|past| past.len() >= 2))
     }
 
     /// The nearest window's number, counted from the epoch.
@@ -60,7 +54,7 @@ impl HoltWinters {
         time_ns.wrapping_div(every_ns) + i64::from(up)
     }
 
-    /// Returns one value for each window. An empty window is NaN.
+    /// An empty window is NaN.
     fn evenly_spaced(&self) -> Result<Vec<f64>> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
@@ -102,31 +96,25 @@ impl HoltWinters {
         StreamBatch::empty()
     }
 
-    pub(super) fn finish(&mut self, work: &Work) -> Result<Finish> {
-        if self.fit.is_none() {
-            self.fit = self.start()?;
-        }
-        let Some(fit) = &mut self.fit else { return Ok(Finish::Nothing) };
-        while !fit.step(work) {
-            if work.is_due() {
-                return Ok(Finish::Pause);
-            }
-        }
-        let forecast = fit.forecast(self.ahead);
+    /// Awaits only [`Work::spend`].
+    pub(super) async fn finish(&self, work: &Work) -> Result<Option<StreamBatch>> {
+        let Some(past) = self.past()? else { return Ok(None) };
+        let season = if self.season >= 2 { self.season } else { 0 };
+        let forecast = forecast(&past, season, self.ahead, work).await;
         let ends = (self.times_ns.first(), self.times_ns.last());
-        let (Some(&first_ns), Some(&last_ns)) = ends else { return Ok(Finish::Nothing) };
+        let (Some(&first_ns), Some(&last_ns)) = ends else { return Ok(None) };
         let (from_ns, shown) = if self.with_fit {
             (first_ns, forecast.as_slice())
         } else {
             let next_ns = last_ns.wrapping_add(self.every_ns);
-            (next_ns, forecast.get(fit.past.len()..).or_bug())
+            (next_ns, forecast.get(past.len()..).or_bug())
         };
         let (mut times_ns, mut values) = (Vec::new(), Vec::new());
         for (step, value) in (0_i64..).zip(shown).filter(|(_, value)| !value.is_nan()) {
             times_ns.push(from_ns.wrapping_add(step.wrapping_mul(self.every_ns)));
             values.push(*value);
         }
-        Ok(Finish::StreamBatch(StreamBatch { times_ns, values: Values::Float(values) }))
+        Ok(Some(StreamBatch { times_ns, values: Values::Float(values) }))
     }
 }
 
@@ -140,55 +128,26 @@ const SUBNORMAL_WORK: usize = 20;
 /// The number of combinations of initial weights: two values for each of four weights.
 const CHOICES: usize = 16;
 
-#[derive(Clone, Debug, PartialEq)]
-struct Fit {
-    past: Vec<f64>,
-    season: usize,
-    start: Vec<f64>,
-    choices: usize,
-    search: Option<Search>,
-    best: Option<(f64, Vec<f64>)>,
-}
-
-impl Fit {
-    fn new(past: Vec<f64>, season: usize) -> Self {
-        let start = initial_estimate(&past, season);
-        Self { past, season, start, choices: 0, search: None, best: None }
-    }
-
-    /// Returns whether the fit is complete.
-    fn step(&mut self, work: &Work) -> bool {
-        let Some(search) = &mut self.search else {
-            if self.choices == CHOICES {
-                return true;
-            }
-            for (at, weight) in self.start.iter_mut().take(4).enumerate() {
-                *weight = GUESSES.get(self.choices >> (3 - at) & 1).copied().or_bug();
-            }
-            self.choices += 1;
-            self.search = Some(Search::new(&self.start));
-            return false;
-        };
-        let (past, season) = (&self.past, self.season);
-        work.add(search.step_values());
-        let mut error = |parameters: &mut [f64]| {
+/// Fits the parameters to the past values. Returns the fitted values, followed by `ahead` predicted
+/// values.
+async fn forecast(past: &[f64], season: usize, ahead: usize, work: &Work) -> Vec<f64> {
+    let mut start = initial_estimate(past, season);
+    let mut best: Option<(f64, Vec<f64>)> = None;
+    for choice in 0..CHOICES {
+        for (at, weight) in start.iter_mut().take(4).enumerate() {
+            *weight = GUESSES.get(choice >> (3 - at) & 1).copied().or_bug();
+        }
+        let error = |parameters: &mut [f64]| {
             work.add(VALUE_WORK * past.len());
             squared_error(past, parameters, season, work)
         };
-        if let Some(found) = search.step(&mut error, EPSILON) {
-            self.search = None;
-            if self.best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
-                self.best = Some(found);
-            }
+        let found = nelder_mead::minimize(&start, error, EPSILON, work).await;
+        if best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
+            best = Some(found);
         }
-        false
     }
-
-    fn forecast(&mut self, ahead: usize) -> Vec<f64> {
-        let best = self.best.take().map(|(_, parameters)| parameters);
-        let mut parameters = best.unwrap_or_else(|| std::mem::take(&mut self.start));
-        smooth(&self.past, &mut parameters, self.season, ahead).0
-    }
+    let mut parameters = best.map_or(start, |(_, parameters)| parameters);
+    smooth(past, &mut parameters, season, ahead).0
 }
 
 /// Estimates the level, the trend and the seasonal values with simple means, and sets the weights
@@ -288,6 +247,8 @@ fn power(base: f64, mut exponent: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::work::complete;
+    use crate::query::work::tests::run;
 
     #[test]
     fn forecast_limits_series_length() {
@@ -299,10 +260,11 @@ mod tests {
         let mut short = forecast.clone();
         short.push(&piece(3));
         let work = Work::default();
-        assert_eq!(short.finish(&work), Ok(Finish::Nothing));
+        assert_eq!(complete(short.finish(&work), &work), Ok(None));
         let mut long = forecast;
         long.push(&piece(FORECAST_VALUES_MAX + 5));
-        assert!(matches!(long.finish(&work), Err(QueryError::TooLarge { limit: 5_000, .. })));
+        let refusal = complete(long.finish(&work), &work);
+        assert!(matches!(refusal, Err(QueryError::TooLarge { limit: 5_000, .. })));
     }
 
     #[test]
@@ -322,18 +284,10 @@ mod tests {
         let mut stream = HoltWinters::new(10, 60, false, 10);
         let times_ns = (0..1_000).map(|at| 10 * at).collect();
         stream.push(&StreamBatch { times_ns, values: Values::Float(values) });
-        let (work, mut pauses) = (Work::default(), 0);
-        let piece = loop {
-            match stream.finish(&work).unwrap() {
-                Finish::Pause => {
-                    assert_eq!(work.pauses(), Ok(true));
-                    pauses += 1;
-                }
-                Finish::StreamBatch(piece) => break piece,
-                Finish::Nothing => panic!("no forecast"),
-            }
-        };
+        let work = Work::default();
+        // A step computes the error of up to four points.
+        let (piece, pauses) = run(&work, 100_000, stream.finish(&work));
         assert!(pauses > 20, "{pauses} pauses");
-        assert_eq!(piece.times_ns.len(), 10);
+        assert_eq!(piece.unwrap().map(|piece| piece.times_ns.len()), Some(10));
     }
 }

@@ -5,53 +5,38 @@
 //! shrinking.
 
 use crate::model::limits::FORECAST_STEPS_MAX;
+use crate::query::work::Work;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 struct Vertex {
     at: Vec<f64>,
     value: f64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Search {
-    vertices: Vec<Vertex>,
-    known: usize,
-    steps: usize,
-}
-
-impl Search {
-    pub(super) fn new(start: &[f64]) -> Self {
-        Self { vertices: simplex(start), known: 0, steps: 0 }
+/// Returns the minimum and its point. `function` may change its arguments; the search then
+/// continues from the changed point. Awaits only [`Work::spend`].
+pub(super) async fn minimize(
+    start: &[f64],
+    mut function: impl FnMut(&mut [f64]) -> f64,
+    epsilon: f64,
+    work: &Work,
+) -> (f64, Vec<f64>) {
+    let mut vertices = simplex(start);
+    for vertex in &mut vertices {
+        work.spend(1).await;
+        vertex.value = function(&mut vertex.at);
     }
-
-    pub(super) fn step_values(&self) -> usize {
+    for _ in 0..FORECAST_STEPS_MAX {
         // The computation of the centre reads every corner.
-        let vertices = self.vertices.len();
-        if self.known < vertices { 1 } else { vertices * vertices / 16 + vertices }
-    }
-
-    /// Returns the minimum and its point after the last step. `function` may change its arguments;
-    /// the search then continues from the changed point.
-    pub(super) fn step(
-        &mut self,
-        function: &mut dyn FnMut(&mut [f64]) -> f64,
-        epsilon: f64,
-    ) -> Option<(f64, Vec<f64>)> {
-        if let Some(vertex) = self.vertices.get_mut(self.known) {
-            vertex.value = function(&mut vertex.at);
-            self.known += 1;
-            return None;
+        work.spend(vertices.len() * vertices.len() / 16 + vertices.len()).await;
+        if !move_worst(&mut vertices, &mut function, epsilon) {
+            break;
         }
-        self.steps += 1;
-        let goes_on = move_worst(&mut self.vertices, function, epsilon);
-        if goes_on && self.steps < FORECAST_STEPS_MAX {
-            return None;
-        }
-        let (_, best, _) = ranks(&self.vertices);
-        let Some(vertex) = self.vertices.get_mut(best) else { return Some((f64::NAN, Vec::new())) };
-        let parameters = vertex.at.clone();
-        Some((function(&mut vertex.at), parameters))
     }
+    let (_, best, _) = ranks(&vertices);
+    let Some(vertex) = vertices.get_mut(best) else { return (f64::NAN, Vec::new()) };
+    let parameters = vertex.at.clone();
+    (function(&mut vertex.at), parameters)
 }
 
 /// Replaces the worst corner with a better point. Returns whether the corners' values still differ.
