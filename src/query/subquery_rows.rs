@@ -889,7 +889,7 @@ impl SeriesCursor for LayoutCursor<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::limits::PIECE_BYTES_MAX;
+    use crate::query::stream::tests::request;
     use crate::query::work::tests::run;
     use crate::scan::request::{AggregateCall, AggregateFunction, Input, Position, Window};
 
@@ -915,21 +915,7 @@ mod tests {
             .chunks(PAGE_ROWS as usize)
             .map(|rows| Rc::new(Column::full(Values::Integer(rows.iter().map(&value).collect()))));
         let columns = vec![(COLUMN, pages.collect())];
-        run(work, EXCESS, arrived.arranged(MeasurementId(0), &placed, columns, work)).0
-    }
-
-    fn request(output: Output) -> ScanRequest {
-        ScanRequest {
-            measurement: MeasurementId(0),
-            time: TimeRange::ALL,
-            predicate: None,
-            group_by: Vec::new(),
-            descending: false,
-            output,
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
-        }
+        run(work, EXCESS, arrived.arranged(MeasurementId(1), &placed, columns, work)).0
     }
 
     /// The first piece contains only late windows. The early windows of the last host then fill the

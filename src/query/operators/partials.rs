@@ -169,26 +169,15 @@ pub(super) mod tests {
 
     use super::*;
     use crate::admission::QueryReservation;
-    use crate::model::ids::MeasurementId;
-    use crate::model::limits::{PIECE_BYTES_MAX, WORK_PER_TURN};
-    use crate::model::time::TimeRange;
+    use crate::model::limits::WORK_PER_TURN;
     use crate::query::plan::CallSource;
+    use crate::query::stream::tests::request;
     use crate::scan::page::{Group, ScanPage};
-    use crate::scan::request::{Output, Resume, ScanRequest};
+    use crate::scan::request::Output;
 
     /// Returns a stream with a group of these data.
     pub(in crate::query::operators) fn stream(output: Output, data: GroupData) -> Stream {
-        let request = ScanRequest {
-            measurement: MeasurementId(1),
-            time: TimeRange::ALL,
-            predicate: None,
-            group_by: Vec::new(),
-            descending: false,
-            output,
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
-        };
+        let request = request(output);
         let key = Vec::new().into();
         let mut stream = Stream::new(0, 1, request, key, false, &QueryReservation::default());
         let groups = vec![Group { key: Vec::new(), data }];

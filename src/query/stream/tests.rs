@@ -71,20 +71,15 @@ impl Shard {
     }
 }
 
-fn request(descending: bool) -> ScanRequest {
-    let input = Input { column: ColumnId(9), field_type: FieldType::Integer, cast: None };
+/// Returns a request for all rows of a measurement.
+pub(crate) fn request(output: Output) -> ScanRequest {
     ScanRequest {
         measurement: MeasurementId(1),
         time: TimeRange::ALL,
         predicate: None,
-        group_by: vec![ColumnId(1)],
-        descending,
-        output: Output::Rows {
-            fields: vec![input],
-            tags: Vec::new(),
-            limit: None,
-            every_row: false,
-        },
+        group_by: Vec::new(),
+        descending: false,
+        output,
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
         groups_max: None,
@@ -98,7 +93,10 @@ fn read(
     (bytes_max, piece_rows): (usize, usize),
     rng: &mut fastrand::Rng,
 ) -> (Vec<Row>, usize) {
-    let request = request(shards[0].descending);
+    let fields = vec![Input { column: ColumnId(9), field_type: FieldType::Integer, cast: None }];
+    let output = Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false };
+    let descending = shards[0].descending;
+    let request = ScanRequest { group_by: vec![ColumnId(1)], descending, ..request(output) };
     let mut stream = Stream::new(
         0,
         shards.len() as u32,
