@@ -219,44 +219,31 @@ impl Executor {
         self.subquery_index < self.node.subqueries.len()
     }
 
-    fn begin_subquery(&self) -> Option<Box<Self>> {
-        let node = Rc::clone(&self.node.subqueries.get(self.subquery_index)?.node);
-        let (scans, shards) = (Rc::clone(&self.scans), Rc::clone(&self.shards));
-        Some(Box::new(Self::for_node(
-            scans,
-            node,
-            shards,
-            &self.reservation,
-            &self.work,
-            self.steps,
-        )))
-    }
-
-    /// Returns `None` if the executor must first continue its own work.
+    /// Continues the next subquery. Returns `None` if the executor must first continue its own work.
     fn advance_subquery(&mut self) -> Result<Option<ExecStep>> {
-        if self.subquery.is_none() {
-            self.subquery = self.begin_subquery();
-        }
-        let Some(subquery) = &mut self.subquery else { return Ok(None) };
-        let mut derived = self.derived.get_mut(self.subquery_index);
-        if let Some(derived) = &mut derived
-            && !derived.fold()?
-        {
+        let next = self.node.subqueries.get(self.subquery_index);
+        let derived = self.derived.get_mut(self.subquery_index);
+        let (Some(next), Some(derived)) = (next, derived) else { return Ok(None) };
+        let subquery = self.subquery.get_or_insert_with(|| {
+            let (scans, node) = (Rc::clone(&self.scans), Rc::clone(&next.node));
+            let (shards, reservation) = (Rc::clone(&self.shards), &self.reservation);
+            Box::new(Self::for_node(scans, node, shards, reservation, &self.work, self.steps))
+        });
+        if !derived.fold()? {
             self.work.pauses()?;
             return Ok(Some(ExecStep::Pause));
         }
-        match (subquery.next()?, derived) {
-            (step @ (ExecStep::Need(_) | ExecStep::Pause), _) => return Ok(Some(step)),
-            (ExecStep::Chunk(chunk), Some(derived)) => {
+        match subquery.next()? {
+            step @ (ExecStep::Need(_) | ExecStep::Pause) => return Ok(Some(step)),
+            ExecStep::Chunk(chunk) => {
                 self.work.add(chunk.rows * chunk.values.len());
                 derived.push(&chunk)?;
             }
-            (ExecStep::Done, Some(derived)) => {
+            ExecStep::Done => {
                 derived.is_done = true;
                 self.subquery = None;
                 self.subquery_index += 1;
             }
-            (ExecStep::Chunk(_) | ExecStep::Done, None) => {}
         }
         Ok(None)
     }
