@@ -398,7 +398,6 @@ impl Slice {
     /// Predicts the end of the next slice. A subquery determines the ends of its slices itself.
     fn next_end(&mut self) -> Option<Cut> {
         let until = self.until.as_ref().filter(|_| !self.is_derived)?;
-        let fullness = SliceMemory { bytes: self.bytes(), bytes_max: self.bytes_max };
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {
@@ -406,7 +405,9 @@ impl Slice {
             // cannot be predicted.
             let groups = match from {
                 Some(_) => 1,
-                None => fullness.next_groups(self.groups.len())?,
+                None => {
+                    usize::try_from(self.next_size(self.groups.len() as u64)?).unwrap_or(usize::MAX)
+                }
             };
             // Unknown groups may also precede the end, so allow all groups that fit.
             self.groups_max = groups.saturating_add(groups / 3);
@@ -419,12 +420,34 @@ impl Slice {
         };
         let first_ns = || rows.and_then(|rows| rows.first_ns(self.descending));
         let began_ns = from.map(|from| from.time_ns).or_else(first_ns);
-        let end_ns = began_ns.and_then(|began_ns| fullness.next_time_ns(began_ns, until.time_ns));
+        let end_ns = began_ns.and_then(|began_ns| self.next_time_ns(began_ns, until.time_ns));
         let is_inside =
             |&ns: &i64| if self.descending { ns > self.end_ns } else { ns < self.end_ns };
         Some(match end_ns.filter(is_inside) {
             Some(time_ns) => Cut { time_ns, shard: 0, rows: 0, ..until.clone() },
             None => Cut::after_group(until.group.clone(), self.descending),
+        })
+    }
+
+    /// Returns the size of the next slice if this slice had size `size`, for example in groups. The
+    /// target is three quarters of the maximum memory, so that slightly denser data also fits.
+    /// Returns `None` if this slice contained too little data for a prediction.
+    fn next_size(&self, size: u64) -> Option<u64> {
+        let (bytes, wanted) = (self.bytes(), self.bytes_max / 4 * 3);
+        let is_telling = bytes > wanted / (2 * GROWTH_MAX);
+        let scaled = u128::from(size) * wanted as u128 / bytes.max(1) as u128;
+        let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
+        is_telling.then(|| scaled.min(size.saturating_mul(GROWTH_MAX as u64)).max(1))
+    }
+
+    /// Predicts the end time of a slice within one group. The last slice started at `began_ns` and
+    /// ended at `from_ns`.
+    fn next_time_ns(&self, began_ns: i64, from_ns: i64) -> Option<i64> {
+        let span_ns = began_ns.abs_diff(from_ns);
+        let next_ns = self.next_size(span_ns).filter(|_| span_ns > 0)?;
+        Some(match began_ns < from_ns {
+            true => from_ns.saturating_add_unsigned(next_ns),
+            false => from_ns.saturating_sub_unsigned(next_ns),
         })
     }
 }
@@ -475,41 +498,6 @@ fn states_bytes(states: &[PartialColumn]) -> usize {
 
 fn key_bytes(key: &[String]) -> usize {
     key.iter().map(String::len).sum::<usize>() + GROUP_BYTES
-}
-
-#[derive(Clone, Copy, Debug)]
-struct SliceMemory {
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl SliceMemory {
-    /// Returns the size of the next slice if this slice had size `size`. The target is three
-    /// quarters of the maximum memory, so that slightly denser data also fits. Returns `None` if
-    /// this slice contained too little data for a prediction.
-    fn scale(self, size: u64) -> Option<u64> {
-        let wanted = self.bytes_max / 4 * 3;
-        let is_telling = self.bytes > wanted / (2 * GROWTH_MAX);
-        let scaled = u128::from(size) * wanted as u128 / self.bytes.max(1) as u128;
-        let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
-        is_telling.then(|| scaled.min(size.saturating_mul(GROWTH_MAX as u64)).max(1))
-    }
-
-    /// Predicts the number of groups in the next slice if this slice had `groups` groups.
-    fn next_groups(self, groups: usize) -> Option<usize> {
-        self.scale(groups as u64).map(|groups| usize::try_from(groups).unwrap_or(usize::MAX))
-    }
-
-    /// Predicts the end time of a slice within one group. The last slice started at `began_ns` and
-    /// ended at `from_ns`.
-    fn next_time_ns(self, began_ns: i64, from_ns: i64) -> Option<i64> {
-        let span_ns = began_ns.abs_diff(from_ns);
-        let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;
-        Some(match began_ns < from_ns {
-            true => from_ns.saturating_add_unsigned(next_ns),
-            false => from_ns.saturating_sub_unsigned(next_ns),
-        })
-    }
 }
 
 /// The first groups after the slice. The shards returned rows of these groups, and the slice
