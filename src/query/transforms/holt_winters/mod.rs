@@ -23,7 +23,7 @@ const PLAIN: usize = 6;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HoltWinters {
     ahead: usize,
-    /// The number of steps in a season. Below 2, the forecast has no season.
+    /// The number of steps in a season; 0 means no season.
     season: usize,
     with_fit: bool,
     every_ns: i64,
@@ -33,14 +33,14 @@ pub(crate) struct HoltWinters {
 
 impl HoltWinters {
     pub(super) fn new(ahead: usize, season: usize, with_fit: bool, every_ns: i64) -> Self {
+        let season = if season < 2 { 0 } else { season };
         let (times_ns, values) = (Vec::new(), Vec::new());
         Self { ahead, season, with_fit, every_ns, times_ns, values }
     }
 
     /// Returns one value for each window; `None` if the series has too few values.
     fn past(&self) -> Result<Option<Vec<f64>>> {
-        let is_seasonal = self.season >= 2;
-        if self.values.len() < 2 || (is_seasonal && self.values.len() < self.season) {
+        if self.values.len() < self.season.max(2) {
             return Ok(None);
         }
         self.check(self.values.len())?;
@@ -99,8 +99,7 @@ impl HoltWinters {
     /// Awaits only [`Work::spend`].
     pub(super) async fn finish(&self, work: &Work) -> Result<Option<StreamBatch>> {
         let Some(past) = self.past()? else { return Ok(None) };
-        let season = if self.season >= 2 { self.season } else { 0 };
-        let forecast = forecast(&past, season, self.ahead, work).await;
+        let forecast = forecast(&past, self.season, self.ahead, work).await;
         let ends = (self.times_ns.first(), self.times_ns.last());
         let (Some(&first_ns), Some(&last_ns)) = ends else { return Ok(None) };
         let (from_ns, shown) = if self.with_fit {
