@@ -550,28 +550,3 @@ fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     (only_reads && node.limit > 0 && feed.windows_before == 0)
         .then(|| node.limit.saturating_add(node.offset))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::ids::MeasurementId;
-
-    #[test]
-    fn repeated_sources_share_columns() {
-        let schema = |name: &str| MeasurementSchema {
-            dropped: false,
-            id: MeasurementId(0),
-            name: name.to_owned(),
-            version: 0,
-            columns: Vec::new(),
-        };
-        let (one, other) = (schema("m"), schema("m"));
-        let sources = [&one, &other, &one].map(|schema| {
-            let (origin, schema) = (Origin::Subquery(0, 0), SourceSchema::Stored(schema));
-            FromMeasurement { origin, schema }
-        });
-        let found = with_columns(&sources, 8, &mut KnownColumns::new());
-        let [(.., first), (.., second), (.., third)] = &found[..] else { panic!("three sources") };
-        assert!(Rc::ptr_eq(first, third) && !Rc::ptr_eq(first, second));
-    }
-}
