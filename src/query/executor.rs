@@ -15,8 +15,9 @@ use crate::admission::QueryReservation;
 use crate::model::bug::OrBug;
 use crate::model::limits::{STREAMS_AHEAD_MAX, WORK_PER_NAME};
 use crate::scan::page::{Group, ScanPage};
+use crate::scan::request::ScanRequest;
 
-pub use super::stream::{StreamId, StreamNeed};
+pub use super::stream::{PageNeed, StreamId, StreamNeed};
 pub use super::subquery_rows::SubquerySteps;
 
 /// The number of columns, calls and conditions of a scan above which the executor requests the pages
@@ -27,9 +28,9 @@ pub(super) const PAGE_BYTES_PER_UNIT: usize = 16;
 
 /// The result of an executor step.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ExecStep {
+pub enum Step<Request> {
     /// The executor needs these pages. Supply all of them in any order, then call `next` again.
-    Need(Vec<StreamNeed>),
+    Need(Vec<PageNeed<Request>>),
     /// The next rows.
     Chunk(SeriesChunk),
     /// The current turn's share of work is done. Let other requests run, then call `next` again.
@@ -37,6 +38,9 @@ pub enum ExecStep {
     /// The statement has no more rows.
     Done,
 }
+
+/// The result of a step of an [`Executor`].
+pub type ExecStep = Step<ScanRequest>;
 
 /// Executes one plan.
 ///
@@ -170,7 +174,7 @@ impl Executor {
         }
     }
 
-    /// Returns the next step. After an [`ExecStep::Need`], supply its pages before the next call.
+    /// Returns the next step. After a [`Step::Need`], supply its pages before the next call.
     ///
     /// # Errors
     /// `QueryError`; the executor cannot be used after an error.

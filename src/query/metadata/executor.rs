@@ -12,34 +12,18 @@ use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
 use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, WORK_PER_TURN};
 use crate::query::error::Result;
-use crate::query::executor::StreamId;
+use crate::query::executor::{PageNeed, Step, StreamId};
 use crate::query::operators::join_limit::Limiter;
 use crate::query::result::SeriesChunk;
 use crate::query::work::{Computation, Work};
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::request::SummaryRequest;
 
-/// A page that the executor needs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MetaNeed {
-    /// The shard that receives the request.
-    pub stream: StreamId,
-    /// The request, including the resume key.
-    pub request: SummaryRequest,
-}
+/// A page of summaries.
+pub type MetaNeed = PageNeed<SummaryRequest>;
 
-/// The result of an executor step.
-#[derive(Clone, Debug, PartialEq)]
-pub enum MetaStep {
-    /// The executor needs these pages. Supply all of them, then call `next` again.
-    Need(Vec<MetaNeed>),
-    /// The next series.
-    Chunk(SeriesChunk),
-    /// The statement has worked for some milliseconds, and must pause before the next call.
-    Pause,
-    /// The statement has no more series.
-    Done,
-}
+/// The result of a step of a [`MetaExecutor`].
+pub type MetaStep = Step<SummaryRequest>;
 
 /// A stream, and the position of its next page.
 type MissingPage = (StreamId, Option<(u32, Vec<String>)>);

@@ -34,14 +34,17 @@ pub struct StreamId {
     pub shard: u32,
 }
 
-/// A page that the executor needs before it can continue.
+/// A page that an executor needs before it can continue.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StreamNeed {
+pub struct PageNeed<Request> {
     /// The shard that receives the request. The caller supplies the page with the same id.
     pub stream: StreamId,
     /// The request to the shard.
-    pub request: ScanRequest,
+    pub request: Request,
 }
+
+/// A page of rows or partial states.
+pub type StreamNeed = PageNeed<ScanRequest>;
 
 /// The next group of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
