@@ -298,14 +298,7 @@ impl GatherCall {
     /// Whether a function reads the rows of a descending statement in ascending order. In 1.x, the
     /// reading order determines which of several equal values the function selects.
     fn reads_ascending(&self) -> bool {
-        let in_order_of_statement = matches!(
-            self.plan.function,
-            GatheredFunction::Distinct
-                | GatheredFunction::Median
-                | GatheredFunction::Mode
-                | GatheredFunction::Percentile(_)
-        );
-        self.node.descending && !in_order_of_statement
+        self.node.descending && self.plan.keeps_times()
     }
 
     /// Returns the number of each row's combination of tag arguments; empty without tag arguments.
