@@ -151,12 +151,9 @@ impl<'a> CallBuilder<'a> {
         };
         let (variable, data_type) = self.argument(function, argument)?;
         let output = match &base {
+            // The values of count_hll() are integers, although its type is unsigned.
             CallBase::Gather(plan) if plan.counted => Some(FieldType::Integer),
-            CallBase::Gather(plan) if plan.function == GatheredFunction::Median => {
-                Some(FieldType::Float)
-            }
-            CallBase::Gather(_) => data_type.field_type(),
-            CallBase::Merge(_) | CallBase::Values => function.output.over(data_type).field_type(),
+            _ => function.output.over(data_type).field_type(),
         };
         let plan = CallPlan {
             fill: self.fill(function.fill, output),
