@@ -113,8 +113,7 @@ impl Stream {
                 value(of_node).clone_into(of_scan);
             }
         }
-        let time_ns = time_ns.saturating_add(1);
-        self.slice.from = Some(Cut { group, time_ns, shard: 0, rows: 0 });
+        self.slice.from = Some(Cut::new(group, time_ns.saturating_add(1)));
     }
 
     pub(crate) fn scan(&self) -> usize {

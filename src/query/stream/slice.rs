@@ -40,14 +40,12 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    fn of(place: ResultPosition) -> Self {
-        let ResultPosition { group, time_ns } = place;
+    pub(super) fn new(group: Vec<String>, time_ns: i64) -> Self {
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
     fn after_group(group: Vec<String>, descending: bool) -> Self {
-        let time_ns = if descending { i64::MIN } else { i64::MAX };
-        Self { group, time_ns, shard: 0, rows: 0 }
+        Self::new(group, if descending { i64::MIN } else { i64::MAX })
     }
 
     fn is_behind_group(&self, descending: bool) -> bool {
@@ -261,7 +259,7 @@ impl Slice {
     /// Moves the end back to `end` and drops the data after the new end. Does nothing if the slice
     /// already ends before `end`.
     pub(crate) fn lower(&mut self, end: ResultPosition) {
-        let cut = Cut::of(end);
+        let cut = Cut::new(end.group, end.time_ns);
         let is_before = |until: &Cut| cut.order(until, self.descending).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
             return;
@@ -424,7 +422,7 @@ impl Slice {
         let is_inside =
             |&ns: &i64| if self.descending { ns > self.end_ns } else { ns < self.end_ns };
         Some(match end_ns.filter(is_inside) {
-            Some(time_ns) => Cut { time_ns, shard: 0, rows: 0, ..until.clone() },
+            Some(time_ns) => Cut::new(until.group.clone(), time_ns),
             None => Cut::after_group(until.group.clone(), self.descending),
         })
     }
