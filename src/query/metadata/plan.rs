@@ -1,7 +1,6 @@
 //! Lowers a SHOW statement to requests for summaries. A new SHOW statement about stored data needs
 //! a [`Render`] and an arm of `read` in this module.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -225,7 +224,7 @@ async fn plan(
                 None => chosen.clear(),
             }
         }
-        let mut schemas = chosen.iter().flat_map(|(_, m)| m.values().map(|schema| schema.as_ref()));
+        let mut schemas = chosen.iter().flat_map(|(_, m)| m.iter().map(|schema| schema.as_ref()));
         count.expand(show.dimensions, &mut schemas)?;
     }
     let purpose = match &render {
@@ -236,7 +235,6 @@ async fn plan(
     let mut scans = Vec::new();
     for (policy, measurements) in chosen {
         let policy_name = Rc::from(policy.name.as_str());
-        let measurements: Vec<&Arc<MeasurementSchema>> = measurements.into_values().collect();
         for measurements in measurements.chunks(measurements_per_scan(of_condition)) {
             let mut column_names = Vec::with_capacity(measurements.len());
             let mut predicates = Vec::with_capacity(measurements.len());
@@ -312,7 +310,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
     }
 }
 
-type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<MeasurementSchema>>)>;
+type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, Vec<&'a Arc<MeasurementSchema>>)>;
 
 /// Returns the policies to read, with the selected measurements of each policy.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>> {
@@ -344,11 +342,10 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
             let listed = if names.is_empty() { here(None) } else { all || named.accepts(name) };
             listed && extra.as_ref().is_none_or(|test| test.accepts(name))
         };
-        let measurements: BTreeMap<&str, &Arc<MeasurementSchema>> =
-            (policy.schema.measurements.iter())
-                .filter(|(name, _)| wanted(name))
-                .map(|(name, schema)| (name.as_str(), schema))
-                .collect();
+        let measurements: Vec<&Arc<MeasurementSchema>> = (policy.schema.measurements.iter())
+            .filter(|(name, _)| wanted(name))
+            .map(|(_, schema)| schema)
+            .collect();
         if !measurements.is_empty() {
             chosen.push((policy, measurements));
         }
