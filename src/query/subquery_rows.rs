@@ -960,17 +960,9 @@ mod tests {
                 series: key(series).as_bytes().to_vec(),
                 time_ns,
             });
-            let request = ScanRequest {
-                measurement: MeasurementId(0),
-                time: TimeRange::ALL,
-                predicate: None,
-                group_by: Vec::new(),
-                descending,
-                output: Output::Aggregates { calls: Vec::new(), window: None, limit: None },
-                resume: Resume { position, ..Resume::default() },
-                piece_bytes: PIECE_BYTES_MAX,
-                groups_max: None,
-            };
+            let output = Output::Aggregates { calls: Vec::new(), window: None, limit: None };
+            let resume = Resume { position, ..Resume::default() };
+            let request = ScanRequest { descending, resume, ..request(output) };
             piece_cells(&layout, &request, calls)
         };
         let short = SERIES_CELLS + 1;
