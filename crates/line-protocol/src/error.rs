@@ -7,14 +7,15 @@ use tidemark_model::limits::{
 use tidemark_model::time::Precision;
 use tidemark_model::value::FieldType;
 
-/// The rejected lines of a body.
+/// The errors of a body: the rejected lines, and the lines from which only a field was dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected {
     /// The number of rejected lines.
     pub count: u64,
     /// The number of accepted lines from which a field called `time` was dropped.
     pub without_time: u64,
-    /// The first [`REJECTED_LINES_NAMED_MAX`] errors of both kinds, ascending by line.
+    /// The first [`REJECTED_LINES_NAMED_MAX`] errors, ascending by line. Both rejected lines and
+    /// lines with a dropped field have an error.
     pub named: Vec<LineError>,
 }
 
@@ -36,11 +37,12 @@ impl Rejected {
     }
 }
 
-/// The error of one rejected line, whose text does not contain the line number.
+/// The error of one line. Its message contains the column, but not the line number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{cause} (column {column})")]
 pub struct LineError {
-    /// The 1-based physical line on which the rejected line starts.
+    /// The 1-based physical line on which the line of the error starts. A string can contain
+    /// newlines, so a line of line protocol can span several physical lines.
     pub line: u32,
     /// The 1-based character position of the error. Newlines inside strings count as characters.
     pub column: u32,
@@ -91,7 +93,8 @@ pub enum Cause {
     #[error("invalid field format: no '=' in '{found}', expected key=value{}", as_name(.name))]
     FieldWithoutEquals {
         found: String,
-        /// The name that may contain the text, with the spaces of the name escaped.
+        /// The suggested field key or tag, if `found` is probably a part of a name with unescaped
+        /// spaces. The spaces of the suggestion are escaped.
         name: Option<String>,
     },
     /// `m v=`
@@ -141,7 +144,8 @@ pub enum Cause {
     )]
     TimestampRange {
         found: String,
-        /// The unit in which the timestamp is a present-day time.
+        /// The unit that the client probably meant: in this unit, the timestamp is between 2001 and
+        /// 2286.
         meant: Option<Precision>,
     },
     /// `m v=1 1 1`

@@ -36,8 +36,9 @@ pub enum FieldKey<'a> {
 /// A receiver of lines. For each line, the sink receives the series, the fields, and then
 /// [`Sink::commit`] or [`Sink::rollback`].
 ///
-/// The two `expected_` methods are predictions. After a correct prediction, the sink does not look
-/// up the key. An empty prediction skips the comparison.
+/// [`Sink::expected_series`] and [`Sink::expected_field`] predict the next key. If a prediction is
+/// correct, the parser calls [`Sink::begin_expected`] or passes [`FieldKey::Expected`], and the
+/// sink needs no lookup of the key. If a prediction is empty, the parser does not compare it.
 pub trait Sink {
     /// Returns the expected series key of the next line, as written.
     fn expected_series(&self) -> &[u8];

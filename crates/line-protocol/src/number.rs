@@ -21,7 +21,7 @@ const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_
 
 const SAFE_DIGITS: usize = 19;
 
-/// [`read_short`] reads the number and the next byte from a window of this size.
+/// The number of bytes that [`read_short`] loads. They contain the number and the next byte.
 const WINDOW: usize = 32;
 
 /// Reads a number with up to seven digits before the point, up to fifteen after it, no exponent,
@@ -182,7 +182,8 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     Some(f64::from_bits((exponent as u64) << 52 | bits & ((1 << 52) - 1)))
 }
 
-/// The value is `None` if it does not fit into an i64. The length is 0 if there is no timestamp.
+/// Returns the value and its length in bytes. The value is `None` if it does not fit into an i64.
+/// The length is 0 if there is no timestamp.
 #[inline(always)]
 pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     let negative = bytes.first() == Some(&b'-');

@@ -38,7 +38,8 @@ impl TimestampUnit {
         precision.to_ns(timestamp)
     }
 
-    /// Returns the unit that the client probably meant if a timestamp is too large for this unit.
+    /// Returns the unit that the client probably meant, for a timestamp that is too large for this
+    /// unit.
     fn meant(self, timestamp: i64) -> Option<Precision> {
         let Self::Fixed(given) = self else { return None };
         Precision::of_magnitude(timestamp).filter(|unit| unit.unit_ns() < given.unit_ns())
@@ -75,15 +76,16 @@ pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rej
 /// A parser for a body that arrives in pieces.
 #[derive(Clone, Debug)]
 pub struct Parser {
-    /// `now_ns` is truncated to the unit.
+    /// The caller's options, with `now_ns` truncated to the unit.
     options: Options,
     consumed_bytes: u64,
     line: u32,
     rejected: Rejected,
-    /// The rest of a line that was rejected as too long before it ended.
+    /// The state of the search for the end of a line that exceeded the size limit in an earlier
+    /// piece. The parser rejected the line and skips its remaining bytes.
     skipping: Option<EndOfLine>,
-    /// The number of used blanks at the beginning of the physical line that continues in the next
-    /// piece. The columns of errors include these blanks.
+    /// The number of blanks at the beginning of the current physical line that [`Parser::feed`] has
+    /// already used. The columns of errors include these blanks.
     indent: u32,
 }
 
@@ -193,8 +195,9 @@ impl Parser {
         }
     }
 
-    /// Returns the position at which parsing continues with more bytes. A line that is already too
-    /// long is rejected and skipped.
+    /// Handles a line that continues in the next piece, and returns the number of bytes used. If
+    /// the line already exceeds the size limit, rejects and skips the line. `shown` is at or before
+    /// the start of the physical line.
     #[cold]
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
@@ -205,7 +208,8 @@ impl Parser {
         start + self.skip(bytes.get(start..).unwrap_or_default(), EndOfLine::default())
     }
 
-    /// Counts the blanks before `at`, where the next piece begins. Returns `at`.
+    /// Adds the blanks of the physical line before `at` to `indent`, because the next piece begins
+    /// at `at`. Returns `at`.
     #[cold]
     fn keep_indent(&mut self, text: &str, line_start: usize, at: usize) -> usize {
         let shown = physical_line(text, line_start, at);
@@ -213,7 +217,8 @@ impl Parser {
         at
     }
 
-    /// Returns the number of earlier pieces' blanks in the physical line that is shown from `shown`.
+    /// Returns the number of blanks that earlier pieces contained in the physical line that starts
+    /// at `shown`.
     fn indent_before(&self, shown: usize) -> u32 {
         if shown == 0 { self.indent } else { 0 }
     }
@@ -242,7 +247,8 @@ impl Parser {
         self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
     }
 
-    /// Returns `false` if the line continues in the next piece.
+    /// Parses the line at `cursor` and commits it. Returns `false` if the line continues in the
+    /// next piece.
     fn read_line<S: Sink>(
         &mut self,
         cursor: &mut Cursor<'_>,
@@ -297,8 +303,8 @@ fn physical_line(text: &str, from: usize, at: usize) -> usize {
     before.rfind('\n').map_or(from, |newline| from + newline + 1)
 }
 
-/// The physical line starts at `shown`, after `indent` blanks in earlier pieces. Its columns include
-/// leading blanks.
+/// Creates the error of a fault. The physical line starts at `shown`, after `indent` blanks in
+/// earlier pieces. The error's column counts these blanks.
 fn line_error(line: u32, indent: u32, text: &str, shown: usize, fault: Fault) -> LineError {
     let before = text.get(shown..fault.at).unwrap_or_default();
     LineError { line, column: indent + before.chars().count() as u32 + 1, cause: fault.cause }
@@ -347,8 +353,8 @@ pub(super) fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// Returns the number of newlines in strings, and the position of a value of `time`, which is
-/// dropped.
+/// Parses the fields and passes them to `sink`, except a field called `time`. Returns the number of
+/// newlines in strings, and the position of the value of `time`, if any.
 #[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,
@@ -529,8 +535,8 @@ impl<'a> Cursor<'a> {
         quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
     }
 
-    /// Suggests a name for a word without `=` at the position of a field. The word may belong to a
-    /// name with unescaped spaces. Returns `None` if no `=` follows in the line.
+    /// Suggests an escaped name for a word without `=` at the position of a field, because the word
+    /// may be part of a name with unescaped spaces. Returns `None` if no `=` follows in the line.
     #[cold]
     fn name_with_space(&self) -> Option<String> {
         let line = self.rest_text().split('\n').next()?;
@@ -560,8 +566,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A `\r` belongs to the end. If the line ends here, the cursor moves to the newline or text
-    /// end.
+    /// Whether the line ends here, possibly after a `\r`. If so, the cursor moves to the newline or
+    /// the end of the text.
     #[inline(always)]
     fn at_end(&mut self) -> bool {
         match self.rest() {
