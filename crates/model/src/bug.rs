@@ -1,4 +1,4 @@
-//! Turns bugs into errors.
+//! Reports bugs, and converts them into errors.
 //!
 //! Code that finds an impossible state reports a bug and continues with a default. [`catch`] then
 //! returns an error instead of the operation's result. Inner loops therefore need no `Result`.
@@ -42,7 +42,8 @@ pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
     }
 }
 
-/// Returns the first [`Bug`] of the running operation, before an effect that [`catch`] cannot undo.
+/// Returns the first [`Bug`] that the running operation reported, as an error. Code calls this
+/// function before an effect that [`catch`] cannot undo, such as a write to the store.
 pub fn check() -> Result<(), Bug> {
     match STATE.get() {
         State::Found(bug) => Err(bug),
@@ -80,7 +81,7 @@ pub fn tolerate<T>(test: impl FnOnce() -> T) -> T {
 
 /// A value that always exists in correct code.
 pub trait OrBug<T> {
-    /// Returns the value. If there is none, [reports](report) a bug and returns the default.
+    /// Returns the value. If the value is missing, [reports](report) a bug and returns the default.
     fn or_bug(self) -> T;
 }
 

@@ -114,8 +114,8 @@ impl Limits {
         self.0[limit as usize] as usize
     }
 
-    /// Returns the number of calls that a request may make before the calls that are reserved for
-    /// its end.
+    /// Returns the number of calls to objects that a request may make, without the
+    /// [`CALLS_RESERVED`] calls for the end of the request.
     pub fn calls_before_end(&self) -> usize {
         let calls = self.get(Limit::Calls);
         calls - CALLS_RESERVED.min(calls / 2)
@@ -154,7 +154,7 @@ pub struct Exceeded {
     pub limit: Limit,
     /// The limit's value.
     pub max: u64,
-    /// The number before the request. The number is 0 if each item is counted separately.
+    /// The number before the request, or 0 if the limit applies to each item separately.
     pub current: u64,
     /// The number after the request.
     pub requested: u64,

@@ -94,8 +94,9 @@ impl Scope {
         }
     }
 
-    /// Whether the policy that a client names may be covered. An empty name and `default` may be
-    /// covered if any policy is.
+    /// Whether the permission may cover the policy that a client names. An absent name, an empty
+    /// name and `default` refer to the default policy, whose name is not known here, so the result
+    /// is true if the permission covers any policy.
     pub fn may_cover(&self, policy: Option<&str>) -> bool {
         match policy {
             None | Some("" | "default") => *self != Self::None,
@@ -134,7 +135,7 @@ impl Grants {
         Self { admin: self.admin, permissions: held.cloned().collect() }
     }
 
-    /// Whether any permission names `database`, even one that allows no access.
+    /// Whether any permission names `database`, even a permission that allows no access.
     pub fn concerns(&self, database: &str) -> bool {
         self.admin || self.permissions.iter().any(|held| held.names(database))
     }

@@ -1,4 +1,5 @@
-//! The identifiers. Ids are never reused, so an object can reject a message about a dropped item.
+//! The identifiers of measurements, columns, policies and objects. Ids are never reused, so an
+//! object can reject a message about a dropped item.
 
 use serde::{Deserialize, Serialize};
 

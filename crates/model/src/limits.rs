@@ -21,11 +21,12 @@ pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
 /// The additional memory, in bytes, for the bodies of databases that have no other body in flight.
 /// This memory is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// The memory, in bytes, that is reserved for each database without memory in use: this amount for
-/// its bodies, and again this amount for its queries. Other databases cannot use up this memory.
+/// The size, in bytes, up to which a database may use the additional memory: its bodies may use
+/// [`FIRST_BODIES_BYTES_MAX`], and its queries [`FIRST_QUERIES_BYTES_MAX`]. A database that uses
+/// more memory cannot take this additional memory from the others.
 pub const FIRST_BYTES: usize = 1_000_000;
-/// The interval at which a stalled upload or an unread response checks whether it was cancelled, in
-/// milliseconds.
+/// The interval at which a stalled upload or an unread response checks whether it was cancelled in
+/// favour of another request, in milliseconds.
 pub const DISPLACED_NOTICED_MS: u32 = 1_000;
 
 /// The maximum size of a management request's body, in bytes. The body is a short JSON document.
@@ -176,8 +177,8 @@ pub const SHARDS_PER_GROUP_MAX: u32 = 64;
 /// The maximum number of shards in all groups of a policy. The policy's row has space for the ids
 /// of this many shards.
 pub const SHARDS_PER_POLICY_MAX: usize = 10_000;
-/// The time between now and the time at which a group of live data is split, in nanoseconds. This
-/// time is longer than the delay of writes in flight.
+/// The distance of a split time from the current time, in nanoseconds, if the group receives
+/// current data. The distance is longer than the delay of writes in flight.
 pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
 /// The maximum number of pages that one event of a split copies. Each page costs a scan and a write
 /// to every new shard.
@@ -185,8 +186,8 @@ pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
 /// The interval at which a Database checks the size of its shards, in nanoseconds.
 pub const TEND_EVERY_NS: i64 = super::time::D_NS;
 /// The time during which dropped shards reject messages before their storage is deleted, in
-/// nanoseconds. A message that was sent before the drop must not reach an object whose storage no
-/// longer contains the drop.
+/// nanoseconds. The delay lets messages arrive that were sent before the drop, while the storage
+/// still records the drop.
 pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
 /// The maximum number of shards in one wipe job. This limit bounds the size of the job's row.
 pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
@@ -363,7 +364,8 @@ pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
 /// With half of this memory, fifty long queries take twice as long. With more memory, writes wait
 /// longer during a merge.
 pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
-/// The maximum time for which a long query delays other queries, in nanoseconds.
+/// The time after its start at which a long query no longer counts towards [`LONG_QUERIES_MAX`], in
+/// nanoseconds. Another long query of the database can then start.
 pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
 /// The maximum number of long queries of a database in an isolate, including queries that run for
 /// longer than [`LONG_QUERY_NS`].
@@ -415,8 +417,8 @@ pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
 /// The maximum number of entries in a statement's plan: columns, dimensions and conditions, counted
 /// once per source. The compiler pauses only between sources.
 pub const PLAN_ENTRIES_MAX: usize = 300_000;
-/// The number of entries that one operand or operator of a condition counts. It takes the compiler
-/// as much time as this number of columns.
+/// The number of entries as which one operand or operator of a condition counts. Compiling the
+/// operand or operator takes as long as compiling this number of columns.
 pub const ENTRIES_PER_CONDITION: usize = 3;
 /// The number of clock changes of a time zone that count as one entry. Each scan with windows
 /// contains the clock changes in the statement's time range.
@@ -523,8 +525,9 @@ pub const CONTINUOUS_RUN_NS_MAX: i64 = 10 * super::time::MINUTE_NS;
 pub const CONTINUOUS_PAUSE_NS: i64 = super::time::S_NS;
 /// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
-/// The number of windows up to which a query is never rejected because of a stray point. Nulls for
-/// this number of windows need about 3 MB.
+/// The number of windows up to which a query is never rejected because of a stray point: a point
+/// whose time is far from all others, usually in 1970 because of a wrong precision. Nulls for this
+/// number of windows need about 3 MB.
 pub const STRAY_WINDOWS_MIN: i64 = 100_000;
 /// The maximum number of windows in one run of a continuous query, unless FOR requires more
 /// windows. The query then catches up in several runs.
@@ -603,8 +606,8 @@ pub const USAGE_DAYS_MAX: usize = 8;
 /// The number of a request's calls that are reserved for its end: the calls after the response, and
 /// one repeated round.
 pub const CALLS_RESERVED: usize = 40;
-/// The maximum number of times that a frame is split again or a query is restarted because a shard
-/// had newer state.
+/// The maximum number of times that the edge divides a batch among shards again, or restarts a
+/// query, because a shard had newer state.
 pub const STALE_RETRIES_MAX: u32 = 2;
 /// The time after which the alarm first retries a stored job, in nanoseconds. The time doubles with
 /// each failure. The request that stored the job usually finishes the job within this time.

@@ -4,7 +4,8 @@
 //! length, and the data. An entry contains the length and text of a name, and the offset of its
 //! data.
 
-/// Returns the data that starts with the value of `name`. The comparison is case-sensitive.
+/// Returns the data of `name`, followed by the data of later entries. The comparison is
+/// case-sensitive.
 pub fn find(directory: &'static [u8], name: &str) -> Option<&'static [u8]> {
     let mut rest = directory;
     let mut found = None;

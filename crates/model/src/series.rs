@@ -40,7 +40,8 @@ pub fn value_hash(seed: u64, value: &str) -> u64 {
     xxh64(bytes.get(..used).unwrap_or_default(), seed)
 }
 
-/// Returns the part of a series' [`id_hash`] for a tag with this value. An empty value adds 0.
+/// Returns the term that a tag with this value adds to the sum in [`id_hash`]. The term of an empty
+/// value is 0.
 pub fn tag_hash(seed: u64, tag: ColumnId, value: &str) -> u64 {
     if value.is_empty() { 0 } else { value_hash(seed ^ (u64::from(tag.0) << 32), value) }
 }

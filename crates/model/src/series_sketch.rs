@@ -9,7 +9,8 @@ pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;
 
 const REGISTER_BITS: u32 = 8;
 const RANK_MAX: u8 = (u64::BITS - REGISTER_BITS + 1) as u8;
-/// The weights double or halve, so further terms are beyond the precision of a float.
+/// The maximum number of terms in the sums σ and τ. The weights double or halve, so further terms
+/// are below the precision of a float.
 const STEPS_MAX: usize = 64;
 
 /// A sketch of a set of series. Series cannot be removed.
@@ -19,7 +20,8 @@ pub struct SeriesSketch {
     registers: Vec<u8>,
 }
 
-/// Returns the hash's register, and the register's minimum value after the hash was added.
+/// Returns the position of the hash's register, and the value that the register has at least after
+/// the hash was added.
 fn place(hash: u64) -> (usize, u8) {
     let register = (hash >> (u64::BITS - REGISTER_BITS)) as usize;
     let zeros = (hash << REGISTER_BITS).leading_zeros().min(u64::BITS - REGISTER_BITS);

@@ -6,7 +6,8 @@ use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
 
 type Classed<'a> = (Ranges, &'a str);
 
-/// A surrogate matches nothing, because text cannot contain it.
+/// Returns the class of one code point. A surrogate matches nothing, because text cannot contain
+/// surrogates.
 pub(super) fn single(code: u32) -> Ranges {
     Ranges::from([(code, code)])
 }

@@ -23,15 +23,15 @@ use crate::limits::{
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
-/// After a pattern's cache was cleared this often, a match stops building states if it reads fewer
-/// than [`BYTES_PER_STATE_MIN`] bytes per state.
+/// A match stops building states if the pattern's cache was cleared this many times and the match
+/// reads fewer than [`BYTES_PER_STATE_MIN`] bytes per state.
 const CACHE_CLEARS_MIN: usize = 3;
 const BYTES_PER_STATE_MIN: usize = 10;
-/// The cache of a large regex is this multiple of its compiled size. It holds every state of an
-/// alternation of texts.
+/// The size of the cache of a large regex, as a multiple of its compiled size. The cache can
+/// contain all states of an alternation of texts.
 const CACHE_PER_COMPILED: usize = 8;
-/// Like [`CACHE_PER_COMPILED`], for deletes. It holds every state of a list of texts with up to 64
-/// classes of bytes.
+/// Like [`CACHE_PER_COMPILED`], for deletes. The cache can contain all states of a list of texts
+/// with up to 64 classes of bytes.
 const DELETE_CACHE_PER_COMPILED: usize = 16;
 
 /// A regular expression in Go's syntax, which matches anywhere in the text unless it is anchored.
@@ -200,7 +200,7 @@ impl Pattern {
 
     /// Builds all states of the regex. Returns the work: the memory of the states in bytes,
     /// multiplied by the number of classes of bytes. Returns `None` if the work exceeds `work_max`,
-    /// or if the states exceed the cache. If the cache can hold all states, no match is slow.
+    /// or if the states exceed the cache. If the cache has room for all states, no match is slow.
     fn work_of_states(&self, work_max: u64) -> Option<u64> {
         let (dfa, mut cache) = (&self.dfa, self.dfa.create_cache());
         let classes = dfa.byte_classes();
@@ -259,7 +259,7 @@ impl Patterns {
     }
 
     /// The expressions of a new delete. Accepts only expressions whose matches by
-    /// [`Patterns::of_deletes`] are fast for all texts. Finding this out may take
+    /// [`Patterns::of_deletes`] are fast for all texts. This check may take
     /// [`REGEX_STATES_WORK_MAX`] for all expressions together.
     pub fn of_new_delete() -> Self {
         let states_work_left = Some(Cell::new(REGEX_STATES_WORK_MAX));
