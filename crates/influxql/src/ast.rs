@@ -232,7 +232,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the effect of `statement`. A statement that is not listed here changes something.
+    /// Returns the effect of `statement`. The effect of statements that this function does not list
+    /// is [`Self::Writes`].
     pub fn new(statement: &Statement) -> Self {
         match statement {
             Statement::Select(select) if select.into.is_none() => Self::Selects,

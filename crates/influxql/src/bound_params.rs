@@ -43,9 +43,9 @@ impl Params {
     /// Parses the text of `params=`. An empty text and `null` contain no parameters. Like 1.x, this
     /// function ignores the text after the first JSON value.
     ///
-    /// A string, number or boolean binds as that literal. The key of an object, such as
-    /// `identifier`, is the kind of its token. A query that uses an invalid value returns the
-    /// error.
+    /// A string, number or boolean becomes a literal token. An object such as `{"identifier":
+    /// "host"}` has one entry: the key is the kind of the token, and the value is its text. An
+    /// invalid value is an error only in a query that uses the parameter.
     ///
     /// # Errors
     /// Returns [`InvalidParams`] if the value is not an object or an integer exceeds `i64::MAX`.

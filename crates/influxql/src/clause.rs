@@ -103,7 +103,8 @@ fn direction(p: &mut Parser<'_>) -> bool {
     descending
 }
 
-/// Returns 0 for an absent clause. As in 1.x, an integer above `i64::MAX` becomes `i64::MAX`.
+/// Parses the keyword and the count of a clause such as LIMIT. Returns 0 for an absent clause. As
+/// in 1.x, an integer above `i64::MAX` becomes `i64::MAX`.
 pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);
@@ -136,7 +137,8 @@ pub(super) fn write_list<T: fmt::Display>(
     write_option(f, keyword, (!items.is_empty()).then_some(List(items)))
 }
 
-/// Writes the counts of LIMIT, OFFSET, SLIMIT and SOFFSET, in this order. The last ones may be absent.
+/// Writes the counts of LIMIT, OFFSET, SLIMIT and SOFFSET, in this order. `counts` may omit the
+/// last of them.
 pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[u64]) -> fmt::Result {
     let keywords = [Keyword::Limit, Keyword::Offset, Keyword::Slimit, Keyword::Soffset];
     for (keyword, count) in keywords.iter().zip(counts).filter(|(_, count)| **count > 0) {

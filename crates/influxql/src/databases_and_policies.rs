@@ -1,6 +1,7 @@
 //! Parses and prints `CREATE DATABASE`, `CREATE RETENTION POLICY` and `ALTER RETENTION POLICY`.
 //!
-//! `FUTURE LIMIT` and `PAST LIMIT`, limits for a policy's points, are options of 1.12.
+//! `FUTURE LIMIT` and `PAST LIMIT` are options of 1.12. They limit the distance of a point's time
+//! from the current time.
 
 use std::fmt;
 
@@ -164,7 +165,7 @@ impl AlterRetentionPolicyStatement {
         Ok(statement)
     }
 
-    /// Parses the next option. Returns `false` if there is none.
+    /// Parses the next option. Returns `false` if no option follows.
     fn option(&mut self, p: &mut Parser<'_>) -> Result<bool, ParseError> {
         let token = p.next();
         let at = token.position;
@@ -236,7 +237,8 @@ impl fmt::Display for CreateDatabaseStatement {
         write!(f, "CREATE DATABASE {}", quote::ident(&self.name))?;
         let Some(policy) = &self.policy else { return Ok(()) };
         f.write_str(" WITH")?;
-        // 1.12 prints `DURATION` and `SHARD DURATION` in Go's form, and others in InfluxQL's form.
+        // 1.12 prints `DURATION` and `SHARD DURATION` in Go's form, and the limits in InfluxQL's
+        // form.
         write_option(f, "DURATION", policy.duration_ns.map(format_go))?;
         write_option(f, "REPLICATION", policy.replication)?;
         // 1.x omits a shard duration of 0, so a text without other options does not parse again.

@@ -42,8 +42,8 @@ impl DeleteStatement {
         })
     }
 
-    /// `mistake` returns the error of an invalid source. If several sources are invalid, 1.x reports
-    /// the last invalid source.
+    /// `mistake` returns the error of a source, or `None` if the source is valid. If several
+    /// sources are invalid, 1.x reports the last of them.
     fn parse(
         p: &mut Parser<'_>,
         mistake: impl Fn(&Measurement) -> Option<ParseError>,

@@ -23,7 +23,7 @@ pub enum InvalidDuration {
 /// more pairs of digits and a unit (`ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`).
 ///
 /// # Errors
-/// Returns [`InvalidDuration`]. 1.x misses some overflows.
+/// Returns [`InvalidDuration`]. 1.x does not detect some overflows.
 pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -1,5 +1,5 @@
-//! Expressions and their operators, of which fields, conditions and dimensions consist. The parser
-//! limits their depth, so recursive walks are safe.
+//! Expressions and their operators. Fields, conditions and dimensions are expressions. The parser
+//! limits the depth of an expression, so recursive walks are safe.
 
 use std::fmt;
 
@@ -241,8 +241,9 @@ impl BinaryOp {
         }
     }
 
-    /// Whether the right operand would parse as another expression without parentheses. A chain of
-    /// AND or OR has the same meaning with and without them.
+    /// Whether the right operand needs parentheses, because the printed text would otherwise parse
+    /// as another expression. A chain of AND or OR has the same meaning with and without
+    /// parentheses.
     fn needs_parentheses(self, right: &Expr) -> bool {
         let Expr::Binary { op, .. } = right else { return false };
         !matches!(self, Self::And | Self::Or) && op.precedence() <= self.precedence()
@@ -259,7 +260,7 @@ impl fmt::Display for BinaryOp {
     }
 }
 
-/// Never prints an exponent, like Go's `FormatFloat(v, 'f', -1, 64)`.
+/// Formats a number without an exponent, like Go's `FormatFloat(v, 'f', -1, 64)`.
 pub(crate) fn format_plain(value: f64) -> String {
     format!("{value}")
 }

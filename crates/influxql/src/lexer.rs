@@ -154,7 +154,8 @@ impl<'a> Lexer<'a> {
         (entry.char, entry.position)
     }
 
-    /// Does not consume the character, except [`EOF`], on which 1.x's error positions depend.
+    /// Returns the next character without consuming it. [`EOF`] is the exception, because 1.x's
+    /// error positions depend on it.
     pub(super) fn peek(&mut self) -> char {
         let (char, _) = self.read();
         if char != EOF {

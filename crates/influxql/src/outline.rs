@@ -38,14 +38,15 @@ impl Outline {
         Self { words, statements }
     }
 
-    /// Returns the strongest effect of all statements, or `None` if there is none.
+    /// Returns the strongest effect of all statements, or `None` if the text has no statement or
+    /// does not parse.
     pub fn effect(&self) -> Option<Effect> {
         let effects: Option<Vec<Effect>> = self.statements.iter().map(|(_, does)| *does).collect();
         effects?.into_iter().max()
     }
 }
 
-/// The parser stopped at the byte offset `from`.
+/// Returns the tokens of the text after the byte offset `from`, where the parser stopped.
 fn rest(text: &str, from: usize) -> Vec<(TokenKind, Range<usize>)> {
     let mut lexer = Lexer::new(text.get(from..).unwrap_or_default());
     let mut words = Vec::new();

@@ -1,7 +1,7 @@
 //! Supplies the parsers of statements with tokens.
 //!
-//! When 1.x looks for a regex, it reads the character after the last token of the text, even if
-//! that token was put back. This parser keeps a ring of tokens like 1.x (`scanner.go`,
+//! When 1.x looks for a regex, it reads the character after the last token that its scanner read,
+//! even if that token was put back. This parser keeps a ring of tokens like 1.x (`scanner.go`,
 //! `bufScanner`), so that error positions are equal.
 
 use std::borrow::Cow;
@@ -45,7 +45,7 @@ pub(super) struct Parser<'a> {
     pub(super) too_long: Option<Exceeded>,
     /// The number of sources of the current statement so far.
     pub(super) sources: usize,
-    /// All tokens so far, also those that were put back, if the caller needs them.
+    /// All tokens so far, including tokens that were put back, if the caller needs the tokens.
     pub(super) words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The token may be a blank or a comment.
+    /// Returns the next token, which may be a blank or a comment.
     pub(super) fn scan(&mut self) -> Token<'a> {
         self.scan_with(Lexer::scan)
     }
@@ -86,7 +86,7 @@ impl<'a> Parser<'a> {
         self.put_back += 1;
     }
 
-    /// This function does not skip blanks.
+    /// Consumes the next token if it is of this kind. This function does not skip blanks.
     pub(super) fn scan_if(&mut self, kind: TokenKind) -> bool {
         let found = self.scan().kind == kind;
         if !found {
@@ -95,7 +95,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// This function skips blanks and comments.
+    /// Consumes the next token if it is of this kind. This function skips blanks and comments.
     pub(super) fn next_if(&mut self, kind: TokenKind) -> bool {
         let found = self.next().kind == kind;
         if !found {
@@ -114,7 +114,8 @@ impl<'a> Parser<'a> {
         token.kind == TokenKind::Ident && token.text.eq_ignore_ascii_case(word)
     }
 
-    /// `FUTURE` and `PAST` are names, because they are keywords only in 1.12.
+    /// Consumes the next token if it is the name `word`. `FUTURE` and `PAST` are names, because
+    /// they are keywords only in 1.12.
     pub(super) fn word_if(&mut self, word: &str) -> bool {
         let found = self.peek_word(word);
         if found {
@@ -127,7 +128,8 @@ impl<'a> Parser<'a> {
         self.scan_if(TokenKind::Whitespace);
     }
 
-    /// Returns the character after the last token of the text, even if that token was put back.
+    /// Returns the character after the last token that the lexer read, even if that token was put
+    /// back.
     pub(super) fn peek_char(&mut self) -> char {
         self.lexer.peek()
     }
@@ -211,7 +213,7 @@ impl<'a> Parser<'a> {
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
-    /// The result for `INF` is 0.
+    /// Parses a duration and returns nanoseconds, or 0 for `INF`.
     pub(super) fn duration_ns(&mut self) -> Result<i64, ParseError> {
         let token = self.next();
         match token.kind {
@@ -222,7 +224,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// As in 1.x, this function checks the next character, not the next token.
+    /// Parses a regex if one follows. As in 1.x, this function checks the next character, not the
+    /// next token.
     pub(super) fn regex_if(&mut self) -> Result<Option<Regex>, ParseError> {
         if matches!(self.peek_char(), ' ' | '\t' | '\n') {
             self.skip_blank();
@@ -284,7 +287,8 @@ impl<'a> Parser<'a> {
         Err(ParseError::TooManySources { position })
     }
 
-    /// A call of [`Self::leave`] must follow.
+    /// Enters a level of nesting, or returns an error above the limit. A call of [`Self::leave`]
+    /// must follow.
     pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
         let there = self.depth;
         self.depth += 1;
@@ -339,7 +343,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// `expected` lists the tokens that the grammar allows.
+/// Creates the error for an unexpected token. `expected` lists the tokens that the grammar allows.
 pub(super) fn unexpected(token: &Token<'_>, expected: &str) -> ParseError {
     let (found, expected) = (token.found(), expected.to_owned());
     ParseError::Unexpected { found, expected, position: token.position }

@@ -161,7 +161,8 @@ fn field(p: &mut Parser<'_>) -> Result<Field, ParseError> {
     Ok(Field { expr, alias })
 }
 
-/// If several operands contain an operator for conditions, 1.x reports the last operator.
+/// Returns a comparison, `AND` or `OR` in a field, which must not contain one. If there are
+/// several, 1.x reports the last of them.
 fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
     match expr {
         Expr::Binary { op, .. } if op.is_condition() => Some(*op),

@@ -218,7 +218,8 @@ impl ShowMeasurementsStatement {
     }
 }
 
-/// As in 1.x, the operand, and not `=` or `=~`, determines the filter.
+/// Parses `MEASUREMENT = name` or `MEASUREMENT =~ /…/` after `WITH`. As in 1.x, the operand
+/// determines whether the filter is a name or a regex, and the operator has no effect.
 fn with_measurement(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     p.expect_keyword(Keyword::Measurement)?;
     let token = p.next();

@@ -55,7 +55,8 @@ pub struct Target {
 impl Source {
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         p.count_source()?;
-        // As in 1.x, the regex check comes first. It reads the character after the last token.
+        // As in 1.x, the parser first checks for a regex. This check reads the character after the
+        // last token.
         if let Some(regex) = p.regex_if()? {
             return Ok(Self::Measurement(Measurement::matching(regex)));
         }

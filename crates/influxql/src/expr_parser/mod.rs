@@ -31,7 +31,7 @@ impl ExprTree {
     }
 }
 
-/// The token after the expression remains unread.
+/// Parses an expression. The token after the expression remains unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     tree(p).map(|tree| tree.expr)
 }
@@ -72,7 +72,8 @@ fn operator(kind: TokenKind) -> Option<BinaryOp> {
     }
 }
 
-/// The precedence of the pending operators never decreases from left to right.
+/// The operands and operators that are not yet joined to a tree. The precedence of the operators
+/// never decreases from left to right.
 struct Pending {
     head: ExprTree,
     tail: Vec<(BinaryOp, ExprTree)>,
@@ -194,7 +195,8 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     Ok(ExprTree::leaf(expr))
 }
 
-/// A literal includes its sign. Any other operand becomes `-1 * …` or `1 * …`.
+/// Parses the operand after a sign. A literal includes its sign. Any other operand becomes `-1 * …`
+/// or `1 * …`.
 fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
     let token = p.next();
     match token.kind {
