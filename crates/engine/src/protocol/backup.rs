@@ -1,4 +1,8 @@
-//! Messages for backups and restores. `docs/design/backups.md` describes the objects of a backup.
+//! Messages for backups and restores, and the encoding of backup objects.
+//!
+//! A backup object is a file in the backup store, not a Durable Object. A *value* is a row of a
+//! shard's table `value`, and a *hold* prevents the shard from deleting the values of a snapshot.
+//! `docs/design/backups.md` describes the objects of a backup and the order of the messages.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,7 +21,7 @@ const OBJECT_VERSION: u8 = 1;
 const HEAD_BYTES: usize = 2;
 const LENGTH_BYTES: usize = 4;
 
-/// The kind of an object, stored in its first byte.
+/// The kind of a backup object, which is the first byte of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ObjectKind {
@@ -35,7 +39,7 @@ pub enum ObjectKind {
     Manifest = b'B',
 }
 
-/// The reason why bytes are not a valid object of the expected kind.
+/// The reason why bytes are not a valid backup object of the expected kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
     /// The checksum is wrong, or the bytes are truncated.
@@ -49,7 +53,8 @@ pub enum ObjectError {
     Content,
 }
 
-/// Encodes an object: its kind, its version, the concatenated parts of its content, and a checksum.
+/// Encodes a backup object: the kind, the version, the concatenated parts of `content`, and a
+/// checksum.
 pub fn seal(kind: ObjectKind, content: &[&[u8]]) -> Vec<u8> {
     let bytes: usize = content.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(HEAD_BYTES + bytes + CRC_BYTES);
@@ -97,7 +102,8 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     split(open(ObjectKind::Value, bytes)?)
 }
 
-/// `numbers` are ascending, as pairs of first number and count.
+/// Encodes a snapshot. `numbers` are the value numbers as pairs of first number and count,
+/// ascending.
 pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();
@@ -116,7 +122,8 @@ pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
     Ok((runs.into_iter().flat_map(run).collect(), rows))
 }
 
-/// An object of 10 GB contains about 5,300 full values, and few values are not full.
+/// The maximum number of values in a snapshot. A shard of 10 GB contains about 5,300 full values,
+/// and few values are not full.
 const VALUES_PER_SHARD_MAX: u64 = 1 << 20;
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
@@ -133,7 +140,7 @@ pub enum ShardBackup {
         /// The number of the backup. All holds of the backup have the same number.
         backup: u64,
     },
-    /// Reads the value with this number. Any hold may keep the value.
+    /// Reads the value with this number, which at least one hold must contain.
     Read {
         /// The number of the value in a snapshot.
         number: u64,
@@ -208,7 +215,7 @@ pub enum RestoreStep {
         backup: String,
         /// The number of the page, starting with 0.
         page: u32,
-        /// The position of the measurements' policy.
+        /// The position of the measurements' policy in `Begin`.
         policy: u32,
         /// The measurements, in the order in which they were read.
         measurements: Vec<MeasurementSchema>,
@@ -219,8 +226,9 @@ pub enum RestoreStep {
         backup: String,
         /// The rest of the database.
         rest: RestoredRest,
-        /// The ids of the filled policies. If the Database waits for other policies, it rejects the
-        /// request. Empty in a request of an older release.
+        /// The ids of the policies whose shards the caller has filled. If the Database has created
+        /// other policies for the restore, it rejects the request. The list is empty in a request
+        /// of an older release.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         policies: Vec<PolicyId>,
     },
@@ -240,13 +248,14 @@ impl RestoreStep {
 /// The contents of a database other than policies and measurements.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoredRest {
-    /// The position of the default policy.
+    /// The position of the default policy in [`RestoreStep::Begin`].
     pub default_policy: Option<u32>,
     /// The name of the default policy if it was dropped.
     pub dropped_default: Option<String>,
     /// The continuous queries, with their watermarks.
     pub continuous: Vec<ContinuousQuery>,
-    /// The limits of the database. The limits of tokens and users belong to the deployment.
+    /// The limits of the database, without the limits of tokens and users, which belong to the
+    /// deployment and not to the backup.
     pub quotas: Quotas,
 }
 

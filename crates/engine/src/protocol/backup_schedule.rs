@@ -1,8 +1,9 @@
 //! Scheduled backups of a Database.
 //!
-//! A Database only computes when a backup pass is due. `coordinator::continuous` performs the pass
-//! and reports the result. The Database stores the attempt before the pass, and therefore continues
-//! the attempt after a crash.
+//! A *pass* does as much work as one HTTP request, so a backup can need several passes. A Database
+//! determines when a pass is due. `coordinator::continuous` performs the pass and reports the
+//! result. The Database stores the attempt before the first pass, and therefore continues the
+//! attempt after a crash.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +42,7 @@ pub struct BackupSchedule {
 pub struct ScheduledSuccess {
     /// The start time in seconds. The start time and the database's name identify the backup.
     pub begun_s: u64,
-    /// The time when the schedule found the backup complete, in nanoseconds.
+    /// The time at which the last pass of the backup ended, in nanoseconds.
     pub at_ns: i64,
 }
 

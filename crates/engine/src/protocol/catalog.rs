@@ -103,7 +103,8 @@ pub enum ToCatalog {
 pub struct CreateDatabase {
     /// The name, which the Catalog checks.
     pub name: String,
-    /// The default policy. `None` creates `autogen`, and matches any existing database.
+    /// The default policy. If it is `None`, a new database gets the policy `autogen`, and an
+    /// existing database is never a conflict.
     #[serde(default)]
     pub policy: Option<PolicySpec>,
     /// The number of shards in each new shard group. The default is `DEFAULT_SHARDS`.
@@ -117,7 +118,8 @@ pub struct CreateDatabase {
 }
 
 impl CreateDatabase {
-    /// Adds the default jurisdiction, and the default location hint inside the jurisdiction.
+    /// Sets a missing jurisdiction to the platform's default. Sets a missing location hint to the
+    /// hint of this request, if the hint is inside the jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {

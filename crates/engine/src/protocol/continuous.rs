@@ -1,8 +1,8 @@
 //! Records of continuous queries in a Database, and the trait that schedules their runs.
 //!
-//! A Database only computes when a query is due. `coordinator::continuous` runs the query. The
-//! Database then stores the end of the covered time range as the watermark. A crash repeats the
-//! run.
+//! A Database determines when a query is due. `coordinator::continuous` runs the query. The
+//! Database then stores the end of the covered time range as the query's watermark. After a crash
+//! before this step, the Database repeats the run.
 
 use serde::{Deserialize, Serialize};
 

@@ -92,13 +92,14 @@ pub enum ToDatabase {
         #[serde(default)]
         duration_ns: Option<i64>,
     },
-    /// Reports a shard larger than its split size, or a write that the fence of a split rejected.
+    /// Reports a shard that is larger than its split size, or a shard that rejected a write because
+    /// of a split ([`ToShard::Fence`]).
     Grown {
         /// The policy of the group.
         policy: PolicyId,
         /// [`tidemark_model::shard_map::ShardGroup::id`]
         group: u64,
-        /// The size that the shard reported, in bytes, or 0 for a fence.
+        /// The size that the shard reported, in bytes, or 0 after a rejected write.
         bytes: u64,
     },
     /// Drops the database. Every shard rejects requests before the Database replies.
@@ -130,10 +131,11 @@ pub enum ToDatabase {
         /// The number of the recovery. A finished recovery no longer freezes the database.
         recovery: u64,
     },
-    /// Opens a recovered database, which adopts the counters and notifies its shards.
+    /// Opens a recovered database. The Database adopts the counters of [`RecoveredDatabase`] and
+    /// notifies its shards.
     Recover(Box<RecoveredDatabase>),
-    /// Sends messages without a binary body to shards and returns their replies, because an event
-    /// of the Database can make more calls than the request of a large statement.
+    /// Sends messages without a binary body to shards, and returns their replies. A statement over
+    /// many shards uses this message if its own HTTP request may not make enough calls.
     Relay(Vec<(ObjectId, ToShard)>),
 }
 
@@ -251,7 +253,9 @@ pub enum FromDatabase {
     Verified(VerifyPage),
     /// The reply to `Identify`.
     Identified {
-        /// The access number. Frames and queries of these tokens and users contain this number.
+        /// The access number: the version of the database's permissions, which increases when a
+        /// token or user loses a permission. Frames and queries of these tokens and users contain
+        /// this number.
         access: u64,
         /// The tokens and users that have, or had, permissions on this database.
         found: Vec<Grantee>,

@@ -63,14 +63,15 @@ pub struct GranteeKey {
 /// A message from the Catalog to a Database about tokens and users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantsPush {
-    /// The Catalog version of this content. A Database with a later version responds with `Late`,
-    /// because entries of this message may be deleted.
+    /// The Catalog version of this content. A Database that has already received a later version
+    /// responds with `Late`, because the entries of this message may have been deleted since then.
     pub sequence: u64,
     /// The current tokens and users, with only the permissions that apply to this database.
     pub put: Vec<Grantee>,
     /// The keys that were deleted or no longer have permissions on this database.
     pub removed: Vec<GranteeKey>,
-    /// Whether a token or user loses a permission. The Database then raises its access number.
+    /// Whether a token or user loses a permission. The Database then increases its access number,
+    /// so that shards reject requests that were authorised before the change.
     pub narrows: bool,
     /// The Catalog version of the change. A repeated change does not raise the access number again.
     pub change: u64,

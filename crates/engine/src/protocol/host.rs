@@ -1,8 +1,9 @@
 //! Defines how the runtime drives an object that calls other objects.
 //!
 //! One object may process several events concurrently, each with an id and separate calls. A host
-//! never waits for another event. Messages are repeatable, so a request that finds unfinished work
-//! performs this work. A disconnected caller therefore leaves no locks behind.
+//! never waits for another event. Every message can be repeated. A request that finds unfinished
+//! work performs this work. The host therefore needs no locks that a disconnected caller could
+//! leave behind.
 //!
 //! The code of each runtime borrows the host only inside `begin`, `resume`, `alarm` and
 //! `run_due_work`, and then sets the alarm to `next_alarm_ns`.
@@ -31,12 +32,13 @@ pub trait Host {
     fn resume(&mut self, platform: &dyn Platform, event_id: EventId, reply: Reply)
     -> Step<Vec<u8>>;
 
-    /// Handles the alarm, which may fire early, late or twice. Before the first call, the host
-    /// counts an attempt of each due job and sets the next alarm. Callers must ignore the content
-    /// of `Done`.
+    /// Handles the alarm, which may fire early, late or twice. Before the event sends its first
+    /// call, the host counts an attempt of each due job and sets the next alarm. Callers must
+    /// ignore the content of `Done`.
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 
-    /// Starts work that a request made due, after the runtime has sent the reply.
+    /// Starts work that became due because of a request. The runtime calls this method after it has
+    /// sent the reply.
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         None
     }

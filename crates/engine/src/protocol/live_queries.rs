@@ -24,7 +24,7 @@ const CLASS_ROWS: u64 = 1 << 16;
 pub struct Precedence {
     /// The id of the query, or 0 before the query is listed.
     pub id: u64,
-    /// The class: how often the number of rows read has doubled.
+    /// The class: 0 below `CLASS_ROWS` rows read, and one more for each doubling of this number.
     pub class: u8,
 }
 

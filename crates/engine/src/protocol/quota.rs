@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use tidemark_model::quota::{Rate, Rates};
 
-/// The cost of a request on one shard, and the limits of the whole database. A shard multiplies its
-/// counts by the number of shards in its group.
+/// The cost of a request on one shard, and the limits of the whole database. The cost is already
+/// extrapolated to all shards of the group, as if the other shards had the same cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
     /// The limits for all callers together.
@@ -16,9 +16,11 @@ pub struct Meter {
     pub stored_bytes: Option<u64>,
     /// The number of shards in the group.
     pub shards: u32,
-    /// The points of a write request, if every shard of the group received equally many.
+    /// The points of a write request, divided by the number of shards that receive the request, and
+    /// multiplied by `shards`.
     pub points: u64,
-    /// The share of the request in thousandths: 1,000 if it goes to every shard of the group.
+    /// One request, in thousandths, divided and multiplied in the same way: 1,000 if the request
+    /// goes to every shard of the group.
     pub request_milli: u64,
     /// The maximum number of series in all shards of the group.
     #[serde(default)]

@@ -157,7 +157,7 @@ pub enum RecoveryStage {
     Freezing,
     /// Close the Database's shards.
     Closing,
-    /// Reset the Database, after earlier messages have expired.
+    /// Reset the Database, after messages that were sent before the freeze have expired.
     Database,
     /// Read the state of the recovered Database.
     Asking,

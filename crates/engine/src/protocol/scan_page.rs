@@ -44,7 +44,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 struct Writer<'a> {
     out: Vec<u8>,
     part: Vec<u8>,
-    /// The times of the previous column. Equal times of the next column repeat the encoded part.
+    /// The times of the previous column. If the next column has the same times, the writer copies
+    /// the encoded `times`.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }

@@ -63,8 +63,9 @@ pub enum ToShard {
         stamp: Stamp,
         /// The scan.
         request: ScanRequest,
-        /// The first pages of further scans of the query. The caller sends scans again that do not
-        /// fit into the limits of one event and one page.
+        /// Further scans of the query. The shard also returns the first pages of these scans, in
+        /// order, until the event or the page reaches its limit. The caller sends the remaining
+        /// scans again.
         #[serde(default)]
         further: Vec<ScanRequest>,
     },
@@ -90,8 +91,8 @@ pub enum ToShard {
         /// The sender's view of the database.
         stamp: Stamp,
         /// The value of [`Stats::next_sequence`] that the sender read after the statement arrived,
-        /// so that a delayed message hides no later rows. A shard that has flushed or merged rows
-        /// from both sides of this sequence responds with `Stale`.
+        /// so that a delayed message hides no later rows. If a flush or merge has combined rows
+        /// below and above this sequence, the shard responds with `Stale`.
         before: u64,
         /// The rows to hide.
         deletions: Vec<Deletion>,
@@ -126,8 +127,8 @@ pub struct Stamp {
     /// a later write, so the query is never stale because of its schema version.
     #[serde(default)]
     pub fresh: bool,
-    /// The access number under which the caller was authorised, or [`NO_GRANT`]. A sender with a
-    /// lower number than the shard's is stale.
+    /// The version of the database's permissions with which the caller was authorised, or
+    /// [`NO_GRANT`]. A sender with a lower number than the shard's is stale.
     #[serde(default)]
     pub access: u64,
     /// The cost of the request, if the database or the caller has limits.
@@ -190,7 +191,7 @@ pub enum FromShard {
     },
     /// A page of a scan.
     Scanned {
-        /// The new end of the slice, if it is before the requested end.
+        /// The new end of the slice ([`ScanPage::until`]), if it is before the requested end.
         until: Option<ResultPosition>,
         /// The start of the next page, or `None` after the last page.
         position: Option<Position>,
@@ -274,7 +275,7 @@ pub struct Counters {
     pub flushes: u64,
     /// The number of compactions.
     pub compactions: u64,
-    /// The write sequence up to which frames are included in these counters.
+    /// The highest write sequence of the frames that these counters include.
     #[serde(default)]
     pub counted: u64,
 }

@@ -43,7 +43,8 @@ pub enum ToSql {
         #[serde(skip)]
         pages: Vec<u8>,
     },
-    /// Sends rows from another source than a SQL statement, for output in `format`.
+    /// Sends rows that do not come from an SQL statement. The session returns these rows in
+    /// `format`.
     Rewrite {
         /// The name of the output format.
         format: String,
@@ -238,9 +239,10 @@ pub struct ScanRequest {
     pub fields: Vec<String>,
     /// The tags to return, in this order. A missing tag has the value "".
     pub tags: Vec<String>,
-    /// The maximum number of rows, in any order unless `first` is set.
+    /// The maximum number of rows. The caller may return any rows, unless `first` is set.
     pub rows_max: Option<u64>,
-    /// The time order in which each shard may limit its rows to the first `rows_max`.
+    /// If set, the session needs the first rows in this time order, so each shard may return only
+    /// its first `rows_max` rows.
     pub first: Option<TimeOrder>,
     /// The aggregates to return in place of rows. `fields` and `tags` must then be empty.
     ///

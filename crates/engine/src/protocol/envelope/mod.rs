@@ -46,7 +46,8 @@ pub enum Direction {
     FromStorage = 12,
 }
 
-/// The direction of an error, which replaces a message that could not be encoded.
+/// The direction byte of an error text that a sender sends in place of a message that it could not
+/// encode.
 const UNSAID: u8 = 0;
 
 /// The reason why bytes are not a valid message, for example because of a newer release.
