@@ -121,7 +121,7 @@ impl MemoryStore {
         self.inner.counts.set(RowCounts { read: r + read, written: w + written });
     }
 
-    /// Adds the previous row to the undo list.
+    /// Replaces or deletes a row, and adds the previous row to the undo list.
     fn change(&self, table: Table, key: u64, row: Option<Row>) -> StoreResult<()> {
         bug::check()?;
         let mut rows = self.inner.rows.borrow_mut();

@@ -17,11 +17,12 @@ use tidemark_model::bug::Bug;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
     /// The kind of the object, its identity and its counters. The row exists if and only if the
-    /// object is open. On a shard, the body of this row lists the parts.
+    /// object is open. On a shard, the body of this row is the manifest, which lists the parts.
     State,
     /// On a shard: the rows of the WAL.
     Wal,
-    /// On a shard: the blocks of parts. The head contains the directory of the blocks.
+    /// On a shard: the *values*, which contain the blocks of parts. The head contains the directory
+    /// of the blocks.
     Value,
     /// On a shard: the tombstones, and copies of damaged frames.
     Tombstone,

@@ -74,7 +74,7 @@ impl<T> RowRange<T> {
         store.delete(self.table, self.first_key + first..=last_key)
     }
 
-    /// Returns the numbers and heads of at most `limit` rows from number `first` on.
+    /// Returns the numbers and heads of at most `limit` rows, starting with number `first`.
     pub fn heads<S: Store>(
         &self,
         store: &S,

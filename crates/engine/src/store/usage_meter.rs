@@ -22,8 +22,8 @@ impl UsageMeter {
         Self { usage, included: before, day }
     }
 
-    /// Counts an event. Rows of earlier events that are not counted yet count for the day of the
-    /// last event.
+    /// Counts an event. If the store has billed rows since the last count, these rows count for the
+    /// day of the last event.
     pub fn begin_event(&mut self, counts: RowCounts, now_ns: i64) {
         add_rows(&mut self.usage, self.day, counts.since(self.included));
         self.included = counts;
