@@ -106,7 +106,8 @@ impl<S: Store> Shard<S> {
 /// deleted row. After the expiry of many parts, all values of the shard may be unused.
 const VALUES_DELETED_PER_EVENT: usize = 100;
 
-/// Whether rows of unused values can be deleted. A running merge may still reuse such rows.
+/// Whether rows of unused values can be deleted. While a merge runs, they cannot, because the merge
+/// may reuse such rows.
 fn has_dead_values(manifest: &Manifest) -> bool {
     !manifest.dead().is_empty() && manifest.job().is_none()
 }

@@ -46,7 +46,8 @@ impl<S: Store> Shard<S> {
         let header = FrameHeader::read(frame)?;
         let (bytes, has_new_columns) = self.check_frame(&header)?;
         self.check_storage_quota(stamp, bytes)?;
-        // This check guarantees that an acknowledged frame can be replayed.
+        // Decoding the frame before it is stored guarantees that a replay of the log can decode it
+        // again.
         let loaded = self.load()?;
         let seed = loaded.log.sketch.as_ref().map(|_| loaded.series_seed());
         let frame = DecodedFrame::decode(frame, header, seed)?;
@@ -100,7 +101,8 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Loaded<S> {
-    /// After an error, the stored state is unknown.
+    /// Appends the frame to the log and to the memtable. After an error, the stored state is
+    /// unknown.
     fn append(
         &mut self,
         frame: &DecodedFrame<'_>,

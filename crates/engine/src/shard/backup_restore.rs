@@ -1,8 +1,9 @@
 //! Implements the shard as the source of a backup, and as the new shard of a restore.
 //!
-//! The source creates snapshots, holds their values and returns these values. In a new shard, the
-//! values are written first, one at a time. Then one transaction writes the rows that refer to the
-//! values. Before this transaction, the shard is empty.
+//! The source creates snapshots, keeps the values of the snapshots unchanged (a *hold*), and
+//! returns these values. In a new shard, the values are written first, one at a time. Then one
+//! transaction writes the rows that refer to the values. Before this transaction, the shard is
+//! empty.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,8 @@ use crate::protocol::backup::{
 use crate::store::{Store, StoreError, StoreResult, Table, row};
 use tidemark_model::limits::{BACKUP_HOLD_NS, BACKUP_POINT_BYTES_MAX};
 
-/// Table, key, length of the head, length of the body.
+/// The size of a row in a snapshot, without its head and body: table, key, length of the head,
+/// length of the body.
 const ROW_BYTES: usize = 1 + 8 + 4 + 4;
 
 impl<S: Store> Shard<S> {
@@ -89,7 +91,8 @@ impl<S: Store> Shard<S> {
         Ok(rows)
     }
 
-    /// Damage in the value is copied, and is reported when the value is read.
+    /// Reads a value without verifying it. The copy of a damaged value is also damaged, and a query
+    /// that reads the value reports the damage.
     fn read_value(&mut self, number: Number) -> Result<FromShardBackup, Refusal> {
         let Some(key) = self.load()?.manifest().key_of(number) else {
             return Ok(FromShardBackup::Gone);
@@ -100,7 +103,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
     }
 
-    /// Also ends every expired hold.
+    /// Ends the holds of `backup`, and every expired hold.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         let mut holds = self.load()?.manifest().holds().iter();
         if holds.any(|hold| hold.ends(backup, now_ns)) {
@@ -109,7 +112,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// An abandoned backup must not occupy space permanently.
+    /// Ends the expired holds, so that an abandoned backup does not occupy space permanently.
     pub(super) fn end_holds(&mut self, now_ns: i64) -> Result<(), Refusal> {
         self.release(None, now_ns)?;
         self.done(AlarmTask::Release)
@@ -178,7 +181,8 @@ impl<S: Store> Shard<S> {
         Ok(there)
     }
 
-    /// A late message after the end of the restore has no effect.
+    /// Stores a value at its position in the snapshot. A late message after the end of the restore
+    /// has no effect.
     fn put_value(&mut self, position: u64, value: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         if loaded.state().restored != 0 {
@@ -193,7 +197,8 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// The shard does not adopt the source's settings or other state, such as the fence of a split.
+    /// Stores the rows of a snapshot, and opens the shard for queries. The shard does not adopt the
+    /// source's settings or other state, such as the fence of a split.
     fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mark = u64::from(backup::checksum(point)) + 1;

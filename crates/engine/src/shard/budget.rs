@@ -24,7 +24,7 @@ pub(super) struct MemtableCache {
 }
 
 impl MemtableCache {
-    /// A memtable that is in use cannot be evicted.
+    /// Takes the memtable for use. A memtable in use cannot be evicted.
     pub(super) fn take(&self) -> Option<Memtable> {
         self.bytes.set(0);
         self.memtable.take()

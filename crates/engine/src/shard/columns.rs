@@ -18,9 +18,9 @@ const COLUMNS_REMEMBERED_MAX: usize = 300_000;
 
 /// A cache of the stored columns of measurements, with the columns that are not stored yet.
 ///
-/// Columns are removed only with their measurement, and ids are not reused. A frame with another type
-/// therefore has a schema that was never valid for this shard. Tags keep their order, so that
-/// series keys in parts remain sorted.
+/// Columns are removed only with their measurement, and ids are not reused. If a frame has another
+/// type for a column than this cache, the frame's schema was therefore never valid for this shard.
+/// Tags keep their order, so that series keys in parts remain sorted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     known: BTreeMap<MeasurementId, Known>,
@@ -33,7 +33,8 @@ struct Known {
     /// The types of fields, in ascending order of the ids. A list is used because building a map
     /// for each of 1,000 measurements takes milliseconds.
     types: Vec<(ColumnId, FieldType)>,
-    /// The first flush sets this order. Later tags are added at the end.
+    /// The tags in the order of series keys. The first flush sets this order. Later tags are added
+    /// at the end.
     tag_order: Vec<ColumnId>,
 }
 
@@ -110,7 +111,8 @@ impl Columns {
         Ok(&self.of(store, measurement)?.tag_order)
     }
 
-    /// The caller must store the tag order together with the parts that use it.
+    /// Adds new tags to the tag order of a measurement. The caller must store the tag order
+    /// together with the parts that use it.
     pub(super) fn order_tags<S: Store>(
         &mut self,
         store: &S,
@@ -127,7 +129,8 @@ impl Columns {
         Ok(())
     }
 
-    /// The caller must call this function in the transaction that stores the frame or parts.
+    /// Writes the columns that are not stored yet. The caller must call this function in the
+    /// transaction that stores the frame or parts.
     pub(super) fn write_new<S: Store>(&self, store: &S) -> StoreResult<()> {
         for measurement in self.unwritten.iter() {
             let Some(known) = self.known.get(measurement) else { continue };

@@ -1,5 +1,6 @@
-//! Keeps damaged rows in table `tombstone`. From key `ASIDE_KEY` on, the table contains one
-//! description of each damaged frame or row, followed by copies of the damaged rows.
+//! Keeps damaged rows in table `tombstone`. From the key `ASIDE_KEY` upwards, the table contains a
+//! description of each damaged frame or row. The copies of the damaged rows follow each
+//! description.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +47,8 @@ pub(super) fn is_copy(key: u64) -> bool {
     key >= ASIDE_KEY && !key.is_multiple_of(ASIDE_KEYS)
 }
 
-/// The damage that was found before the last flush. Damage of the current log is in the log.
+/// The damage that table `tombstone` records. [`wal::Wal::damaged`] lists the damage in the current
+/// log.
 pub(super) struct DamagedRows {
     pub(super) known: Vec<Damage>,
     next_key: u64,
@@ -69,7 +71,7 @@ impl DamagedRows {
         }
     }
 
-    /// Adds a block that may have affected any row.
+    /// Adds a damaged block that may have contained any rows.
     pub(super) fn add(&mut self, block: String) {
         self.known.push(Damage { block, ranges: None });
     }

@@ -84,8 +84,8 @@ impl<S: Store> Shard<S> {
         Ok(concerned)
     }
 
-    /// If more than `PARTS_READ_MAX` parts are in the time range, returns `true` without a complete
-    /// search.
+    /// Whether a part in the time range may contain the deletion's measurement. If more than
+    /// `PARTS_READ_MAX` parts are in the time range, returns `true` without a complete search.
     fn have_measurement(&self, loaded: &Loaded<S>, deletion: &Deletion) -> Result<bool, Refusal> {
         let parts = loaded.manifest().parts().values();
         let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
@@ -105,7 +105,8 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Loaded<S> {
-    /// The tombstone hides rows with a sequence below `before`, and uses the next write sequence.
+    /// Returns the key and the content of the next tombstone. The tombstone hides rows with a
+    /// sequence below `before`, and uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
         let sequence = self.log.wal.next_sequence();
         let tombstone = Tombstone::new(sequence, before.min(sequence), deletions);

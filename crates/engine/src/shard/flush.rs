@@ -105,7 +105,7 @@ impl<S: Store> Loaded<S> {
         Ok((values, parts))
     }
 
-    /// New tags of the memtable are added at the end of the stored order.
+    /// Adds new tags of the memtable at the end of the stored order.
     fn order_tags(
         &mut self,
         memtable: &Memtable,

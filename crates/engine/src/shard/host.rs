@@ -47,8 +47,8 @@ pub struct ShardHost<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time of an alarm that checks whether the tasks still run. `None` if an alarm runs the
-    /// tasks, because the runtime then waits for this alarm.
+    /// The time of the alarm that checks whether work after a reply still runs. `None` if an alarm
+    /// itself does the work, because the runtime then waits for this alarm to end.
     watched_ns: Option<i64>,
     has_begun: bool,
 }

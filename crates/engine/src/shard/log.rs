@@ -70,10 +70,12 @@ pub(super) struct Log {
     /// The rows of all frames of the WAL, unless the memtable was evicted.
     pub(super) memtable: Rc<MemtableCache>,
     budget: Rc<Budget>,
-    /// The number is too low until a memtable has counted the series.
+    /// The number of series in the log. The number is too low until a memtable has counted the
+    /// series.
     series: u64,
     pub(super) rows: u64,
-    /// `None` until the sketch is requested or a write has a quota. Later frames are added.
+    /// The sketch of the series in the log. `None` until the sketch is requested or a write has a
+    /// series quota. From then on, each frame is added.
     pub(super) sketch: Option<SeriesSketch>,
     /// The highest schema version of a frame or of an earlier log.
     pub(super) schema_version: u64,
@@ -164,7 +166,7 @@ impl Log {
         self.memtable.take();
     }
 
-    /// Ends the log after its rows were written to parts.
+    /// Empties the log after its rows were written to parts.
     pub(super) fn release(&mut self) {
         self.wal.release(self.wal.next_sequence() - 1);
         (self.series, self.rows, self.sketch) = (0, 0, None);

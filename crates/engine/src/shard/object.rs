@@ -176,7 +176,8 @@ impl<S: Store> Shard<S> {
         let is_empty = loaded.manifest().parts().is_empty() && loaded.log.wal.frames().is_empty();
         let unused = match is_empty {
             true => deletions.iter().map(|deletion| deletion.measurement).collect(),
-            // The columns are deleted together with the tombstone.
+            // The columns are deleted together with the tombstone, after merges have removed the
+            // rows.
             false => BTreeSet::new(),
         };
         let tombstone = (!is_empty).then(|| loaded.next_tombstone(u64::MAX, deletions));
@@ -303,12 +304,12 @@ impl<S: Store> Shard<S> {
 /// The default of [`Limits::step_cells`]. Such a step takes about 20 ms, during which writes wait.
 const STEP_CELLS: u64 = 200_000;
 
-/// The number of cells that one series counts as in a merge step, because its key is read, compared
-/// and written.
+/// The number of cells as which one series counts in a merge step, because its key is read,
+/// compared and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
-/// The number of cells that a series counts as in a merge step if it has no visible rows within the
-/// time range of the output.
+/// The number of cells as which a series counts in a merge step if it has no visible rows within
+/// the time range of the output.
 pub(super) const SKIPPED_SERIES_CELLS: u64 = 3;
 const SKIPPED_MAX: u64 = 1_000;
 
@@ -317,8 +318,8 @@ const SKIPPED_MAX: u64 = 1_000;
 pub struct Limits {
     /// The limits of written parts.
     pub part: writer::Limits,
-    /// The number of cells that a merge step writes. A step may exceed this number by one group. A
-    /// series counts as several cells.
+    /// The number of cells (values and times) that a merge step writes. A step may exceed this
+    /// number by one group. A series counts as several cells.
     pub step_cells: u64,
     /// The minimum size of a cached time range.
     pub tile: TileLimits,
@@ -351,7 +352,7 @@ pub(super) struct State {
     /// The fence of the last split from this shard.
     #[serde(default)]
     pub fence: Fence,
-    /// Frames up to this write sequence are in parts.
+    /// The flushed head: frames up to this write sequence are in parts.
     pub head: u64,
     pub schema_version: u64,
     pub counters: Counters,
@@ -403,7 +404,7 @@ impl State {
 }
 
 /// Reads the ids of the dropped measurements. The list has a separate row, because every flush
-/// rewrites the state row, and the list can have `DROPPED_MEASUREMENTS_MAX` (100,000) entries.
+/// writes the state row again, and the list can have `DROPPED_MEASUREMENTS_MAX` (100,000) entries.
 pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
     let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
     let damaged = |reason| Refusal::Damaged { block: format!("retired measurements: {reason}") };
@@ -416,8 +417,8 @@ fn write_retired<S: Store>(store: &S, retired: &BTreeSet<MeasurementId>) -> Stor
     store.put(Table::State, RETIRED_KEY, &row::encode(&retired)?, b"")
 }
 
-/// The memory of an open shard. After an error of the store, all of it is dropped and read again,
-/// because the failed write may have succeeded.
+/// The state in memory of an open shard. After an error of the store, the shard drops this state
+/// and reads it again, because the failed write may have succeeded.
 pub(super) struct Loaded<S> {
     pub store: Rc<S>,
     state: State,
@@ -545,7 +546,8 @@ impl<S: Store> Loaded<S> {
         }
     }
 
-    /// The caller puts the memtable back into [`Log::memtable`].
+    /// Takes the memtable, or replays the log into a new memtable. The caller puts the memtable
+    /// back into [`Log::memtable`].
     pub(super) fn take_memtable(&mut self) -> Result<Memtable, Refusal> {
         let Self { store, log, deletions, state, .. } = self;
         let end_ns = state.settings.range.end_ns;

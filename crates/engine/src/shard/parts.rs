@@ -56,7 +56,7 @@ impl Parts {
         self.forget_plan();
     }
 
-    /// The caller must write the value immediately.
+    /// Returns a new value number. The caller must write the value immediately.
     pub(super) fn new_value_number(&mut self) -> Number {
         self.manifest.new_value_number(self.salt)
     }
@@ -78,7 +78,8 @@ impl Parts {
         Rc::clone(known.get_or_insert_with(|| Rc::new(make())))
     }
 
-    /// The caller calls this function after another input of the plan has changed.
+    /// Discards the cached plan. The caller calls this function after an input of the plan other
+    /// than the manifest has changed.
     pub(super) fn forget_plan(&mut self) {
         self.plan.take();
     }
@@ -99,13 +100,15 @@ impl NewValue {
         (self.number, self.key)
     }
 
-    /// The transaction must also list the value, unless the value belongs to the running job.
+    /// Stores the value. The same transaction must add the value to the manifest, unless the value
+    /// belongs to the running job.
     pub(super) fn put<S: Store>(&self, store: &S) -> StoreResult<()> {
         store.put(Table::Value, self.key, &self.value.head(self.number.0), &self.value.body)
     }
 }
 
-/// `values` contains all values of the part's writer, starting with the first.
+/// Returns the manifest's entry of a written part. `values` contains all values of the part's
+/// writer, starting with the first.
 pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number, Key)]) -> Part {
     let Sequences { lo, hi, applied } = sequences;
     let own = values.get(written.values.clone()).or_bug();

@@ -3,7 +3,7 @@
 use tidemark_model::time::TimeRange;
 
 /// The maximum number of parts that a query merges together if its time range can be split. The
-/// parts cover about a month. The memtable is an additional source.
+/// memtable is an additional source.
 const PARTS_AT_ONCE: usize = 63;
 
 /// The minimum average number of rows per series between two split times. With fewer rows, another

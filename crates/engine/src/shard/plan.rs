@@ -1,5 +1,6 @@
-//! Determines the work that a shard's parts and tombstones require. The result depends only on the
-//! metadata, and is cached until the metadata changes.
+//! Determines the background work that a shard's parts and tombstones require: merges, searches for
+//! hidden rows, and deletions of parts. The result depends only on the metadata, and is cached
+//! until the metadata changes.
 
 use std::rc::Rc;
 
@@ -9,7 +10,8 @@ use super::object::Loaded;
 use super::tombstone::Tombstone;
 use crate::store::Store;
 
-/// If a component has more unsealed parts, a write first runs a step of their merge.
+/// The maximum number of unsealed parts in a component. If a component has more, each write first
+/// runs a merge step.
 const CROWDED_PARTS: usize = 48;
 
 #[derive(Clone, Debug, Default)]
@@ -60,7 +62,8 @@ impl<S: Store> Loaded<S> {
         }
     }
 
-    /// A split has moved the rows of a part that is entirely after the end of the shard's range.
+    /// Whether a split has moved all rows of the part, because the part begins at or after the end
+    /// of the shard's range. The result is false for an input of the running job.
     pub(super) fn is_beyond(&self, part: &Part) -> bool {
         part.min_ns >= self.state().settings.range.end_ns && self.is_free(part.id)
     }

@@ -45,7 +45,8 @@ use tidemark_model::time::TimeRange;
 
 /// The maximum number of encoded bytes that an event decodes for one page and a replay of the log.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
-/// A part of `DECODED_BYTES_MAX`, reserved for a last batch that exceeds the limit of the page.
+/// The share of `DECODED_BYTES_MAX` that is reserved for the last batch, which may exceed the limit
+/// of the page.
 const BATCH_BYTES: u64 = 2_000_000;
 /// The maximum number of keys that a page of a summary reads. Reading these keys takes about 25 ms.
 const SUMMARY_KEYS_MAX: u64 = 200_000;
@@ -148,9 +149,9 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Loaded<S> {
-    /// Returns the tag orders of those `measurements` that are in the memtable, including tags that
-    /// are not flushed. For a single measurement, always returns the tag order, because reading one
-    /// row is cheaper than reading many directories.
+    /// Returns the tag order of each of `measurements` with rows in the memtable, including tags
+    /// that are not flushed. If `measurements` has one element, returns its tag order also without
+    /// such rows, because reading the stored order takes less time than reading many directories.
     fn tag_orders(
         &mut self,
         memtable: &Memtable,
@@ -179,8 +180,7 @@ struct ShardReader<'a, S> {
     loaded: &'a Loaded<S>,
     hidden: Rc<HiddenRows>,
     memtable: &'a Memtable,
-    /// The tag orders from [`Loaded::tag_orders`]: those of the query's measurements with rows in
-    /// memory, or of the query's only measurement.
+    /// The result of [`Loaded::tag_orders`].
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
@@ -301,7 +301,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             _ => None,
         };
         for part in self.parts(time) {
-            // A block of other measurements may be damaged.
+            // A part without rows of the measurement is skipped, because a damaged block of another
+            // measurement must not fail the query.
             if let Some(only) = only
                 && !has_groups(&mut self.values(part), part.id.0, only)?
             {
@@ -514,7 +515,8 @@ impl<S: Store> ShardReader<'_, S> {
                     break;
                 }
                 wanted = wanted.get(wanted.partition_point(|id| *id < of)..).or_bug();
-                // If a group contains only further columns, the preceding group lists all columns.
+                // A group that contains only further columns is skipped, because the preceding
+                // group lists all columns.
                 if wanted.first() != Some(&of)
                     || group.continues_columns()
                     || !group.time().overlaps(&time)
@@ -594,7 +596,8 @@ impl<V: Values> SeriesTables for StoredSeries<'_, V> {
     }
 }
 
-/// Replaces the write sequence in a version if no matching rows are in memory.
+/// The number that a version contains in place of a write sequence if no matching rows are in
+/// memory.
 const NOT_IN_MEMORY: u64 = 0;
 
 impl<S: Store> ResultCache for ShardReader<'_, S> {

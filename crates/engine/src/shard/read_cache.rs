@@ -41,7 +41,8 @@ struct Key {
 enum EntryKind {
     Directory,
     Reads,
-    /// The number of this key is the hash of the result's name.
+    /// Records that a result was requested. The number in this key is the hash of the result's
+    /// name.
     Requested,
     Decoded {
         group: u32,
@@ -76,10 +77,11 @@ impl Weighter<Key, CacheEntry> for Bytes {
     }
 }
 
-/// The shard, the value, and the start of the bytes in the value's body.
+/// The key of encoded bytes: the shard, the value, and the start of the bytes in the value's body.
 type BytesKey = (u32, Number, u32);
 
-/// The most recently used bytes are first. Further reads of nearby bytes usually follow soon.
+/// A cache of encoded bytes from the bodies of values, because a query usually reads nearby bytes
+/// soon. The most recently used bytes are first.
 #[derive(Default)]
 struct Bodies {
     entries: VecDeque<(BytesKey, Rc<Vec<u8>>)>,
@@ -176,7 +178,7 @@ impl ReadCache {
     }
 }
 
-/// For decoded data, encoded bytes and results.
+/// Returns the capacities for decoded data, encoded bytes and results, in this order.
 fn shares(bytes_max: usize) -> [usize; 3] {
     let (bodies, result_cache) = (bytes_max / BODIES_SHARE, bytes_max / RESULTS_SHARE);
     [bytes_max - bodies - result_cache, bodies, result_cache]
@@ -207,7 +209,7 @@ impl ShardReads {
         self.cache.read.borrow().get(&Key { shard: self.shard, number, of }).cloned()
     }
 
-    /// After a reported bug, the entry could contain a default.
+    /// Adds an entry, unless a bug was reported: the entry could then contain a default value.
     fn put(&self, number: Number, of: EntryKind, kept: CacheEntry) {
         if bug::check().is_err() {
             return;
@@ -269,7 +271,7 @@ impl ShardReads {
         (result.name == name && result.version == *version).then(|| result.kept.clone())
     }
 
-    /// Also records this request.
+    /// Whether the result with this name was requested recently. Also records this request.
     pub(super) fn was_requested(&self, name: &[u8]) -> bool {
         let of = Number(hash(name));
         let was_requested = self.get(of, EntryKind::Requested).is_some();
@@ -279,7 +281,7 @@ impl ShardReads {
         was_requested
     }
 
-    /// Replaces a result with the same name and another version.
+    /// Adds a result. The result replaces a result with the same name and another version.
     pub(super) fn put_result(&self, name: Vec<u8>, version: Version, kept: Cached) {
         if bug::check().is_err() {
             return;

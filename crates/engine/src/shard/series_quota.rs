@@ -28,7 +28,7 @@ use tidemark_model::time::TimeRange;
 /// The maximum number of encoded bytes that a write reads to find unknown series in parts. Above
 /// this limit, the remaining unknown series count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// The number of bytes that each lookup of a series in a part counts as.
+/// The number of bytes as which each lookup of a series in a part counts.
 const LOOK_BYTES: u64 = 200;
 
 pub(super) struct Trimmed {
@@ -39,14 +39,14 @@ pub(super) struct Trimmed {
     pub rejected: Vec<u64>,
 }
 
-/// The memtable does not contain this series of a frame.
+/// A series of a frame that the memtable does not contain.
 struct Unknown {
     key: SeriesKey,
     hash: u64,
 }
 
 impl<S: Store> Loaded<S> {
-    /// Clients must not know this seed.
+    /// Returns the seed of the series' hashes. Clients must not know this seed.
     pub(super) fn series_seed(&self) -> u64 {
         let settings = &self.state().settings;
         value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
@@ -90,8 +90,9 @@ impl<S: Store> Loaded<S> {
         Ok(())
     }
 
-    /// Returns the series that are not in the memtable: the series that a part may contain, and the
-    /// hashes of series that no part can contain.
+    /// Returns the frame's series that are not in the memtable, in two lists: the series that a
+    /// part may contain, and the hashes of the series that no part can contain, because they have a
+    /// tag that no part has.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,
@@ -158,7 +159,7 @@ impl<S: Store> Shard<S> {
         self.trim(frame, over, share.saturating_sub(stored))
     }
 
-    /// Keeps the first `room` new series.
+    /// Removes the rows of new series from the frame, except the first `room` new series.
     fn trim(
         &mut self,
         frame: &[u8],
@@ -242,7 +243,8 @@ fn hashes(table: &FrameTable, seed: u64) -> Vec<u64> {
     table.block.series.hashes(seed, table.measurement, &table.tag_ids)
 }
 
-/// `unknown` must be sorted. Stops when `LOOK_BYTES_MAX` is reached.
+/// Removes the series that `part` contains from `unknown`, which must be sorted. Stops when
+/// `LOOK_BYTES_MAX` is reached.
 fn remove_known<S: Store>(
     part: &Part,
     values: CachedValues<'_, S>,

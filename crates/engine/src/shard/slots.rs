@@ -113,12 +113,12 @@ const QUIET_NS: i64 = H_NS;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SlotWrites {
     width_ns: i64,
-    /// Quiet slots are omitted. The times are those of the last writes.
+    /// The number of each slot that is not quiet, and the time of its last write.
     last_ns: Vec<(i64, i64)>,
 }
 
 impl SlotWrites {
-    /// `now_ns` is the time of the last write.
+    /// Records that a flush wrote rows of `slots`. `now_ns` is the time of the last write.
     pub(super) fn on_flush(&mut self, width_ns: i64, slots: &BTreeSet<i64>, now_ns: i64) {
         let (old, new) = (Slots::of(self.width_ns), Slots::of(width_ns));
         if old != new {
@@ -130,7 +130,8 @@ impl SlotWrites {
         self.last_ns.extend(slots.iter().map(|&slot| (slot, now_ns)));
     }
 
-    /// A slot without a recorded write is quiet.
+    /// Returns the time at which a slot becomes quiet. A slot without a recorded write is already
+    /// quiet.
     pub(super) fn quiet_ns(&self, slot: i64) -> i64 {
         let of_slot = self.last_ns.iter().filter(|(of, _)| *of == slot);
         let last_ns = of_slot.map(|(_, last_ns)| *last_ns).max();

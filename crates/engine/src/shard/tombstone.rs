@@ -59,7 +59,8 @@ impl Tombstone {
         self.deletions.iter().any(|deletion| deletion.time.overlaps(&time))
     }
 
-    /// A tombstone that has been applied to the part hides no more rows.
+    /// Whether the tombstone may hide rows of the part. After a merge has applied the tombstone to
+    /// the part, the result is false.
     pub(super) fn may_hide_rows_of(&self, part: &Part) -> bool {
         part.may_be_hidden_by(self.sequence, self.before) && self.overlaps(part)
     }
@@ -78,7 +79,7 @@ impl Tombstone {
     }
 }
 
-/// The condition is for series keys with this tag order.
+/// Compiles the predicate to a condition for series keys with this tag order.
 fn condition(
     predicate: &Predicate,
     tag_order: &[ColumnId],
@@ -189,7 +190,8 @@ fn add_tags(predicate: &Predicate, tags: &mut Vec<ColumnId>) {
     }
 }
 
-/// Comparisons of one tag with several texts count once.
+/// Checks the number of comparisons in a predicate. Comparisons of one tag with several texts count
+/// once.
 fn check_count(comparisons: usize) -> Result<(), Refusal> {
     if comparisons <= DELETE_COMPARISONS_MAX {
         return Ok(());
@@ -231,19 +233,22 @@ fn too_many_pending(limit: &str) -> Refusal {
 
 /// The rows that are hidden until merges remove them.
 pub(super) struct Deletions {
-    /// By key, in the order of their sequences.
+    /// The tombstones by key, which is also the order of their sequences.
     pub(super) tombstones: BTreeMap<u64, Tombstone>,
     /// The key of the next tombstone. It is above the keys of damaged rows, so that no delete
     /// overwrites such a row.
     pub(super) next_key: u64,
-    /// The shard rejects frames of these measurements and hides their rows.
+    /// The dropped measurements. The shard rejects frames of these measurements and hides their
+    /// rows.
     pub(super) retired: BTreeSet<MeasurementId>,
-    /// A stored tombstone must remain exact, so its matches have no limit of steps.
+    /// The compiled regexes of the tombstones. Their matches have no step limit, because a
+    /// tombstone must always hide the same rows.
     pub(super) patterns: Patterns,
 }
 
 impl Deletions {
-    /// Also reads the descriptions of damaged rows, which are in the same table.
+    /// Reads the tombstones and the dropped measurements. Also reads the descriptions of damaged
+    /// rows, which are in the same table, into `damaged`.
     pub(super) fn read<S: Store>(store: &S, damaged: &mut DamagedRows) -> Result<Self, Refusal> {
         let retired = read_retired(store)?;
         let (mut tombstones, mut next_key) = (BTreeMap::new(), 0);
@@ -269,8 +274,8 @@ impl Deletions {
         self.tombstones.values().map(|tombstone| tombstone.sequence).max().unwrap_or_default()
     }
 
-    /// Returns the rows of a frame that deletes hide, and the rows that a split has moved: those
-    /// from `end_ns` on.
+    /// Returns the rows of a frame that deletes hide, and the rows at or after `end_ns`, which a
+    /// split has moved.
     pub(super) fn hidden_of_frame(
         &self,
         sequence: u64,
@@ -335,7 +340,8 @@ impl Deletions {
         Ok(())
     }
 
-    /// Returns the rows of parts that deletes hide, of all measurements or of `only` these.
+    /// Returns the rows of parts that deletes hide. If `only` is given, the result contains only
+    /// rows of these measurements.
     pub(super) fn hidden_of_parts<S: Store>(
         &self,
         store: &S,

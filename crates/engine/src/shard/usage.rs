@@ -19,7 +19,7 @@ const RETRY_AFTER_S_MAX: u64 = 3_600;
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     database: Window,
-    /// The windows of callers with separate limits, by the callers' numbers.
+    /// The windows of callers with separate limits, by the callers' ids.
     callers: BTreeMap<u64, Window>,
 }
 
@@ -51,7 +51,7 @@ impl Counts {
         Self { points: 0, request_milli: if is_first { 1_000 } else { 0 }, cells: 1 }
     }
 
-    /// Requests are counted in thousandths.
+    /// Returns the amount of `rate`. Requests are counted in thousandths.
     fn of(mut self, rate: Rate) -> u64 {
         *self.of_mut(rate)
     }
@@ -103,8 +103,8 @@ impl Window {
     }
 
     /// Accepts an operation if the used amount plus half of the operation stays within the limit.
-    /// The total therefore misses the limit by at most half an operation. The first operation of a
-    /// minute is always accepted, even if it alone exceeds the limit.
+    /// The total therefore differs from the limit by at most half an operation. The first operation
+    /// of a minute is always accepted, even if it alone exceeds the limit.
     fn check(
         &self,
         rates: &Rates,
@@ -160,7 +160,7 @@ impl Usage {
         self.database.check(&meter.database, meter.shards, more, now_ns)
     }
 
-    /// The caller must have called [`Usage::check`].
+    /// Adds the amounts of an operation. The caller must have called [`Usage::check`].
     fn add(&mut self, meter: &Meter, more: &Counts) {
         if let Some(window) = meter.caller.and_then(|(id, _)| self.callers.get_mut(&id)) {
             window.add(more);

@@ -21,7 +21,7 @@ use crate::store::{Store, Table};
 const SLICE_BYTES: u32 = 128 << 10;
 /// The number of slices after which the whole body is read.
 const SLICES_MAX: u32 = 3;
-/// Replaces the start of a slice in the cache key of a whole body.
+/// The number that the cache key of a whole body contains in place of the start of a slice.
 const WHOLE_BODY: u32 = u32::MAX;
 
 /// A value of a part, and the key of the row with this value. The key is absent if the value has no
@@ -74,7 +74,7 @@ impl ValueRow {
         body.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
 
-    /// The result is shorter if the body ends inside or before the range.
+    /// Reads bytes of the body. The result is shorter if the body ends inside or before the range.
     fn slice<S: Store>(&self, store: &S, bytes: Range<u32>) -> Result<Vec<u8>, ReadError> {
         let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))

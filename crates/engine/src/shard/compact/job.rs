@@ -1,4 +1,4 @@
-//! Keeps the state of the running job in memory, such as its position and the next groups of rows.
+//! The state in memory of the running job, such as its position and the next groups of rows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -43,7 +43,8 @@ pub(in crate::shard) struct Running<S> {
     hidden: Rc<HiddenRows>,
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
-    /// The indexes of the merge and of the slot of the current output.
+    /// The current output: the index of its merge in the job, and the index of its slot in the
+    /// merge.
     at: (usize, u32),
     /// `None` before the start of the current output.
     rows: Option<OutputGroups<S>>,

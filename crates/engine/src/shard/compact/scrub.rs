@@ -36,7 +36,8 @@ pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option
 }
 
 impl<S: Store> Shard<S> {
-    /// The first part with hidden rows becomes a job.
+    /// Searches the parts of the plan for hidden rows. The first part with hidden rows becomes a
+    /// job.
     pub(in crate::shard) fn scrub(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let wanted = self.load()?.plan(now_ns).scrub.clone();
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -66,7 +67,8 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Every tombstone counts as applied to these parts, because they contain no hidden rows.
+    /// Records that every tombstone was applied to these parts, because they contain no hidden
+    /// rows.
     fn record_applied(&mut self, parts: &[PartId]) -> Result<(), Refusal> {
         if parts.is_empty() {
             return self.done(AlarmTask::Scrub);
@@ -80,7 +82,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Adds the number of evaluated conditions to `checks`.
+/// Whether a part has hidden rows. Adds the number of evaluated conditions to `checks`.
 fn has_hidden<S: Store>(
     values: CachedValues<'_, S>,
     part: &Part,

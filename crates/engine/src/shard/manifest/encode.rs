@@ -14,7 +14,8 @@ const VERSION: u8 = 4;
 const WITHOUT_SUMS: u8 = 3;
 /// A sketch with at least this number of non-zero registers is written with all registers.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
-/// The limit bounds the size of an expanded range.
+/// The maximum number of keys in a decoded range, so that a damaged manifest cannot contain a range
+/// of 2^64 keys.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
 
 /// The reason why bytes are not a valid manifest.

@@ -1,7 +1,9 @@
-//! Represents the parts of a shard, the rows of their values, the free rows, and the running merge.
+//! Represents the manifest of a shard: the parts, the rows that contain their values, the free
+//! rows, and the running merges. A *value* is a row of table `value`, in which parts store their
+//! blocks (see [`crate::part`]).
 //!
-//! This module has no I/O. Callers write the whole manifest in the transaction of the change that
-//! it describes. A single REPLACE therefore updates the shard from one version to the next.
+//! This module has no I/O. Callers write the whole manifest, as one row, in the transaction of the
+//! change that the manifest describes.
 #![doc = include_str!("FORMAT.md")]
 
 mod encode;
@@ -41,7 +43,8 @@ pub struct Part {
     pub lo: u64,
     /// The highest write sequence of the rows.
     pub hi: u64,
-    /// The part contains no rows that tombstones up to this sequence hide.
+    /// The sequence up to which tombstones have been applied: the part contains no rows that these
+    /// tombstones hide.
     pub applied: u64,
     /// The earliest time, inclusive, in nanoseconds.
     pub min_ns: i64,
@@ -75,7 +78,8 @@ impl Part {
         Extent { sequences: self.sequences(), time }
     }
 
-    /// The tombstone has sequence `sequence` and hides rows written before sequence `before`.
+    /// Whether the tombstone with sequence `sequence`, which hides rows written before sequence
+    /// `before`, may hide rows of this part.
     pub(crate) fn may_be_hidden_by(&self, sequence: u64, before: u64) -> bool {
         self.sequences().has_yet_to_apply(sequence, before)
     }
@@ -109,8 +113,8 @@ pub struct Merge {
     pub(crate) first_output: PartId,
     /// The number of slots that the inputs touch.
     pub outputs: u32,
-    /// The maximum of the highest tombstone at the job's start and of the inputs'
-    /// [`Part::applied`].
+    /// The sequence up to which tombstones are applied to the outputs: the maximum of the highest
+    /// tombstone at the job's start and of the inputs' [`Part::applied`].
     pub applied: u64,
 }
 
@@ -148,7 +152,7 @@ pub struct Manifest {
     /// Counters for the lower halves of part ids and value numbers. The upper half is random.
     next_part: u32,
     next_number: u32,
-    /// All greater keys are also free.
+    /// The lowest key that was never assigned. This key and all greater keys are free.
     next_key: Key,
     /// The slot width for new parts, in nanoseconds, above 0.
     pub width_ns: i64,
@@ -191,7 +195,8 @@ impl Manifest {
         self.keys.get(&number).copied()
     }
 
-    /// The caller drew `salt` when the object loaded.
+    /// Returns a new part id. `salt` is the random upper half, which the caller drew when the
+    /// object loaded.
     pub(crate) fn new_part_id(&mut self, salt: u32) -> PartId {
         PartId(next_number(&mut self.next_part, salt))
     }
@@ -203,7 +208,7 @@ impl Manifest {
         first
     }
 
-    /// Numbers are not assigned in advance: the caller must write the value immediately.
+    /// Returns a new value number. The caller must write the value immediately.
     pub(crate) fn new_value_number(&mut self, salt: u32) -> Number {
         Number(next_number(&mut self.next_number, salt))
     }
@@ -367,7 +372,8 @@ impl Manifest {
     }
 }
 
-/// `salt` is the upper half. After each load, 2^32 numbers can be assigned.
+/// Returns the next number of a counter, with `salt` as the upper half. After each load, 2^32
+/// numbers can be assigned.
 fn next_number(next: &mut u32, salt: u32) -> u64 {
     let given = u64::from(salt) << 32 | u64::from(*next);
     *next = next.wrapping_add(1);
@@ -430,7 +436,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Each listed or held value must have a row, and no row may have two uses.
+    /// Checks that each listed or held value has a row, and that no row has two uses.
     fn check_rows(&self) -> Result<(), InvariantError> {
         let listed = self.parts.values().map(|part| &part.values);
         let listed = listed.chain(self.holds.iter().map(|hold| &hold.numbers));
@@ -473,7 +479,7 @@ impl Manifest {
         self.droppable().iter().map(|component| component.max_ns).min()
     }
 
-    /// Omits components with an input of the running job. Sorted by time.
+    /// Returns the components without an input of the running job, sorted by time.
     fn droppable(&self) -> Vec<Component> {
         let mut by_time: Vec<_> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);

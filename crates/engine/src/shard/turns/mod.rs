@@ -102,7 +102,8 @@ pub(super) struct Turns {
     pages: Rc<Pages>,
     waiting: Vec<WaitingPage>,
     readers: Vec<Precedence>,
-    /// The number of pages that the queries in `readers` have read.
+    /// The number of pages that the queries in `readers` have read, to detect that these queries
+    /// are idle.
     made: u64,
 }
 
@@ -179,7 +180,7 @@ impl Turns {
         self.pages.note(now_ns);
     }
 
-    /// Returns the same values as [`Turns::arrive`].
+    /// Checks after a pause whether the page can run. Returns the same values as [`Turns::arrive`].
     pub(super) fn check_again(&mut self, event_id: EventId, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.event_id == event_id)?;
         let waiting = self.waiting.get(at)?;
@@ -204,7 +205,8 @@ impl Turns {
         Some(pause_ms)
     }
 
-    /// `work` is the number of rows and bytes. `is_last` is true for the last page of a query.
+    /// Records that a page was computed. `work` is the number of rows and bytes. `is_last` is true
+    /// for the last page of a query.
     pub(super) fn made(
         &mut self,
         query: Option<Precedence>,

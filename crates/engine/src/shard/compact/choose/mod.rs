@@ -4,7 +4,8 @@
 //! combines neighbours in write sequence among the parts that touch one slot. A wide old part
 //! therefore does not force a merge of all its slots. Slots and sizes affect only the amount of
 //! rewritten data and the number of parts. Query results do not depend on them, because every merge
-//! is *convex*.
+//! is convex ([`is_convex`]): no other part lies between the merged parts both in time and in write
+//! sequence.
 
 use std::ops::RangeInclusive;
 
@@ -13,8 +14,8 @@ use crate::shard::manifest::{Part, PartId};
 use crate::shard::slots::Slots;
 
 const PARTS_MIN: usize = 8;
-/// The minimum number of parts in a merge if another component has a merge of at least `PARTS_MIN`
-/// parts. One job with both merges writes fewer rows than two jobs.
+/// The minimum number of parts in a merge if another component ([`components`]) has a merge of at
+/// least `PARTS_MIN` parts. One job with both merges writes fewer rows than two jobs.
 const JOINED_PARTS_MIN: usize = 4;
 /// The minimum number of parts in a merge of a slot that had no writes for an hour.
 const QUIET_PARTS_MIN: usize = 2;
@@ -26,10 +27,10 @@ const BYTES_MAX: u64 = 512_000_000;
 /// The maximum share of the largest part in the bytes of a merge, as a fraction. With a larger
 /// share, a merge would rewrite a large part to combine it with small parts.
 const LARGEST: (u64, u64) = (2, 3);
-/// The minimum size of a *sealed* part with long series, in bytes. A sealed part is not merged.
-/// `SEALED_OVERLAP` is the exception.
+/// The minimum size, in bytes, at which a part with long series is *sealed*. A sealed part is not
+/// merged, unless it overlaps a neighbour by more than `SEALED_OVERLAP` allows.
 const SEALED_BYTES: u64 = 32_000_000;
-/// The minimum average number of rows in long series.
+/// The minimum average number of rows per series for which the series of a part count as long.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
 /// The size of a full flush of incompressible values (`FORCED` in `shard/log.rs`). While
 /// writes continue, a merge of such parts would only write the same values again.
@@ -39,7 +40,7 @@ const FULL_PARTS_MAX: usize = 24;
 /// The number of newest parts that are not merged if a component has more than `FULL_PARTS_MAX`
 /// parts.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
-/// A part with short series and at least this size is usually not merged.
+/// The minimum size, in bytes, at which a part with short series is sealed.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 /// A part that overlaps a neighbour by more than a tenth of its time range may be merged at any
 /// size. Flushes in time order overlap only slightly.
@@ -115,7 +116,8 @@ impl ChoiceInputs<'_> {
     }
 }
 
-/// `is_quiet` is true if the part's slots receive no writes.
+/// Whether the part is sealed, and therefore not merged. `is_quiet` is true if the part's slots
+/// receive no writes.
 fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
     let has = |bytes: u64, rows_per_series: u64| {
         part.bytes >= bytes && part.rows >= part.series.saturating_mul(rows_per_series)
@@ -147,8 +149,8 @@ pub(crate) fn unsealed<'a>(
     component.iter().copied().filter(is_open).collect()
 }
 
-/// Returns the merge of the first slot that has one. Merges of later slots must wait, because two
-/// convex merges are not necessarily convex together.
+/// Returns the merge of the first slot whose parts should be merged. Merges of later slots must
+/// wait, because two convex merges are not necessarily convex together.
 fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
