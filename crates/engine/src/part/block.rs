@@ -1,4 +1,4 @@
-//! Seals and verifies checksummed blocks, and defines the errors of parts.
+//! Appends and verifies the checksums of blocks, and defines the errors of parts.
 
 use crate::codec;
 use crate::codec::crc::{append_crc, verify_crc};
@@ -30,7 +30,9 @@ pub fn open(bytes: &[u8]) -> Result<&[u8], Error> {
     verify_crc(bytes).map_err(|_| Error::Checksum)
 }
 
-/// Searches in the binary form, so `is_before` must be true for all numbers below the result.
+/// Returns the first number below `count` for which `is_before` is false, or `count`. This is a
+/// binary search, so `is_before` must be true for all lower numbers, and false for all higher
+/// numbers.
 pub(super) fn first_not(count: u32, mut is_before: impl FnMut(u32) -> bool) -> u32 {
     let (mut start, mut end) = (0, count);
     while start < end {

@@ -117,7 +117,8 @@ impl<V: Values> PartCursor<V> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
     }
 
-    /// Returns `false` and leaves no current group if no further group has series.
+    /// Moves to the next group with series. If there is no such group, returns `false`, and the
+    /// cursor has no current group.
     fn move_group(&mut self, forward: bool) -> Result<bool, ReadError> {
         loop {
             let next = if forward { self.group.checked_add(1) } else { self.group.checked_sub(1) };
@@ -147,7 +148,8 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    /// Moves to the first series of the group, or to its last series unless `forward` is set.
+    /// Moves to the first series of the group if `forward` is set, and otherwise to the last
+    /// series.
     fn enter_group(&mut self, forward: bool) {
         let last = self.current_group().map_or(0, |group| group.series().saturating_sub(1));
         (self.pages, self.series) = (0, if forward { 0 } else { last });
@@ -177,7 +179,8 @@ impl<V: Values> PartCursor<V> {
         Ok(is_same)
     }
 
-    /// Leaves no current group after the last series.
+    /// Moves to the next series in the cursor's direction. After the last series, the cursor has no
+    /// current group.
     fn advance(&mut self) -> Result<(), ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
         while self.is_group_continued() && self.enter_adjacent_group(is_ascending)? {}
@@ -270,8 +273,8 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// Whether a series begins after `group` in the current value. All keys before such a series
-    /// belong in this value.
+    /// Whether a series begins after `group` in the current value. If so, a search for an earlier
+    /// key need not continue in the next value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
         groups.iter().any(|group| !group.series.is_empty())

@@ -1,5 +1,5 @@
-//! The head of a value: its parts and groups, the positions of the groups' blocks in the body, and the
-//! encoding of the head.
+//! The directory of a value, which is the head of its row: the parts and groups in the value, and
+//! the positions of the groups' blocks in the body.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub struct Directory {
     pub parts: Vec<PartOf>,
     /// The groups by part, key and time, in the order of their blocks in the body.
     pub groups: Vec<Group>,
-    /// The roots of the parts that end in this value and have several values.
+    /// The roots of the parts that have several values, and whose last value is this value.
     pub(crate) roots: Vec<Root>,
 }
 
@@ -58,7 +58,8 @@ pub struct Group {
     pub(super) flags: u8,
     /// The tags in the order of the keys.
     pub tag_ids: Vec<ColumnId>,
-    /// The columns of the pages, and those of series that continue in a neighbouring group.
+    /// The columns of the pages. If a series continues in a neighbouring group, the columns of its
+    /// rows in that group are included.
     pub columns: Columns,
     /// The shared table of each column's blocks, followed by the table of the keys.
     pub(super) tables: Vec<Stored>,
@@ -80,7 +81,7 @@ pub(super) struct SeriesBlock {
     pub(super) bytes: u32,
 }
 
-/// A page of about 1,000 rows.
+/// A page: about 1,000 rows, with one block for each column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     pub(crate) first_series: u32,
@@ -97,7 +98,8 @@ pub struct Page {
     pub(super) keys_bytes: u32,
 }
 
-/// The extents of a part's values, except the value that contains the root.
+/// The index of a part with several values, stored in the part's last value: the extents of all
+/// other values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Root {
     /// The position in [`Directory::parts`].
@@ -108,7 +110,8 @@ pub(crate) struct Root {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowExtent {
-    /// `from` of the value's first series block, or else the first key after the value.
+    /// The lower bound of the value's keys: `from` of the first series block. For a value without
+    /// series, the first key after the value.
     pub(super) from: Vec<u8>,
     /// The earliest time, in nanoseconds.
     pub min_ns: i64,

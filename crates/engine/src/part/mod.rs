@@ -1,4 +1,5 @@
-//! Writes the rows of a merge to the values of parts, and reads the values for a merge.
+//! Writes the rows of a flush or merge to parts, and reads parts as sources of merges. A part
+//! consists of *values*: rows of the store's table `value`.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod block;

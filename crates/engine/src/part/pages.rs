@@ -141,7 +141,8 @@ impl<V: Values> GroupReader<'_, V> {
         })
     }
 
-    /// The number after the last column refers to the keys. Tables for few rows are not cached.
+    /// Returns the table of a column's blocks. The number after the last column refers to the table
+    /// of the keys. Tables for few rows are not cached.
     fn table(&mut self, column: usize, rows: usize) -> Result<Option<Rc<Decoder>>, ReadError> {
         let stored = self.group.tables.get(column).filter(|table| !table.bytes().is_empty());
         let Some(stored) = stored else { return Ok(None) };
@@ -201,8 +202,8 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     !group.continues_columns() && !group.is_wide() && 2 * alone > all
 }
 
-/// A block of nulls is empty. Returns `None` if the block needs a table, or if several groups
-/// contain the page's columns.
+/// Returns a column's block without decoding it. A block of nulls is empty. Returns `None` if the
+/// block needs a table, or if several groups contain the page's columns.
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,

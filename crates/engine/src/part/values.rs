@@ -19,7 +19,7 @@ pub trait Values {
     /// Returns the directory of value `value`, or [`ReadError::Damaged`] if there is no valid one.
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
 
-    /// Calls `read` with bytes of the value's body. Its errors become [`Values::damaged`].
+    /// Calls `read` with bytes of the value's body. An error of `read` becomes [`Values::damaged`].
     fn with<T>(
         &mut self,
         value: usize,
@@ -51,7 +51,8 @@ pub enum DecodedAt {
     Keys(u32),
     /// The position of a page's column: page number · number of columns + column number.
     Column(u32),
-    /// The number of the column whose shared table is decoded, after which the keys' table follows.
+    /// The number of the column whose shared table is decoded. The number after the last column
+    /// means the table of the keys.
     Table(u32),
 }
 

@@ -23,7 +23,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The minimum number of columns that a group counts as, so that a single column takes at most a
+/// The minimum number of columns as which a group counts, so that a single column takes at most a
 /// quarter of a group's decoded values.
 const GROUP_COLUMNS_MIN: usize = 4;
 /// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
@@ -44,7 +44,7 @@ pub struct Groups<C> {
     /// The rows of the current series that did not fit into the previous group.
     pending: Option<Picks>,
     continues: bool,
-    /// The rows of the next group before a pause.
+    /// The rows of the next group that were collected before a pause.
     open: Option<PendingRows>,
     skipped_max: usize,
     is_paused: bool,
@@ -155,7 +155,8 @@ impl<C: SeriesCursor> Groups<C> {
         rows.encode(&mut self.merge, &tag_order).map(Some)
     }
 
-    /// Returns `false` after the last series.
+    /// Moves the merge to the next series, unless it already has a current series. Returns `false`
+    /// after the last series.
     fn find_series(&mut self) -> Result<bool, ReadError> {
         if !self.has_series {
             self.has_series = self.merge.next_series()?.is_some();
@@ -166,7 +167,8 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(self.has_series)
     }
 
-    /// Returns `false` if the next series is not short.
+    /// Adds consecutive short series to the group in one call. Returns `false` if the next series
+    /// is not short.
     fn add_short_series(
         &mut self,
         measurement: MeasurementId,
@@ -195,7 +197,7 @@ impl<C: SeriesCursor> Groups<C> {
     }
 }
 
-/// A page of the rows of a group.
+/// The rows of a group that form one page.
 #[derive(Clone, Debug, Default)]
 struct Cut {
     rows: Range<usize>,
@@ -205,7 +207,8 @@ struct Cut {
     stored: Option<SourcePage>,
 }
 
-/// The position after the last open row.
+/// The kind of boundary after the last open row, at which pages are cut. An *open* row is not yet
+/// in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CutAt {
     InSeries,
@@ -216,7 +219,7 @@ enum CutAt {
 
 struct Text {
     id: ColumnId,
-    /// The text of the open rows, which are not yet in a page.
+    /// The text of the open rows.
     open: Column,
     drafts: Vec<Draft>,
 }
@@ -253,8 +256,8 @@ impl PendingRows {
         Self { limits, measurement, continues, ..Self::default() }
     }
 
-    /// Whether the rows, which are a whole source page, may be copied as a page. The group must not
-    /// have text, and the previous page must not become too short.
+    /// Whether the rows, which are a whole page of a source, may be copied as one page. This is not
+    /// possible if the group has text, or if the previous page would become too short.
     fn has_page(&self, picks: &Picks) -> bool {
         let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());

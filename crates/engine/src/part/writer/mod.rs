@@ -150,7 +150,8 @@ impl Written {
         }
     }
 
-    /// A series that continues from the previous group is not counted again.
+    /// Adds the group's series to the sketch and to the sum of hashes. A series that continues from
+    /// the previous group is not counted again.
     fn count_series<'a>(
         &mut self,
         seed: u64,
@@ -168,8 +169,9 @@ impl Written {
 }
 
 /// Returns the hash of a series key for [`Written::series_sum`], which is part of the stored
-/// format. A collision would hide rows, and some texts have equal xxh64 with every seed. Therefore
-/// the hash is a keyed SipHash.
+/// format. A collision would make two parts with different series seem equal, and a query would
+/// then miss rows. The hash is a keyed SipHash, because some texts have the same xxh64 with every
+/// seed.
 fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
     SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }
@@ -186,7 +188,8 @@ struct OpenPart {
 pub struct PartWriter {
     limits: Limits,
     seed: u64,
-    /// The closed values that the caller has not taken yet. `taken` is the number of the others.
+    /// The closed values that the caller has not taken yet. `taken` is the number of values that
+    /// the caller has taken.
     closed: Vec<Value>,
     taken: usize,
     open: Value,

@@ -1,4 +1,4 @@
-//! Resumes an interrupted writer from its closed values. Other rows must be written again.
+//! Resumes an interrupted writer from its closed values. The merge must write all later rows again.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::merge::cursor::ReadError;
@@ -15,8 +15,8 @@ pub struct Resumed {
     pub writer: PartWriter,
     /// The parts that were completed, in order.
     pub ended: Vec<Written>,
-    /// The part that was being written, and its last row. The caller must end this part. If there
-    /// is none, the caller must start the part after the completed parts.
+    /// The part that was being written, and its last row. The caller must end this part. With
+    /// `None`, the caller must start the next part.
     pub open: Option<(u64, LastRow)>,
     /// The number of valid values. The caller must delete the later values, which end inside a row,
     /// before it writes the next value.
@@ -32,7 +32,8 @@ impl PartWriter {
         values: &mut V,
     ) -> Result<Resumed, ReadError> {
         let mut count = values.count();
-        // The next value must contain further columns of the last row of a wide group.
+        // A last value that ends inside a wide row is written again, because the value after it
+        // would have to begin with further columns of this row.
         while count > 0 && values.directory(count - 1)?.groups.last().is_some_and(Group::is_wide) {
             count -= 1;
         }
