@@ -50,8 +50,8 @@ pub struct Damage {
     pub sequence: Option<u64>,
     /// The keys of the damaged rows. The shard copies these rows undecoded.
     pub keys: Vec<u64>,
-    /// The frame's summary, or the start of the frame if `sequence` is `None`. `None` means that the
-    /// affected data is unknown, so every query fails.
+    /// The bytes from which the shard derives the affected data: the frame's summary, or the start
+    /// of the frame if `sequence` is `None`. Without these bytes, every query fails.
     pub evidence: Option<Vec<u8>>,
 }
 
@@ -99,9 +99,9 @@ impl Wal {
         self.decoded_bytes
     }
 
-    /// Writes a frame as one row, or as several rows in one transaction. `beside`, if given, runs
-    /// first in the same transaction. After an error, the outcome is unknown, and the caller must
-    /// load the log again.
+    /// Writes a frame as one row, or as several rows in one transaction. If `beside` is given, it
+    /// runs first in the same transaction, so that the caller can write other rows. After an error,
+    /// the outcome is unknown, and the caller must load the log again.
     pub fn append<S: Store>(
         &mut self,
         store: &S,
@@ -165,7 +165,7 @@ impl Wal {
         Ok(Some(bytes))
     }
 
-    /// A frame is also damaged if its checksum is valid but decoding fails.
+    /// Moves a frame to the damaged frames, if its checksum is valid but decoding fails.
     pub(crate) fn mark_damaged(&mut self, sequence: u64, reason: &str) {
         if let Some(frame) = self.frames.remove(&sequence) {
             self.bytes -= frame.bytes;
@@ -193,7 +193,7 @@ impl Wal {
         }
     }
 
-    /// Each deleted row is billed.
+    /// Deletes the dead rows. Each deleted row is billed.
     pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> StoreResult<()> {
         let runs = self.rows.dead_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
@@ -206,7 +206,7 @@ impl Wal {
     }
 }
 
-/// Each piece, together with its head, fills a row.
+/// Divides the frame into pieces. Each piece except the last, together with its head, fills a row.
 fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
     let first_max = row_bytes_max.saturating_sub(Head::encoded_bytes(frame.summary));
     let (first, mut rest) = frame.frame.split_at(first_max.min(frame.frame.len()));
@@ -231,13 +231,14 @@ struct LogRows {
 }
 
 impl LogRows {
-    /// The row may be overwritten, because its frame is flushed or the row is no longer needed.
+    /// Marks a row as dead: the row may be overwritten, because its frame is flushed or the row is
+    /// no longer needed.
     fn add_dead(&mut self, key: u64) {
         self.next = self.next.max(key + 1);
         self.dead.insert(key);
     }
 
-    /// The row must not be overwritten yet.
+    /// Marks a row that is neither live nor dead: the row must not be overwritten yet.
     fn reserve(&mut self, key: u64) {
         self.next = self.next.max(key + 1);
     }
@@ -376,8 +377,8 @@ fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
 }
 
 const VERSION: u8 = 2;
-/// The fields are version, sequence, part, parts, decoded_bytes, schema_version, body_bytes and
-/// body_crc.
+/// The size of a head without its summary and checksum, in bytes: version, sequence, part, parts,
+/// decoded_bytes, schema_version, body_bytes and body_crc.
 const FIXED_BYTES: usize = 1 + 8 + 4 + 4 + 8 + 8 + 4 + 4;
 
 /// An error in a row of the log.
