@@ -145,7 +145,7 @@ impl MeasurementTable {
         self.time
     }
 
-    /// `tags` contains the positions of the tags in key order.
+    /// Returns the rows in key order. `tags` contains the positions of the tags in key order.
     fn by_key(&self, tags: &[usize]) -> Rc<SortedRows> {
         let mut known = self.by_key.borrow_mut();
         let rows = match &*known {

@@ -73,8 +73,7 @@ impl<'a> Sorted<'a> {
         Self { tables: tables.map(sorted).collect() }
     }
 
-    /// Returns the rows inside `time`. A cursor over all rows would lay out every chunk that has
-    /// rows in the range.
+    /// Returns only the rows inside `time`, so that the chunks of a cursor contain no other rows.
     #[must_use]
     pub fn within(&self, time: TimeRange) -> Self {
         let within = |table: &SortedTable<'a>| SortedTable {
@@ -187,9 +186,8 @@ impl<'a> MemtableCursor<'a> {
         self.kept.front()
     }
 
-    /// Returns a column of a chunk's rows. If the cursor no longer keeps the chunk, the function
-    /// lays out only the values of the column, because a reader requests every column from each of
-    /// many chunks.
+    /// Returns a column of a chunk's rows. If the cursor no longer keeps the chunk, this function
+    /// reads only the values of this column and does not load the whole chunk again.
     fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
         match self.kept.iter().find(|chunk| chunk.at == at) {
             Some(chunk) => read_column(&chunk.layout, rows, id),
@@ -351,10 +349,10 @@ fn position_of(name: u64) -> ((usize, usize), usize) {
 
 /// The maximum number of rows in a chunk, after rows with the same series and time are combined.
 const CHUNK_ROWS: usize = 1_024;
-/// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again. Sorting then takes
-/// no longer than inserting the new rows.
+/// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again, because sorting
+/// then takes no longer than inserting the new rows.
 const NEW_ROWS_SHARE: usize = 8;
-/// A row with more text has a separate page.
+/// The maximum size of the text in a page, in bytes. A row with more text has a separate page.
 const PAGE_TEXT_BYTES: u64 = 256_000;
 
 /// The order of a table's rows.
@@ -524,8 +522,8 @@ impl SortedRows {
         bound(place).unwrap_or(0)..bound(place + 1).unwrap_or(rows)
     }
 
-    /// If the whole chunk belongs to one series, the times of its first and last row determine the
-    /// result. Otherwise the result is true.
+    /// Whether the chunk may have rows inside `time`. If the whole chunk belongs to one series, the
+    /// times of its first and last row determine the result. Otherwise the result is true.
     fn may_be_within(
         &self,
         place: usize,
