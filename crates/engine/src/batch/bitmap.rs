@@ -15,7 +15,8 @@ impl Bitmap {
         bits
     }
 
-    /// Returns `None` if words are missing or if a bit after `len` is set.
+    /// Creates a bitmap from its words. Returns `None` if words are missing or if a bit after `len`
+    /// is set.
     pub(crate) fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
         let spare = len % 64;
         let clean = spare == 0 || words.last().is_some_and(|last| last >> spare == 0);

@@ -1,7 +1,7 @@
 //! Lists that grow in chunks of rows, without moving existing rows.
 //!
-//! While a contiguous list moves, both allocations are in memory, and the freed allocation is too
-//! small for larger lists. WebAssembly memory never shrinks.
+//! When a contiguous list is reallocated, both allocations are in memory for a moment, and the
+//! freed allocation is too small for a larger list. WebAssembly memory never shrinks.
 
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, Values};
@@ -83,7 +83,7 @@ impl ChunkedColumn {
         full + self.chunks.last().map_or(0, Column::len)
     }
 
-    /// All chunks except the last have [`CHUNK_ROWS`] rows.
+    /// Returns the chunks. All chunks except the last have [`CHUNK_ROWS`] rows.
     pub(super) fn chunks(&self) -> &[Column] {
         &self.chunks
     }

@@ -200,7 +200,8 @@ impl Values {
     }
 }
 
-/// Above this length, a column grows by an eighth, because it exists twice while it moves.
+/// The number of rows above which the capacity of a column grows by an eighth instead of doubling,
+/// because a reallocation keeps both copies in memory for a moment.
 const LONG: usize = 1 << 19;
 
 fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {

@@ -28,7 +28,8 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// This encoding is for data that is not stored. It is faster to produce than [`encode`]'s.
+/// Appends all rows of `column` in an encoding for data that is not stored. This encoding takes
+/// less time to produce than the encoding of [`encode`].
 pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {

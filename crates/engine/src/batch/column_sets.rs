@@ -16,12 +16,13 @@ pub struct ColumnSet {
     pub tags: Vec<usize>,
     /// The fields as ascending positions in `block.fields`.
     pub fields: Vec<usize>,
-    /// The ascending rows with exactly these wanted columns, or no rows unless they were requested.
+    /// The rows, ascending, that have exactly these columns among the wanted columns. The list is
+    /// empty if the caller did not request rows.
     pub rows: Vec<u32>,
 }
 
-/// Groups the given rows by the wanted columns that they have. The sets are in the order of their
-/// first rows. Rows without any wanted column are in no set.
+/// Groups the given rows by the wanted columns in which they have a value. The sets are in the
+/// order of their first rows. Rows without any wanted column are in no set.
 ///
 /// `wanted_tags` and `wanted_fields` are as long as `block.series.tags` and `block.fields`, or
 /// shorter if the last columns are not wanted.
@@ -74,7 +75,8 @@ pub fn column_sets(
         .collect()
 }
 
-/// The sets are in the order of their first rows. Rows without any field also form a set.
+/// Groups rows by the fields in which they have a value. The sets are in the order of their first
+/// rows. Rows without any field also form a set.
 pub(crate) fn field_sets(
     rows: impl Iterator<Item = u32>,
     fields: usize,
@@ -89,7 +91,7 @@ pub(crate) fn field_sets(
     grouped(rows, |_| 0, fields, has, true).into_iter().map(set).collect()
 }
 
-/// The sets must have no tags. Small sets are merged if padding costs less than separate sets.
+/// Merges small sets, if padding costs less than separate sets. The sets must have no tags.
 pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
         sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);

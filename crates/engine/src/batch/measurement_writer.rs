@@ -65,7 +65,8 @@ pub(super) struct MeasurementWriter {
     fields: Interner,
     columns_of_field: Vec<[u32; N_TYPES]>,
     columns: Vec<FieldWriter>,
-    /// The columns of the draft, followed by the columns that are expected next.
+    /// The columns of the draft's fields so far, and then the columns of the fields that are
+    /// expected next.
     order: Vec<u32>,
     at: usize,
     committed: (usize, usize),

@@ -69,7 +69,8 @@ impl Block {
 /// The accepted lines of a write request after parsing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// The batches of each measurement, in line order. A single batch could mostly contain padding.
+    /// The batches of each measurement, in line order. A measurement has several batches if a
+    /// single batch would mostly contain padding.
     pub measurements: Vec<MeasurementBatch>,
 }
 

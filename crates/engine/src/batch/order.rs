@@ -6,8 +6,8 @@ use super::chunks::{ChunkedColumn, Chunks};
 use super::series_table::SeriesTable;
 use tidemark_model::bug::OrBug;
 
-/// Returns the positions of all rows, ordered by series, then by time, then by time of writing.
-/// Series `s` is at place `rank[s]`.
+/// Returns the positions of all rows, ordered by series, then by time, then by order of writing.
+/// `rank[s]` is the position of series `s` in the order of series.
 pub fn sorted_rows(rank: &[u32], row_series: &Chunks<u32>, times_ns: &Chunks<i64>) -> Vec<u32> {
     let place = |series: u32| rank.get(series as usize).copied().or_bug() as usize;
     let mut starts = vec![0_u32; rank.len() + 1];

@@ -5,7 +5,8 @@ use super::column::{Column, Fixed, StringColumn, Values};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// A column that is built from rows of other columns. Codes of text remain codes.
+/// A column that is built from rows of other columns. If a source stores the codes of strings, the
+/// new column also stores codes.
 pub struct Picker<'a> {
     sources: Vec<Source<'a>>,
     picked: Column,

@@ -6,7 +6,8 @@ use tidemark_model::bug::OrBug;
 #[derive(Clone, Debug, Default)]
 pub struct StringColumn {
     text: String,
-    /// The end offsets of the strings in `text`, or of the dictionary's entries if there are codes.
+    /// The end offset of each string in `text`. If the column has codes, these strings are the
+    /// entries of the dictionary.
     ends: Vec<u32>,
     /// The dictionary entry of each row, if the column has a dictionary.
     codes: Option<Vec<u32>>,
@@ -28,7 +29,8 @@ impl StringColumn {
         (&self.text, &self.ends)
     }
 
-    /// Returns `None` unless the ends are ascending character boundaries up to the end of `text`.
+    /// Creates a column from concatenated strings and their end offsets. Returns `None` unless the
+    /// ends are ascending character boundaries up to the end of `text`.
     pub(crate) fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
         let mut start = 0;
         for &end in &ends {
@@ -87,6 +89,7 @@ impl StringColumn {
         self.extend_codes([entry]);
     }
 
+    /// Appends a dictionary entry, or a row if the column stores no codes, and returns its number.
     /// If the column stores codes, no row uses the new entry yet.
     pub(super) fn push_entry(&mut self, value: &str) -> u32 {
         self.text.push_str(value);
@@ -174,7 +177,8 @@ impl StringColumn {
         }
     }
 
-    /// The text of `None` is empty. Codes remain codes.
+    /// Returns a column with the strings at `picks`. The string of `None` is empty. If this column
+    /// stores codes, the new column also stores codes.
     pub(super) fn spread(mut self, picks: &[Option<usize>]) -> Self {
         let Some(codes) = self.codes.take() else {
             return picks.iter().map(|pick| pick.map_or("", |at| self.get(at))).collect();

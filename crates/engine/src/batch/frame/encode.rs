@@ -16,7 +16,7 @@ use crate::codec::{integer, timestamp, varint};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// Bounds the memory for sorting and encoding.
+/// The maximum number of rows of a table, which bounds the memory for sorting and encoding.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
 /// The approximate size of a table's text, in bytes, which bounds the memory.
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
@@ -87,7 +87,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Adds the header, which is complete only after the payload.
+    /// Inserts the header before the payload. The header is complete only after the payload was
+    /// encoded.
     pub fn finish(self) {
         let out = self.out;
         let end = out.len();
@@ -110,8 +111,9 @@ fn rows_per_table(block: &Block) -> usize {
     block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
 }
 
-/// Estimates the size of the next tables from the last table, which starts at `before`. Doubling
-/// the capacity of a large frame would take three times its size while it moves.
+/// Reserves memory for the next tables, whose size is estimated from the last table, which starts
+/// at `before`. If the capacity of a large frame were doubled instead, the reallocation would need
+/// three times the size of the frame.
 fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     const HEADER_BYTES: usize = 4 << 10;
     let table_bytes = out.len() - before;

@@ -11,7 +11,8 @@ use tidemark_line_protocol::{
 use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::value::FieldType;
 
-/// The maximum size of the known series keys, in bytes. A body with more keys seldom repeats one.
+/// The maximum size of the known series keys, in bytes. A body with more series keys seldom repeats
+/// a key.
 const KEYS_BYTES_MAX: usize = 4_000_000;
 const NONE: u32 = u32::MAX;
 
