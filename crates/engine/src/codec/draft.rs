@@ -1,5 +1,6 @@
-//! An encoding whose residuals are not yet bit-packed or coded with a Huffman table of the column.
-//! [`finish_column`] finishes the blocks of a column, with a common table if the result is smaller.
+//! A draft of an encoding: the choice between bit packing and a Huffman table for its residuals is
+//! still open. [`finish_column`] finishes the blocks of a column, with a common table if the result
+//! is smaller.
 
 use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram, Stored};
@@ -8,8 +9,8 @@ use super::{Error, finish};
 /// The bit of a method byte that marks residuals in Huffman classes.
 pub(super) const CLASSES: u8 = 0x80;
 
-/// The minimum saving is one in this number of bytes. Tables are slower than bit packing, and
-/// merges copy only blocks without a table.
+/// A table is used only if it saves at least one in `WORTH` bytes, because decoding with a table is
+/// slower than bit packing, and merges copy only blocks without a table.
 const WORTH: usize = 24;
 
 #[derive(Clone, Debug)]

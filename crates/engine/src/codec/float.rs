@@ -17,7 +17,8 @@ use tidemark_model::bug::OrBug;
 
 const DECIMAL: u8 = 0;
 const ORDERED: u8 = 1;
-/// A larger exponent saves no bytes, because every float below ten would be a decimal.
+/// The maximum exponent of DECIMAL. A larger exponent saves no bytes, because every float below ten
+/// would be a decimal.
 const EXPONENT_MAX: usize = 13;
 /// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -68,7 +69,7 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     integers
 }
 
-/// The result is larger than a finished [`draft`], but faster to produce.
+/// Appends `values` in an encoding that is larger than a finished [`draft`], but faster to produce.
 pub(crate) fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
     let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);

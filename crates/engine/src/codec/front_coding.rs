@@ -7,8 +7,8 @@
 //!            │ most frequent first │ the other bytes end to end, each as its place among those │
 //! Codes      │ 0 │ codes │   or   │ 1 │ zigzag(code − previous) of each │
 //! ```
-//! Each part whose width is not given is a list of numbers: a table for this list, the number of
-//! the following bytes as a varint, and the values (see `huffman`). An empty list takes no bytes.
+//! A part without a width is a list of numbers: a table for this list, the number of the following
+//! bytes as a varint, and the values (see `huffman`). An empty list takes no bytes.
 
 use super::huffman::{CodeTable, Decoder, Histogram};
 use super::varint::{self, unzigzag, zigzag};

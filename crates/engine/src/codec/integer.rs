@@ -19,8 +19,8 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
-/// The maximum number of bytes by which an unpacked value may exceed the size of a packed value.
-/// Whole bytes are faster than packed bits.
+/// The maximum number of bytes by which a value in whole bytes may be larger than its packed form.
+/// Whole bytes are faster to decode than packed bits.
 const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
@@ -29,7 +29,8 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
-/// Uses whole bytes, unless the result would be much larger than the result of [`encode`].
+/// Appends `values` as whole bytes, unless the result would be much larger than the result of
+/// [`encode`].
 pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = Bounds::of(values);
     let width = bounds.width();
@@ -49,7 +50,7 @@ pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, &Bounds::of(values), out);
 }
 
-/// Equal values take no bytes.
+/// Appends `values` as whole bytes. Equal values take no bytes.
 fn encode_whole(values: &[i64], bounds: &Bounds, out: &mut Vec<u8>) {
     let &Bounds { smallest, largest } = bounds;
     if smallest >= largest {

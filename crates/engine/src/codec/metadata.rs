@@ -1,12 +1,17 @@
 //! Encodes small structures: stored metadata, and the control part of messages between objects.
 //!
 //! ```text
-//! number │ varint, signed ones zigzag bool, option │ 0 or 1 <u8>
-//! float │ bits <u64> text │ length │ UTF-8
-//! list │ count │ item … map │ count │ key │ value │ …
-//! tuple │ item …
-//! struct │ bytes of what follows <u32> │ field …
-//! enum │ number of the variant │ nothing, one value, or a struct
+//! unsigned   <varint>
+//! signed     <zigzag varint>
+//! bool       0 or 1 <u8>
+//! option     0 or 1 <u8> │ value, if 1
+//! float      bits <u64>
+//! text       length <varint> │ UTF-8
+//! list       count <varint> │ item …
+//! map        count <varint> │ key │ value │ …
+//! tuple      item …
+//! struct     bytes of the fields <u32> │ field …
+//! enum       number of the variant <varint> │ nothing, one value, or a struct
 //! ```
 //!
 //! Integers are little-endian. The format evolves as follows:

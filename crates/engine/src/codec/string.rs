@@ -17,7 +17,7 @@ use tidemark_model::bug::OrBug;
 const PLAIN: u8 = 0;
 const DICTIONARY: u8 = 1;
 
-/// Appends the encoding of strings, of which string i ends at `ends[i]` in `text`.
+/// Appends the encoding of the strings in `text`. String i ends at `ends[i]`.
 pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
     match dictionary(text, ends) {
         Some((entries, codes)) => {

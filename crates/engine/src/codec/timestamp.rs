@@ -50,7 +50,7 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     packed.extend(deltas.iter().map(|delta| zigzag(delta.wrapping_sub(step))));
     let mut bytes = bitpack::estimate(&packed);
     let mut header = (STEP, step);
-    // If values have fewer than two bits, there is no jitter that GRID could reduce.
+    // If the values take fewer than two bits each, the times have no jitter that GRID could reduce.
     if bytes * 4 > deltas.len() {
         let total = deltas.iter().fold(0_i64, |sum, delta| sum.wrapping_add(*delta));
         let n = deltas.len().max(1) as i64;

@@ -1,4 +1,5 @@
-//! Encodes unsigned integers in one to ten bytes of seven bits, lowest first, or signed in zigzag.
+//! Encodes unsigned integers as varints: one to ten bytes with seven bits each, lowest bits first.
+//! Signed integers are first mapped to unsigned integers ([`zigzag`]).
 
 use super::{Error, take};
 use tidemark_model::bug::OrBug;
@@ -28,7 +29,7 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
     Err(Error::Truncated)
 }
 
-/// The length or count must not exceed `max`.
+/// Reads a length or count, which must not exceed `max`.
 pub(crate) fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
     usize::try_from(read(bytes)?).ok().filter(|&length| length <= max).ok_or(Error::TooMany)
 }
