@@ -5,8 +5,9 @@
 //! ```
 //!
 //! [`shard`] combines the modules and processes the messages of [`protocol`]. [`store`] is the
-//! interface to an object's SQLite. Pages describe the formats of [`batch::frame`], [`wal`],
-//! [`part`], [`shard`], [`shard::manifest`], [`store`] and [`protocol`].
+//! interface to an object's SQLite. The documentation of [`batch::frame`], [`wal`], [`part`],
+//! [`shard`], [`shard::manifest`], [`store`] and [`protocol`] describes the format of the bytes
+//! that these modules store or send.
 
 pub mod batch;
 pub mod codec;
