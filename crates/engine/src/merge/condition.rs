@@ -87,12 +87,14 @@ impl CachedRegex {
 }
 
 impl Condition {
-    /// Joins conditions: all must be true if `all` is set, else at least one. Comparisons of one
-    /// text with many constants become one comparison, because a delete may list thousands.
+    /// Joins two conditions with AND if `all` is set, and otherwise with OR. Comparisons of one
+    /// text with several constants become one comparison, because the condition of a delete may
+    /// list thousands of constants.
     pub fn join(all: bool, left: Self, right: Self) -> Self {
         let (mut list, right) = (left.into_list(all), right.into_list(all));
         for condition in right {
-            // All of "not in" is one "not in", and any of "in" is one "in".
+            // Several "not in" joined with AND are one "not in", and several "in" joined with OR
+            // are one "in".
             let same = list.iter_mut().find(|known| match (known, &condition) {
                 (
                     Self::In { text: a, negated: not_a, .. },

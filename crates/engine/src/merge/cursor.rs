@@ -65,7 +65,7 @@ pub trait SeriesCursor {
 
     /// Moves to the first series that is not before `to` in the cursor's direction. For a
     /// descending cursor, this is the series with the highest key `<= to`. The cursor does not read
-    /// the series in between. If the current series is not before `to`, the cursor does not move.
+    /// the skipped series. If the current series is not before `to`, the cursor does not move.
     fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError>;
 
     /// Moves to the next series, even if pages of the current series were not read.
@@ -94,8 +94,8 @@ pub trait SeriesCursor {
     /// series after it.
     ///
     /// All rows of these series must be in the same page and inside `limits`. Returns `None`
-    /// without moving if fewer than two series qualify, or if the cursor cannot determine whether
-    /// they do.
+    /// without moving if fewer than two series fulfil this condition, or if the cursor cannot check
+    /// the condition.
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
         let _ = limits;
         Ok(None)
@@ -248,7 +248,7 @@ impl PageColumn {
         }
     }
 
-    /// Text is never stored in compact form.
+    /// Returns a column of text, which is never stored in compact form.
     pub(super) fn text(&self) -> Option<&Column> {
         match self {
             Self::Wide(column) => Some(column),
@@ -256,7 +256,8 @@ impl PageColumn {
         }
     }
 
-    /// The rows must exist, and the column must have this type.
+    /// Appends the values of `rows` to `to`. The rows must exist, and the column must have the type
+    /// `T`.
     pub(super) fn copy<T: Fixed>(&self, rows: Range<usize>, to: &mut Vec<T>) {
         match self {
             Self::Wide(column) => {
@@ -339,8 +340,8 @@ impl PageKeys {
         (start < end).then(|| Self { rows, ..self.clone() })
     }
 
-    /// Adds the rows of `other`, which is in the same page, and all rows in between. The times of
-    /// the added rows are not available.
+    /// Extends the range to the rows of `other`, which is in the same page, and to all rows between
+    /// the two ranges. The times of the added rows are not available.
     pub(super) fn cover(&mut self, other: &Self) {
         let (start, end) = (other.rows.start, other.rows.end);
         self.rows = self.rows.start.min(start)..self.rows.end.max(end);
@@ -354,7 +355,7 @@ impl PageKeys {
         }
     }
 
-    /// The times are converted with [`Direction::turn`].
+    /// Returns the first and the last time in this direction, converted with [`Direction::turn`].
     pub(super) fn bounds(&self, direction: Direction) -> Option<(i64, i64)> {
         let (&first, &last) = (self.times_ns().first()?, self.times_ns().last()?);
         Some(match direction {

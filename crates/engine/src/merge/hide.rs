@@ -12,8 +12,8 @@ use super::sequences::Extent;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// Hides rows of a measurement after a DELETE. A tombstone is needed until it was applied to all
-/// parts.
+/// The rows of a measurement that a DELETE hides. A tombstone is needed until merges have applied
+/// it to all parts.
 #[derive(Clone, Debug)]
 pub struct Tombstone {
     /// The write sequence of the tombstone.
@@ -56,8 +56,8 @@ impl HiddenRows {
     }
 }
 
-/// Skips the hidden rows of another cursor. The conditions of tombstones are evaluated once for
-/// each series. The cursor may visit a series without visible rows.
+/// A cursor that skips the hidden rows of another cursor. The conditions of tombstones are
+/// evaluated once for each series. The cursor may visit a series without visible rows.
 pub(crate) struct VisibleCursor<C> {
     cursor: C,
     hidden: Rc<HiddenRows>,
@@ -72,7 +72,7 @@ pub(crate) struct VisibleCursor<C> {
 }
 
 impl<C: SeriesCursor> VisibleCursor<C> {
-    /// `cursor` reads a part with this extent in `direction`.
+    /// Creates a cursor for queries. `cursor` reads a part with this extent in `direction`.
     pub(crate) fn new(
         cursor: C,
         hidden: Rc<HiddenRows>,
@@ -82,8 +82,8 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         Self::open(cursor, hidden, part, (direction, true))
     }
 
-    /// The cursor ascends, and visits each series that a condition hides, so that a merge can pause
-    /// between such series.
+    /// Creates a cursor for a merge of parts. The cursor ascends, and also visits each series that
+    /// a condition hides, so that the merge can pause between such series.
     pub(crate) fn of_merge(
         cursor: C,
         hidden: Rc<HiddenRows>,
@@ -155,7 +155,7 @@ impl<C: SeriesCursor> VisibleCursor<C> {
             Direction::Ascending => self.cursor.seek(&SeriesKey::past(measurement, []))?,
             Direction::Descending => {
                 self.cursor.seek(&SeriesKey::new(measurement, []))?;
-                // The series without tags has this key.
+                // A series without tags has exactly this key, so the seek has not moved past it.
                 if self.cursor.key().is_some_and(|key| key.measurement() == measurement) {
                     self.cursor.step()?;
                 }
@@ -234,7 +234,8 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
-        // A drop hides all series of a measurement, so partly hidden measurements have tombstones.
+        // A drop hides all series of a measurement, and the cursor skips them. Only tombstones can
+        // hide some rows of a measurement.
         if !self.tombstones.is_empty() {
             return Ok(None);
         }

@@ -23,9 +23,9 @@ use tidemark_model::ids::MeasurementId;
 
 const MEASUREMENT_BYTES: usize = 4;
 const END: u8 = 0;
-/// The second byte of an escape is 1 more than the escaped byte (0x00 or 0x01).
+/// The first byte of an escape. The second byte is 1 more than the escaped byte (0x00 or 0x01).
 const ESCAPE: u8 = 1;
-/// Greater than every byte of a key, because UTF-8 does not use 0xff.
+/// A byte that is greater than every byte of a tag value, because UTF-8 does not use 0xff.
 const ABOVE: u8 = 0xff;
 
 /// The key of a series of a policy on a shard. Keys are ordered like their bytes.

@@ -21,8 +21,10 @@ pub(super) const ROWS_MAX: usize = 16_384;
 /// The time of a page without remaining rows, after every other time in both directions.
 const EXHAUSTED: i64 = i64::MAX;
 
-/// A merge of cursors with the same direction. A new merge is before its first series. After an
-/// error, which comes from a cursor unless a method lists others, the caller must drop the merge.
+/// A merge of cursors with the same direction. A new merge is before its first series.
+///
+/// A method returns the errors of its cursors. A method that returns other errors lists them. After
+/// an error, the caller must drop the merge.
 pub struct Merge<C> {
     direction: Direction,
     /// The newest source is first.
@@ -270,7 +272,8 @@ impl<C: SeriesCursor> Merge<C> {
         self.sources.get(usize::from(source))?.cursor.key()
     }
 
-    /// The newest source is first. Sources without remaining rows are omitted.
+    /// Takes the next page of each current source, with the newest source first. Sources without
+    /// remaining rows are omitted.
     fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u16, PageKeys)>, ReadError> {
         let mut pages = Vec::with_capacity(self.current.len());
         for place in 0..self.current.len() {
@@ -367,7 +370,7 @@ impl<'a> Head<'a> {
         self.time_at(self.times_ns.len().saturating_sub(1))
     }
 
-    /// Picks the rows up to `until`. The next row must not be after `until`.
+    /// Picks the rows of the page up to the time `until`. The next row must not be after `until`.
     #[inline]
     fn pick_until(&mut self, until: i64, picks: &mut Picks) {
         let start = self.taken;

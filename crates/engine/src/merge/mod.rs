@@ -3,8 +3,8 @@
 //!
 //! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory.
 //! [`hide::VisibleCursor`] wraps a source and removes hidden rows. [`kway::Merge`] reads up to
-//! [`cursor::CURSORS_MAX`] sources as a single source. Flush, compaction, scan and export each
-//! consume a merge.
+//! [`cursor::CURSORS_MAX`] sources as a single source. Flushes, compactions, scans and exports read
+//! their rows from a merge.
 //!
 //! A merge uses only keys and times to determine the order of the rows ([`picks::Picks`]). The
 //! columns are then read one at a time on request. For any number of columns, the memory of a merge

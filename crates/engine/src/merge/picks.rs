@@ -13,7 +13,8 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
-/// To find a page again, only this number of recent pages is searched.
+/// The number of recent pages in which [`Picks::place_of`] searches for a page. An older page is
+/// added again.
 const LATE_PAGES: usize = 64;
 
 /// The picked rows in the order of the merge, without duplicates of a series and time. Picks may
@@ -76,7 +77,7 @@ impl Picks {
         Self { direction, pages, runs, times_ns, rows: run.rows, ..Self::default() }
     }
 
-    /// The rows must belong to a single series.
+    /// Reverses descending rows, which must belong to a single series.
     #[must_use]
     pub fn ascending(mut self) -> Self {
         if self.direction == Direction::Ascending {
@@ -225,7 +226,8 @@ impl Picks {
         self.older.push(OlderRow { at: self.rows.saturating_sub(1), page, row });
     }
 
-    /// Adds the page if necessary. The caller must only pick rows in the range of `page`.
+    /// Returns the position of the page in the picks, and adds the page if necessary. The caller
+    /// must only pick rows in the range of `page`.
     pub(super) fn place_of(&mut self, source: u16, page: &PageKeys) -> u32 {
         let behind = self.pages.len().saturating_sub(LATE_PAGES);
         let late = self.pages.iter_mut().enumerate().skip(behind).rev();
@@ -276,7 +278,7 @@ impl Picks {
     }
 }
 
-/// If a column has two types, the first type is used.
+/// Returns all columns of the lists. If a column has two types, the first type is used.
 fn union(lists: impl Iterator<Item = Columns>) -> Columns {
     let mut distinct: Vec<Columns> = Vec::new();
     for list in lists {
@@ -334,7 +336,7 @@ fn column(columns: &[Option<PageColumn>], page: u32) -> Option<&PageColumn> {
     columns.get(page as usize)?.as_ref()
 }
 
-/// A null has the default value.
+/// Copies the picked values. The value of a null is the default value.
 fn copied<T: Fixed>(picks: &Picks, columns: &[Option<PageColumn>], fills: &[OlderRow]) -> Vec<T> {
     let mut out = Vec::with_capacity(picks.len());
     for run in &picks.runs {

@@ -20,7 +20,8 @@ pub struct Sequences {
 }
 
 impl Sequences {
-    /// The tombstone hides rows of writes below `before`.
+    /// Whether the tombstone with sequence `sequence`, which hides rows of writes below `before`,
+    /// may hide rows of a part with these sequences and was not applied to the part.
     pub(crate) const fn has_yet_to_apply(&self, sequence: u64, before: u64) -> bool {
         self.hi < before && self.applied < sequence
     }
