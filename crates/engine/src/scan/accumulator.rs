@@ -24,7 +24,8 @@ pub(super) trait Accumulator {
 
     fn bytes(&self) -> usize;
 
-    /// `starts_ns` is indexed by the number of the window. The result omits windows without a value.
+    /// Returns the states of the windows in `order`. `starts_ns` is indexed by the number of the
+    /// window. The result omits windows without a value.
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn;
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;
@@ -55,7 +56,7 @@ impl Finished {
 pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
     use AggregateFunction as F;
     let (function, aux) = (call.function, call.aux.clone());
-    // If the cast results in no value, the type does not matter.
+    // If the cast results in no value, any type is correct.
     let field_type = call.input.output_type().unwrap_or(FieldType::Float);
     let of_numbers = match field_type {
         FieldType::Float => of_numbers::<f64>(call),
@@ -81,7 +82,8 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
     })
 }
 
-/// Returns `None` for the other functions, and for min() and max() with extra columns.
+/// Creates the accumulator of a function that only needs numbers. Returns `None` for the other
+/// functions, and for min() and max() with extra columns.
 fn of_numbers<T: Number>(call: &AggregateCall) -> Option<Box<dyn Accumulator>> {
     Some(match call.function {
         AggregateFunction::Sum => Box::new(Fold::<Sum, T>::default()),

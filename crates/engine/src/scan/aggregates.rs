@@ -27,7 +27,7 @@ pub(super) trait Aggregate<T: Number> {
     /// Selectors only: returns the time of the selected point.
     const TIME_NS: Option<fn(&Self::State) -> i64> = None;
 
-    /// `values` must not be empty. `times_ns` has the same length.
+    /// Computes the state of `values`, which must not be empty. `times_ns` has the same length.
     fn fold(values: &[T], times_ns: &[i64]) -> Self::State;
 
     fn fold_rows(dense: &Dense<'_>, rows: Range<usize>) -> Option<Self::State> {
@@ -47,7 +47,8 @@ pub(super) trait State: Clone {
 
     fn write(&self, columns: &mut [Column]);
 
-    /// Returns `None` if the columns are not those that `write` appends.
+    /// Reads a state from a row of the columns that `write` appends. Returns `None` if the columns
+    /// have other types.
     fn read(columns: &[Column], row: usize) -> Option<Self>;
 }
 

@@ -19,7 +19,8 @@ impl<'a> Bounds<'a> {
         Self { request, direction, until, is_lowered: false }
     }
 
-    /// Returns an empty range if the group is outside the slice.
+    /// Returns the times of a group that are inside the slice, or an empty range if the group is
+    /// outside the slice.
     pub(super) fn time_of(&self, group: &[String]) -> TimeRange {
         let mut time = self.request.time;
         if let Some(from) = &self.request.resume.from {
@@ -64,7 +65,7 @@ impl<'a> Bounds<'a> {
         self.until.filter(|_| self.is_lowered)
     }
 
-    /// Lowers the end of the slice to the end of `time` in a group.
+    /// Lowers the end of the slice to the end of `time` in a group, in the direction of the result.
     pub(super) fn end_at(&mut self, group: Vec<String>, time: TimeRange) {
         let time_ns = match self.direction {
             Direction::Ascending => time.end_ns,

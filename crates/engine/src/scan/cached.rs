@@ -26,8 +26,8 @@ pub trait ResultCache {
     /// Returns the result with this name and version.
     fn get(&self, name: &[u8], version: &Version) -> Option<Cached>;
 
-    /// Whether this name was looked up recently. The result of a first request is not worth
-    /// caching.
+    /// Whether this name was looked up recently. The caller does not cache the result of a first
+    /// request, because most requests do not repeat.
     fn was_requested(&self, name: &[u8]) -> bool;
 
     /// Caches a result, replacing an older version.
@@ -45,7 +45,7 @@ pub enum Cached {
     Groups(Rc<RunGroups>),
 }
 
-/// The groups in flushed runs.
+/// The groups in flushed runs, for skipping runs whose groups are complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunGroups {
     /// Distinct sets of group keys. The keys of a set ascend.

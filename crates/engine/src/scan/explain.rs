@@ -15,8 +15,8 @@ use tidemark_model::regex::Patterns;
 /// The maximum cost of the series keys that a page reads, including the keys of excluded series.
 const CELLS_MAX: u64 = 50_000 * SKIPPED_KEY_CELLS;
 
-/// Returns a page without groups. Its statistics are the amount of data that a scan would read, and
-/// its position is the last series that was counted.
+/// Returns a page without groups. The page's statistics are the amount of data that a scan would
+/// read, and the page's position is the last series that was counted.
 ///
 /// # Errors
 /// Returns [`ScanError`] if a part cannot be read or the request is invalid.

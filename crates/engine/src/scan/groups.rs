@@ -31,6 +31,7 @@ const STATE_BYTES: usize = 128;
 const SHRINK_TIMES: usize = 2;
 const SHRINK_ROWS_MIN: usize = 1_024;
 
+/// The result of one group so far.
 enum Sink<'a> {
     Rows(GroupRows<'a>),
     States(GroupStates<'a>),
@@ -59,11 +60,12 @@ impl<'a> Sink<'a> {
     }
 }
 
+/// The groups of a page. The *current* group is the group with the key `key`.
 pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
     pub(super) bounds: Bounds<'a>,
     numbers: HashMap<Vec<String>, usize, FixedState>,
-    /// Indexed by group number. The entry of a dropped group is `None`.
+    /// The result of each group, indexed by group number. The entry of a dropped group is `None`.
     sinks: Vec<Option<Sink<'a>>>,
     /// Indexed by group number: whether the group needs no rows of later stretches.
     closed: Vec<bool>,
@@ -169,8 +171,7 @@ impl<'a> Groups<'a> {
         Ok(number)
     }
 
-    /// Returns the number of bytes that are counted for a group in addition to its key and values.
-    /// The caller briefly needs twice this number, which is not counted.
+    /// Returns the number of bytes that a group counts in addition to its key and values.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),
@@ -372,7 +373,7 @@ impl<'a> GroupRows<'a> {
         Ok(true)
     }
 
-    /// Each row becomes a separate series.
+    /// Adds the rows of another reader or cache entry. Each row becomes a separate series.
     fn absorb(
         &mut self,
         times_ns: &[i64],
@@ -471,7 +472,8 @@ fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
     StringColumn::coded(dictionary, codes).unwrap_or_default()
 }
 
-/// Returns `None` if every row has a value.
+/// Returns, for each row, whether at least one field has a value. Returns `None` if every row has a
+/// value.
 fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     let mut any: Option<Vec<bool>> = None;
     for read in reads.iter().flatten() {
@@ -484,7 +486,7 @@ fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     any
 }
 
-/// Appends nulls if `read` is `None`.
+/// Appends the values of `read` at `positions`, or nulls if `read` is `None`.
 fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
     let Some(read) = read else { return column.extend_nulls(positions.len()) };
     let start = column.len();
@@ -556,7 +558,7 @@ impl<'a> GroupStates<'a> {
         Ok(())
     }
 
-    /// `states` must be in the order of the calls.
+    /// Adds the states of another reader or cache entry, which must be in the order of the calls.
     fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
         let (mut windows, mut starts_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
         for (accumulator, state) in self.accumulators.iter_mut().zip(states) {

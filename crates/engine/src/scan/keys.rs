@@ -8,6 +8,7 @@ use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
+/// The tag values of one series.
 #[derive(Debug)]
 pub(super) struct SeriesTags {
     /// The measurement's tags, in key order.
@@ -35,12 +36,12 @@ impl SeriesTags {
         &self.order
     }
 
-    /// Returns '' if the series lacks the tag.
+    /// Returns the value of a tag, or '' if the series lacks the tag.
     pub(super) fn get(&self, tag: ColumnId) -> &str {
         self.order.iter().position(|&known| known == tag).map_or("", |place| self.at(place))
     }
 
-    /// `place` is a position in the key order. Returns '' if the series lacks the tag.
+    /// Returns the value of the tag at `place` in the key order, or '' if the series lacks the tag.
     pub(super) fn at(&self, place: usize) -> &str {
         let start = place.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
         let range = start.zip(self.ends.get(place));
@@ -61,7 +62,8 @@ pub(super) enum FilterDecision {
 #[derive(Debug)]
 pub(super) enum NextSeries {
     Matching(SeriesKey),
-    /// The search reached [`STEP_CELLS`]. The last series was not needed, and has this key.
+    /// The search has skipped series at a cost of [`STEP_CELLS`]. The last skipped series has this
+    /// key.
     Skipped(SeriesKey),
     End,
 }
@@ -114,7 +116,8 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// After [`NextSeries::Skipped`], the caller must call this function again.
+    /// Returns the next series that may satisfy the condition. After [`NextSeries::Skipped`], the
+    /// caller must call this function again.
     pub(super) fn next(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
         while let Some(key) = merge.next_series()? {
             match self.decide(key)? {

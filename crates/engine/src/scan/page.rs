@@ -7,9 +7,9 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The value of [`PageLimits::cells`] for the pages of a shard.
 pub const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
-/// The cost of seeking a series, expressed as a number of values.
+/// The cost of seeking a series, in cells: as much as decoding this number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
-/// The cost of a series that the condition excludes, in values. A page can pass 66,000 such series.
+/// The cost of a series that the condition excludes, in cells. A page can pass 66,000 such series.
 pub(super) const SKIPPED_KEY_CELLS: u64 = 30;
 
 /// The minimum contents of a tile. Smaller ranges are not divided into tiles.
@@ -43,8 +43,9 @@ pub struct PageLimits {
     /// The maximum number of encoded bytes that the reader decodes for one page ([`ReadStats`]).
     /// The scan stops at the first boundary of series or rows after this limit.
     pub decoded_bytes: u64,
-    /// The maximum number of values that are decoded or compared for one page. One part page may
-    /// exceed this limit.
+    /// The maximum number of cells for one page. Each decoded or compared value is a cell, and
+    /// other work counts as several cells. The values of a single page of a part may exceed this
+    /// limit.
     pub cells: u64,
     /// The minimum contents of a tile.
     pub tile: TileLimits,

@@ -21,8 +21,8 @@ pub struct RowGroup<'a> {
     pub columns: &'a Columns,
     /// The number of series.
     pub series: u64,
-    /// Whether at least one visible row is certainly inside the requested time range. If false, the
-    /// group may still contain such rows.
+    /// Whether the group certainly has a visible row inside the requested time range. If false, the
+    /// group may still have such rows.
     pub has_rows: bool,
     /// Whether all rows are inside the requested time range and visible.
     pub is_whole: bool,
@@ -115,7 +115,7 @@ pub trait Reader {
 /// The sorted runs of a shard.
 pub trait Runs {
     /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
-    /// per series. A run's cached result then remains valid when other runs change.
+    /// per series, so that the cached result of a run remains valid when other runs change.
     fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
     /// Returns the runs that may have rows of a measurement inside `time`.

@@ -175,10 +175,11 @@ pub enum AggregateFunction {
     Spread,
     /// The standard deviation, as count, mean and squared distance (merged by Chan's formula).
     Stddev,
-    /// [`Self::First`] or [`Self::Last`] over all series of a group without windows. 1.x considers
-    /// only two series of the group if points have the same time. The extra columns of the call
-    /// begin with the texts that determine the order of series: the tags in order of their names.
-    /// With `by_text`, the displayed text precedes the tags.
+    /// [`Self::First`] or [`Self::Last`] over all series of a group without windows. If several
+    /// points have the same time, 1.x compares the points of only two series of the group
+    /// ([`super::ties`]). The extra columns of the call begin with the texts that determine these
+    /// two series: the tags in order of their names. With `by_text`, the displayed text precedes
+    /// the tags.
     TiedPoints {
         /// Whether the function is last() instead of first().
         latest: bool,

@@ -41,7 +41,7 @@ pub(super) enum Slice<'a> {
     Text(&'a StringColumn, Range<usize>),
 }
 
-/// If `valid` is `None`, all rows have a value.
+/// The values that an input reads from a run. If `valid` is `None`, all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct Read<'a> {
     pub(super) slice: Slice<'a>,
@@ -53,7 +53,7 @@ impl Run {
         self.block.times_ns.get(self.rows.clone()).or_bug()
     }
 
-    /// Returns `None` if no row is inside `time`.
+    /// Returns the rows inside `time`, or `None` if no row is inside `time`.
     pub(super) fn trim(mut self, time: TimeRange) -> Option<Self> {
         let times = self.times();
         let start = times.partition_point(|&t| t < time.start_ns);
@@ -93,7 +93,7 @@ impl Run {
     }
 }
 
-/// Returns `None` if all rows have a value.
+/// Returns the validity of `rows`, or `None` if all rows have a value.
 fn valid_rows(validity: &Validity, rows: &Range<usize>) -> Option<Vec<bool>> {
     let Validity::Some(bits) = validity else { return None };
     let words = bits.words();
@@ -127,7 +127,8 @@ impl<'a> Slice<'a> {
         }
     }
 
-    /// Text columns remain unchanged, because callers read their rows by position.
+    /// Returns the values at `positions`. Text columns remain unchanged, because callers read text
+    /// by its position in the run.
     fn gather(self, positions: &[u32]) -> Self {
         match self {
             Self::Float(values) => Self::Float(pick(&values, positions).collect()),
@@ -153,7 +154,8 @@ impl<'a> Slice<'a> {
         true
     }
 
-    /// Text is read by its position in the run, and other values are read by `index`.
+    /// Returns one value. Text is read by its position in the run, and other values are read by
+    /// `index`.
     fn value(&self, index: usize, position: usize) -> FieldValue {
         match self {
             Self::Float(v) => FieldValue::Float(v.get(index).copied().or_bug()),
@@ -181,7 +183,8 @@ pub(super) struct Chosen<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    /// Returns `None` if no valid row is selected.
+    /// Chooses the rows that `mask` selects and that have a value. Returns `None` if there is no
+    /// such row.
     pub(super) fn new(
         run: &'a Run,
         mask: &Mask,
@@ -200,7 +203,8 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Returns `None` if both `mask` and `valid` select all rows.
+/// Returns the positions of the selected rows that have a value. Returns `None` if these are all
+/// rows.
 pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Option<Vec<u32>> {
     let listed = |keep: &dyn Fn(usize) -> bool| {
         Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())

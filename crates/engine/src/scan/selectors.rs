@@ -45,7 +45,7 @@ impl Point {
         })
     }
 
-    /// Each point follows the start of its window.
+    /// Returns the final values. The start of a window precedes its point in `points`.
     pub(super) fn finish(
         points: &[(i64, &Self)],
         field_type: FieldType,
@@ -78,7 +78,7 @@ impl Point {
     }
 }
 
-/// Returns '' for other values.
+/// Returns the text of a string value, or '' for other values.
 pub(super) fn text(value: Option<&FieldValue>) -> &str {
     match value {
         Some(FieldValue::String(text)) => text,
@@ -117,7 +117,8 @@ impl Selected {
         Self { function, field_type, aux, points: Vec::new(), text_bytes: 0 }
     }
 
-    /// `Greater` means that the new point replaces the window's point.
+    /// Compares a new point with the window's point. `Greater` means that the new point replaces
+    /// the window's point.
     fn rank(&self, window: usize, time_ns: i64, value: &FieldValue) -> Ordering {
         match self.points.get(window) {
             Some(Some(old)) => {
@@ -219,7 +220,8 @@ fn choose(function: AggregateFunction, values: &Slice<'_>, rows: Range<usize>) -
     }
 }
 
-/// `Greater` means that `new` is chosen, and `Less` means that `old` is chosen.
+/// Compares two points. `Greater` means that `new` is chosen, and `Less` means that `old` is
+/// chosen.
 ///
 /// Among equal values, min() and max() choose the value of the earliest point (1.x
 /// `query/functions.go`, `FloatMinReduce` and `FloatMaxReduce`). If several points have the same
@@ -240,7 +242,7 @@ pub(super) fn preference(
     }
 }
 
-/// Values of different types are equal.
+/// Compares two values. Values of different types are equal.
 fn compare(a: &FieldValue, b: &FieldValue) -> Ordering {
     match (a, b) {
         (FieldValue::Float(a), FieldValue::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),

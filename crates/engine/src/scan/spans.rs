@@ -15,8 +15,8 @@ pub(super) struct Span {
     pub(super) rows: Range<usize>,
 }
 
-/// Numbers windows in the order of first use. No result of a scan depends on the map's iteration
-/// order.
+/// The number of each window, in the order of first use. No result of a scan depends on the map's
+/// iteration order.
 pub(super) struct WindowNumbers {
     window: Option<Window>,
     /// The start of the only window, if there is no GROUP BY time().

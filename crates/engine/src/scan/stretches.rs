@@ -162,7 +162,8 @@ impl Stretches {
 }
 
 /// Returns the range of existing rows inside `time`, and an estimate for the end of this range that
-/// is read first. For example, if the rows cover a month, the estimate covers only the last day.
+/// is read first. For example, the range is a month, and the estimate is for the last day of the
+/// month.
 fn estimate_of_end(
     reader: &dyn Reader,
     measurement: MeasurementId,

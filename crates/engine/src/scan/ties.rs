@@ -53,7 +53,8 @@ impl TiedPoints {
         ScanError::States(AggregateFunction::TiedPoints { latest, by_text })
     }
 
-    /// `Greater` means that the new time replaces the current points.
+    /// Compares a new time with the time of the current points. `Greater` means that the point with
+    /// the new time replaces the current points.
     fn rank(&self, time_ns: i64) -> Ordering {
         let order = self.points.first().map_or(Ordering::Greater, |old| time_ns.cmp(&old.time_ns));
         if self.latest || self.points.is_empty() { order } else { order.reverse() }

@@ -69,7 +69,7 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// `least` is the minimum contents of a tile.
+    /// Divides the time range of a request into tiles. `least` is the minimum contents of a tile.
     pub(super) fn new(request: &ScanRequest, estimate: &Estimate, least: TileLimits) -> Self {
         let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
@@ -138,7 +138,7 @@ impl Tiling {
     }
 }
 
-/// Returns an approximate size in bytes. Each series counts as a group.
+/// Returns the approximate size of the result's states, in bytes. Each series counts as a group.
 fn states_bytes(request: &ScanRequest, estimate: &Estimate) -> u64 {
     let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
     let time = request.time.intersect(&estimate.time);
@@ -174,7 +174,8 @@ pub(super) enum Found {
     Never,
 }
 
-/// If `caches_immediately` is false, the tile is cached only at its second read.
+/// Searches the cache for a tile. If `caches_immediately` is false, the tile is cached only at its
+/// second read.
 pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,

@@ -63,8 +63,8 @@ impl Window {
         !self.zone.iter().any(|(from_ns, _)| near.contains(from_ns))
     }
 
-    /// Returns the aligned start and the UTC offset at this start. The start is not moved yet, and
-    /// does not include the window's offset.
+    /// Returns the start of the window that contains `time_ns` minus the window's offset, and the
+    /// UTC offset at that time. The start is not yet corrected for clock changes.
     fn align(&self, time_ns: i64) -> (i64, i64) {
         let every_ns = self.every_ns.max(1);
         let base_ns = time_ns.saturating_sub(self.offset_ns);

@@ -19,7 +19,7 @@ use tidemark_model::regex::Pattern;
 use tidemark_model::value::FieldValue;
 
 pub(super) struct Context<'a> {
-    /// `None` means that only tags are known. Fields then have no value.
+    /// The rows. `None` means that only tags are known, and that fields have no value.
     pub(super) run: Option<&'a Run>,
     pub(super) tags: &'a SeriesTags,
 }
@@ -47,7 +47,7 @@ enum Data<'a> {
     Text(Text<'a>),
 }
 
-/// If the validity is `None`, all rows have a value.
+/// The value of an operand for each row. If the validity is `None`, all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct Evaluated<'a> {
     data: Data<'a>,
@@ -226,7 +226,7 @@ pub(super) enum Function {
 }
 
 impl Function {
-    /// `name` must be in lower case.
+    /// Returns the function with this name and number of arguments. `name` must be in lower case.
     pub(super) fn named(name: &str, arguments: usize) -> Option<Self> {
         Some(match (name, arguments) {
             ("abs", 1) => Self::Abs,
@@ -250,7 +250,7 @@ impl Function {
             _ => return None,
         })
     }
-    /// Strings and booleans have no result.
+    /// Calls the function. The result for strings and booleans has no value.
     fn call<'a>(self, arguments: &[Data<'a>]) -> Data<'a> {
         let float = |position: usize| arguments.get(position).and_then(floats);
         let result = match (self, arguments.first()) {

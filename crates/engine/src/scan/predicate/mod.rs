@@ -64,6 +64,7 @@ enum Rest<'a> {
     Differ(Box<(Rest<'a>, Rest<'a>)>),
 }
 
+/// The rows that a predicate selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mask {
     All,
@@ -72,7 +73,7 @@ pub(super) enum Mask {
 }
 
 impl Mask {
-    /// `rows` must be the range to which the mask belongs.
+    /// Iterates over the selected rows. `rows` must be the range to which the mask belongs.
     pub(super) fn rows(&self, rows: Range<usize>) -> impl Iterator<Item = usize> + '_ {
         let is_selected = move |at: usize| match self {
             Self::All => true,
@@ -152,7 +153,8 @@ impl<'a> Filter<'a> {
         };
     }
 
-    /// Fails if a result may be wrong ([`RegexWork`]).
+    /// Returns an error if the regexes have used up their steps, because later results may then be
+    /// wrong ([`RegexWork`]).
     pub(super) fn check(&self) -> Result<(), ScanError> {
         self.regex_work.check().map_err(|reason| ScanError::SlowRegex(reason.to_string()))
     }
@@ -183,7 +185,7 @@ impl<'a> Filter<'a> {
         self.predicate.is_some_and(excludes)
     }
 
-    /// `tags` are the tags of the run's series.
+    /// Evaluates the predicate for the rows of a run. `tags` are the tags of the run's series.
     pub(super) fn select(&self, run: &Run, tags: &SeriesTags) -> Result<Mask, ScanError> {
         let Some(predicate) = self.predicate.filter(|_| self.on_rows) else {
             // The key filter has already excluded series by their tags.
@@ -341,7 +343,8 @@ pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
     found
 }
 
-/// Returns `None` if every value may satisfy the predicate.
+/// Returns the values of `tag` that can satisfy the predicate, or `None` if every value may satisfy
+/// it.
 pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Option<Vec<&str>> {
     let only = |predicate| only_values(Some(predicate), tag);
     match predicate? {

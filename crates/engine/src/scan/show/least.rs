@@ -1,5 +1,5 @@
-//! Collects the least combinations of tag values that fit on a page, without duplicates, and detects
-//! when the first few series of a list are complete.
+//! Collects the smallest combinations of tag values that fit on a page, without duplicates, and
+//! detects when the first few series of a list are complete.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ const VALUE_BYTES: usize = 4;
 /// The characters that 1.x escapes in a tag value of a series key.
 const ESCAPED: [u8; 3] = [b',', b'=', b' '];
 
-/// The least combinations of tag values, as keys of the sort tags. The greatest combinations are
-/// removed when the page is full.
+/// The smallest combinations of tag values, as keys of the tags that define the order of the list.
+/// When the page is full, the greatest combinations are removed.
 pub(super) struct SmallestKeys {
     items: BTreeSet<SeriesKey>,
     /// The number of items, including items that were only counted.
@@ -61,7 +61,7 @@ impl SmallestKeys {
         self.items.contains(item)
     }
 
-    /// `item` must be new, and must belong to this page.
+    /// Adds `item`, which must be new and must belong to this page.
     pub(super) fn insert(&mut self, item: &SeriesKey) {
         self.count += 1;
         if self.only_counts {
@@ -81,7 +81,7 @@ impl SmallestKeys {
         }
     }
 
-    /// `bound` must belong to this page.
+    /// Ends the page at `bound`, which must belong to this page.
     pub(super) fn end_at(&mut self, bound: SeriesKey) {
         while self.items.last().is_some_and(|last| *last > bound) {
             self.drop_last();

@@ -116,8 +116,10 @@ struct Page<'a> {
 type Resume = (u32, Vec<String>);
 
 impl<'a> Page<'a> {
-    /// `resumed` is the cursor inside the first measurement. Returns the position after the added
-    /// measurements and, if the page ends at this position, the start of the next page.
+    /// Adds one or several measurements to the page, beginning with `start`. `resumed` is the
+    /// position inside the first measurement at which an earlier page ended. Returns the position
+    /// after the added measurements and, if the page ends at this position, the start of the next
+    /// page.
     fn add(
         &mut self,
         start: u32,
@@ -235,7 +237,9 @@ impl<'a> Page<'a> {
         Find::Items { least, is_of_tag, first }
     }
 
-    /// A predicate only selects series. All fields of the selected series are searched.
+    /// Returns the search for the columns that the facts leave open. With a predicate, every
+    /// possible field counts as found if a series matches, because a predicate selects series and
+    /// not fields.
     fn find_columns(&self, has_predicate: bool, facts: &Facts) -> Find {
         let mut columns = FindColumns {
             found: facts.fields.clone(),
@@ -265,8 +269,9 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// `tasks` are in page order. Returns the number of tasks that fit on the page. The last of
-    /// these tasks may be incomplete. `is_lone` means that all tasks belong to one measurement.
+    /// Runs the tasks, which are in page order. Returns the number of tasks that fit on the page.
+    /// The last of these tasks may be incomplete. `is_lone` means that all tasks belong to one
+    /// measurement.
     fn run(&mut self, tasks: &mut [Task<'a>], is_lone: bool) -> Result<usize, ScanError> {
         let mut by_id: Vec<(MeasurementId, usize)> = Vec::with_capacity(tasks.len());
         let open = tasks.iter().enumerate().filter(|(_, task)| !task.is_done);
@@ -303,7 +308,8 @@ impl<'a> Page<'a> {
         Ok(budget.end)
     }
 
-    /// Returns the start of the next page, if these measurements have further items.
+    /// Adds the results of the first `end` tasks to the page. Returns the start of the next page,
+    /// if these measurements have further items.
     fn take(&mut self, tasks: Vec<Task<'a>>, end: usize) -> Option<Resume> {
         let next = tasks.get(end).map(|task| (task.position, task.number));
         let (mut resume, mut full) = (None, None);
@@ -341,7 +347,8 @@ impl<'a> Page<'a> {
         std::iter::once(head).chain(values).collect()
     }
 
-    /// Returns whether the measurement needs no further tag values.
+    /// Adds the result of a task to the page. Returns whether the measurement needs no further tag
+    /// values.
     fn put(&mut self, task: Task<'_>) -> bool {
         let Task { position, measurement, number, span, find, .. } = task;
         if self.found.last().is_none_or(|last| last.measurement != measurement) {

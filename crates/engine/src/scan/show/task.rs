@@ -46,7 +46,9 @@ pub(super) struct FindColumns {
     pub(super) decoded_bytes: u64,
 }
 
+/// The order of the combinations of tag values that a task lists, and the position of its page.
 pub(super) struct Span {
+    /// The *sort tags*: the tags whose values form a combination, in sort order.
     pub(super) sort: Vec<ColumnId>,
     /// The number of leading sort tags that equal the first tags of the measurement's key order.
     /// This field is set only if the series have no other sort tag. Combinations then arrive in key
@@ -299,7 +301,7 @@ impl Task<'_> {
         }
     }
 
-    /// Returns whether the search is complete.
+    /// Searches the rows of the current series. Returns whether the search is complete.
     fn settles(
         &mut self,
         rows: &mut MergedRows<'_>,

@@ -1,9 +1,9 @@
-//! Skips times in which only completed groups have rows, such as old times in queries for last
-//! points.
+//! Skips times in which only completed groups have rows: groups whose result needs no further rows.
+//! In a query for last points, most old times are skipped.
 //!
 //! The groups of a flushed run never change, so the list of groups is cached, once for all runs
-//! with the same series. The list includes groups that a delete hides. Because of such groups, some
-//! stretches are read unnecessarily.
+//! with the same series. The list includes groups that a delete hides. Because of such groups, the
+//! scan may read a stretch without need.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -101,7 +101,7 @@ impl Walk<'_> {
         let numbers: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
         more.retain(|number| numbers.contains(&number));
         let is_known = |run: &&Run| run.number.is_some_and(|number| more.set_of(number).is_some());
-        // A known run for each distinct set of series.
+        // The number of one known run for each distinct set of series.
         let mut alike: HashMap<(u64, u64), u64> = all
             .iter()
             .filter(is_known)
@@ -118,7 +118,7 @@ impl Walk<'_> {
                 Some(&known) => more.add_alike(number, known),
                 None => match self.read_group_keys(source, run)? {
                     Some(keys) => more.add(number, keys),
-                    // Other runs probably take as long.
+                    // Listing the groups of the other runs would probably also take too long.
                     None => break,
                 },
             }
@@ -129,7 +129,8 @@ impl Walk<'_> {
         Ok(Some(more))
     }
 
-    /// Returns `None` if the condition takes too long for the series of the run.
+    /// Lists the groups of a run. Returns `None` if evaluating the condition for the series of the
+    /// run takes too long.
     fn read_group_keys(
         &mut self,
         source: &dyn Runs,
@@ -142,7 +143,7 @@ impl Walk<'_> {
         loop {
             let next = self.next_series(&mut merge)?;
             if self.costs.filter_cells > cells_max {
-                // The next stretch would try again.
+                // Otherwise, the next stretch would try to list the groups again.
                 self.lists_groups = false;
                 return Ok(None);
             }

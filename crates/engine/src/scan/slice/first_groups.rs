@@ -70,7 +70,7 @@ impl Walk<'_> {
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
         let is_beginning = resume.position.is_none() && resume.until.is_none();
-        // Whether the rows are read in another order than the result's order.
+        // Whether the request reads rows, and reads them in another order than the result's order.
         let is_rows = matches!(self.request.output, Output::Rows { limit: None, .. })
             && self.arrangement != GroupOrder::InOrder;
         if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
@@ -91,7 +91,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// `is_rows` means mixed rows, and otherwise SLIMIT. Returns `None` if all groups are needed.
+    /// Returns the limits for the search for the first groups, or `None` if the slice needs all
+    /// groups. `is_rows` is true if the request reads rows in another order than the result's
+    /// order.
     fn limited(&self, is_rows: bool, rows: u64, series: u64) -> Option<First> {
         let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
         let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);

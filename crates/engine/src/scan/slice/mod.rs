@@ -164,6 +164,7 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     fields.iter().chain(of_calls)
 }
 
+/// The scan of one page.
 struct Walk<'a> {
     reader: &'a dyn Reader,
     request: &'a ScanRequest,
@@ -174,16 +175,20 @@ struct Walk<'a> {
     groups: Groups<'a>,
     batch: Batch,
     batch_pages: usize,
+    /// The field columns to read.
     columns: Vec<ColumnId>,
+    /// The field columns that the condition reads.
     deciding: Vec<ColumnId>,
-    /// Whether the latest row of each series suffices, if this row has a value.
+    /// Whether the scan first reads only the latest row of each series, which suffices if this row
+    /// has a value.
     newest: bool,
     /// Whether the page lists the groups of runs to skip runs of complete groups.
     lists_groups: bool,
     /// The series whose latest row has no value.
     without_value: Vec<SeriesKey>,
     scanned: Scanned,
-    /// The cells, `filter_cells`, cached rows and series of the page. The reader counts other costs.
+    /// The page's costs in the fields `cells`, `filter_cells`, `rows_kept` and `series`. The reader
+    /// counts the other costs.
     costs: ReadStats,
 }
 

@@ -11,6 +11,7 @@ use crate::scan::stretches::Stretches;
 use crate::scan::tiles::{self, Found, Missing};
 use tidemark_model::time::TimeRange;
 
+/// The number of scanned rows, counted for each tile.
 #[derive(Debug)]
 pub(super) struct Scanned {
     /// The borders between the tiles, ascending, in nanoseconds.
@@ -23,7 +24,7 @@ impl Scanned {
         Self { rows: vec![0; borders_ns.len() + 1], borders_ns }
     }
 
-    /// `times_ns` must ascend.
+    /// Counts rows with these times, which must ascend.
     pub(super) fn add(&mut self, times_ns: &[i64]) {
         let mut start = 0;
         for (rows, at) in self.rows.iter_mut().zip(0..) {
@@ -148,7 +149,7 @@ impl Walk<'_> {
         self.limits.bytes = limit;
         let (groups, bounds) = std::mem::replace(&mut self.groups, held).finish();
         let Scanned { rows, .. } = std::mem::replace(&mut self.scanned, scanned);
-        // A lowered end means that the states lack some groups or windows.
+        // If the end of the slice was lowered, the states lack some groups or windows.
         let until = bounds.lowered();
         let is_whole = until.is_none();
         until.into_iter().for_each(|until| self.groups.bounds.lower(until));
