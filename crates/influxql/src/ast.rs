@@ -155,7 +155,8 @@ pub enum Statement {
 }
 
 impl fmt::Display for Statement {
-    /// The text parses to an equal statement, except that passwords print as `[REDACTED]`.
+    /// Prints the statement. The text parses to an equal statement, except that passwords print as
+    /// `[REDACTED]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Select(statement) => statement.fmt(f),

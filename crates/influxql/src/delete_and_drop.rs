@@ -42,8 +42,8 @@ impl DeleteStatement {
         })
     }
 
-    /// `mistake` returns the error of a source, or `None` if the source is valid. If several
-    /// sources are invalid, 1.x reports the last of them.
+    /// Parses the clauses after the keywords. `mistake` returns the error of a source, or `None` if
+    /// the source is valid. If several sources are invalid, 1.x reports the last of them.
     fn parse(
         p: &mut Parser<'_>,
         mistake: impl Fn(&Measurement) -> Option<ParseError>,

@@ -50,7 +50,8 @@ pub struct ShowListStatement {
 }
 
 impl ShowListStatement {
-    /// `of` parses the clause `WITH KEY`, if the statement has one.
+    /// Parses the clauses after the keywords. `of` parses the clause `WITH KEY`, if the statement
+    /// has one.
     pub(super) fn parse<'a>(
         p: &mut Parser<'a>,
         of: impl FnOnce(&mut Parser<'a>) -> Result<ListOf, ParseError>,
@@ -126,7 +127,8 @@ pub struct CardinalityStatement {
 }
 
 impl CardinalityStatement {
-    /// `of` parses the clause `WITH KEY`, if the statement has one.
+    /// Parses the clauses after the keywords. `of` parses the clause `WITH KEY`, if the statement
+    /// has one.
     pub(super) fn parse<'a>(
         p: &mut Parser<'a>,
         exact: bool,

@@ -98,7 +98,8 @@ impl Privilege {
 }
 
 impl GrantStatement {
-    /// `before_user` is `TO` for GRANT and `FROM` for REVOKE.
+    /// Parses the statement after its first keyword. `before_user` is `TO` for GRANT and `FROM` for
+    /// REVOKE.
     pub(super) fn parse(p: &mut Parser<'_>, before_user: Keyword) -> Result<Self, ParseError> {
         let privilege = Privilege::parse(p)?;
         let is_all = privilege == Privilege::All;

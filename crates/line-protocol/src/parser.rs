@@ -517,7 +517,8 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// The cursor only stops at ASCII bytes, so it is always at a character boundary.
+    /// Returns the rest of the text. The cursor stops only at ASCII bytes, so it is always at a
+    /// character boundary.
     #[inline(always)]
     fn rest_text(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
@@ -527,7 +528,7 @@ impl<'a> Cursor<'a> {
         Fault { at: self.at, cause }
     }
 
-    /// The word is shortened for an error message.
+    /// Returns the word at `at`, shortened for an error message.
     fn word(&self, at: usize) -> String {
         let rest = self.text.get(at..).unwrap_or_default();
         // A carriage return in the middle of a line is not quoted.
@@ -618,7 +619,7 @@ struct EndOfLine {
 }
 
 impl EndOfLine {
-    /// A comment ends at the first newline.
+    /// Creates the state for a comment, which ends at the first newline.
     fn of_comment() -> Self {
         Self { is_comment: true, ..Self::default() }
     }

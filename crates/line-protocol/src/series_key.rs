@@ -144,8 +144,9 @@ pub fn escape_field_key(name: &str, push: impl FnMut(&str)) {
     escape(name, b",= ", b"\"", push);
 }
 
-/// `after_backslash` lists the bytes that are escaped only after a backslash. InfluxDB 3 does not
-/// remove the escapes of these bytes.
+/// Passes the pieces of the escaped text to `push`. `always` lists the bytes that are always
+/// escaped, and `after_backslash` the bytes that are escaped only after a backslash, because
+/// InfluxDB 3 does not remove the escapes of these bytes.
 fn escape(text: &str, always: &[u8], after_backslash: &[u8], mut push: impl FnMut(&str)) {
     let (mut start, mut before) = (0, 0);
     for (at, byte) in text.bytes().enumerate() {

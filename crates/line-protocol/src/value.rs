@@ -103,7 +103,8 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
     Err(Cause::UnbalancedQuotes)
 }
 
-/// The first byte is the lowest byte of `word`.
+/// Returns the number of bytes before the first quote, backslash or newline. The first byte is the
+/// lowest byte of `word`.
 #[inline(always)]
 fn plain_bytes(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -14,7 +14,7 @@ pub struct Bug {
     place: &'static Location<'static>,
 }
 
-/// Omits the directories of the build machine.
+/// Returns the path of the source file without the directories of the build machine.
 fn file(place: &'static Location<'static>) -> &'static str {
     let path = place.file();
     path.rsplit_once("src/").map_or(path, |(_, path)| path)

@@ -90,7 +90,7 @@ impl SeriesSketch {
     }
 }
 
-/// Ertl's σ of the share of registers that are zero.
+/// Computes Ertl's σ of the share of registers that are zero.
 fn sigma(mut share: f64) -> f64 {
     let (mut weight, mut sum) = (1.0, share);
     for _ in 0..STEPS_MAX {
@@ -101,7 +101,7 @@ fn sigma(mut share: f64) -> f64 {
     sum
 }
 
-/// Ertl's τ of the share of registers that are not full.
+/// Computes Ertl's τ of the share of registers that are not full.
 fn tau(mut share: f64) -> f64 {
     let (mut weight, mut sum) = (1.0, 1.0 - share);
     for _ in 0..STEPS_MAX {

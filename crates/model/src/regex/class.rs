@@ -41,7 +41,7 @@ pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, Invali
     }
 }
 
-/// Go also applies case folding before negation.
+/// Applies case folding and then negation to a class, in the same order as Go.
 fn signed(mut class: Ranges, fold_case: bool, negated: bool) -> Ranges {
     if fold_case {
         class.fold_case();
@@ -173,7 +173,8 @@ impl Rest<'_> {
     }
 }
 
-/// The code point may be a surrogate.
+/// Parses an escaped character, and returns its code point and the rest of the text. The code point
+/// may be a surrogate.
 pub(super) fn escaped_char(text: &str) -> Result<(u32, &str), InvalidSyntax> {
     let mut rest = Rest(text);
     rest.char();

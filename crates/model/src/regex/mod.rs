@@ -166,7 +166,7 @@ impl Pattern {
         Ok(Self { cache: RefCell::new(dfa.create_cache()), dfa, vm, work: work.clone() })
     }
 
-    /// The size of the compiled regex, in bytes.
+    /// Returns the size of the compiled regex, in bytes.
     pub fn compiled_bytes(&self) -> usize {
         self.vm.get_nfa().memory_usage()
     }
@@ -193,7 +193,8 @@ impl Pattern {
         self.work.check()
     }
 
-    /// The memory of the compiled regex and of the states that its matches have built, in bytes.
+    /// Returns the memory of the compiled regex and of the states that its matches have built, in
+    /// bytes.
     fn memory_bytes(&self) -> usize {
         self.compiled_bytes() + self.cache.borrow().memory_usage()
     }
@@ -252,21 +253,22 @@ impl Patterns {
         }
     }
 
-    /// The expressions of stored deletes, whose matches must be correct after any number of steps.
+    /// Creates an empty list for the expressions of stored deletes, whose matches must be correct
+    /// after any number of steps.
     pub fn of_deletes() -> Self {
         let (work, cache_per_compiled) = (RegexWork::unlimited(), DELETE_CACHE_PER_COMPILED);
         Self { work, cache_per_compiled, ..Self::limited() }
     }
 
-    /// The expressions of a new delete. Accepts only expressions whose matches by
-    /// [`Patterns::of_deletes`] are fast for all texts. This check may take
+    /// Creates an empty list for the expressions of a new delete. The list accepts only expressions
+    /// whose matches by [`Patterns::of_deletes`] are fast for all texts. This check may take
     /// [`REGEX_STATES_WORK_MAX`] for all expressions together.
     pub fn of_new_delete() -> Self {
         let states_work_left = Some(Cell::new(REGEX_STATES_WORK_MAX));
         Self { states_work_left, ..Self::of_deletes() }
     }
 
-    /// The steps that the matches of all expressions share.
+    /// Returns the steps that the matches of all expressions share.
     pub fn work(&self) -> &RegexWork {
         &self.work
     }

@@ -341,7 +341,7 @@ struct Count<'a> {
     rest: &'a str,
 }
 
-/// Returns `None` if the brace is a literal character.
+/// Parses `{n}`, `{n,}` or `{n,m}`. Returns `None` if the brace is a literal character.
 fn count(text: &str) -> Option<Count<'_>> {
     let (min, rest) = number(text.strip_prefix('{')?)?;
     let (max, rest) = match rest.strip_prefix(',') {
