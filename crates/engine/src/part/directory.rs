@@ -326,7 +326,8 @@ impl Group {
         }
     }
 
-    /// The group's blocks begin at `offset`. `shared` are the columns of the previous group.
+    /// Decodes a group, whose blocks begin at `offset`, and moves `offset` to their end. If the
+    /// group has the same columns as the previous group, both groups share the list `shared`.
     fn decode(bytes: &mut &[u8], offset: &mut u32, shared: &Columns) -> Result<Self, Error> {
         let (part, measurement) = (number(bytes)?, MeasurementId(number(bytes)?));
         let flags = byte(bytes)?;
@@ -492,7 +493,8 @@ fn read_extent(bytes: &mut &[u8]) -> Result<RowExtent, Error> {
     Ok(RowExtent { from, min_ns, max_ns, rows: varint::read(bytes)? })
 }
 
-/// Every item takes at least one byte, so the bytes limit the length.
+/// Reads a list. Every item takes at least one byte, so a length above the number of remaining
+/// bytes is an error.
 fn list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Result<T, Error>,

@@ -87,7 +87,8 @@ impl RowKeys {
         self.ends.get(series).copied()
     }
 
-    /// Returns `None` if times are stored as steps.
+    /// Returns the keys of `rows`, which may belong to several series, or `None` if times are
+    /// stored as steps.
     pub(super) fn of_rows(
         &self,
         rows: Range<u32>,

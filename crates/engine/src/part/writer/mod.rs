@@ -92,7 +92,7 @@ impl Value {
         self.directory.encode(number)
     }
 
-    /// An upper limit of the size of head and body, in bytes.
+    /// Returns an upper limit of the size of head and body, in bytes.
     fn bytes(&self) -> usize {
         let roots = self.directory.roots.iter().flat_map(|root| &root.values);
         HEAD_BYTES_MAX
@@ -397,13 +397,14 @@ struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// The maximum size that the group adds to a value, in bytes.
+    /// Returns the maximum size that the group adds to a value, in bytes.
     fn bytes(&self) -> usize {
         self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
     }
 
-    /// `columns` may be incomplete only for a single page, whose first group contains the series
-    /// and keys, and names all columns. `before` is the part's last key before these rows.
+    /// Creates a group of these pages and columns. Only the columns of a single page may be divided
+    /// among several groups. The first of these groups contains the series and keys, and names all
+    /// columns. `before` is the part's last key before these rows.
     fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
         let of = rows.pages.get(pages.clone()).or_bug();
         let first = of.first().map_or(0, |page| page.first_series);
