@@ -347,8 +347,9 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     }
 }
 
-/// A row with an unreadable head may contain one of the missing sequences. Only the missing
-/// sequences in excess of these rows are damage.
+/// Records missing sequences as damage. A row with an unreadable head may contain one of the
+/// missing sequences, so missing sequences are damage only if there are more of them than such
+/// rows.
 fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)
