@@ -231,7 +231,8 @@ impl Attempts {
         self.succeeded.insert(task.key());
     }
 
-    /// The caller must call this function in the transaction that stores the task's result.
+    /// Deletes the stored row of a task that succeeded. The caller must call this function in the
+    /// transaction that stores the task's result.
     pub(super) fn clear<S: Store>(&self, store: &S, task: AlarmTask) -> StoreResult<()> {
         match self.stored.contains(&task.key()) {
             true => store.delete(Table::Job, task.key()..=task.key()),
@@ -243,8 +244,8 @@ impl Attempts {
         self.attempts.get(&task.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
     }
 
-    /// Without an error, counts a new try before the work begins. With an error, records why the
-    /// try failed.
+    /// Records a try. The caller calls this function without an error before the work begins, and
+    /// again with an error if the try failed.
     pub(super) fn note<S: Store>(
         &mut self,
         store: &S,

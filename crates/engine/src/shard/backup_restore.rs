@@ -142,7 +142,7 @@ struct PointRow<'a> {
     body: &'a [u8],
 }
 
-/// Returns `None` if `bytes` are invalid.
+/// Decodes the rows of a snapshot. Returns `None` if `bytes` are invalid.
 fn read_rows(mut bytes: &[u8]) -> Option<Vec<PointRow<'_>>> {
     let mut rows = Vec::new();
     while !bytes.is_empty() {

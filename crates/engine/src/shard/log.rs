@@ -284,7 +284,7 @@ impl FrameSummary {
         out
     }
 
-    /// Returns `None` for bytes that [`FrameSummary::encode`] did not create.
+    /// Decodes a summary. Returns `None` for bytes that [`FrameSummary::encode`] did not create.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut rest) = bytes.split_first()?;
         let rows = varint::read(&mut rest).ok()?;

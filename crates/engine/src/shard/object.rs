@@ -72,7 +72,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// The host calls this method at the beginning of each event.
+    /// Counts an event. The host calls this method at the beginning of each event.
     pub(super) fn begin_event(&mut self, now_ns: i64) {
         self.event_ns = now_ns;
         if let Some(loaded) = &mut self.loaded {
@@ -94,7 +94,7 @@ impl<S: Store> Shard<S> {
         self.killed.push(query);
     }
 
-    /// `query` is a [`Precedence::number`].
+    /// Whether KILL QUERY stopped the query. `query` is a [`Precedence::number`].
     pub(super) fn is_killed(&self, query: u64) -> bool {
         query != 0 && self.killed.contains(&Precedence::from_number(query).id)
     }
@@ -326,7 +326,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The number of series without rows after which a merge checks the limit of its step.
+    /// Returns the number of series without rows after which a merge checks the limit of its step.
     pub(super) fn skipped_max(&self) -> u64 {
         (self.step_cells / SKIPPED_SERIES_CELLS).clamp(1, SKIPPED_MAX)
     }
@@ -447,7 +447,7 @@ pub(super) struct Draft {
 }
 
 impl<S: Store> Loaded<S> {
-    /// Returns `None` if the shard is not open.
+    /// Reads the tables of the shard. Returns `None` if the shard is not open.
     pub(super) fn read(
         store: &Rc<S>,
         budget: &Rc<Budget>,

@@ -226,7 +226,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state().settings.range.end_ns))
     }
 
-    /// The cursor also returns rows that deletes hide.
+    /// Creates a cursor over a part. The cursor also returns rows that deletes hide.
     fn part_cursor(
         &self,
         part: &Part,
@@ -535,7 +535,8 @@ impl<S: Store> ShardReader<'_, S> {
     }
 }
 
-/// The tombstones must be sorted by measurement.
+/// Whether one of the tombstones may hide rows of the group. The tombstones must be sorted by
+/// measurement.
 fn hides(open: &[&Tombstone], group: &Group) -> bool {
     let first = open.partition_point(|tombstone| tombstone.measurement < group.measurement);
     let of = open.iter().skip(first);

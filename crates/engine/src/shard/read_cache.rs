@@ -103,7 +103,8 @@ impl Bodies {
         self.shrink(bytes_max);
     }
 
-    /// The most recent entry always remains.
+    /// Removes the least recently used entries above `bytes_max`. The most recent entry always
+    /// remains.
     fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max && self.entries.len() > 1 {
             let gone = self.entries.pop_back().map_or(0, |(_, bytes)| bytes.len());

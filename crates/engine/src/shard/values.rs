@@ -80,7 +80,8 @@ impl ValueRow {
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
 
-    /// `body` contains the bytes of the body from `start`.
+    /// Calls `read` with the range `bytes` of the value's body. `body` is a slice of this body that
+    /// begins at `start`.
     fn read<T>(
         &self,
         body: &[u8],
@@ -116,7 +117,8 @@ impl PartRows {
     }
 }
 
-/// `body` begins at `start` in the whole body.
+/// Returns the range `bytes` of a value's body. `body` is a slice of this body that begins at
+/// `start`.
 fn part_of<'a>(body: &'a [u8], start: u32, bytes: &Range<u32>) -> Option<&'a [u8]> {
     let (first, end) = (bytes.start.checked_sub(start)?, bytes.end.checked_sub(start)?);
     body.get(first as usize..end as usize)

@@ -24,8 +24,8 @@ use tidemark_model::time::TimeRange;
 const CURSORS_BYTES_MAX: u32 = 4_500_000;
 const CURSOR_BYTES_MIN: u32 = 64 << 10;
 
-/// A cursor's share of `CURSORS_BYTES_MAX` is proportional to its part's bytes, because each output
-/// reads about this share of its rows from the part.
+/// Returns a cursor's share of `CURSORS_BYTES_MAX`. The share is proportional to the part's bytes,
+/// because each output reads about this share of its rows from the part.
 fn share(bytes: u64, all_bytes: u64) -> u32 {
     let share = u64::from(CURSORS_BYTES_MAX) * bytes / all_bytes.max(1);
     (share as u32).max(CURSOR_BYTES_MIN)
@@ -57,7 +57,8 @@ pub(in crate::shard) struct Running<S> {
 }
 
 impl<S: Store> Loaded<S> {
-    /// After a restart of the object, the job continues after the last value that was written.
+    /// Loads the running job of the manifest. After a restart of the object, the job continues
+    /// after the last value that was written.
     pub(super) fn resume(&mut self, limits: &Limits) -> Result<Running<S>, Refusal> {
         let hidden = self.hidden_rows(None)?;
         let seed = self.series_seed();

@@ -254,7 +254,8 @@ fn read_merge(bytes: &mut &[u8]) -> Option<Merge> {
     Some(Merge { inputs, first_output, outputs: read_u32(bytes)?, applied: read(bytes)? })
 }
 
-/// Each element takes at least one byte.
+/// Reads a list. Each element takes at least one byte, so a length above the number of remaining
+/// bytes is an error.
 fn read_list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Option<T>,

@@ -8,7 +8,8 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    /// Returns `None` unless the half-open ranges ascend, do not touch and are not empty.
+    /// Creates a set. Returns `None` unless the half-open ranges ascend, do not touch and are not
+    /// empty.
     pub(crate) fn from_ranges(ranges: Vec<(u64, u64)>) -> Option<Self> {
         let apart = ranges.windows(2).all(|pair| matches!(pair, [(_, a), (b, _)] if a < b));
         (apart && ranges.iter().all(|(first, end)| first < end)).then_some(Self { ranges })
@@ -64,7 +65,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Returns `None` if a run is empty, ends after 2^64, or continues the previous run.
+    /// Creates a list. Returns `None` if a run is empty, ends after 2^64, or continues the previous
+    /// run.
     pub(crate) fn from_runs(runs: Vec<(u64, u64)>) -> Option<Self> {
         let sound = |&(first, count): &(u64, u64)| count > 0 && first.checked_add(count).is_some();
         let apart = |pair: &[(u64, u64)]| matches!(pair, [(a, n), (b, _)] if a + n != *b);
