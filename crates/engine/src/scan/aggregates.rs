@@ -383,7 +383,8 @@ pub(super) fn largest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     extreme(values, |a, b| if b > a { b } else { a })
 }
 
-/// Uses four independent chains, so that the processor can run comparisons in parallel.
+/// Returns the value that `better` prefers. Uses four independent chains, so that the processor can
+/// run comparisons in parallel.
 fn extreme<T: Copy + Default>(values: &[T], better: impl Fn(T, T) -> T) -> T {
     let Some(&first) = values.first() else { return T::default() };
     let (blocks, rest) = values.as_chunks::<4>();
@@ -412,7 +413,8 @@ pub(super) trait Number: Copy + PartialOrd + Default + 'static {
 
     fn write_total(total: Self::Total, low: &mut Column, above: &mut [Column]);
 
-    /// A shard of an older version sends no high bits, because its sums fit into the low bits.
+    /// Reads a total. The high bits in `above` may be absent: a shard of an older version sends
+    /// only sums that fit into the low bits.
     fn read_total(low: &Column, above: &[Column], row: usize) -> Option<Self::Total>;
 
     fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]>;

@@ -449,7 +449,7 @@ impl<'a> GroupRows<'a> {
     }
 }
 
-/// The bytes of a key, with an overhead of four bytes for each value.
+/// Returns the size of a key in a page, in bytes: its values, and four bytes for each value.
 fn key_bytes(key: &[String]) -> usize {
     key.iter().map(|value| value.len() + 4).sum()
 }

@@ -86,7 +86,7 @@ pub(super) struct KeyFilter<'a> {
 }
 
 impl<'a> KeyFilter<'a> {
-    /// `order` contains the measurement's tags in key order.
+    /// Creates the search. `order` contains the measurement's tags in key order.
     pub(super) fn new(
         measurement: MeasurementId,
         direction: Direction,

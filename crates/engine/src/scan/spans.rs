@@ -29,7 +29,8 @@ pub(super) struct WindowNumbers {
 }
 
 impl WindowNumbers {
-    /// Without a window, `start_ns` is the start of the whole range.
+    /// Creates an empty numbering. If `window` is `None`, `start_ns` is the start of the whole
+    /// range.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
         Self { window, start_ns, starts_ns: Vec::new(), numbers: None, last: 0 }
     }

@@ -275,7 +275,8 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// In 1.x, order comparisons support tags, but not string fields (`evalBinaryExpr`).
+/// Whether the comparison is `<`, `<=`, `>` or `>=` with a string field. In 1.x, these comparisons
+/// support tags, but not string fields (`evalBinaryExpr`).
 fn is_order_of_text(comparison: Comparison, a: &Operand, b: &Operand) -> bool {
     let is_text_field = |operand: &Operand| match operand {
         Operand::Field(input) => input.output_type() == Some(FieldType::String),

@@ -27,7 +27,8 @@ pub(super) struct SmallestKeys {
 }
 
 impl SmallestKeys {
-    /// The list always accepts at least one item.
+    /// Creates an empty list for `room` bytes and `items_max` items. The list always accepts at
+    /// least one item.
     pub(super) fn new(room: usize, items_max: usize, only_counts: bool) -> Self {
         Self {
             items: BTreeSet::new(),

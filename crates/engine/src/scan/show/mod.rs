@@ -445,7 +445,8 @@ fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
     tags.get(position as usize).map_or(&[], Vec::as_slice)
 }
 
-/// The fixed width makes the text order equal to the numeric order.
+/// Returns the number of a tag as text. The fixed width makes the text order equal to the numeric
+/// order.
 fn tag_name(number: usize) -> String {
     format!("{number:05}")
 }

@@ -79,7 +79,9 @@ pub(super) struct Task<'a> {
 }
 
 impl Span {
-    /// `resumed` contains the order of earlier pages and their last combination.
+    /// Chooses the sort order of the tags `listed`. If they are the first tags of the key order,
+    /// this is the key order. If an earlier page exists, `resumed` contains its sort order and its
+    /// last combination.
     pub(super) fn new(
         measurement: MeasurementId,
         (listed, order): (&[ColumnId], &[ColumnId]),
@@ -170,9 +172,10 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// If combinations are visited in order, stops after about `keys_max` series, but never inside
-    /// a combination that is not yet known to be alive. Returns the number of visited series,
-    /// including excluded series and the condition's cost.
+    /// Visits the series of the measurement, and collects the result of the task. If combinations
+    /// are visited in order, the function stops after about `keys_max` series, but never inside a
+    /// combination that is not yet known to be alive. Returns the number of visited series, plus
+    /// the cost of excluded series and of the condition.
     pub(super) fn walk(&mut self, walk: &mut Walk<'_>, keys_max: u64) -> Result<u64, ScanError> {
         let filter = Filter::compile(self.predicate, walk.patterns)?;
         let order = self.order.clone();
