@@ -118,7 +118,7 @@ impl Condition {
         }
     }
 
-    /// The number of comparisons.
+    /// Returns the number of comparisons.
     pub fn comparisons(&self) -> usize {
         match self {
             Self::All(list) | Self::Any(list) => list.iter().map(Self::comparisons).sum(),

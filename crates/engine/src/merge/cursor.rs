@@ -217,7 +217,7 @@ pub enum PageColumn {
 }
 
 impl PageColumn {
-    /// The type of the values.
+    /// Returns the type of the values.
     pub fn field_type(&self) -> FieldType {
         match self {
             Self::Wide(column) => column.values.field_type(),

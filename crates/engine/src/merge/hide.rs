@@ -44,7 +44,8 @@ pub(crate) struct HiddenRows {
 }
 
 impl HiddenRows {
-    /// The tombstones may be in any order.
+    /// Creates the hidden rows. The tombstones may be in any order, and `retired` contains the
+    /// dropped measurements.
     pub(crate) fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
         tombstones.sort_by_key(|tombstone| tombstone.measurement);
         Self { tombstones, retired }

@@ -146,7 +146,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
 }
 
-/// Returns `None` if the bytes are not a valid encoding.
+/// Removes the escapes of a value. Returns `None` if the bytes are not a valid encoding.
 fn unescape(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if !bytes.contains(&ESCAPE) {
         return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
