@@ -33,7 +33,8 @@ impl Draft {
         Self { head, open: None }
     }
 
-    /// `method_at` is the position of the method byte in `head`.
+    /// Creates a draft with residuals. `method_at` is the position of the method byte in `head`.
+    /// `packed_bytes` is the approximate size of the bit-packed residuals.
     pub(super) fn open(
         head: Vec<u8>,
         method_at: usize,

@@ -212,7 +212,8 @@ struct Bits {
 }
 
 impl Bits {
-    /// Each append writes eight bytes, so the last seven bytes must remain free.
+    /// Creates a buffer of `bytes` bytes. Each append writes eight bytes, so the last seven bytes
+    /// must remain free.
     fn new(bytes: usize) -> Self {
         Self { bytes: vec![0; bytes], at: 0, word: 0, n_bits: 0 }
     }

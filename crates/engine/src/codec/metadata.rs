@@ -83,7 +83,7 @@ type Outcome = Result<(), Error>;
 #[derive(Default)]
 struct Writer {
     out: Vec<u8>,
-    /// The positions of the lengths of the structs that are not complete.
+    /// For each incomplete struct, the position of its length in `out`.
     structs: Vec<usize>,
 }
 
@@ -360,7 +360,8 @@ impl<'de> Reader<'de> {
         Ok(f64::from_bits(u64::from_le_bytes(*bits)))
     }
 
-    /// Each item takes at least one byte, so a count must not exceed the number of bytes left.
+    /// Reads the number of items in a list or map. Each item takes at least one byte, so a count
+    /// above the number of remaining bytes is an error.
     fn count(&mut self) -> Result<usize, Error> {
         let count = usize::try_from(self.unsigned()?).map_err(|_| Error::Length)?;
         if count > self.bytes.len() { Err(Error::Length) } else { Ok(count) }

@@ -44,7 +44,8 @@ fn lengths_of(ends: &[u32]) -> Vec<i64> {
     ends.iter().map(length).collect()
 }
 
-/// Code c selects the string that ends at `ends[c]`.
+/// Appends the encoding of strings that are already a dictionary and codes. Code c selects the
+/// string that ends at `ends[c]`.
 pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) {
     out.push(DICTIONARY);
     varint::write(ends.len() as u64, out);
@@ -83,7 +84,8 @@ pub fn decode(
     Ok(codes)
 }
 
-/// Returns `None` unless codes save at least half of the text.
+/// Returns the distinct strings and the code of each string, or `None` unless codes save at least
+/// half of the text.
 fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>)> {
     if ends.len() < 4 || text.len() > TEXT_BYTES_MAX {
         return None;
@@ -134,7 +136,8 @@ fn ends_of(lengths: &[i64], ends: &mut Vec<u32>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Each of `ends` must be a character boundary, and the last must be the end of `bytes`.
+/// Checks that `bytes` are UTF-8, that each of `ends` is a character boundary, and that the last of
+/// `ends` is the end of `bytes`.
 fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     let length = ends.last().map_or(0, |&end| end as usize);
     match bytes.len() {
@@ -147,7 +150,7 @@ fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     if cut { Ok(text) } else { Err(Error::NotUtf8) }
 }
 
-/// The expanded text must not exceed `TEXT_BYTES_MAX`.
+/// Checks that each code has an entry, and that the expanded text does not exceed `TEXT_BYTES_MAX`.
 fn checked_codes(codes: &[i64], lengths: &[i64]) -> Result<Vec<u32>, Error> {
     let mut text_bytes = 0_u64;
     let mut checked = Vec::with_capacity(codes.len());

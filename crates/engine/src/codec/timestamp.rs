@@ -170,7 +170,8 @@ fn divide(deltas: &mut [i64], unit: u64) {
     }
 }
 
-/// For regular input with gaps, the median of a sample is the step.
+/// Returns the median of a sample of the differences. For regular input with gaps, the median is
+/// the step.
 fn typical(deltas: &[i64]) -> i64 {
     let stride = deltas.len().div_ceil(SAMPLE).max(1);
     let mut sample: Vec<i64> = deltas.iter().step_by(stride).copied().collect();

@@ -102,7 +102,8 @@ pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Er
     finish(rest)
 }
 
-/// The first run is of valid rows.
+/// Returns the lengths of the runs of valid rows and of nulls, alternating. The first run is of
+/// valid rows and may be empty.
 fn runs(count: usize, is_valid: impl Fn(usize) -> bool) -> Vec<u64> {
     let mut runs = Vec::new();
     let (mut valid, mut length) = (true, 0);
