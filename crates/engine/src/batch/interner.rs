@@ -50,7 +50,7 @@ impl Interner {
         }
     }
 
-    /// `string` must not be in the table.
+    /// Adds `string`, which must not be in the table, and returns its number.
     pub(super) fn add(&mut self, string: &str, hash: u32) -> u32 {
         if self.index.hashes.len() >= ENTRIES_MAX {
             self.forgotten += self.index.hashes.len() as u32;

@@ -168,7 +168,8 @@ impl MeasurementWriter {
     push_expected!(push_boolean, Boolean, bool);
     push_expected!(push_string, String, &str);
 
-    /// The key is as written, including its `=`.
+    /// Returns the key of the expected field as clients write it, including its `=`. The key is
+    /// empty if no field is expected.
     #[inline(always)]
     pub(super) fn expected_field(&self) -> &[u8] {
         let column = self.order.get(self.at).and_then(|&column| self.columns.get(column as usize));
@@ -255,7 +256,8 @@ impl MeasurementWriter {
         self.at = 0;
     }
 
-    /// If `any_rejected` is set, some series may have no rows.
+    /// Returns the rows of all runs. If `any_rejected` is set, some series may have no rows, and
+    /// the function removes these series.
     pub(super) fn finish(mut self, any_rejected: bool) -> Vec<MeasurementBatch> {
         let mut runs = std::mem::take(&mut self.runs);
         if self.times_ns.is_empty() {
@@ -387,7 +389,8 @@ impl MeasurementWriter {
         Ok(number)
     }
 
-    /// If a line repeats a field, the field has its last value.
+    /// Returns the values of a column, padded up to the draft row, so that the caller can append
+    /// the draft's value. If a line repeats a field, the last value replaces the earlier values.
     #[inline]
     fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Cause> {
         let rows = self.times_ns.len();
@@ -573,8 +576,9 @@ impl Room {
         (rest + rest / 64 + len / 64 + 16) as usize
     }
 
-    /// Text is never longer than its source. A reliable estimate reserves the text of the whole
-    /// body, because a text exists twice while it moves.
+    /// Reserves memory for the text of a column. A reliable estimate covers the rest of the body,
+    /// because a later reallocation would keep two copies of the text in memory. The reserved size
+    /// is at most the size of the rest of the body, because text is never longer than its source.
     fn make_text(&self, text: &mut String) {
         let rest_bytes = self.expected_bytes - self.used_bytes;
         let mut more = self.more(text.len(), text.capacity()) as u64;

@@ -30,7 +30,7 @@ pub struct Slabs {
 
 #[derive(Clone, Debug, Default)]
 struct Slab {
-    /// Ascending by id. Each column has `rows` rows.
+    /// The columns, ascending by id. Each column has `rows` rows.
     columns: Vec<ChunkedColumn>,
     rows: u32,
 }
@@ -42,7 +42,7 @@ struct Field {
     places: Vec<(u32, u32)>,
 }
 
-/// Consecutive both in append order and in one slab.
+/// Rows that are consecutive both in append order and in one slab.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     first_row: u32,
@@ -70,7 +70,8 @@ impl Slabs {
         }
     }
 
-    /// `columns` must ascend by id.
+    /// Returns the number of the slab with exactly these columns, and creates the slab if
+    /// necessary. `columns` must ascend by id.
     fn slab_of(&mut self, columns: &[(ColumnId, &Column)]) -> u32 {
         let ids: Vec<ColumnId> = columns.iter().map(|&(id, _)| id).collect();
         if let Some(&known) = self.by_columns.get(&ids) {

@@ -208,7 +208,8 @@ fn encode_table(
     })
 }
 
-/// The sort is stable. Returns `None` if there are no rows.
+/// Returns the selected rows grouped by series. The rows of a series keep their order. Returns
+/// `None` if there are no rows.
 fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     let series_of = |row: u32| block.row_series.get(row as usize).copied().or_bug();
     let n_series = block.series.len.max(1) as usize;
@@ -309,7 +310,8 @@ struct Overlaid<'a> {
 }
 
 impl<'a> Overlaid<'a> {
-    /// The rows must be grouped by series. Later rows overwrite earlier rows.
+    /// Merges `rows`, which must be grouped by series. If rows have the same series and time, later
+    /// rows overwrite earlier rows.
     fn new(block: &'a Block, same: &'a [u32], rows: Vec<u32>) -> Self {
         let mut overlaid = Self { block, same, distinct: Distinct::default() };
         let key = |row: u32| {
