@@ -560,7 +560,7 @@ fn layout<'a>(chunk: usize, table: &'a MeasurementTable, rows: &SortedRows) -> L
     Layout::new(table.fields(), distinct)
 }
 
-/// Returns `None` if all values of the column are null in these rows.
+/// Returns a column of these rows, or `None` if all its values are null.
 fn read_column(layout: &Layout<'_>, rows: Range<usize>, id: ColumnId) -> Option<Column> {
     let column = layout.field(id)?.gather(rows);
     (column.validity.nulls(column.len()) < column.len()).then_some(column)
