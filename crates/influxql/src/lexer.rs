@@ -10,7 +10,8 @@ use super::error::Position;
 use super::expr::BinaryOp;
 use super::token::{Keyword, Token, TokenKind};
 
-/// As in 1.x, a NUL character also ends the text. The parser rejects texts with this character.
+/// The character that stands for the end of the text. As in 1.x, a NUL character also ends the
+/// text. The parser rejects texts with this character.
 const EOF: char = '\0';
 
 const RING: usize = 3;
@@ -22,7 +23,7 @@ struct ReadCharacter {
     end: usize,
 }
 
-/// Splits a text into tokens. `\r\n` and `\r` count as `\n`.
+/// A lexer, which splits a text into tokens. `\r\n` and `\r` count as `\n`.
 pub struct Lexer<'a> {
     text: &'a str,
     /// The byte offset of the first unread character.

@@ -623,8 +623,8 @@ pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 /// The minimum age of a recovery's target time, in nanoseconds. The platform's history may lag by
 /// up to one minute.
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
-/// During this time after the end of a recovery, a request for the same target time returns the
-/// status and starts no other recovery, in nanoseconds.
+/// The time after the end of a recovery, in nanoseconds, during which a request for the same target
+/// time returns the status of this recovery and starts no other recovery.
 pub const RECOVERY_REPEAT_NS: i64 = super::time::D_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
 /// nanoseconds. This time is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.

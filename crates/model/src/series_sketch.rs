@@ -16,7 +16,7 @@ const STEPS_MAX: usize = 64;
 /// A sketch of a set of series. Series cannot be removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesSketch {
-    /// Empty before the first series.
+    /// The registers. The list is empty before the first series.
     registers: Vec<u8>,
 }
 

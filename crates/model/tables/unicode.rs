@@ -9,7 +9,8 @@ use unicode_script::UnicodeScript;
 
 use crate::{directory, signed, unsigned};
 
-/// Go has no category for unassigned characters. No text contains `Cs`, the surrogates.
+/// The categories of Go. Go has no category for unassigned characters. No text contains `Cs`, the
+/// surrogates.
 const CATEGORIES: [&str; 37] = [
     "Any", "C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn",
     "N", "Nd", "Nl", "No", "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm",

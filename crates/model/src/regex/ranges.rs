@@ -11,7 +11,7 @@ use crate::packed::{self, signed, unsigned};
 static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
 static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
 
-/// Text cannot contain these code points.
+/// The surrogates: code points that text cannot contain.
 const SURROGATES: std::ops::RangeInclusive<u32> = 0xD800..=0xDFFF;
 
 /// Inclusive ranges of code points, unordered and possibly overlapping until `join` runs.
