@@ -75,9 +75,9 @@ impl Interner {
     }
 }
 
-/// Maps hashes to the entries 0, 1, 2, … in an open-addressed table. The caller stores and compares
-/// the keys. The table uses at most `QUARTERS` quarters of its slots. With fewer used slots, a
-/// search is shorter.
+/// An open-addressed hash table that maps hashes to the entries 0, 1, 2, … The caller stores and
+/// compares the keys. The table uses at most `QUARTERS` quarters of its slots. With fewer used
+/// slots, a search is shorter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HashIndex<const QUARTERS: usize> {
     /// The entry plus 1, or 0 for a free slot. The length is a power of two.

@@ -3,7 +3,7 @@
 /// The 1-based physical line on which each row starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineNumbers {
-    /// For each run of consecutive lines, the first row and the row's line.
+    /// The runs of consecutive lines: the first row of each run, and the line of this row.
     runs: Vec<(u32, u32)>,
     rows: u32,
     next: u32,

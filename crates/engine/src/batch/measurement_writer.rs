@@ -541,7 +541,7 @@ fn drop_unused(block: &mut Block, tag_keys: &mut Vec<String>) {
 /// An estimate is reliable after 1/8 of the body.
 const RELIABLE_DIVISOR: u64 = 8;
 
-/// Estimates the final size of a column, so that memory is reserved only once.
+/// An estimate of the final size of a column, so that memory is reserved only once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     used_bytes: u64,

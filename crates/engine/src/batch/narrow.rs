@@ -8,9 +8,11 @@ use super::column::{Column, Fixed, Values};
 use tidemark_model::bug::{self, OrBug};
 use tidemark_model::value::FieldType;
 
-/// Floats that are all multiples of 1 / factor are stored as integers.
+/// The factors for storing floats as integers. If all values are multiples of 1 / factor, the
+/// stored integers are the values times the factor.
 const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
-/// Floats do not represent larger multiples exactly.
+/// The limit for the absolute value of a stored integer. It is slightly below 2^53, up to which
+/// floats represent all integers exactly.
 const WHOLE_MAX: f64 = 9e15;
 
 /// A column without nulls whose values are close together.
@@ -18,7 +20,8 @@ const WHOLE_MAX: f64 = 9e15;
 pub struct Narrow {
     smallest: i64,
     offsets: Offsets,
-    /// For a float column, the factor that converts a value to the stored integer.
+    /// The factor of a float column, or `None` for an integer column. A value times the factor is
+    /// the stored integer.
     scale: Option<f64>,
 }
 

@@ -39,12 +39,13 @@ pub fn sorted_rows(rank: &[u32], row_series: &Chunks<u32>, times_ns: &Chunks<i64
     rows
 }
 
-/// Some ordered rows, without duplicates of series and time.
+/// A list of ordered rows without duplicates of series and time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distinct {
     /// The last row for each series and time.
     pub rows: Vec<u32>,
-    /// For each row in `rows`: the end of its duplicates in `all`. Empty without duplicates.
+    /// The end of each row's duplicates in `all`, in the order of `rows`. The list is empty if
+    /// there are no duplicates.
     ends: Vec<u32>,
     all: Vec<u32>,
 }

@@ -14,7 +14,7 @@ pub struct Picker<'a> {
 
 struct Source<'a> {
     column: &'a Column,
-    /// Present only if both the source and the new column store codes.
+    /// The code of each row, if both the source and the new column store codes.
     codes: Option<&'a [u32]>,
     /// The new column's entry for each entry of the source, or [`NONE`].
     entries: Vec<u32>,

@@ -44,7 +44,8 @@ pub fn split_by_shard(
     splitter.finish()
 }
 
-/// Splits rows like [`split_by_shard`] in short steps, so that the caller can pause between them.
+/// A splitter that divides rows like [`split_by_shard`], but in short steps, so that the caller can
+/// pause between the steps.
 #[derive(Debug)]
 pub struct Splitter<'a> {
     measurement: &'a str,

@@ -37,9 +37,11 @@ const ENTRIES: usize = 1 << CODE_BITS_MAX;
 /// One unaligned load returns this number of bits for any start bit.
 const LOAD_BITS: u32 = 56;
 const DIRECT: u64 = 16;
-/// There are 16 direct classes, and four classes for each number of bits from 5 to 64.
+/// The number of classes: 16 for the numbers below 16, and four for each number of bits from 5 to
+/// 64.
 const CLASSES: usize = 256;
-/// Values with fewer bits are not shifted, because their low bits may have a pattern.
+/// The minimum number of bits of values that are shifted. The low bits of shorter values may have a
+/// pattern.
 const SHIFTED_BITS_MIN: u64 = 11;
 const KEPT_BITS: u64 = 6;
 /// The number of bytes that five lookups may write: at most 15 classes, and one unused byte.

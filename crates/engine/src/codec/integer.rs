@@ -69,7 +69,7 @@ fn encode_whole(values: &[i64], bounds: &Bounds, out: &mut Vec<u8>) {
     }
 }
 
-/// For an empty slice, `smallest` exceeds `largest`.
+/// The smallest and the largest value. For an empty slice, `smallest` exceeds `largest`.
 struct Bounds {
     smallest: i64,
     largest: i64,

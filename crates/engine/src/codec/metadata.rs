@@ -483,7 +483,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// In a struct, the iteration ends at the end of the struct's bytes.
+/// The items of a list, map, tuple or struct. In a struct, the iteration ends at the end of the
+/// struct's bytes.
 struct Items<'de> {
     reader: Reader<'de>,
     left: usize,

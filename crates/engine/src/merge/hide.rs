@@ -38,7 +38,7 @@ impl Tombstone {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HiddenRows {
-    /// Sorted by measurement.
+    /// The tombstones, sorted by measurement.
     tombstones: Vec<Tombstone>,
     retired: BTreeSet<MeasurementId>,
 }

@@ -11,7 +11,7 @@ use crate::merge::cursor::{Columns, PageKeys};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 
-/// Pages store times as steps if series have at least this number of rows on average.
+/// The minimum average number of rows per series for which a page stores times as steps.
 const STEPS_MIN: usize = 4;
 
 /// The rows of a page: the end of each series and the times.

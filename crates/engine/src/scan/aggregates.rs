@@ -15,9 +15,10 @@ use crate::batch::column::{Column, Values};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// Chunks of this size limit the rounding error of a long sum.
+/// The number of values that are added before their sum is added to the total. The chunks limit the
+/// rounding error of a long sum.
 const SUM_CHUNK: usize = 1024;
-/// The sum of this number of 32-bit halves stays below 2^48.
+/// The number of 32-bit halves of integers in one chunk. Their sum stays below 2^48.
 const TOTAL_CHUNK: usize = 1 << 16;
 
 pub(super) trait Aggregate<T: Number> {

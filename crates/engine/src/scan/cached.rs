@@ -48,7 +48,7 @@ pub enum Cached {
 /// The groups in flushed runs, for skipping runs whose groups are complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunGroups {
-    /// Distinct sets of group keys. The keys of a set ascend.
+    /// The distinct sets of group keys. The keys of a set ascend.
     pub(super) sets: Vec<Vec<Vec<String>>>,
     /// The run numbers in ascending order, with the position of each run's set.
     runs: Vec<(u64, u32)>,

@@ -26,8 +26,8 @@ const GROUP_BYTES: usize = 48;
 /// The number of bytes that a call's states take in addition to its windows.
 const STATE_BYTES: usize = 128;
 
-/// With a limit, excess rows are dropped when the number of rows reaches `SHRINK_TIMES` times the
-/// limit, but not before `SHRINK_ROWS_MIN` rows.
+/// The multiple of the limit at which a group drops the rows above its limit, but not before it has
+/// `SHRINK_ROWS_MIN` rows.
 const SHRINK_TIMES: usize = 2;
 const SHRINK_ROWS_MIN: usize = 1_024;
 
@@ -67,7 +67,8 @@ pub(super) struct Groups<'a> {
     numbers: HashMap<Vec<String>, usize, FixedState>,
     /// The result of each group, indexed by group number. The entry of a dropped group is `None`.
     sinks: Vec<Option<Sink<'a>>>,
-    /// Indexed by group number: whether the group needs no rows of later stretches.
+    /// Whether each group is closed, indexed by group number. A closed group needs no rows of later
+    /// stretches.
     closed: Vec<bool>,
     key: Vec<String>,
     bytes: usize,

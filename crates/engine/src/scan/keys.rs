@@ -77,8 +77,8 @@ pub(super) struct KeyFilter<'a> {
     pub(super) filter: &'a Filter<'a>,
     /// The tags of the last series that was found.
     pub(super) tags: SeriesTags,
-    /// For the first tags in key order, the ascending values that can satisfy the condition. The
-    /// list ends before the first tag for which every value may satisfy the condition.
+    /// The values that can satisfy the condition, ascending, for each of the first tags in key
+    /// order. The list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
     /// The cost of excluded series and of evaluating the condition for tags, in cells. The caller
     /// resets the cost when it has counted it.

@@ -26,7 +26,7 @@ pub(super) struct DecodedRows {
 
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    /// Rows outside `rows` may belong to other series.
+    /// The block that contains the run's rows. Rows outside `rows` may belong to other series.
     pub(super) block: Rc<DecodedRows>,
     pub(super) rows: Range<usize>,
 }
@@ -177,7 +177,7 @@ fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> impl Iterator<Ite
 pub(super) struct Chosen<'a> {
     /// The positions in the run. `None` selects all rows.
     positions: Option<Vec<u32>>,
-    /// In nanoseconds, in ascending order.
+    /// The times of the rows, in nanoseconds and ascending.
     pub(super) times: Cow<'a, [i64]>,
     pub(super) spans: Vec<Span>,
 }

@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use super::request::Window;
 use tidemark_model::bug::OrBug;
 
-/// Rows in the same window. `window` is the number of the window.
+/// A list of consecutive rows in the same window. `window` is the number of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) window: usize,

@@ -153,8 +153,8 @@ const RETRY_NS: i64 = 30 * S_NS;
 /// cause of the failures may have disappeared.
 const SET_ASIDE_NS: i64 = H_NS;
 
-/// If several tasks are due, the first in the order of `ALL` runs first. The discriminant is the
-/// key of the task's row.
+/// The tasks of an alarm. If several tasks are due, the first of them in `ALL` runs first. The
+/// discriminant is the key of the task's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum AlarmTask {
@@ -288,10 +288,11 @@ impl Attempts {
 const PAUSE_NS: i64 = 10 * MINUTE_NS;
 /// The shorter pause that replaces `PAUSE_NS` after a bulk load.
 const LOAD_PAUSE_NS: i64 = 12 * S_NS;
-/// In a bulk load, frames arrive at intervals shorter than this one.
+/// The maximum interval between frames in a bulk load.
 const LOAD_GAP_NS: i64 = 4 * S_NS;
 
-/// Measures the intervals between frames, which determine the pause before work that writes rows.
+/// A record of the intervals between frames, which determine the pause before work that writes
+/// rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// The time of the last frame since the object was loaded.

@@ -26,9 +26,9 @@ const TASKS_PER_RUN: u32 = 100;
 /// The pause between two tasks, in milliseconds: about as long as a task. Without the pauses, a
 /// write that arrives in many pieces would wait for a task at each piece.
 const TASK_PAUSE_MS: u32 = 20;
-/// After this delay, the alarm checks whether the work after a reply has ended or was interrupted
-/// by an eviction. A bulk load sets an alarm for about this time anyway, so the check costs no
-/// additional row.
+/// The delay after which an alarm checks whether the work after a reply has ended or was
+/// interrupted by an eviction. A bulk load sets an alarm for about this time anyway, so the check
+/// costs no additional row.
 const WATCH_NS: i64 = 12 * S_NS;
 
 /// A [`Shard`] with its waiting page requests and its next alarm.

@@ -65,7 +65,7 @@ impl<'a> DecodedFrame<'a> {
 
 /// The frames that are not flushed.
 pub(super) struct Log {
-    /// Other files only read the WAL and delete its dead rows.
+    /// The WAL. Only this file appends to the WAL. Other files read it and delete its dead rows.
     pub(super) wal: Wal,
     /// The rows of all frames of the WAL, unless the memtable was evicted.
     pub(super) memtable: Rc<MemtableCache>,
@@ -228,8 +228,8 @@ impl Log {
     }
 }
 
-/// Above this size, a summary contains only row counts, because an object keeps the summaries of
-/// all frames in the log in memory.
+/// The maximum size of a summary with measurements, in bytes. A larger summary is replaced with the
+/// row counts, because an object keeps the summaries of all frames of the log in memory.
 const SUMMARY_BYTES_MAX: usize = 64 << 10;
 /// The summary lists measurements, rows and times.
 const NAMED: u8 = 1;
@@ -318,9 +318,9 @@ pub(super) struct FlushSize {
 
 /// The size at which the alarm flushes.
 pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
-/// If a frame would let the log reach this size, the append first flushes the log. Writes that
-/// arrive during the flush wait. The log therefore contains fewer than two million values (16 MB at
-/// 8 bytes each), unless a single frame has more.
+/// The size that the log must not reach: an append first flushes the log if the log would reach
+/// this size with the new frame. Writes that arrive during the flush wait. The log therefore
+/// contains fewer than two million values (16 MB at 8 bytes each), unless a single frame has more.
 pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
 
 /// The minimum number of bytes that a value counts as. A flush takes as long for a boolean as for

@@ -9,8 +9,8 @@ const PARTS_AT_ONCE: usize = 63;
 /// The minimum average number of rows per series between two split times. With fewer rows, another
 /// pass over all series would take too long.
 const CHAINED_ROWS: u64 = 64;
-/// At most 1 / `OVERLAP_SHARE` of an earlier part's time range may follow a split time. Two flushes
-/// can contain rows with the same time, so some overlap is usual.
+/// The maximum share of an earlier part's time range that may follow a split time, as 1 /
+/// `OVERLAP_SHARE`. Two flushes can contain rows with the same time, so some overlap is usual.
 const OVERLAP_SHARE: i128 = 8;
 
 /// Returns the times that separate successive groups of parts. Each time is the start of a part. At

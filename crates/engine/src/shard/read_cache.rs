@@ -27,7 +27,8 @@ use tidemark_model::bug;
 const ENTRY_BYTES: u64 = 120;
 /// The unit in which the cache's capacity changes.
 const STEP_BYTES: usize = 1_000_000;
-/// This size determines only the initial size of the hash tables.
+/// The assumed size of an entry, in bytes, which determines only the initial size of the hash
+/// tables.
 const TYPICAL_BYTES: u64 = 2_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -32,10 +32,10 @@ const LOOK_BYTES_MAX: u64 = 4_000_000;
 const LOOK_BYTES: u64 = 200;
 
 pub(super) struct Trimmed {
-    /// `None` if no rows remain.
+    /// The frame without the rejected rows, or `None` if no rows remain.
     pub frame: Option<Vec<u8>>,
     pub over: SeriesExceeded,
-    /// Without duplicates.
+    /// The hashes of the rejected series, without duplicates.
     pub rejected: Vec<u64>,
 }
 

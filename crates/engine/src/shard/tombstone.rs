@@ -26,15 +26,16 @@ use tidemark_model::regex::{Pattern, Patterns};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
 
-/// Above this number of pending tombstones, the log is flushed and parts are rewritten even while
-/// further deletes arrive.
+/// The number of pending tombstones above which the log is flushed and parts are rewritten even
+/// while further deletes arrive.
 pub(super) const TOMBSTONES_ENOUGH: usize = 32;
 
-/// Hides matching rows with write sequences below `before`.
+/// The rows that one DELETE hides: the rows with write sequences below `before` that match one of
+/// `deletions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tombstone {
     pub sequence: u64,
-    /// At most `sequence`.
+    /// The exclusive upper bound for the write sequences of hidden rows, at most `sequence`.
     pub before: u64,
     pub deletions: Vec<Deletion>,
     /// The size of the stored row in bytes, so that a check of all rows need not encode them.

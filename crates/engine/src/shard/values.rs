@@ -236,7 +236,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
 /// only one slice, a group across the end of a slice would need two reads per column.
 const SLICES_KEPT: u32 = 2;
 
-/// Reads values for a merge. Each cursor keeps a limited number of body bytes in memory.
+/// A source of values for a merge. Each cursor keeps a limited number of body bytes in memory.
 pub(super) struct StreamedValues<S> {
     store: Rc<S>,
     rows: PartRows,

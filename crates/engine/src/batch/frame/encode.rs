@@ -43,7 +43,8 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     encoder.finish();
 }
 
-/// Appends a frame like [`encode`] in short steps, so that the caller can pause between them.
+/// An encoder that appends a frame like [`encode`], but in short steps, so that the caller can
+/// pause between the steps.
 #[derive(Debug)]
 pub struct Encoder<'a> {
     /// The tables that are not complete.

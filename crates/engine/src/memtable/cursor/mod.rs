@@ -349,7 +349,7 @@ fn position_of(name: u64) -> ((usize, usize), usize) {
 
 /// The maximum number of rows in a chunk, after rows with the same series and time are combined.
 const CHUNK_ROWS: usize = 1_024;
-/// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again, because sorting
+/// The share of new rows, as 1 / `NEW_ROWS_SHARE`, above which all rows are sorted again. Sorting
 /// then takes no longer than inserting the new rows.
 const NEW_ROWS_SHARE: usize = 8;
 /// The maximum size of the text in a page, in bytes. A row with more text has a separate page.

@@ -37,7 +37,8 @@ pub struct Groups<C> {
     merge: Merge<C>,
     limits: Limits,
     time: TimeRange,
-    /// Equals `time`, or begins after the rows of the series that were already written.
+    /// The times of the current series that are still to be read: `time`, without the rows that an
+    /// interrupted merge has already written.
     series_time: TimeRange,
     has_series: bool,
     is_begun: bool,

@@ -30,7 +30,8 @@ enum RowValues<'a, T: Copy> {
     Many(Cow<'a, [T]>),
 }
 
-/// Expressions can read strings, but cannot compute new strings.
+/// The text of a constant, or of a column's rows. Expressions can read strings, but cannot compute
+/// new strings.
 #[derive(Clone, Debug)]
 enum Text<'a> {
     One(&'a str),

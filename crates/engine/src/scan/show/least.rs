@@ -106,7 +106,7 @@ fn bytes(item: &SeriesKey) -> usize {
     item.as_bytes().len() + item.value_count() * VALUE_BYTES + VALUE_BYTES
 }
 
-/// Counts the listed series that certainly precede all series not yet read.
+/// A counter of the listed series that certainly precede all series that the scan has not read yet.
 ///
 /// A list is sorted by text: the first tag's name and value with escaped characters, then the next
 /// tags. The scan reads series in the order of unescaped values. The orders can differ only if one

@@ -403,11 +403,11 @@ impl FindColumns {
     }
 }
 
-/// Visits the series of each measurement in turn, in a shared merge if possible.
+/// A walk over the series of one measurement after another, in a shared merge if possible.
 pub(super) struct Walk<'a> {
     reader: &'a dyn Reader,
     measurements: &'a [MeasurementId],
-    /// Rows outside this range do not count.
+    /// The time range. Rows outside this range do not count.
     time: TimeRange,
     patterns: &'a Patterns,
     rows: Option<MergedRows<'a>>,

@@ -192,8 +192,8 @@ struct Walk<'a> {
     costs: ReadStats,
 }
 
-/// Rows with known keys. The columns of the condition are read first. The other columns are read
-/// only for the rows that satisfy the condition.
+/// The rows whose columns are read next. Their series and times are known. The scan first reads the
+/// columns of the condition, and then the other columns of the rows that satisfy the condition.
 #[derive(Default)]
 struct Batch {
     picks: Picks,

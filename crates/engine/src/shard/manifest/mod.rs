@@ -26,8 +26,8 @@ use tidemark_model::time::TimeRange;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartId(pub u64);
 
-/// Identifies the contents of a value. A rewritten value receives a new number, so caches and
-/// backups can refer to contents by number.
+/// The number of a value, which identifies the contents of the value. A rewritten value receives a
+/// new number, so caches and backups can refer to contents by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number(pub u64);
 
@@ -118,8 +118,8 @@ pub struct Merge {
     pub applied: u64,
 }
 
-/// Merges that take more than one event. Full values are stored under reserved keys and record the
-/// progress of the job, because their heads contain the ids of the outputs.
+/// A job: merges that may need several events. Full values are stored under reserved keys and
+/// record the progress of the job, because their heads contain the ids of the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
     /// The merges, at most one per component.
@@ -458,9 +458,9 @@ impl Manifest {
     }
 }
 
-/// Parts whose times overlap directly or through other parts, so that their rows may overwrite each
-/// other. Without the parts with the latest values, older values would become visible when the
-/// policy's duration is increased. Retention therefore drops either the whole component or no part.
+/// A component: the parts whose times overlap directly or through other parts, so that their rows
+/// may overwrite each other. Retention drops either all parts of a component or none. Otherwise,
+/// older values could become visible when the policy's duration is increased.
 struct Component {
     parts: Vec<PartId>,
     max_ns: i64,

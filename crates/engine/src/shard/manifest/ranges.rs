@@ -3,7 +3,7 @@
 /// A set of mostly consecutive numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
-    /// Half-open, ascending, with gaps between the ranges.
+    /// The half-open ranges, ascending, with gaps between them.
     ranges: Vec<(u64, u64)>,
 }
 

@@ -28,7 +28,7 @@ const TURN_IDLE_MS: u32 = 400;
 const WORK_MAX: u64 = 200_000;
 /// The approximate time for a unit of work. The clock of Workers does not advance during the work.
 const WORK_NS: u64 = 10;
-/// After this time without a page, the thread has certainly handled all other requests.
+/// The time without a page after which the thread has certainly handled all other requests.
 const QUIET_NS: u64 = 1_000_000;
 /// The pause of the first page in the queue. A pause of zero is enough for the thread to handle its
 /// sockets.
@@ -40,10 +40,10 @@ const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
 /// `BESIDE_OTHERS_PAUSE_MS`, in milliseconds. A constant stream of requests must not delay a page
 /// permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// Other requests count as present for this time after the second-last write or first page.
+/// The time after the second-last write or first page for which other requests count as present.
 const OTHERS_NS: u64 = 40_000_000;
-/// Writes and first pages within this time count as one, because one query may send first pages to
-/// several shards.
+/// The time within which several writes and first pages count as one, because one query may send
+/// first pages to several shards.
 const SAME_NS: u64 = 5_000_000;
 /// The minimum pause of other pages.
 const PAUSE_MS: u32 = 1;

@@ -35,7 +35,8 @@ const SEALED_ROWS_PER_SERIES: u64 = 256;
 /// The size of a full flush of incompressible values (`FORCED` in `shard/log.rs`). While
 /// writes continue, a merge of such parts would only write the same values again.
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
-/// In a component with more parts, the oldest parts are merged even if they are full flushes.
+/// The maximum number of parts in a component whose full flushes are not merged. In a component
+/// with more parts, the oldest parts are merged even if they are full flushes.
 const FULL_PARTS_MAX: usize = 24;
 /// The number of newest parts that are not merged if a component has more than `FULL_PARTS_MAX`
 /// parts.
