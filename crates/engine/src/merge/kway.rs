@@ -51,9 +51,10 @@ struct Source<C> {
 }
 
 impl<C: SeriesCursor> Merge<C> {
-    /// Merges cursors, each with the highest write sequence of its rows. For the same series, time
-    /// and field, the source with the higher sequence wins. Sources that overlap in time have
-    /// disjoint sequences, and the rows in memory have the highest sequences.
+    /// Merges cursors. A pair contains the highest write sequence of a cursor's rows, and the
+    /// cursor. For the same series, time and field, the source with the higher sequence wins.
+    /// Sources that overlap in time have disjoint sequences, and the rows in memory have the
+    /// highest sequences.
     ///
     /// # Errors
     /// Returns [`ReadError::TooManySources`] for more than [`CURSORS_MAX`] cursors.

@@ -91,8 +91,8 @@ impl<S: Store> Loaded<S> {
     }
 
     /// Returns the frame's series that are not in the memtable, in two lists: the series that a
-    /// part may contain, and the hashes of the series that no part can contain, because they have a
-    /// tag that no part has.
+    /// part may contain, and the hashes of the series that no part can contain, because their tags
+    /// are not all in the stored tag order.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,

@@ -14,9 +14,9 @@ const BYTES_PER_STEP: u64 = 8_000_000;
 impl<S: Store> Shard<S> {
     /// Checks stored blocks, starting with the value number `resume`, or with the first block if
     /// `resume` is `None`. Small rows and the WAL are checked first, then values by number. The
-    /// check may skip values that a merge writes meanwhile, because their numbers can be lower.
-    /// Every block is read from the store again, because data in memory may be from before the
-    /// damage.
+    /// check may skip values that a merge writes during the check, because the numbers of these
+    /// values can be lower. Every block is read from the store again, because data in memory may be
+    /// from before the damage.
     ///
     /// # Errors
     /// Returns [`Refusal::Stale`] if the shard is not open, [`Refusal::Damaged`] if the state row

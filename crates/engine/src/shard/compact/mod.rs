@@ -131,8 +131,8 @@ impl<S: Store> Shard<S> {
             draft.state.counters.compactions += u64::from(is_done);
             self.commit(draft, Some(AlarmTask::Compact), |loaded| put(&loaded.store))?;
         } else {
-            // The heads of the stored values contain the ids of their parts, and thereby record the
-            // progress of the job.
+            // The heads of the stored values record the progress of the job, because they contain
+            // the ids of the output parts.
             loaded.store.atomically(|| put(&loaded.store))?;
             self.done(AlarmTask::Compact)?;
         }

@@ -459,7 +459,7 @@ impl Manifest {
 }
 
 /// A component: the parts whose times overlap directly or through other parts, so that their rows
-/// may overwrite each other. Retention drops either all parts of a component or none. Otherwise,
+/// may overwrite each other. Retention drops either all parts of a component or no part. Otherwise,
 /// older values could become visible when the policy's duration is increased.
 struct Component {
     parts: Vec<PartId>,

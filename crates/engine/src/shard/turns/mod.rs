@@ -232,8 +232,8 @@ impl Turns {
         }
     }
 
-    /// Whether the page must pause once more, so that first pages of other shards can run before
-    /// it. Counts these pauses up to [`YIELDS_MAX`].
+    /// Whether the page must pause again, so that first pages of other shards can run first. Counts
+    /// these pauses up to [`YIELDS_MAX`].
     fn yields(&mut self, at: usize) -> bool {
         let are_there = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };

@@ -4,8 +4,8 @@
 //! combines neighbours in write sequence among the parts that touch one slot. A wide old part
 //! therefore does not force a merge of all its slots. Slots and sizes affect only the amount of
 //! rewritten data and the number of parts. Query results do not depend on them, because every merge
-//! is *convex* (`is_convex`): no other part lies between the merged parts both in time and in write
-//! sequence.
+//! is *convex* (`is_convex`): no other part overlaps both the time range and the write sequences of
+//! the merged parts.
 
 use std::ops::RangeInclusive;
 
