@@ -239,14 +239,17 @@ pub(crate) fn arguments(
     columns.iter().enumerate().map(argument).collect()
 }
 
-/// Returns `None` for strings and booleans.
+/// Converts the number in `fill(number)` without rounding an integer, as 1.x does. Returns `None` for
+/// strings and booleans.
 fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
     let number = math::number(value)?;
-    Some(match to {
-        FieldType::Float => FieldValue::Float(number),
-        FieldType::Integer => FieldValue::Integer(number as i64),
-        FieldType::Unsigned => FieldValue::Unsigned(number as u64),
-        FieldType::String | FieldType::Boolean => return None,
+    Some(match (to, value) {
+        (FieldType::Integer, FieldValue::Integer(_)) => value.clone(),
+        (FieldType::Unsigned, FieldValue::Integer(value)) => FieldValue::Unsigned(*value as u64),
+        (FieldType::Float, _) => FieldValue::Float(number),
+        (FieldType::Integer, _) => FieldValue::Integer(number as i64),
+        (FieldType::Unsigned, _) => FieldValue::Unsigned(number as u64),
+        (FieldType::String | FieldType::Boolean, _) => return None,
     })
 }
 
