@@ -22,8 +22,8 @@ use tidemark::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step
 use tidemark::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use tidemark::protocol::database::{Description, FromDatabase};
 use tidemark::protocol::envelope;
+use tidemark::protocol::event::EventHandler;
 use tidemark::protocol::grants::{Grantee, GranteeKey};
-use tidemark::protocol::host::Host;
 use tidemark::store::memory::MemoryStore;
 
 const DATABASES: u64 = 10_000;

@@ -23,7 +23,7 @@ const GAP_NS: i64 = S_NS / 100;
 /// The pauses after which a load counts as finished, and after which slots count as quiet.
 const PAUSES_NS: [i64; 2] = [12 * S_NS, 3_600 * S_NS];
 
-/// The maximum number of duties in one run, and the delay of the next alarm (`shard/host.rs`).
+/// The maximum number of duties in one run, and the delay of the next alarm (`shard/events.rs`).
 const DUTIES_PER_RUN: u32 = 100;
 const WATCH_NS: i64 = 12 * S_NS;
 

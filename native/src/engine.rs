@@ -20,10 +20,10 @@ use tidemark::catalog::Catalog;
 use tidemark::coordinator::continuous::Runner;
 use tidemark::database::Database;
 use tidemark::protocol::call::{Address, CallFailure};
-use tidemark::protocol::host::Host;
+use tidemark::protocol::event::EventHandler;
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
-use tidemark::shard::host::ShardHost;
+use tidemark::shard::events::ShardEvents;
 use tidemark::shard::turns::Pages;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::spawn_local;
@@ -272,7 +272,7 @@ impl Engine {
     }
 
     /// Creates an object that uses the given storage.
-    pub fn load(&self, address: &Address, store: SqliteStore) -> Box<dyn Host> {
+    pub fn load(&self, address: &Address, store: SqliteStore) -> Box<dyn EventHandler> {
         match address {
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
@@ -280,8 +280,8 @@ impl Engine {
             }
             Address::Shard(_) => {
                 let shard = Shard::new(store, Rc::clone(&self.budget), self.full_bytes);
-                let host = ShardHost::new(shard, Rc::clone(&self.pages));
-                Box::new(host.with_work_after_replies())
+                let events = ShardEvents::new(shard, Rc::clone(&self.pages));
+                Box::new(events.with_work_after_replies())
             }
             // `Engine::call` rejects the addresses of runtime services.
             _ => Box::new(Catalog::new(store)),

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
-use tidemark::protocol::host::{EventId, Host};
+use tidemark::protocol::event::{EventHandler, EventId};
 use tidemark::protocol::recovery;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
@@ -113,7 +113,7 @@ struct Object {
     address: Address,
     name: Rc<str>,
     store: SqliteStore,
-    host: Box<dyn Host>,
+    handler: Box<dyn EventHandler>,
     /// The number of loads of this object, including the current one.
     load: u64,
     event_ids: BTreeMap<EventId, Purpose>,
@@ -129,7 +129,7 @@ impl Object {
                     self.outputs.push(Output::ObjectReply(reply, refusal));
                     return;
                 }
-                let (event_id, step) = self.host.begin(&self.engine.platform, &message);
+                let (event_id, step) = self.handler.begin(&self.engine.platform, &message);
                 self.event_ids.insert(event_id, Purpose::ObjectReply(reply));
                 self.continue_event(event_id, step);
             }
@@ -140,14 +140,14 @@ impl Object {
                 };
                 if matches!(purpose, Purpose::ObjectReply(reply) if reply.is_closed()) {
                     self.event_ids.remove(&event_id);
-                    self.host.abandon(event_id);
+                    self.handler.abandon(event_id);
                     return;
                 }
-                let step = self.host.resume(&self.engine.platform, event_id, reply);
+                let step = self.handler.resume(&self.engine.platform, event_id, reply);
                 self.continue_event(event_id, step);
             }
             Event::Alarm => {
-                let (event_id, step) = self.host.alarm(&self.engine.platform);
+                let (event_id, step) = self.handler.alarm(&self.engine.platform);
                 self.event_ids.insert(event_id, Purpose::Alarm);
                 self.continue_event(event_id, step);
             }
@@ -165,7 +165,7 @@ impl Object {
                 self.outputs.push(Output::ObjectReply(reply, message));
                 let refused = &self.engine.shared.refused;
                 if refused.until_ns(&self.address, Work::Alarm).is_none()
-                    && let Some((event_id, step)) = self.host.run_due_work()
+                    && let Some((event_id, step)) = self.handler.run_due_work()
                 {
                     self.event_ids.insert(event_id, Purpose::Behind);
                     self.continue_event(event_id, step);
@@ -177,7 +177,7 @@ impl Object {
     }
 
     async fn commit(&self) -> Result<(), CallFailure> {
-        if let Some(due_ns) = self.host.next_alarm_ns() {
+        if let Some(due_ns) = self.handler.next_alarm_ns() {
             self.engine.arm(&self.address, due_ns).await;
         }
         if !self.store.is_dirty() {
@@ -253,13 +253,13 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
                 loads += 1;
                 crashes::begin(&name, work_of(&first, &BTreeMap::new()));
                 let store = engine.store_of(&name);
-                let host = engine.load(&to, store.clone());
+                let handler = engine.load(&to, store.clone());
                 Object {
                     engine: Rc::clone(&engine),
                     address: to.clone(),
                     name: Rc::clone(&name),
                     store,
-                    host,
+                    handler,
                     load: loads,
                     event_ids: BTreeMap::new(),
                     outputs: Vec::new(),

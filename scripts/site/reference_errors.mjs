@@ -53,7 +53,7 @@ const groups = [
   ['Restores', 'restore', 'crates/engine/src/protocol/database.rs', 'DatabaseRefusal'],
   ['Backups', 'backup', 'src/coordinator/backup/store.rs', 'BackupError'],
   ['Point-in-time recovery', 'recovery', 'crates/engine/src/protocol/recovery.rs', 'RecoveryRefusal'],
-  ['Overload and storage', 'unavailable', 'crates/engine/src/protocol/host.rs', 'Unavailable', '503'],
+  ['Overload and storage', 'unavailable', 'crates/engine/src/protocol/event.rs', 'Unavailable', '503'],
   ['Other errors of the server', 'server', 'src/coordinator/error.rs', 'Error'],
 ];
 

@@ -20,7 +20,7 @@ use crate::coordinator::error::Error;
 use crate::model::limits::{BODY_STALL_S_MAX, ERROR_HEADER_CHARS_MAX};
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::recovery::RecoveryRefusal;
 use crate::response::emitter::Emitter;
 use crate::response::{Format, csv, msgpack};

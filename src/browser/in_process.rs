@@ -25,12 +25,12 @@ use crate::model::limits::{ALARMS_PER_REQUEST_MAX, MEMTABLE_BYTES_MAX};
 use crate::protocol::call::{
     Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,
 };
-use crate::protocol::host::{EventId, Host};
+use crate::protocol::event::{EventHandler, EventId};
 use crate::protocol::recovery;
 use crate::protocol::sql::error_reply;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
-use crate::shard::host::ShardHost;
+use crate::shard::events::ShardEvents;
 use crate::shard::turns::Pages;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -49,7 +49,7 @@ pub struct InProcess {
     /// The storage of each object, which outlives the object.
     stores: BTreeMap<Address, MemoryStore>,
     /// The objects in memory. A value is `None` while the object is processing a call.
-    objects: BTreeMap<Address, Option<Box<dyn Host>>>,
+    objects: BTreeMap<Address, Option<Box<dyn EventHandler>>>,
     /// The log line of the last request.
     pub last_log_line: Option<String>,
     sql: Option<SqlSession>,
@@ -229,7 +229,7 @@ impl InProcess {
     /// Returns the time of the next alarm of the objects in memory. Overdue alarms have a time in
     /// the past.
     pub fn next_alarm_ns(&self) -> Option<i64> {
-        self.objects.values().filter_map(|host| host.as_ref()?.next_alarm_ns()).min()
+        self.objects.values().filter_map(|handler| handler.as_ref()?.next_alarm_ns()).min()
     }
 
     /// Loads every object with stored data and runs its alarm, because the times of alarms are not
@@ -348,19 +348,24 @@ impl InProcess {
     }
 
     fn call_object(&mut self, to: Address, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
-        let Some(mut host) = self.take(&to) else {
+        let Some(mut handler) = self.take(&to) else {
             return Err(CallFailure::Failed("the object called itself".to_owned()));
         };
         *self.object_requests.entry(to.clone()).or_default() += 1;
-        let (event_id, step) = host.begin(&self.platform, message);
-        let reply = self.drive(&mut *host, event_id, step);
-        self.objects.insert(to, Some(host));
+        let (event_id, step) = handler.begin(&self.platform, message);
+        let reply = self.drive(&mut *handler, event_id, step);
+        self.objects.insert(to, Some(handler));
         Ok(reply)
     }
 
     /// Makes an event's calls until the event is done. As on Cloudflare, calls above the limit of an
     /// event fail.
-    fn drive(&mut self, host: &mut dyn Host, event_id: EventId, step: Step<Vec<u8>>) -> Vec<u8> {
+    fn drive(
+        &mut self,
+        handler: &mut dyn EventHandler,
+        event_id: EventId,
+        step: Step<Vec<u8>>,
+    ) -> Vec<u8> {
         let mut step = step;
         let mut calls = VecDeque::new();
         let mut made = 0;
@@ -377,13 +382,13 @@ impl InProcess {
                     Reply { id: call.id, result: Err(CallFailure::Failed(reason.to_string())) }
                 }
             };
-            step = host.resume(&self.platform, event_id, reply);
+            step = handler.resume(&self.platform, event_id, reply);
         }
     }
 
     /// Removes an object from the map. Loads the object if necessary. Returns `None` if the object
     /// is already processing a call.
-    fn take(&mut self, address: &Address) -> Option<Box<dyn Host>> {
+    fn take(&mut self, address: &Address) -> Option<Box<dyn EventHandler>> {
         if let Some(object) = self.objects.get_mut(address) {
             return object.take();
         }
@@ -397,7 +402,7 @@ impl InProcess {
             Address::Shard(_) => {
                 let full_bytes = self.full_bytes;
                 let shard = Shard::new(store, Rc::clone(&self.budget), full_bytes);
-                Box::new(ShardHost::new(shard, Rc::clone(&self.pages)))
+                Box::new(ShardEvents::new(shard, Rc::clone(&self.pages)))
             }
             // `answer_call` processes the calls to runtime services.
             _ => Box::new(Catalog::new(store)),
@@ -407,8 +412,8 @@ impl InProcess {
     fn run_due_alarms(&mut self) {
         for _ in 0..ALARMS_PER_REQUEST_MAX {
             let now_ns = self.platform.now_ns();
-            let due = self.objects.iter().find_map(|(address, host)| {
-                let due_ns = host.as_ref()?.next_alarm_ns()?;
+            let due = self.objects.iter().find_map(|(address, handler)| {
+                let due_ns = handler.as_ref()?.next_alarm_ns()?;
                 (due_ns <= now_ns).then(|| address.clone())
             });
             let Some(address) = due else { return };
@@ -417,10 +422,10 @@ impl InProcess {
     }
 
     fn alarm(&mut self, address: &Address) {
-        let Some(mut host) = self.take(address) else { return };
-        let (event_id, step) = host.alarm(&self.platform);
-        self.drive(&mut *host, event_id, step);
-        self.objects.insert(address.clone(), Some(host));
+        let Some(mut handler) = self.take(address) else { return };
+        let (event_id, step) = handler.alarm(&self.platform);
+        self.drive(&mut *handler, event_id, step);
+        self.objects.insert(address.clone(), Some(handler));
     }
 }
 

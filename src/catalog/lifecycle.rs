@@ -11,7 +11,7 @@ use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase};
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::round::{Next, Request};
 use crate::protocol::{envelope, release};
 use crate::store::row::RowRange;

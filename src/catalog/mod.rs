@@ -22,7 +22,7 @@ use crate::protocol::call::{Address, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::ToDatabase;
 use crate::protocol::envelope::{self, VERSION};
-use crate::protocol::host::{EventId, Host, Unavailable};
+use crate::protocol::event::{EventHandler, EventId, Unavailable};
 use crate::protocol::pending_events::{PendingEvent, PendingEvents};
 use crate::protocol::recovery::RecoveryRequest;
 use crate::protocol::round::{Next, Replies};
@@ -290,7 +290,7 @@ impl<S: Store> Catalog<S> {
     }
 }
 
-impl<S: Store> Host for Catalog<S> {
+impl<S: Store> EventHandler for Catalog<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
         let (version, message) = match envelope::decode::<ToCatalog>(message) {

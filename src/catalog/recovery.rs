@@ -24,7 +24,7 @@ use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::recovery::{
     Counters, FromStorage, FrozenDatabase, RecoveredDatabase, RecoveryRefusal, RecoveryRequest,
     RecoveryStage, RecoveryStatus, ToStorage,

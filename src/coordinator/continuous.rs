@@ -26,7 +26,7 @@ use crate::protocol::backup_schedule::{BackedUp, DuePass, PassDone};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step, counted};
 use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
-use crate::protocol::host::{EventId, Host};
+use crate::protocol::event::{EventHandler, EventId};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
 use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
@@ -37,7 +37,7 @@ const RUN: EventId = EventId(u64::MAX);
 
 /// A Database and the runner of its continuous queries and backups.
 pub struct Runner<H> {
-    host: H,
+    database: H,
     object: ObjectId,
     cache: Cache,
     queries: QueryMemory,
@@ -96,11 +96,11 @@ fn ran(run: &ContinuousRun) -> RunEnd {
 }
 
 impl<H: Scheduled + BackedUp> Runner<H> {
-    /// Wraps `host`, which is the object `object`. `queries` accounts for the memory of the
+    /// Wraps `database`, which is the object `object`. `queries` accounts for the memory of the
     /// continuous queries.
-    pub fn new(host: H, object: ObjectId, queries: QueryMemory) -> Self {
+    pub fn new(database: H, object: ObjectId, queries: QueryMemory) -> Self {
         let cache = Cache::default();
-        Self { host, object, cache, queries, running: None, has_run_query: false }
+        Self { database, object, cache, queries, running: None, has_run_query: false }
     }
 
     fn start(&mut self, platform: &dyn Platform, due: DueRun) -> Step<Vec<u8>> {
@@ -115,11 +115,11 @@ impl<H: Scheduled + BackedUp> Runner<H> {
             _ => None,
         };
         let Some(mut run) = run else {
-            self.host.ended(platform, &query, RunEnd::Failed);
+            self.database.ended(platform, &query, RunEnd::Failed);
             return Step::Done(Vec::new());
         };
         let Some(select) = run.select.take() else {
-            self.host.ended(platform, &query, ran(&run));
+            self.database.ended(platform, &query, ran(&run));
             return Step::Done(Vec::new());
         };
         // CREATE checked that the creator had all permissions that the statement needs.
@@ -160,14 +160,14 @@ impl<H: Scheduled + BackedUp> Runner<H> {
                             Step::Calls(_) => run.too_large(RunEnd::Failed),
                             Step::Done(result) => run.end(result.map(drop)),
                         };
-                        self.host.ended(platform, &run.query, end);
+                        self.database.ended(platform, &run.query, end);
                         return Step::Done(Vec::new());
                     }
                 },
                 Running::Backup(pass) => match pass.step(&mut context, reply) {
                     Step::Calls(calls) => calls,
                     Step::Done(end) => {
-                        self.host.passed(platform, end.map_err(|reason| reason.to_string()));
+                        self.database.passed(platform, end.map_err(|reason| reason.to_string()));
                         return Step::Done(Vec::new());
                     }
                 },
@@ -188,62 +188,62 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         if call.to != Address::Database(self.object.clone()) {
             return Err(call);
         }
-        let (event_id, step) = self.host.begin(platform, &call.message);
+        let (event_id, step) = self.database.begin(platform, &call.message);
         match step {
             Step::Done(reply) => Ok(Reply { id: call.id, result: Ok(reply) }),
             // Describe, Schema and Register never call another object.
             Step::Calls(_) => {
-                self.host.abandon(event_id);
+                self.database.abandon(event_id);
                 Err(call)
             }
         }
     }
 }
 
-impl<H: Scheduled + BackedUp> Host for Runner<H> {
+impl<H: Scheduled + BackedUp> EventHandler for Runner<H> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
-        self.host.begin_event(platform.now_ns());
-        self.host.begin(platform, message)
+        self.database.begin_event(platform.now_ns());
+        self.database.begin(platform, message)
     }
 
     fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
         if id == RUN {
             return self.take_turn(platform, Some(reply));
         }
-        self.host.resume(platform, id, reply)
+        self.database.resume(platform, id, reply)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let now_ns = platform.now_ns();
-        self.host.begin_event(now_ns);
+        self.database.begin_event(now_ns);
         let is_busy = self.running.is_some();
         if std::mem::take(&mut self.has_run_query) && !is_busy {
-            if let Some(due) = self.host.due_pass(platform, false) {
+            if let Some(due) = self.database.due_pass(platform, false) {
                 return (RUN, self.start_pass(platform, due));
             }
-            if self.host.has_due_job(now_ns) {
-                return self.host.alarm(platform);
+            if self.database.has_due_job(now_ns) {
+                return self.database.alarm(platform);
             }
         }
-        if let Some(due) = self.host.due_run(platform, is_busy) {
+        if let Some(due) = self.database.due_run(platform, is_busy) {
             self.has_run_query = true;
             return (RUN, self.start(platform, due));
         }
-        match self.host.due_pass(platform, is_busy) {
+        match self.database.due_pass(platform, is_busy) {
             Some(due) => (RUN, self.start_pass(platform, due)),
-            None => self.host.alarm(platform),
+            None => self.database.alarm(platform),
         }
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
-        self.host.next_alarm_ns()
+        self.database.next_alarm_ns()
     }
 
     fn abandon(&mut self, event_id: EventId) {
         if event_id == RUN {
             self.running = None;
         }
-        self.host.abandon(event_id);
+        self.database.abandon(event_id);
     }
 }
 
@@ -342,14 +342,14 @@ mod tests {
     use super::*;
     use crate::browser::in_process::LocalPlatform;
 
-    /// A host whose continuous query is always due. The host records its alarms and runs.
+    /// A database whose continuous query is always due. It records its alarms and runs.
     #[derive(Default)]
     struct Behind {
         jobs: usize,
         events: Vec<&'static str>,
     }
 
-    impl Host for Behind {
+    impl EventHandler for Behind {
         fn begin(&mut self, _: &dyn Platform, _: &[u8]) -> (EventId, Step<Vec<u8>>) {
             (EventId(1), Step::Done(Vec::new()))
         }
@@ -397,12 +397,12 @@ mod tests {
 
     #[test]
     fn jobs_alternate_with_late_continuous_query() {
-        let host = Behind { jobs: 2, events: Vec::new() };
+        let database = Behind { jobs: 2, events: Vec::new() };
         let object = ObjectId("d".to_owned());
-        let mut runner = Runner::new(host, object, QueryMemory::default());
+        let mut runner = Runner::new(database, object, QueryMemory::default());
         for _ in 0..6 {
             runner.alarm(&LocalPlatform::default());
         }
-        assert_eq!(runner.host.events, ["run", "job", "run", "job", "run", "run"]);
+        assert_eq!(runner.database.events, ["run", "job", "run", "job", "run", "run"]);
     }
 }

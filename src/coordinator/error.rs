@@ -8,7 +8,7 @@ use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase};
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::quota::RateExceeded;
 use crate::protocol::shard::FromShard;
 use crate::query::error::QueryError;

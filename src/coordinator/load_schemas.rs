@@ -14,8 +14,8 @@ use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::shard_map::Policy;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
+use crate::protocol::event::Unavailable;
 use crate::protocol::grants::Grantee;
-use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
 use crate::protocol::shard::{NO_GRANT, Stamp};
 

@@ -16,7 +16,7 @@ use crate::protocol::database::{
     DatabaseRefusal, Description, FromDatabase, ObjectStats, ToDatabase,
 };
 use crate::protocol::envelope::{self, VERSION};
-use crate::protocol::host::{EventId, Host, Unavailable};
+use crate::protocol::event::{EventHandler, EventId, Unavailable};
 use crate::protocol::pending_events::{PendingEvent, PendingEvents};
 use crate::protocol::release;
 use crate::protocol::round::{Next, Replies, Request};
@@ -399,7 +399,7 @@ impl<S: Store> Database<S> {
     }
 }
 
-impl<S: Store> Host for Database<S> {
+impl<S: Store> EventHandler for Database<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
         let (version, message) = match envelope::decode::<ToDatabase>(message) {

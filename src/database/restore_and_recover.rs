@@ -19,7 +19,7 @@ use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
 use crate::protocol::call::Platform;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::recovery::{Counters, FrozenDatabase, RecoveredDatabase};
 use crate::store::{Store, StoreResult};
 

@@ -38,7 +38,7 @@ use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::TimeRange;
 use crate::protocol::call::{Address, Platform};
 use crate::protocol::database::FromDatabase;
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::round::{Replies, Request};
 use crate::protocol::shard::{FromShard, NO_GRANT, ShardSettings, Stamp, ToShard};
 use crate::protocol::{envelope, scan_page};

@@ -18,7 +18,7 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{
     DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec, ToDatabase,
 };
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 

@@ -18,8 +18,8 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::{ContinuousQuery, RunEnd, Scheduled as _};
 use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
 use crate::protocol::envelope;
+use crate::protocol::event::{EventHandler, EventId, Unavailable};
 use crate::protocol::grants::GrantsPush;
-use crate::protocol::host::{EventId, Host, Unavailable};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::memory::MemoryStore;
 

@@ -15,7 +15,7 @@ use crate::coordinator::continuous::Runner;
 use crate::model::ids::ObjectId;
 use crate::model::limits::MEMTABLE_BYTES_MAX;
 use crate::shard::budget::Budget;
-use crate::shard::host::ShardHost;
+use crate::shard::events::ShardEvents;
 use crate::shard::turns::Pages;
 
 thread_local! {
@@ -30,11 +30,11 @@ thread_local! {
 /// Defines a Durable Object class, whose instances are created from the runtime's state and
 /// environment with `$new`.
 macro_rules! durable_object {
-    ($(#[doc = $doc:literal])* $class:ident($host:ty), $new:expr) => {
+    ($(#[doc = $doc:literal])* $class:ident($handler:ty), $new:expr) => {
         $(#[doc = $doc])*
         #[wasm_bindgen]
         pub struct $class {
-            hosted: Hosted<$host>,
+            hosted: Hosted<$handler>,
         }
 
         #[wasm_bindgen]
@@ -66,8 +66,8 @@ durable_object!(
     /// The alarm finishes databases that are being created or dropped.
     Catalog(crate::catalog::Catalog<DoStore>),
     |state: State, env| {
-        let host = crate::catalog::Catalog::new(DoStore::new(&state));
-        Hosted::new(state, env, host, false)
+        let handler = crate::catalog::Catalog::new(DoStore::new(&state));
+        Hosted::new(state, env, handler, false)
     }
 );
 
@@ -79,9 +79,9 @@ durable_object!(
         let object = ObjectId(state.id().to_string());
         // Invalid settings disable splits. The Worker reports the error.
         let split_bytes = platform::settings(env).map_or(0, |settings| settings.shard_split_bytes);
-        let host = crate::database::Database::new(DoStore::new(&state), object.clone());
-        let host = Runner::new(host.splitting_at(split_bytes), object, query_memory(env));
-        Hosted::new(state, env, host, true)
+        let handler = crate::database::Database::new(DoStore::new(&state), object.clone());
+        let handler = Runner::new(handler.splitting_at(split_bytes), object, query_memory(env));
+        Hosted::new(state, env, handler, true)
     }
 );
 
@@ -89,13 +89,13 @@ durable_object!(
     /// The Durable Object class `Shard`. A shard group has one or more such objects, under the ids
     /// that the Database stores. After a reply, and in the alarm, the shard flushes, merges and drops
     /// expired data. The shard is never borrowed across an await, so that a write is atomic.
-    Shard(ShardHost<DoStore>),
+    Shard(ShardEvents<DoStore>),
     |state: State, env| {
         // Invalid settings disable writes. The Worker reports the error.
         let full_bytes = platform::settings(env).map_or(0, |settings| settings.shard_full_bytes);
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
-        let host = ShardHost::new(shard, PAGES.with(Rc::clone)).with_work_after_replies();
-        Hosted::new(state, env, host, true)
+        let handler = ShardEvents::new(shard, PAGES.with(Rc::clone)).with_work_after_replies();
+        Hosted::new(state, env, handler, true)
     }
 );

@@ -1,5 +1,5 @@
-//! Runs an object that implements [`Host`]: starts a request or an alarm, makes the calls, passes
-//! each reply to the object, and sets the object's alarm.
+//! Runs an object that implements [`EventHandler`]: starts a request or an alarm, makes the calls,
+//! passes each reply to the object, and sets the object's alarm.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,9 +15,9 @@ use super::point_in_time;
 use crate::model::limits::ALARM_LATE_MS_MAX;
 use crate::model::time::MS_NS;
 use crate::protocol::call::{Platform, Step};
-use crate::protocol::host::{EventId, Host};
+use crate::protocol::event::{EventHandler, EventId};
 
-/// A [`Host`] in its Durable Object.
+/// An [`EventHandler`] in its Durable Object.
 pub(super) struct Hosted<H> {
     state: State,
     goes_back: bool,
@@ -26,16 +26,16 @@ pub(super) struct Hosted<H> {
 
 /// The part that work after the reply shares with the handler of the request.
 struct Object<H> {
-    host: RefCell<H>,
+    handler: RefCell<H>,
     platform: EdgePlatform,
     alarm: Alarm,
 }
 
-impl<H: Host + 'static> Hosted<H> {
+impl<H: EventHandler + 'static> Hosted<H> {
     /// `goes_back` states whether the object supports recovery to an earlier time.
-    pub(super) fn new(state: State, env: &Env, host: H, goes_back: bool) -> Self {
+    pub(super) fn new(state: State, env: &Env, handler: H, goes_back: bool) -> Self {
         let (platform, alarm) = (EdgePlatform::new(env, None), Alarm::new(&state));
-        let object = Rc::new(Object { host: RefCell::new(host), platform, alarm });
+        let object = Rc::new(Object { handler: RefCell::new(handler), platform, alarm });
         Self { state, goes_back, object }
     }
 
@@ -47,10 +47,10 @@ impl<H: Host + 'static> Hosted<H> {
             return Ok(reply);
         }
         let object = &self.object;
-        let (event_id, step) = object.host.borrow_mut().begin(&object.platform, &message);
+        let (event_id, step) = object.handler.borrow_mut().begin(&object.platform, &message);
         drop(message);
         let reply = object.finish(event_id, step).await?;
-        let work = object.host.borrow_mut().run_due_work();
+        let work = object.handler.borrow_mut().run_due_work();
         if let Some((event_id, step)) = work {
             let object = Rc::clone(object);
             self.state.wait_until(async move { object.finish_due_work(event_id, step).await });
@@ -62,12 +62,12 @@ impl<H: Host + 'static> Hosted<H> {
         let object = &self.object;
         // The platform has delivered the alarm, so no alarm is set.
         object.alarm.known.set(Known::Unset);
-        let (event_id, step) = object.host.borrow_mut().alarm(&object.platform);
+        let (event_id, step) = object.handler.borrow_mut().alarm(&object.platform);
         object.finish_due_work(event_id, step).await;
     }
 }
 
-impl<H: Host> Object<H> {
+impl<H: EventHandler> Object<H> {
     /// Runs due work. The function logs an error instead of returning it, because the platform
     /// would repeat an alarm that throws an error.
     async fn finish_due_work(&self, event_id: EventId, step: Step<Vec<u8>>) {
@@ -80,7 +80,7 @@ impl<H: Host> Object<H> {
         let unfinished = Unfinished { object: self, event_id, done: Cell::new(false) };
         let mut pending_calls = FuturesUnordered::new();
         loop {
-            let next_alarm_ns = self.host.borrow().next_alarm_ns();
+            let next_alarm_ns = self.handler.borrow().next_alarm_ns();
             self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await;
             match step {
                 Step::Done(reply) => {
@@ -95,24 +95,24 @@ impl<H: Host> Object<H> {
             let Some(reply) = pending_calls.next().await else {
                 return Err("the object waits for a reply, but made no call".into());
             };
-            step = self.host.borrow_mut().resume(&self.platform, event_id, reply);
+            step = self.handler.borrow_mut().resume(&self.platform, event_id, reply);
         }
     }
 }
 
 /// Drops the event if its caller disconnects before the reply.
-struct Unfinished<'a, H: Host> {
+struct Unfinished<'a, H: EventHandler> {
     object: &'a Object<H>,
     event_id: EventId,
     done: Cell<bool>,
 }
 
-impl<H: Host> Drop for Unfinished<'_, H> {
+impl<H: EventHandler> Drop for Unfinished<'_, H> {
     fn drop(&mut self) {
         if !self.done.get()
-            && let Ok(mut host) = self.object.host.try_borrow_mut()
+            && let Ok(mut handler) = self.object.handler.try_borrow_mut()
         {
-            host.abandon(self.event_id);
+            handler.abandon(self.event_id);
         }
     }
 }

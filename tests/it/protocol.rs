@@ -22,7 +22,7 @@ use tidemark::protocol::database::{
     ColumnSet, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec, RegisterRefusal, ToDatabase,
 };
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::Unavailable;
+use tidemark::protocol::event::Unavailable;
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::query::metadata;
 use tidemark::store::Store;
@@ -455,7 +455,7 @@ fn rule_10_reads_continue_during_statement() {
     let object = ObjectId("Database-0".into());
     let mut database =
         tidemark::database::Database::new(world.store(&Address::Database(object.clone())), object);
-    use tidemark::protocol::host::Host;
+    use tidemark::protocol::event::EventHandler;
     let platform = world.platform.clone();
     let (event_id, step) = database.begin(&platform, &envelope::encode(&message));
     let Step::Calls(calls) = step else { panic!("no calls") };

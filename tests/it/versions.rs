@@ -14,7 +14,7 @@ use tidemark::protocol::call::{Address, Call, CallFailure};
 use tidemark::protocol::catalog::FromCatalog;
 use tidemark::protocol::database::{FromDatabase, ToDatabase};
 use tidemark::protocol::envelope::{self, VERSION, VERSION_MAX, VERSION_MIN, Wire};
-use tidemark::protocol::host::Unavailable;
+use tidemark::protocol::event::Unavailable;
 use tidemark::protocol::shard::FromShard;
 use tidemark::protocol::sql::{FromSql, ToSql};
 use tidemark::query::result::ResultColumn;

@@ -24,8 +24,8 @@ use crate::model::name;
 use crate::model::time::{D_NS, S_NS};
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::event::Unavailable;
 use crate::protocol::grants::Grantee;
-use crate::protocol::host::Unavailable;
 
 /// The header with the `after` of the next page.
 const NEXT_HEADER: &str = "X-Tidemark-Next";

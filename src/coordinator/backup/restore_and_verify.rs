@@ -16,7 +16,7 @@ use crate::protocol::backup::{
 };
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::shard::{FromShard, ToShard};
 
 /// The progress of a restore after a request.

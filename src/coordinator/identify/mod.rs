@@ -20,8 +20,8 @@ use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::event::Unavailable;
 use crate::protocol::grants::GranteeKey;
-use crate::protocol::host::Unavailable;
 use crate::protocol::web_crypto::Derivation;
 
 /// The pause, in milliseconds, before a waiting login checks again whether its key may be derived.

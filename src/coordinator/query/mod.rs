@@ -28,7 +28,7 @@ use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
 use crate::model::time::MS_NS;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile::{self, ClashPosition};

@@ -18,7 +18,7 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use crate::protocol::call::Address;
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::protocol::sql::{self, Condition, Page, SessionReply, TimeOrder};

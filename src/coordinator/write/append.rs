@@ -19,7 +19,7 @@ use crate::model::shard_map::{Policy, ShardGroup};
 use crate::protocol::call::Address;
 use crate::protocol::database::ToDatabase;
 use crate::protocol::envelope;
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};

@@ -26,7 +26,7 @@ use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCa
 use crate::protocol::database::{
     ColumnSet, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
 };
-use crate::protocol::host::Unavailable;
+use crate::protocol::event::Unavailable;
 use crate::protocol::round::Request;
 use append::selection;
 use rejections::{LineRefusal, Rejections, Retention};

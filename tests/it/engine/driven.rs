@@ -3,16 +3,16 @@
 
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::{EventId, Host};
+use tidemark::protocol::event::{EventHandler, EventId};
 use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::shard::host::ShardHost;
+use tidemark::shard::events::ShardEvents;
 use tidemark::store::memory::MemoryStore;
 
 use super::*;
 use crate::world::platform::TestPlatform;
 
 pub(super) struct Driven {
-    pub(super) host: ShardHost<MemoryStore>,
+    pub(super) host: ShardEvents<MemoryStore>,
     pub(super) platform: TestPlatform,
     pub(super) alarm_ns: Option<i64>,
     pub(super) alarms_set: u64,
@@ -20,7 +20,7 @@ pub(super) struct Driven {
 
 impl Driven {
     pub(super) fn new(shard: Shard<MemoryStore>) -> Self {
-        let host = ShardHost::new(shard, Rc::default()).with_work_after_replies();
+        let host = ShardEvents::new(shard, Rc::default()).with_work_after_replies();
         Self { host, platform: TestPlatform::new(1), alarm_ns: None, alarms_set: 0 }
     }
 

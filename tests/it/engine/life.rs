@@ -5,7 +5,7 @@ use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
 use tidemark::part::writer;
-use tidemark::protocol::host::Unavailable;
+use tidemark::protocol::event::Unavailable;
 use tidemark::protocol::shard::{FromShard, Stamp, ToShard};
 use tidemark::scan::TileLimits;
 use tidemark::scan::request::{Comparison, Operand, Predicate};

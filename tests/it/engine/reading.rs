@@ -7,17 +7,17 @@ use tidemark::model::limits::PAGES_WAITING_MAX;
 use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::{EventId, Host, Unavailable};
+use tidemark::protocol::event::{EventHandler, EventId, Unavailable};
 use tidemark::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use tidemark::scan::request::{SummaryRequest, SummaryWant};
-use tidemark::shard::host::ShardHost;
+use tidemark::shard::events::ShardEvents;
 use tidemark::store::memory::MemoryStore;
 
 use super::*;
 use crate::world::platform::TestPlatform;
 
 struct Object {
-    host: ShardHost<MemoryStore>,
+    host: ShardEvents<MemoryStore>,
     platform: TestPlatform,
 }
 
@@ -25,7 +25,7 @@ impl Object {
     fn new() -> Self {
         let mut shard = reopen(MemoryStore::new());
         shard.open(&settings()).unwrap();
-        Self { host: ShardHost::new(shard, Rc::default()), platform: TestPlatform::new(1) }
+        Self { host: ShardEvents::new(shard, Rc::default()), platform: TestPlatform::new(1) }
     }
 
     fn busy() -> Self {

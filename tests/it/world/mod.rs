@@ -33,7 +33,7 @@ use tidemark::model::time::H_NS;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::{EventId, Host};
+use tidemark::protocol::event::{EventHandler, EventId};
 use tidemark::protocol::live_queries::LiveQuery;
 use tidemark::protocol::sql::error_reply;
 use tidemark::query::result::SeriesChunk;
@@ -138,7 +138,7 @@ pub(crate) struct World {
     pub(crate) asked: usize,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
     stores: BTreeMap<Address, FaultStore>,
-    hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
+    hosts: BTreeMap<Address, (Box<dyn EventHandler>, u32)>,
     shards: BTreeMap<ObjectId, Box<dyn ShardObject>>,
     /// The alarm times of objects remain after a crash.
     alarms: BTreeMap<Address, i64>,
@@ -552,7 +552,7 @@ impl World {
         }
     }
 
-    fn host(&mut self, address: &Address) -> &mut (Box<dyn Host>, u32) {
+    fn host(&mut self, address: &Address) -> &mut (Box<dyn EventHandler>, u32) {
         let (store, split_bytes) = (self.store(address), self.split_bytes);
         let new = || (new_host(address, store, split_bytes), 0);
         self.hosts.entry(address.clone()).or_insert_with(new)
@@ -563,7 +563,7 @@ fn due_ns_of_repeat(now_ns: i64) -> i64 {
     now_ns + ALARM_REPEAT_NS
 }
 
-fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn Host> {
+fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn EventHandler> {
     match address {
         Address::Database(id) => {
             let database = Database::new(store, id.clone()).splitting_at(split_bytes);

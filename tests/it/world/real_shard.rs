@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidemark::model::ids::ObjectId;
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::Unavailable;
+use tidemark::protocol::event::Unavailable;
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
@@ -42,7 +42,7 @@ impl ShardObject for RealShard {
                 }
                 envelope::encode_as(version, &self.shard.handle(&message, now_ns))
             }
-            // Handles the error in the same way as `ShardHost`.
+            // Handles the error in the same way as `ShardEvents`.
             Err(error) => {
                 let why = Unavailable::Unreachable(error.to_string());
                 envelope::encode(&FromShard::Unavailable(why))

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call::Platform;
-use super::host::Host;
+use super::event::EventHandler;
 use tidemark_model::time::S_NS;
 
 /// The settings of a schedule.
@@ -101,8 +101,8 @@ pub struct PassDone {
     pub goes_on: bool,
 }
 
-/// A [`Host`] with a backup schedule.
-pub trait BackedUp: Host {
+/// An [`EventHandler`] with a backup schedule.
+pub trait BackedUp: EventHandler {
     /// Returns the due pass, unless the caller is `busy`. The call counts as an attempt and sets
     /// the time of the next pass.
     fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;

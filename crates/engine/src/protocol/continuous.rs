@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call::Platform;
-use super::host::Host;
+use super::event::EventHandler;
 
 /// A continuous query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,12 +82,12 @@ pub struct DueRun {
     pub query: ContinuousQuery,
 }
 
-/// A [`Host`] that has continuous queries.
-pub trait Scheduled: Host {
+/// An [`EventHandler`] that has continuous queries.
+pub trait Scheduled: EventHandler {
     /// Counts a request or an alarm of the object.
     fn begin_event(&mut self, now_ns: i64);
 
-    /// Whether the host's own alarm has a due job.
+    /// Whether the object's own alarm has a due job.
     fn has_due_job(&self, now_ns: i64) -> bool;
 
     /// Returns the query that has been due for the longest time, unless the caller is `busy`. Each

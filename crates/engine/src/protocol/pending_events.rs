@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::call::{Reply, Step};
 use super::envelope::{self, Wire};
-use super::host::EventId;
+use super::event::EventId;
 use super::round::{Next, Replies, Round};
 
 /// One pending event. `work` is the object's state for this event.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::backup::{FromShardBackup, ShardBackup};
 use super::daily_usage::DailyUsage;
 use super::envelope::wire;
-use super::host::Unavailable;
+use super::event::Unavailable;
 use super::quota::{Meter, RateExceeded, SeriesExceeded, StorageExceeded, Used};
 use super::scan_page::{self, PageError};
 use crate::scan::page::{ScanPage, SummaryPage};

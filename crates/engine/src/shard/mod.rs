@@ -19,7 +19,7 @@ mod damage;
 pub mod compact;
 mod delete;
 mod flush;
-pub mod host;
+pub mod events;
 mod log;
 pub mod manifest;
 mod object;

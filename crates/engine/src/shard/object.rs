@@ -72,7 +72,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Records the time of an event, and counts the event. The host calls this method at the
+    /// Records the time of an event, and counts the event. The object calls this method at the
     /// beginning of each event.
     pub(super) fn begin_event(&mut self, now_ns: i64) {
         self.event_ns = now_ns;

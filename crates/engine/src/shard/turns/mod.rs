@@ -17,7 +17,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::protocol::host::{EventId, Unavailable};
+use crate::protocol::event::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 

@@ -1,18 +1,18 @@
 //! Defines how the runtime drives an object that calls other objects.
 //!
-//! One object may process several events concurrently, each with an id and separate calls. A host
+//! One object may process several events concurrently, each with an id and separate calls. An object
 //! never waits for another event. Every message can be repeated. A request that finds unfinished
-//! work performs this work. The host therefore needs no locks that a disconnected caller could
+//! work performs this work. The object therefore needs no locks that a disconnected caller could
 //! leave behind.
 //!
-//! The code of each runtime borrows the host only inside `begin`, `resume`, `alarm` and
+//! The code of each runtime borrows the object only inside `begin`, `resume`, `alarm` and
 //! `run_due_work`, and then sets the alarm to `next_alarm_ns`.
 //!
 //! ```text
-//! (event_id, step) = host.begin(platform, message)
-//! while step is Calls: make them all, each reply: step = host.resume(platform, event_id, reply)
-//! on an error or a disconnected caller: host.abandon(event_id)
-//! after the reply: if host.work_on() returns an event id and a step, the same with them
+//! (event_id, step) = object.begin(platform, message)
+//! while step is Calls: make them all, each reply: step = object.resume(platform, event_id, reply)
+//! on an error or a disconnected caller: object.abandon(event_id)
+//! after the reply: if object.run_due_work() returns an event id and a step, the same with them
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use super::call::{CallFailure, Platform, Reply, Step};
 pub struct EventId(pub u64);
 
 /// An object that calls other objects.
-pub trait Host {
+pub trait EventHandler {
     /// Handles a request. `Done` contains the encoded reply.
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>);
 
@@ -33,7 +33,7 @@ pub trait Host {
     -> Step<Vec<u8>>;
 
     /// Handles the alarm, which may fire early, late or twice. Before the event sends its first
-    /// call, the host counts an attempt of each due job and sets the next alarm. Callers must
+    /// call, the object counts an attempt of each due job and sets the next alarm. Callers must
     /// ignore the content of `Done`.
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 

@@ -1,4 +1,4 @@
-//! Implements a shard as an object. A shard calls no other object. The shard handles every message
+//! Handles the events of a shard. A shard calls no other object. The shard handles every message
 //! immediately, except requests for a page of a query. [`Shard::handle`] maps messages to calls of
 //! the shard, and results to replies.
 
@@ -11,7 +11,7 @@ use super::usage::Counts;
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::envelope::Wire;
-use crate::protocol::host::{EventId, Host, Unavailable};
+use crate::protocol::event::{EventHandler, EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use crate::protocol::shard::{FromShard, FurtherPage, ShardRefusal, Stamp, Stats, ToShard};
 use crate::scan::request::ScanRequest;
@@ -32,7 +32,7 @@ const TASK_PAUSE_MS: u32 = 20;
 const WATCH_NS: i64 = 12 * S_NS;
 
 /// A [`Shard`] with its waiting page requests and its next alarm.
-pub struct ShardHost<S: Store> {
+pub struct ShardEvents<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
     turns: Turns,
@@ -53,10 +53,10 @@ struct PendingWork {
     has_begun: bool,
 }
 
-impl<S: Store> ShardHost<S> {
-    /// Creates the host of a shard. All shards of the isolate share `pages`. Before the first
-    /// event, [`Host::next_alarm_ns`] returns `None`, and an alarm that was set earlier remains
-    /// set.
+impl<S: Store> ShardEvents<S> {
+    /// Handles the events of a shard. All shards of the isolate share `pages`. Before the first
+    /// event, [`EventHandler::next_alarm_ns`] returns `None`, and an alarm that was set earlier
+    /// remains set.
     pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
         Self {
             shard,
@@ -70,8 +70,8 @@ impl<S: Store> ShardHost<S> {
     }
 
     /// Makes due tasks run after replies, so that a write needs no alarm. The caller must call
-    /// [`Host::run_due_work`]. Otherwise, an alarm would be set twice per flush, and the platform
-    /// bills each setting as a row.
+    /// [`EventHandler::run_due_work`]. Otherwise, an alarm would be set twice per flush, and the
+    /// platform bills each setting as a row.
     #[must_use]
     pub fn with_work_after_replies(mut self) -> Self {
         self.works_after_replies = true;
@@ -161,7 +161,7 @@ fn pause(ms: u32) -> Step<Vec<u8>> {
     Step::Calls(vec![Call { id: 0, to: Address::Pause, location: None, message }])
 }
 
-impl<S: Store> Host for ShardHost<S> {
+impl<S: Store> EventHandler for ShardEvents<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.new_event();
         let (version, message) = match envelope::decode::<ToShard>(message) {
