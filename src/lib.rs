@@ -155,6 +155,7 @@
 //! | retries after a stale cache | `coordinator/load_schemas.rs` |
 //! | the maximum size of a stored value | `store/mod.rs` |
 //! | an object's alarm | `shard/alarm.rs`; `database/object.rs` |
+//! | the function for a shard's message | `shard/messages.rs` |
 //! | a message, and its sender | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | streaming or abandoning a response | `api/routes/query.rs`, `api/drive.rs` |
 //! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |

@@ -22,6 +22,7 @@ mod flush;
 pub mod events;
 mod log;
 pub mod manifest;
+mod messages;
 mod object;
 mod parts;
 mod pieces;
