@@ -4,8 +4,8 @@ use super::aggregates::{Count, Fold, Max, Mean, Min, Number, Spread, Stddev, Sum
 use super::error::ScanError;
 use super::page::{AuxValues, PartialColumn};
 use super::request::{AggregateCall, AggregateFunction};
-use super::run::Dense;
 use super::selectors::Selected;
+use super::series_rows::Dense;
 use super::ties::TiedPoints;
 use crate::batch::column::{Column, Values};
 use tidemark_model::value::FieldType;

@@ -8,7 +8,7 @@ use super::accumulator::{Accumulator, Finished};
 use super::error::ScanError;
 use super::page::PartialColumn;
 use super::request::AggregateFunction;
-use super::run::{Dense, Slice};
+use super::series_rows::{Dense, ValueSlice};
 use super::spans::{keep, state_mut};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
@@ -418,7 +418,7 @@ pub(super) trait Number: Copy + PartialOrd + Default + 'static {
     /// only sums that fit into the low bits.
     fn read_total(low: &Column, above: &[Column], row: usize) -> Option<Self::Total>;
 
-    fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]>;
+    fn of<'a>(slice: &'a ValueSlice<'_>) -> Option<&'a [Self]>;
 
     /// Returns the sum. Integers wrap around, as in Go.
     fn plus(self, other: Self) -> Self;
@@ -444,9 +444,9 @@ macro_rules! number {
 
             $total!($type);
 
-            fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]> {
+            fn of<'a>(slice: &'a ValueSlice<'_>) -> Option<&'a [Self]> {
                 match slice {
-                    Slice::$variant(values) => Some(values),
+                    ValueSlice::$variant(values) => Some(values),
                     _ => None,
                 }
             }

@@ -11,7 +11,7 @@ use super::keys::SeriesTags;
 use super::page::{Group, GroupData, PartialColumn};
 use super::predicate::Mask;
 use super::request::{AggregateCall, Input, Output, ResultPosition, ScanRequest};
-use super::run::{Chosen, Dense, Read, Run, positions};
+use super::series_rows::{Chosen, Dense, ReadValues, SeriesRows, positions};
 use super::spans::WindowNumbers;
 use super::stretches::End;
 use crate::batch::bitmap::Validity;
@@ -118,17 +118,17 @@ impl<'a> Groups<'a> {
     pub(super) fn consume(
         &mut self,
         tags: &SeriesTags,
-        run: &Run,
+        series_rows: &SeriesRows,
         mask: &Mask,
     ) -> Result<bool, ScanError> {
         self.set_key(tags);
         let output = &self.request.output;
         let is_taken = self.change(|sink| match (sink, output) {
             (Sink::Rows(rows), Output::Rows { tags: wanted, .. }) => {
-                rows.consume(run, mask, wanted.iter().map(|&tag| tags.get(tag)))
+                rows.consume(series_rows, mask, wanted.iter().map(|&tag| tags.get(tag)))
             }
             (Sink::Rows(_), Output::Aggregates { .. }) => Ok(false),
-            (Sink::States(states), _) => states.consume(run, mask, tags).map(|()| true),
+            (Sink::States(states), _) => states.consume(series_rows, mask, tags).map(|()| true),
         });
         is_taken.map(Option::unwrap_or_default)
     }
@@ -334,18 +334,18 @@ impl<'a> GroupRows<'a> {
     /// `every_row`, adds all selected rows. Returns whether a row was added.
     fn consume<'t>(
         &mut self,
-        run: &Run,
+        series_rows: &SeriesRows,
         mask: &Mask,
         tags: impl Iterator<Item = &'t str>,
     ) -> Result<bool, ScanError> {
         let mut reads = Vec::with_capacity(self.fields.len());
         for input in self.fields {
-            reads.push(run.read(input)?);
+            reads.push(series_rows.read(input)?);
         }
         if !self.every_row && reads.iter().all(Option::is_none) {
             return Ok(false);
         }
-        let rows = run.times().len();
+        let rows = series_rows.times().len();
         let any = if self.every_row { None } else { any_value(&reads) };
         let mut chosen =
             positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
@@ -359,7 +359,7 @@ impl<'a> GroupRows<'a> {
         if chosen.is_empty() {
             return Ok(false);
         }
-        let times = run.times();
+        let times = series_rows.times();
         let time = |&p: &u32| times.get(p as usize).copied().or_bug();
         self.times_ns.extend(chosen.iter().map(time));
         for (column, read) in self.columns.iter_mut().zip(&reads) {
@@ -475,7 +475,7 @@ fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
 
 /// Returns, for each row, whether at least one field has a value. Returns `None` if every row has a
 /// value.
-fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
+fn any_value(reads: &[Option<ReadValues<'_>>]) -> Option<Vec<bool>> {
     let mut any: Option<Vec<bool>> = None;
     for read in reads.iter().flatten() {
         let valid = read.valid.as_ref()?;
@@ -488,7 +488,7 @@ fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
 }
 
 /// Appends the values of `read` at `positions`, or nulls if `read` is `None`.
-fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
+fn append(column: &mut Column, read: Option<&ReadValues<'_>>, positions: &[u32]) {
     let Some(read) = read else { return column.extend_nulls(positions.len()) };
     let start = column.len();
     if !read.slice.append_to(&mut column.values, positions) {
@@ -533,27 +533,31 @@ impl<'a> GroupStates<'a> {
         })
     }
 
-    fn consume(&mut self, run: &Run, mask: &Mask, tags: &SeriesTags) -> Result<(), ScanError> {
+    fn consume(
+        &mut self,
+        series_rows: &SeriesRows,
+        mask: &Mask,
+        tags: &SeriesTags,
+    ) -> Result<(), ScanError> {
         // Most inputs have no nulls and share one list of rows and windows.
         let mut shared: Option<Option<Chosen<'_>>> = None;
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
             let read = match call.function.reads_input() {
-                true => run.read(&call.input)?,
-                false => Some(run.read_times()),
+                true => series_rows.read(&call.input)?,
+                false => Some(series_rows.read_times()),
             };
             let Some(read) = read else { continue };
             let own;
             let chosen = match read.valid.as_deref() {
-                None => {
-                    shared.get_or_insert_with(|| Chosen::new(run, mask, None, &mut self.windows))
-                }
+                None => shared
+                    .get_or_insert_with(|| Chosen::new(series_rows, mask, None, &mut self.windows)),
                 valid => {
-                    own = Chosen::new(run, mask, valid, &mut self.windows);
+                    own = Chosen::new(series_rows, mask, valid, &mut self.windows);
                     &own
                 }
             };
             if let Some(chosen) = chosen {
-                accumulator.accumulate(&Dense::new(chosen, read.slice, run, tags));
+                accumulator.accumulate(&Dense::new(chosen, read.slice, series_rows, tags));
             }
         }
         Ok(())

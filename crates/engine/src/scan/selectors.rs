@@ -9,7 +9,7 @@ use super::aggregates::{Number, largest, smallest};
 use super::error::ScanError;
 use super::page::{AuxValues, PartialColumn};
 use super::request::{AggregateFunction, AuxColumn};
-use super::run::{Dense, Slice};
+use super::series_rows::{Dense, ValueSlice};
 use super::spans::{keep, state_mut};
 use crate::batch::column::{Column, Values};
 use tidemark_model::bug::OrBug;
@@ -194,7 +194,7 @@ impl Accumulator for Selected {
 
 /// Returns the row that a selector chooses among `rows` of one series. The times of the rows ascend
 /// without duplicates.
-fn choose(function: AggregateFunction, values: &Slice<'_>, rows: Range<usize>) -> usize {
+fn choose(function: AggregateFunction, values: &ValueSlice<'_>, rows: Range<usize>) -> usize {
     fn find<T: Copy + PartialOrd + Default>(
         values: &[T],
         rows: Range<usize>,
@@ -212,11 +212,11 @@ fn choose(function: AggregateFunction, values: &Slice<'_>, rows: Range<usize>) -
         _ => return rows.start,
     };
     match values {
-        Slice::Float(values) => find(values, rows, is_max),
-        Slice::Integer(values) => find(values, rows, is_max),
-        Slice::Unsigned(values) => find(values, rows, is_max),
-        Slice::Boolean(values) => find(values, rows, is_max),
-        Slice::Text(..) => rows.start,
+        ValueSlice::Float(values) => find(values, rows, is_max),
+        ValueSlice::Integer(values) => find(values, rows, is_max),
+        ValueSlice::Unsigned(values) => find(values, rows, is_max),
+        ValueSlice::Boolean(values) => find(values, rows, is_max),
+        ValueSlice::Text(..) => rows.start,
     }
 }
 

@@ -13,14 +13,14 @@ use crate::batch::column::StringColumn;
 use crate::scan::error::ScanError;
 use crate::scan::keys::SeriesTags;
 use crate::scan::request::{Arithmetic, Comparison, Operand};
-use crate::scan::run::{Run, Slice};
+use crate::scan::series_rows::{SeriesRows, ValueSlice};
 use tidemark_model::bug::OrBug;
 use tidemark_model::regex::Pattern;
 use tidemark_model::value::FieldValue;
 
 pub(super) struct Context<'a> {
     /// The rows. `None` means that only tags are known, and that fields have no value.
-    pub(super) run: Option<&'a Run>,
+    pub(super) series_rows: Option<&'a SeriesRows>,
     pub(super) tags: &'a SeriesTags,
 }
 
@@ -76,14 +76,14 @@ pub(super) fn evaluate<'a>(
 ) -> Result<Evaluated<'a>, ScanError> {
     Ok(match operand {
         Operand::Field(input) => {
-            let read = context.run.map(|run| run.read(input)).transpose()?.flatten();
+            let read = context.series_rows.map(|rows| rows.read(input)).transpose()?.flatten();
             let Some(read) = read else { return Ok(Data::Nothing.into()) };
             let data = match read.slice {
-                Slice::Float(values) => Data::Float(RowValues::Many(values)),
-                Slice::Integer(values) => Data::Integer(RowValues::Many(values)),
-                Slice::Unsigned(values) => Data::Unsigned(RowValues::Many(values)),
-                Slice::Boolean(values) => Data::Boolean(RowValues::Many(values)),
-                Slice::Text(column, rows) => Data::Text(Text::Many(column, rows)),
+                ValueSlice::Float(values) => Data::Float(RowValues::Many(values)),
+                ValueSlice::Integer(values) => Data::Integer(RowValues::Many(values)),
+                ValueSlice::Unsigned(values) => Data::Unsigned(RowValues::Many(values)),
+                ValueSlice::Boolean(values) => Data::Boolean(RowValues::Many(values)),
+                ValueSlice::Text(column, rows) => Data::Text(Text::Many(column, rows)),
             };
             Evaluated { data, valid: read.valid }
         }

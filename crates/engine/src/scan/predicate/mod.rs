@@ -17,7 +17,7 @@ use super::error::ScanError;
 use super::keys::SeriesTags;
 use super::page::CELLS_PER_PIECE_MAX;
 use super::request::{Comparison, Operand, Predicate};
-use super::run::Run;
+use super::series_rows::SeriesRows;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::regex::{Pattern, Patterns, RegexWork};
@@ -186,13 +186,17 @@ impl<'a> Filter<'a> {
     }
 
     /// Evaluates the predicate for the rows of a run. `tags` are the tags of the run's series.
-    pub(super) fn select(&self, run: &Run, tags: &SeriesTags) -> Result<Mask, ScanError> {
+    pub(super) fn select(
+        &self,
+        series_rows: &SeriesRows,
+        tags: &SeriesTags,
+    ) -> Result<Mask, ScanError> {
         let Some(predicate) = self.predicate.filter(|_| self.on_rows) else {
             // The key filter has already excluded series by their tags.
             return Ok(Mask::All);
         };
         let rest = self.evaluate_tags(predicate, tags);
-        let mask = self.evaluate(&rest, &Context { run: Some(run), tags })?;
+        let mask = self.evaluate(&rest, &Context { series_rows: Some(series_rows), tags })?;
         self.check()?;
         match mask {
             Mask::Some(rows) if !rows.contains(&true) => Ok(Mask::None),
@@ -233,7 +237,7 @@ impl<'a> Filter<'a> {
     }
 
     fn is_true(&self, leaf: &Predicate, tags: &SeriesTags) -> bool {
-        matches!(self.evaluate_leaf(leaf, &Context { run: None, tags }), Ok(Mask::All))
+        matches!(self.evaluate_leaf(leaf, &Context { series_rows: None, tags }), Ok(Mask::All))
     }
 
     fn evaluate(&self, rest: &Rest<'_>, context: &Context<'_>) -> Result<Mask, ScanError> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::batch::column::{Column, Values};
 use crate::merge::key::SeriesKey;
 use crate::scan::request::{Arithmetic, Input};
-use crate::scan::run::DecodedRows;
+use crate::scan::series_rows::DecodedRows;
 use tidemark_model::ids::MeasurementId;
 
 const V: ColumnId = ColumnId(1);
@@ -14,7 +14,7 @@ const B: ColumnId = ColumnId(4);
 const HOST: ColumnId = ColumnId(5);
 
 /// The three rows: v=1 w=45 · v=4.5 s=x b=false · w=-1 s=y b=true
-fn run() -> Run {
+fn series_rows() -> SeriesRows {
     let nulls = |values: Values, valid: [bool; 3]| {
         let mut column = Column::new(values.field_type());
         for (row, valid) in valid.into_iter().enumerate() {
@@ -34,7 +34,7 @@ fn run() -> Run {
         (B, nulls(Values::Boolean(vec![false, false, true]), [false, true, true])),
     ];
     let columns = columns.into_iter().map(|(id, column)| (id, Rc::new(column))).collect();
-    Run { block: Rc::new(DecodedRows { times_ns: vec![1, 2, 3], columns }), rows: 0..3 }
+    SeriesRows { block: Rc::new(DecodedRows { times_ns: vec![1, 2, 3], columns }), rows: 0..3 }
 }
 
 fn field(column: ColumnId) -> Operand {
@@ -67,8 +67,9 @@ fn rows(predicate: &Predicate) -> Vec<usize> {
     if filter.excludes_series(&tags) {
         return Vec::new();
     }
-    let (run, rest) = (run(), filter.evaluate_tags(predicate, &tags));
-    match filter.evaluate(&rest, &Context { run: Some(&run), tags: &tags }).unwrap() {
+    let (series_rows, rest) = (series_rows(), filter.evaluate_tags(predicate, &tags));
+    match filter.evaluate(&rest, &Context { series_rows: Some(&series_rows), tags: &tags }).unwrap()
+    {
         Mask::All => vec![1, 2, 3],
         Mask::None => vec![],
         Mask::Some(rows) => (1..).zip(rows).filter(|(_, r)| *r).map(|(n, _)| n).collect(),

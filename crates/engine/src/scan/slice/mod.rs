@@ -22,7 +22,7 @@ use super::page::{PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, BATCH_CELLS_MAX, Filter, Mask};
 use super::reader::{MergedRows, ReadStats, Reader};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
-use super::run::{DecodedRows, Run};
+use super::series_rows::{DecodedRows, SeriesRows};
 use super::stretches::Stretches;
 use super::tiles::Caching;
 use crate::merge::cursor::Direction;
@@ -474,19 +474,19 @@ impl Walk<'_> {
         let mut rows = DecodedRows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
         self.costs.cells += read(merge, &picks, &self.deciding, &mut rows)?;
         let block = Rc::new(rows);
-        let mut chosen: Vec<Chosen> = Vec::with_capacity(series.len());
+        let mut chosen: Vec<SelectedRows> = Vec::with_capacity(series.len());
         let mut start = 0;
         for (key, end) in series {
             self.keys.tags.set(&key);
-            let run = Run { block: Rc::clone(&block), rows: start..end };
+            let series_rows = SeriesRows { block: Rc::clone(&block), rows: start..end };
             start = end;
             let time = self.groups.reach(&self.keys.tags);
-            let Some(run) = run.trim(time) else { continue };
-            self.scanned.add(run.times());
-            self.costs.filter_cells += self.keys.filter.series_cells(run.times().len());
-            let mask = self.keys.filter.select(&run, &self.keys.tags)?;
+            let Some(series_rows) = series_rows.trim(time) else { continue };
+            self.scanned.add(series_rows.times());
+            self.costs.filter_cells += self.keys.filter.series_cells(series_rows.times().len());
+            let mask = self.keys.filter.select(&series_rows, &self.keys.tags)?;
             if mask != Mask::None {
-                chosen.push((key, run.rows, mask));
+                chosen.push((key, series_rows.rows, mask));
             }
         }
         if chosen.is_empty() {
@@ -498,8 +498,8 @@ impl Walk<'_> {
         let block = Rc::new(rows);
         for (key, rows, mask) in chosen {
             self.keys.tags.set(&key);
-            let run = Run { block: Rc::clone(&block), rows };
-            let is_taken = self.groups.consume(&self.keys.tags, &run, &mask)?;
+            let series_rows = SeriesRows { block: Rc::clone(&block), rows };
+            let is_taken = self.groups.consume(&self.keys.tags, &series_rows, &mask)?;
             if self.newest && !is_taken {
                 self.without_value.push(key);
             }
@@ -512,11 +512,11 @@ impl Walk<'_> {
 }
 
 /// The rows of a series in a batch, and a mask of the selected rows.
-type Chosen = (SeriesKey, Range<usize>, Mask);
+type SelectedRows = (SeriesKey, Range<usize>, Mask);
 
 /// Keeps only the selected rows if they are few. The remaining columns are then decoded only for
 /// these rows.
-fn keep_few(picks: Picks, rows: &mut DecodedRows, chosen: &mut [Chosen]) -> Picks {
+fn keep_few(picks: Picks, rows: &mut DecodedRows, chosen: &mut [SelectedRows]) -> Picks {
     let all = |of: &Range<usize>, mask: &Mask| mask.rows(of.clone()).count();
     let count = chosen.iter().map(|(_, of, mask)| all(of, mask)).sum::<usize>();
     if count > picks.len() / FEW {

@@ -10,7 +10,7 @@ use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
 use crate::scan::cached::{Cached, ResultCache, Version};
 use crate::scan::reader::{
-    Directories, Estimate, MergedRows, ReadStats, Reader, Run as RunOf, Runs, rows_of_one,
+    Directories, Estimate, MergedRows, ReadStats, Reader, Run, Runs, rows_of_one,
 };
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
@@ -134,13 +134,13 @@ impl Runs for VectorReader {
         self.stretches(time)
     }
 
-    fn list(&self, _: MeasurementId, time: TimeRange) -> Vec<RunOf> {
+    fn list(&self, _: MeasurementId, time: TimeRange) -> Vec<Run> {
         let run = |(number, story): (u64, &Story)| {
             let times = || story.keys().map(|(_, time_ns)| *time_ns);
             let time = TimeRange::new(times().min()?, times().max()? + 1);
             // The run in memory has no number, because its results are not cached.
             let (number, rows) = ((number > 0).then_some(number), story.len() as u64);
-            Some(RunOf { number, time, series: 3, series_sum: None, rows })
+            Some(Run { number, time, series: 3, series_sum: None, rows })
         };
         let runs = (0..).zip(&self.parts).filter_map(run);
         runs.filter(|run| run.time.overlaps(&time)).collect()
@@ -148,7 +148,7 @@ impl Runs for VectorReader {
 
     fn rows(
         &self,
-        run: &RunOf,
+        run: &Run,
         _: MeasurementId,
         direction: Direction,
         from: &SeriesKey,

@@ -24,8 +24,9 @@ pub(super) struct DecodedRows {
     pub(super) columns: Vec<(ColumnId, Rc<Column>)>,
 }
 
+/// The decoded rows of one series.
 #[derive(Clone, Debug)]
-pub(super) struct Run {
+pub(super) struct SeriesRows {
     /// The block that contains the run's rows. Rows outside `rows` may belong to other series.
     pub(super) block: Rc<DecodedRows>,
     pub(super) rows: Range<usize>,
@@ -33,7 +34,7 @@ pub(super) struct Run {
 
 /// The values of consecutive rows, with padding for rows without a value.
 #[derive(Clone, Debug)]
-pub(super) enum Slice<'a> {
+pub(super) enum ValueSlice<'a> {
     Float(Cow<'a, [f64]>),
     Integer(Cow<'a, [i64]>),
     Unsigned(Cow<'a, [u64]>),
@@ -43,12 +44,12 @@ pub(super) enum Slice<'a> {
 
 /// The values that an input reads from a run. If `valid` is `None`, all rows have a value.
 #[derive(Clone, Debug)]
-pub(super) struct Read<'a> {
-    pub(super) slice: Slice<'a>,
+pub(super) struct ReadValues<'a> {
+    pub(super) slice: ValueSlice<'a>,
     pub(super) valid: Option<Vec<bool>>,
 }
 
-impl Run {
+impl SeriesRows {
     pub(super) fn times(&self) -> &[i64] {
         self.block.times_ns.get(self.rows.clone()).or_bug()
     }
@@ -62,12 +63,12 @@ impl Run {
         (start < end).then_some(self)
     }
 
-    pub(super) fn read_times(&self) -> Read<'_> {
-        Read { slice: Slice::Integer(Cow::Borrowed(self.times())), valid: None }
+    pub(super) fn read_times(&self) -> ReadValues<'_> {
+        ReadValues { slice: ValueSlice::Integer(Cow::Borrowed(self.times())), valid: None }
     }
 
     /// Reads the values of an input and applies its cast. Returns `None` if no row can have a value.
-    pub(super) fn read(&self, input: &Input) -> Result<Option<Read<'_>>, ScanError> {
+    pub(super) fn read(&self, input: &Input) -> Result<Option<ReadValues<'_>>, ScanError> {
         let column = self.block.columns.iter().find(|(column, _)| *column == input.column);
         let Some((_, column)) = column else { return Ok(None) };
         let stored = column.values.field_type();
@@ -80,14 +81,14 @@ impl Run {
         if valid.as_ref().is_some_and(|valid| !valid.contains(&true)) {
             return Ok(None);
         }
-        let slice = Slice::new(&column.values, self.rows.clone()).cast(output_type);
-        Ok(Some(Read { slice, valid }))
+        let slice = ValueSlice::new(&column.values, self.rows.clone()).cast(output_type);
+        Ok(Some(ReadValues { slice, valid }))
     }
 
     fn field_at(&self, position: usize, input: &Input) -> Option<FieldValue> {
         let row = self.rows.start + position;
         let one = Self { block: Rc::clone(&self.block), rows: row..row + 1 };
-        // The scan has already checked the types of the run's columns and returned any error.
+        // The scan has already checked the types of the columns and returned any error.
         let read = one.read(input).ok()??;
         Some(read.slice.value(0, 0))
     }
@@ -102,7 +103,7 @@ fn valid_rows(validity: &Validity, rows: &Range<usize>) -> Option<Vec<bool>> {
     valid.contains(&false).then_some(valid)
 }
 
-impl<'a> Slice<'a> {
+impl<'a> ValueSlice<'a> {
     fn new(values: &'a Values, rows: Range<usize>) -> Self {
         match values {
             Values::Float(v) => Self::Float(Cow::Borrowed(v.get(rows).or_bug())),
@@ -173,9 +174,9 @@ fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> impl Iterator<Ite
     positions.iter().map(|&at| values.get(at as usize).copied().or_bug())
 }
 
-/// The rows of a run that a call reads.
+/// The rows of a series that a call reads.
 pub(super) struct Chosen<'a> {
-    /// The positions in the run. `None` selects all rows.
+    /// The positions in the rows of the series. `None` selects all rows.
     positions: Option<Vec<u32>>,
     /// The times of the rows, in nanoseconds and ascending.
     pub(super) times: Cow<'a, [i64]>,
@@ -186,12 +187,12 @@ impl<'a> Chosen<'a> {
     /// Chooses the rows that `mask` selects and that have a value. Returns `None` if there is no
     /// such row.
     pub(super) fn new(
-        run: &'a Run,
+        series_rows: &'a SeriesRows,
         mask: &Mask,
         valid: Option<&[bool]>,
         windows: &mut WindowNumbers,
     ) -> Option<Self> {
-        let all = run.times();
+        let all = series_rows.times();
         let positions = positions(mask, valid, all.len());
         let times = match &positions {
             None => Cow::Borrowed(all),
@@ -223,23 +224,23 @@ pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Opt
 pub(super) struct Dense<'a> {
     pub(super) chosen: &'a Chosen<'a>,
     /// The values, one per time. Text values must be read through [`Dense::value`].
-    pub(super) values: Slice<'a>,
-    run: &'a Run,
+    pub(super) values: ValueSlice<'a>,
+    series_rows: &'a SeriesRows,
     tags: &'a SeriesTags,
 }
 
 impl<'a> Dense<'a> {
     pub(super) fn new(
         chosen: &'a Chosen<'a>,
-        slice: Slice<'a>,
-        run: &'a Run,
+        slice: ValueSlice<'a>,
+        series_rows: &'a SeriesRows,
         tags: &'a SeriesTags,
     ) -> Self {
         let values = match &chosen.positions {
             None => slice,
             Some(positions) => slice.gather(positions),
         };
-        Self { chosen, values, run, tags }
+        Self { chosen, values, series_rows, tags }
     }
 
     fn position(&self, index: usize) -> usize {
@@ -259,7 +260,7 @@ impl<'a> Dense<'a> {
         aux.iter()
             .map(|aux| match aux {
                 AuxColumn::Tag(tag) => Some(FieldValue::String(self.tags.get(*tag).into())),
-                AuxColumn::Field(input) => self.run.field_at(row, input),
+                AuxColumn::Field(input) => self.series_rows.field_at(row, input),
             })
             .collect()
     }
