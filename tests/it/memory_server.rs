@@ -29,7 +29,7 @@ use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
 use tidemark::query::work::Work;
 use tidemark::response::{Ending, Options as Form, Writer, writer};
-use tidemark::scan::page::CELLS_PER_PIECE_MAX;
+use tidemark::scan::page::CELLS_PER_PAGE_MAX;
 use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
@@ -187,7 +187,7 @@ impl Memory {
         PageLimits {
             bytes: self.page_bytes,
             decoded_bytes: self.page_bytes as u64,
-            cells: CELLS_PER_PIECE_MAX,
+            cells: CELLS_PER_PAGE_MAX,
             tile: TileLimits::LEAST,
         }
     }

@@ -20,7 +20,7 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
+pub(super) const GROUPS_PER_PAGE_MAX: usize = 8_192;
 /// The number of bytes that a group takes in a page in addition to its key and columns.
 const GROUP_BYTES: usize = 48;
 /// The number of bytes that a call's states take in addition to its windows.

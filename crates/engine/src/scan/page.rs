@@ -6,7 +6,7 @@ use crate::batch::column::{Column, StringColumn};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The value of [`PageLimits::cells`] for the pages of a shard.
-pub const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
+pub const CELLS_PER_PAGE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, in cells: as much as decoding this number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
 /// The cost of a series that the condition excludes, in cells. A page can pass 66,000 such series.

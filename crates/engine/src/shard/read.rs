@@ -29,7 +29,7 @@ use crate::part::values::Values;
 use crate::protocol::shard::Stamp;
 use crate::scan::cached::{Cached, ResultCache, Version};
 use crate::scan::error::ScanError;
-use crate::scan::page::{CELLS_PER_PIECE_MAX, ScanPage, SummaryPage};
+use crate::scan::page::{CELLS_PER_PAGE_MAX, ScanPage, SummaryPage};
 use crate::scan::reader::{
     Directories, Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, Runs, SeriesTables,
     Stored, VisitGroup,
@@ -100,7 +100,7 @@ impl<S: Store> Shard<S> {
         let replayed_bytes = if is_cold { loaded.log.wal.bytes() } else { 0 };
         let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
         let bytes = piece_bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX) as usize;
-        Ok(PageLimits { bytes, decoded_bytes, cells: CELLS_PER_PIECE_MAX, tile: self.limits.tile })
+        Ok(PageLimits { bytes, decoded_bytes, cells: CELLS_PER_PAGE_MAX, tile: self.limits.tile })
     }
 
     /// Runs a read function on the shard's rows of these measurements.

@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 use self::expr::{Context, Function, reads_rows};
 use super::error::ScanError;
 use super::keys::SeriesTags;
-use super::page::CELLS_PER_PIECE_MAX;
+use super::page::CELLS_PER_PAGE_MAX;
 use super::request::{Comparison, Operand, Predicate};
 use super::series_rows::SeriesRows;
 use tidemark_model::bug::OrBug;
@@ -49,7 +49,7 @@ const TERM_CELLS: u64 = 15;
 /// The estimated cost, in cells, of comparing a tag with a text by `=` or `!=`.
 const TAG_EQUALITY_CELLS: u64 = 3;
 /// The maximum cost of the condition for the rows of a batch, in cells.
-pub(super) const BATCH_CELLS_MAX: u64 = CELLS_PER_PIECE_MAX;
+pub(super) const BATCH_CELLS_MAX: u64 = CELLS_PER_PAGE_MAX;
 
 /// The part of a predicate that depends on the rows of a series.
 enum Rest<'a> {

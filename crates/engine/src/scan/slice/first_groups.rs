@@ -10,7 +10,7 @@ use super::{GroupOrder, Walk};
 use crate::merge::cursor::Direction;
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
-use crate::scan::page::CELLS_PER_PIECE_MAX;
+use crate::scan::page::CELLS_PER_PAGE_MAX;
 use crate::scan::reader::Estimate;
 use crate::scan::request::Output;
 use crate::scan::tiles::Caching;
@@ -25,7 +25,7 @@ const SLICE_ROWS_PER_SERIES: u64 = 4;
 /// states of all groups are read and cached instead.
 const CHOSEN_ROWS_MAX: u64 = 1 << 16;
 /// The share of a page's work that the search for groups may use.
-const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
+const CELLS_MAX: u64 = CELLS_PER_PAGE_MAX / 2;
 
 /// The first groups, until there are `groups_max` groups or `series_max` series.
 #[derive(Default)]
@@ -72,7 +72,7 @@ impl Walk<'_> {
         let is_beginning = resume.position.is_none() && resume.until.is_none();
         // Whether the request reads rows, and reads them in another order than the result's order.
         let is_rows = matches!(self.request.output, Output::Rows { limit: None, .. })
-            && self.arrangement != GroupOrder::InOrder;
+            && self.group_order != GroupOrder::InOrder;
         if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
             return Ok(());
         }
@@ -123,7 +123,7 @@ impl Walk<'_> {
                     first.add(group, direction);
                 }
             }
-            if first.is_cut && self.arrangement == GroupOrder::InOrder {
+            if first.is_cut && self.group_order == GroupOrder::InOrder {
                 break;
             }
         }

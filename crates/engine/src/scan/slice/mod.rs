@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use self::tiled::Scanned;
 use super::error::ScanError;
-use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
+use super::groups::{GROUPS_PER_PAGE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
 use super::page::{PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, BATCH_CELLS_MAX, Filter, Mask};
@@ -45,7 +45,7 @@ const BATCH_PAGES_OF_TEXT: usize = 2;
 const FEW: usize = 4;
 /// The maximum number of rows in a page. The limit bounds the caller's memory, because the caller
 /// decodes tags to strings.
-const ROWS_PER_PIECE_MAX: usize = 1 << 16;
+const ROWS_PER_PAGE_MAX: usize = 1 << 16;
 
 /// Returns the page of the result that `request` names.
 ///
@@ -86,7 +86,7 @@ pub fn scan_with(
             ..limits
         },
         caching: Caching::of(request),
-        arrangement: GroupOrder::of(&request.group_by, &order),
+        group_order: GroupOrder::of(&request.group_by, &order),
         keys: KeyFilter::new(request.measurement, request.direction(), &filter, order),
         groups: Groups::new(request),
         batch: Batch::default(),
@@ -171,7 +171,7 @@ struct Walk<'a> {
     limits: PageLimits,
     keys: KeyFilter<'a>,
     caching: Caching,
-    arrangement: GroupOrder,
+    group_order: GroupOrder,
     groups: Groups<'a>,
     batch: Batch,
     batch_pages: usize,
@@ -246,7 +246,7 @@ impl Walk<'_> {
     fn first(&self) -> SeriesKey {
         let first = self.keys.first();
         let Some(from) = &self.request.resume.from else { return first };
-        if self.arrangement != GroupOrder::InOrder {
+        if self.group_order != GroupOrder::InOrder {
             return first;
         }
         let known = self.request.group_by.iter().zip(&from.group);
@@ -312,11 +312,11 @@ impl Walk<'_> {
             if self.is_full(self.batch.picks.len()) {
                 return self.end(&mut merge, (stretch, &key), None).map(Some);
             }
-            if self.arrangement == GroupOrder::InOrder && self.groups.is_behind() {
+            if self.group_order == GroupOrder::InOrder && self.groups.is_behind() {
                 break;
             }
         }
-        self.flush(&mut merge)?;
+        self.read_batch(&mut merge)?;
         self.read_without_value(stretch)?;
         Ok(None)
     }
@@ -340,12 +340,12 @@ impl Walk<'_> {
                 self.one_series(&mut merge, key, stretch, false)?;
             }
         }
-        self.flush(&mut merge)?;
+        self.read_batch(&mut merge)?;
         self.newest = newest;
         Ok(())
     }
 
-    /// Adds the rows of the current series inside `time` to the batch, and flushes full batches. If
+    /// Adds the rows of the current series inside `time` to the batch, and reads full batches. If
     /// the page is full before the end of the series, returns the first unread time. If `can_end` is
     /// false, the page does not end inside the series.
     fn one_series(
@@ -395,7 +395,7 @@ impl Walk<'_> {
                 || self.batch.picks.pages_read() >= self.batch_pages
                 || self.batch.filter_cells >= self.batch_cells_max()
             {
-                self.flush(merge)?;
+                self.read_batch(merge)?;
                 let after_ns = match self.request.direction() {
                     Direction::Ascending => last_ns.saturating_add(1),
                     Direction::Descending => first_ns.saturating_sub(1),
@@ -443,7 +443,7 @@ impl Walk<'_> {
         (stretch, key): (TimeRange, &SeriesKey),
         time_ns: Option<i64>,
     ) -> Result<Position, ScanError> {
-        self.flush(merge)?;
+        self.read_batch(merge)?;
         self.read_without_value(stretch)?;
         let (order, series) = (self.keys.tags.order().to_vec(), key.as_bytes().to_vec());
         Ok(Position { order, stretch, series, time_ns })
@@ -453,8 +453,8 @@ impl Walk<'_> {
         let cells = self.costs.cells + (rows * self.columns.len()) as u64;
         cells + self.costs.filter_cells > self.limits.cells
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
-            || self.groups.len() >= GROUPS_PER_PIECE_MAX
-            || self.groups.rows() >= ROWS_PER_PIECE_MAX
+            || self.groups.len() >= GROUPS_PER_PAGE_MAX
+            || self.groups.rows() >= ROWS_PER_PAGE_MAX
             || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
     }
 
@@ -463,10 +463,11 @@ impl Walk<'_> {
     /// and reads the remaining groups completely.
     fn gathers(&self) -> bool {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
-        is_states && (self.arrangement == GroupOrder::Mixed || self.groups.len() <= 1)
+        is_states && (self.group_order == GroupOrder::Mixed || self.groups.len() <= 1)
     }
 
-    fn flush(&mut self, merge: &mut MergedRows<'_>) -> Result<(), ScanError> {
+    /// Reads the columns of the batch's rows, and adds the selected rows to their groups.
+    fn read_batch(&mut self, merge: &mut MergedRows<'_>) -> Result<(), ScanError> {
         let Batch { picks, series, .. } = std::mem::take(&mut self.batch);
         if picks.is_empty() {
             return Ok(());

@@ -7,7 +7,7 @@ mod vectors;
 use std::collections::BTreeMap;
 
 use super::bounds::Bounds;
-use super::page::{AuxValues, CELLS_PER_PIECE_MAX, Group, GroupData, PartialColumn, ScanPage};
+use super::page::{AuxValues, CELLS_PER_PAGE_MAX, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
 use super::request::{
@@ -26,7 +26,7 @@ use vectors::{MEASUREMENT, VectorReader, Write};
 const HUGE: PageLimits = PageLimits {
     bytes: 1 << 30,
     decoded_bytes: u64::MAX,
-    cells: CELLS_PER_PIECE_MAX,
+    cells: CELLS_PER_PAGE_MAX,
     tile: TileLimits::LEAST,
 };
 
@@ -318,10 +318,10 @@ fn page_size_does_not_change_result() {
         let case = random::case(seed);
         let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));
         for (bytes, decoded_bytes, cells) in [
-            (1, u64::MAX, CELLS_PER_PIECE_MAX),
-            (1 << 20, 0, CELLS_PER_PIECE_MAX),
-            (90, 40, CELLS_PER_PIECE_MAX),
-            (400, 1_000, CELLS_PER_PIECE_MAX),
+            (1, u64::MAX, CELLS_PER_PAGE_MAX),
+            (1 << 20, 0, CELLS_PER_PAGE_MAX),
+            (90, 40, CELLS_PER_PAGE_MAX),
+            (400, 1_000, CELLS_PER_PAGE_MAX),
             // The condition cuts batches inside a series.
             (1 << 20, u64::MAX, 1),
             (1 << 20, u64::MAX, 30),
@@ -391,7 +391,7 @@ fn conjunction(term: &Predicate, terms: usize) -> Predicate {
     Predicate::And(Box::new(a), Box::new(b))
 }
 
-/// Each page evaluates at most about [`CELLS_PER_PIECE_MAX`] comparisons of the condition.
+/// Each page evaluates at most about [`CELLS_PER_PAGE_MAX`] comparisons of the condition.
 #[test]
 fn a_page_counts_terms_of_condition() {
     let row =
@@ -431,7 +431,7 @@ fn a_page_counts_terms_of_condition() {
                 count += 1;
                 rows += page.stats.rows_scanned;
                 let cells = page.stats.filter_cells;
-                assert!(cells <= 3 * CELLS_PER_PIECE_MAX, "{cells} cells in page {count}");
+                assert!(cells <= 3 * CELLS_PER_PAGE_MAX, "{cells} cells in page {count}");
             }
             assert!(pages.contains(&count), "{count} pages instead of {pages:?}");
             let is_none = matches!(&predicate, Predicate::And(_, b)
