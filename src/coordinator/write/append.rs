@@ -118,7 +118,7 @@ impl Write {
             .zip(&self.request.batch.measurements)
             .map(|(mut rows, batch)| {
                 rows.sort();
-                selection(rows, batch.block.rows())
+                Selection::of(rows, batch.block.rows())
             })
             .collect();
         Ok(Attempt::Stale)
@@ -258,10 +258,6 @@ async fn rows_by_shard(
         }
     }
     Some(targets)
-}
-
-pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
-    if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
 }
 
 struct Target {

@@ -28,7 +28,6 @@ use crate::protocol::database::{
 };
 use crate::protocol::event::Unavailable;
 use crate::protocol::round::Request;
-use append::selection;
 use rejections::{LineRefusal, Rejections, Retention};
 use schema_check::Columns;
 
@@ -226,7 +225,7 @@ impl Write {
                 });
                 false
             });
-            *pending = selection(kept, batch.block.rows());
+            *pending = Selection::of(kept, batch.block.rows());
         }
     }
 

@@ -13,6 +13,11 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// Returns the selection of these ascending row numbers, for a block with `rows` rows.
+    pub fn of(selected: Vec<u32>, rows: usize) -> Self {
+        if selected.len() == rows { Self::All } else { Self::Rows(selected) }
+    }
+
     /// Returns the selection without the ascending rows `dropped`, for a block with `rows` rows.
     pub fn without(&self, rows: usize, dropped: &[u32]) -> Self {
         if dropped.is_empty() {
@@ -70,6 +75,8 @@ mod tests {
     fn selection_lists_its_rows() {
         assert_eq!((Selection::All.len(3), Selection::Rows(vec![0, 2]).len(3)), (3, 2));
         assert_eq!(Selection::All.to_rows(2), [0, 1]);
+        assert_eq!(Selection::of(vec![0, 1], 2), Selection::All);
+        assert_eq!(Selection::of(vec![0, 1], 3), Selection::Rows(vec![0, 1]));
         assert_eq!((Selection::All.get(2), Selection::Rows(vec![3, 7]).get(1)), (2, 7));
         assert_eq!(Selection::All.part(5, 2, 2), [2, 3]);
         assert_eq!(Selection::All.part(5, 4, 2), [4]);
