@@ -509,16 +509,16 @@ fn frames(
     let field_ids: Vec<ColumnId> = measurement.fields().map(|(column, _)| column.id).collect();
     let block = block(measurement, tag_ids.len(), groups);
     let groups = std::slice::from_ref(target);
-    let parts = split_by_shard(&measurement.name, &tag_keys, &block, &Selection::All, groups).parts;
-    let frame = |part: ShardRows| {
-        let (tag_ids, field_ids, rows) = (&tag_ids, &field_ids, &part.rows);
+    let split = split_by_shard(&measurement.name, &tag_keys, &block, &Selection::All, groups);
+    let frame = |ShardRows { shard, rows, .. }: ShardRows| {
+        let (tag_ids, field_ids, rows) = (&tag_ids, &field_ids, &rows);
         let table =
             TableRef { measurement: measurement.id, tag_ids, field_ids, block: &block, rows };
         let mut frame = Vec::new();
         frame::encode(&[table], &mut frame);
-        Some((target.shards.get(part.shard)?.clone(), frame))
+        Some((target.shards.get(shard)?.clone(), frame))
     };
-    parts.into_iter().filter_map(frame).collect()
+    split.shards.into_iter().filter_map(frame).collect()
 }
 
 /// Returns the rows as one block. In this block, each group is a series.

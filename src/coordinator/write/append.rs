@@ -9,7 +9,7 @@ use super::{Attempt, Write, WriteRequest};
 use crate::batch::MeasurementBatch;
 use crate::batch::frame::{Encoder, TableRef};
 use crate::batch::selection::Selection;
-use crate::batch::shard_rows::Splitter;
+use crate::batch::shard_rows::{ShardRows, Splitter};
 use crate::coordinator::Io;
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::Loaded;
@@ -253,8 +253,8 @@ async fn rows_by_shard(
         if !split.outside.is_empty() {
             return None;
         }
-        for part in split.parts {
-            targets.entry((part.group, part.shard)).or_default().push((position, part.rows));
+        for ShardRows { group, shard, rows } in split.shards {
+            targets.entry((group, shard)).or_default().push((position, rows));
         }
     }
     Some(targets)

@@ -21,8 +21,9 @@ pub struct ShardRows {
 /// The rows of a block, divided among shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardSplit {
-    /// The parts, ascending by group and then by shard. A row is in one part or in `outside`.
-    pub parts: Vec<ShardRows>,
+    /// The shards with rows, ascending by group and then by shard. A row is in one shard or in
+    /// `outside`.
+    pub shards: Vec<ShardRows>,
     /// The rows whose time is in no group because the shard map is stale.
     pub outside: Vec<u32>,
 }
@@ -66,7 +67,7 @@ pub struct Splitter<'a> {
     /// times.
     last: usize,
     /// The rows by group and shard.
-    parts: Vec<Vec<Vec<u32>>>,
+    shards: Vec<Vec<Vec<u32>>>,
     outside: Vec<u32>,
 }
 
@@ -83,7 +84,7 @@ impl<'a> Splitter<'a> {
         tags.sort_by_key(|(key, _)| *key);
         let has_shards = groups.iter().any(|group| group.shards.len() > 1);
         let series = if has_shards { block.series.len as usize } else { 0 };
-        let parts = groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
+        let shards = groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
         let is_whole = match groups {
             [group] => group.shards.len() == 1 && covers(group, block, rows),
             _ => false,
@@ -99,7 +100,7 @@ impl<'a> Splitter<'a> {
             series,
             done: 0,
             last: 0,
-            parts,
+            shards,
             outside: Vec::new(),
         }
     }
@@ -141,28 +142,28 @@ impl<'a> Splitter<'a> {
                 group.shard_of(self.hashes.get(series as usize).copied().or_bug())
             }
         };
-        match self.parts.get_mut(self.last).and_then(|shards| shards.get_mut(shard)) {
-            Some(part) => part.push(row),
+        match self.shards.get_mut(self.last).and_then(|shards| shards.get_mut(shard)) {
+            Some(rows) => rows.push(row),
             None => self.outside.push(row),
         }
     }
 
-    /// Returns the parts after the last step.
+    /// Returns the shards' rows after the last step.
     pub fn finish(self) -> ShardSplit {
         if self.is_whole {
             let rows = self.rows.clone();
             let none = rows.is_empty(self.block.rows());
-            let part = ShardRows { group: 0, shard: 0, rows };
+            let only = ShardRows { group: 0, shard: 0, rows };
             return ShardSplit {
-                parts: if none { Vec::new() } else { vec![part] },
+                shards: if none { Vec::new() } else { vec![only] },
                 outside: Vec::new(),
             };
         }
-        let parts = self.parts.into_iter().enumerate().flat_map(|(group, shards)| {
+        let shards = self.shards.into_iter().enumerate().flat_map(|(group, shards)| {
             let shards = shards.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
             shards.map(move |(shard, rows)| ShardRows { group, shard, rows: Selection::Rows(rows) })
         });
-        ShardSplit { parts: parts.collect(), outside: self.outside }
+        ShardSplit { shards: shards.collect(), outside: self.outside }
     }
 }
 
@@ -211,10 +212,10 @@ mod tests {
     fn one_shard_receives_all_rows() {
         let groups = [group(i64::MIN, i64::MAX, 1)];
         let all = split_by_shard("m", &KEYS, &block(), &Selection::All, &groups);
-        let part = |rows| ShardRows { group: 0, shard: 0, rows };
-        assert_eq!(all.parts, [part(Selection::All)]);
+        let shard_rows = |rows| ShardRows { group: 0, shard: 0, rows };
+        assert_eq!(all.shards, [shard_rows(Selection::All)]);
         let some = split_by_shard("m", &KEYS, &block(), &Selection::Rows(vec![3]), &groups);
-        assert_eq!(some.parts, [part(Selection::Rows(vec![3]))]);
+        assert_eq!(some.shards, [shard_rows(Selection::Rows(vec![3]))]);
         let none = split_by_shard("m", &KEYS, &block(), &Selection::Rows(Vec::new()), &groups);
         assert_eq!(none, ShardSplit::default());
     }
@@ -227,10 +228,10 @@ mod tests {
         let row_series = vec![0; times_ns.len()];
         let block = Block { row_series, times_ns: times_ns.clone(), ..block() };
         let found = split_by_shard("m", &KEYS, &block, &Selection::All, &groups);
-        assert_eq!((found.parts.len(), found.outside.len()), (10, 60));
-        for part in &found.parts {
-            let rows = part.rows.to_rows(block.rows());
-            assert!(rows.iter().all(|&row| times_ns[row as usize] / 10 == part.group as i64));
+        assert_eq!((found.shards.len(), found.outside.len()), (10, 60));
+        for shard_rows in &found.shards {
+            let rows = shard_rows.rows.to_rows(block.rows());
+            assert!(rows.iter().all(|&row| times_ns[row as usize] / 10 == shard_rows.group as i64));
             assert_eq!(rows.len(), 30);
         }
     }
@@ -249,8 +250,8 @@ mod tests {
         // The first steps compute the hashes of the series.
         let steps: Vec<usize> = std::iter::from_fn(|| splitter.split_next()).collect();
         assert_eq!(steps, [STEP; 6]);
-        let parts = splitter.finish().parts;
-        assert_eq!(parts.iter().map(|part| part.rows.len(rows)).sum::<usize>(), rows);
+        let shards = splitter.finish().shards;
+        assert_eq!(shards.iter().map(|shard| shard.rows.len(rows)).sum::<usize>(), rows);
     }
 
     #[test]
@@ -260,8 +261,8 @@ mod tests {
         let found = split_by_shard("m", &KEYS, &block, &Selection::All, &groups);
         assert_eq!(found.outside, (30..40).collect::<Vec<u32>>());
         let mut seen = found.outside.clone();
-        for part in &found.parts {
-            let Selection::Rows(rows) = &part.rows else { panic!("a list of rows") };
+        for shard_rows in &found.shards {
+            let Selection::Rows(rows) = &shard_rows.rows else { panic!("a list of rows") };
             assert!(rows.is_sorted() && !rows.is_empty());
             for &row in rows {
                 let series = row % 8;
@@ -270,12 +271,12 @@ mod tests {
                 let tags = if series % 2 == 1 { &tags[..] } else { &tags[1..] };
                 let shard = series_hash("m", tags.iter().copied()) % 4;
                 let expected = if row < 10 { (0, 0) } else { (1, shard as usize) };
-                assert_eq!((part.group, part.shard), expected);
+                assert_eq!((shard_rows.group, shard_rows.shard), expected);
             }
             seen.extend(rows);
         }
         seen.sort();
         assert_eq!(seen, (0..40).collect::<Vec<u32>>());
-        assert!(found.parts.len() > 2, "the series spread");
+        assert!(found.shards.len() > 2, "the series spread");
     }
 }
