@@ -47,7 +47,7 @@ impl Pacer {
 impl Write {
     /// Sends the pending rows to their shards.
     pub(super) async fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Result<Attempt> {
-        let Some((requests, targets)) = self.frames(loaded, columns).await else {
+        let Some((requests, frames)) = self.frames(loaded, columns).await else {
             return Ok(Attempt::Stale);
         };
         if requests.is_empty() {
@@ -56,28 +56,18 @@ impl Write {
             return Ok(if is_uncertain { Attempt::Uncertain } else { Attempt::Complete });
         }
         let replies = self.io.calls(requests).await;
-        let mut refused: Vec<Vec<u32>> = vec![Vec::new(); self.request.batch.measurements.len()];
-        let mut failure = None;
-        for (Target { shard, group, split_bytes, rows }, reply) in targets.into_iter().zip(replies)
-        {
+        let (mut stale, mut failure) = (Vec::new(), None);
+        for (frame, reply) in frames.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
             // One report per write is enough: later writes report the other groups.
-            if self.growth.is_none()
-                && let Some(growth) = growth(loaded, group, split_bytes, reply.as_ref().ok())
-                && self.io.with(|context| {
-                    context.cache.should_notify(&shard, context.platform.now_ns())
-                })?
-            {
-                self.growth = Some(growth);
-            }
+            self.note_growth(loaded, &frame, reply.as_ref().ok())?;
             match reply {
                 Ok(FromShard::Appended { over: Some(over), rejected, .. }) => {
-                    self.on_partly_appended(&rows, columns, over, &rejected);
+                    self.on_partly_appended(&frame.rows, columns, over, &rejected);
                 }
                 Ok(FromShard::Appended { .. }) => {
-                    let batch = &self.request.batch.measurements;
-                    let counts =
-                        measurements_of(batch, &rows).map(|(_, m, rows)| rows.len(m.block.rows()));
+                    let rows = measurements_of(&self.request.batch.measurements, &frame.rows);
+                    let counts = rows.map(|(_, batch, rows)| rows.len(batch.block.rows()));
                     self.outcome.points_written += counts.sum::<usize>() as u64;
                 }
                 Ok(
@@ -86,16 +76,9 @@ impl Write {
                     | FromShard::Refused(
                         ShardRefusal::Retired { .. } | ShardRefusal::TypeConflict { .. },
                     ),
-                ) => {
-                    let batch = &self.request.batch.measurements;
-                    for (position, batch, rows) in measurements_of(batch, &rows) {
-                        if let Some(refused) = refused.get_mut(position) {
-                            refused.extend(rows.to_rows(batch.block.rows()));
-                        }
-                    }
-                }
+                ) => stale.extend(frame.rows),
                 Ok(FromShard::Refused(ShardRefusal::StorageExceeded(over))) => {
-                    self.reject_all(&rows, over);
+                    self.reject_all(&frame.rows, over);
                 }
                 Ok(FromShard::Refused(ShardRefusal::RateExceeded(over))) => {
                     let WriteRequest { principal, database, .. } = &self.request;
@@ -110,27 +93,39 @@ impl Write {
         if let Some(error) = failure {
             return Err(error);
         }
-        if refused.iter().all(Vec::is_empty) {
+        if stale.is_empty() {
             return Ok(Attempt::Complete);
         }
-        self.pending = refused
-            .into_iter()
-            .zip(&self.request.batch.measurements)
-            .map(|(mut rows, batch)| {
-                rows.sort();
-                Selection::of(rows, batch.block.rows())
-            })
-            .collect();
+        self.pending = joined(&self.request.batch.measurements, &stale);
         Ok(Attempt::Stale)
     }
 
-    /// Returns the requests with the pending rows, and the target of each request. Returns `None`
-    /// if a row belongs to no group, because the shard map is stale.
+    /// Prepares the report about a group that must be split. A later write reports the growth of
+    /// the other groups.
+    fn note_growth(
+        &mut self,
+        loaded: &Loaded,
+        frame: &ShardFrame,
+        reply: Option<&FromShard>,
+    ) -> Result<()> {
+        if self.growth.is_none()
+            && let Some(growth) = growth(loaded, frame, reply)
+            && self.io.with(|context| {
+                context.cache.should_notify(&frame.shard, context.platform.now_ns())
+            })?
+        {
+            self.growth = Some(growth);
+        }
+        Ok(())
+    }
+
+    /// Returns the requests with the pending rows, and the description of each request's frame.
+    /// Returns `None` if a row belongs to no group, because the shard map is stale.
     async fn frames(
         &self,
         loaded: &Loaded,
         columns: &[Columns],
-    ) -> Option<(Vec<Request>, Vec<Target>)> {
+    ) -> Option<(Vec<Request>, Vec<ShardFrame>)> {
         let (policy, _) = loaded.policy()?;
         let stamp = loaded.stamp(policy.id);
         let batch = &self.request.batch.measurements;
@@ -143,7 +138,7 @@ impl Write {
         for (group, _) in split.keys() {
             *requested.entry(*group).or_default() += 1;
         }
-        let (mut requests, mut targets) = (Vec::new(), Vec::new());
+        let (mut requests, mut frames) = (Vec::new(), Vec::new());
         for ((group_at, shard_at), rows) in split {
             let group = policy.groups.get(group_at)?;
             let shard = group.shards.get(shard_at)?.clone();
@@ -170,9 +165,10 @@ impl Write {
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group: group.id, split_bytes: group.split_bytes, rows });
+            let (group, split_bytes) = (group.id, group.split_bytes);
+            frames.push(ShardFrame { shard, group, split_bytes, rows });
         }
-        Some((requests, targets))
+        Some((requests, frames))
     }
 
     fn reject_all(&mut self, rows: &[MeasurementRows], over: StorageExceeded) {
@@ -233,6 +229,21 @@ fn measurements_of<'a>(
     rows.iter().filter_map(|(position, rows)| Some((*position, batch.get(*position)?, rows)))
 }
 
+/// Returns the rows of several frames: a selection for each measurement of the batch.
+fn joined(batch: &[MeasurementBatch], frames: &[MeasurementRows]) -> Vec<Selection> {
+    let mut joined: Vec<Vec<u32>> = vec![Vec::new(); batch.len()];
+    for (position, measurement, rows) in measurements_of(batch, frames) {
+        if let Some(joined) = joined.get_mut(position) {
+            joined.extend(rows.to_rows(measurement.block.rows()));
+        }
+    }
+    let selection = |(mut rows, measurement): (Vec<u32>, &MeasurementBatch)| {
+        rows.sort();
+        Selection::of(rows, measurement.block.rows())
+    };
+    joined.into_iter().zip(batch).map(selection).collect()
+}
+
 /// Distributes the `pending` rows of each measurement among the policy's shards. The keys are the
 /// positions of the group and of the shard. Returns `None` if a row belongs to no group, because
 /// the shard map is stale.
@@ -242,7 +253,7 @@ async fn rows_by_shard(
     pending: &[Selection],
     pacer: &mut Pacer,
 ) -> Option<BTreeMap<(usize, usize), Vec<MeasurementRows>>> {
-    let mut targets: BTreeMap<(usize, usize), Vec<MeasurementRows>> = BTreeMap::new();
+    let mut by_shard: BTreeMap<(usize, usize), Vec<MeasurementRows>> = BTreeMap::new();
     for (position, (measurement, rows)) in batch.iter().zip(pending).enumerate() {
         let (keys, block) = (&measurement.tag_keys, &measurement.block);
         let mut splitter = Splitter::new(&measurement.name, keys, block, rows, &policy.groups);
@@ -254,13 +265,14 @@ async fn rows_by_shard(
             return None;
         }
         for ShardRows { group, shard, rows } in split.shards {
-            targets.entry((group, shard)).or_default().push((position, rows));
+            by_shard.entry((group, shard)).or_default().push((position, rows));
         }
     }
-    Some(targets)
+    Some(by_shard)
 }
 
-struct Target {
+/// The frame that a write sends to a shard.
+struct ShardFrame {
     shard: ObjectId,
     /// The id of the group.
     group: u64,
@@ -271,12 +283,8 @@ struct Target {
 
 /// Returns the report to the Database about a group that is large enough for a split, or that an
 /// unfinished split blocks. Returns `None` if a shard's reply indicates neither.
-fn growth(
-    loaded: &Loaded,
-    group: u64,
-    split_bytes: u64,
-    reply: Option<&FromShard>,
-) -> Option<Request> {
+fn growth(loaded: &Loaded, frame: &ShardFrame, reply: Option<&FromShard>) -> Option<Request> {
+    let &ShardFrame { group, split_bytes, .. } = frame;
     // The minimum for all groups; 0 disables splits.
     let min_bytes = loaded.description.split_bytes;
     let bytes = match reply? {
