@@ -107,17 +107,17 @@ impl<T> Task<T> {
     fn poll(&mut self, context: &mut Context<'_>, replies: Replies) -> Option<Turn<T>> {
         let future = self.future.as_mut()?;
         let shared = &self.io.0;
-        shared.exchange.replace(Exchange::Replies(replies));
+        shared.mailbox.replace(Mailbox::Replies(replies));
         let polled = {
             let _lent = shared.provide(context);
             future.as_mut().poll(&mut task::Context::from_waker(Waker::noop()))
         };
-        match (polled, shared.exchange.take()) {
+        match (polled, shared.mailbox.take()) {
             (Poll::Ready(result), _) => {
                 self.future = None;
                 Some(result.map(Next::Reply))
             }
-            (Poll::Pending, Exchange::Requests(requests)) => Some(Ok(Next::Calls(requests))),
+            (Poll::Pending, Mailbox::Requests(requests)) => Some(Ok(Next::Calls(requests))),
             (Poll::Pending, _) => None,
         }
     }
@@ -226,14 +226,14 @@ pub struct Io(Rc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    exchange: RefCell<Exchange>,
+    mailbox: RefCell<Mailbox>,
     /// The context of the step in progress, set only during [`Future::poll`].
     context: Cell<Option<NonNull<Context<'static>>>>,
 }
 
 /// The mailbox between the task and its host.
 #[derive(Default)]
-enum Exchange {
+enum Mailbox {
     #[default]
     Empty,
     Requests(Vec<Request>),
@@ -243,11 +243,11 @@ enum Exchange {
 impl Io {
     /// Sends `requests` together and returns their replies in the same order.
     pub async fn calls(&self, requests: Vec<Request>) -> Replies {
-        self.0.exchange.replace(Exchange::Requests(requests));
-        poll_fn(|_| match self.0.exchange.take() {
-            Exchange::Replies(replies) => Poll::Ready(replies),
+        self.0.mailbox.replace(Mailbox::Requests(requests));
+        poll_fn(|_| match self.0.mailbox.take() {
+            Mailbox::Replies(replies) => Poll::Ready(replies),
             waiting => {
-                self.0.exchange.replace(waiting);
+                self.0.mailbox.replace(waiting);
                 Poll::Pending
             }
         })
