@@ -32,7 +32,7 @@ fn start() {
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let platform = EdgePlatform::new(&env, Some(&request));
     let (mut driver, first) =
-        Driver::start(Connection { platform, sql: Rc::default() }, head(&request));
+        Driver::start(RequestTask { platform, sql: Rc::default() }, head(&request));
     match driver.begin(first, || BodyReader::open(&request)).await {
         Ok(ResponseStart::Complete(response)) => {
             driver.log();
@@ -54,13 +54,13 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     }
 }
 
-/// The connection between a request, the isolate's service and the objects.
-pub(super) struct Connection {
+/// A request in progress, with its access to the service and the objects.
+pub(super) struct RequestTask {
     platform: EdgePlatform,
     sql: Rc<SqlSession>,
 }
 
-impl Host for Connection {
+impl Host for RequestTask {
     fn with_service<T>(&self, step: impl FnOnce(&mut Service, &dyn Platform) -> T) -> T {
         with_service(&self.platform.env, |service| step(service, &self.platform))
     }

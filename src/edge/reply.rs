@@ -6,7 +6,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::ReadableStream;
 use worker::{Context, Result};
 
-use super::entry::Connection;
+use super::entry::RequestTask;
 use super::runtime::{self, get, noticing};
 use crate::api::drive::{Driver, ResponseBody};
 use crate::api::grpc_web::Code;
@@ -101,7 +101,7 @@ pub(super) fn complete(response: Response) -> Result<web_sys::Response> {
 /// Returns a response with a streamed body. The exchange continues to run while the client reads.
 pub(super) fn stream(
     response: Response,
-    mut driver: Driver<Connection>,
+    mut driver: Driver<RequestTask>,
     context: &Context,
 ) -> Result<web_sys::Response> {
     let (status, head) = (response.status, head(&response));
