@@ -9,7 +9,7 @@ use super::budget::{Budget, MemtableCache};
 use super::columns::Columns;
 use super::request::Refusal;
 use super::series_quota::count_series;
-use super::tombstone::{HiddenRows, without};
+use super::tombstone::{HiddenSeries, without};
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::frame::{self, FrameError, FrameHeader};
@@ -197,7 +197,7 @@ impl Log {
     pub(super) fn take_memtable<S: Store>(
         &mut self,
         store: &S,
-        hidden: impl Fn(u64, &FrameTable) -> Result<Vec<HiddenRows>, Refusal>,
+        hidden: impl Fn(u64, &FrameTable) -> Result<Vec<HiddenSeries>, Refusal>,
     ) -> Result<Memtable, Refusal> {
         if let Some(memtable) = self.memtable.take() {
             return Ok(memtable);

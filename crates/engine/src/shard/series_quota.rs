@@ -8,7 +8,7 @@ use super::Shard;
 use super::manifest::Part;
 use super::object::Loaded;
 use super::request::Refusal;
-use super::tombstone::{self, HiddenRows};
+use super::tombstone::{self, HiddenSeries};
 use super::usage::with_slack;
 use super::values::CachedValues;
 use crate::batch::FrameTable;
@@ -182,7 +182,7 @@ impl<S: Store> Shard<S> {
             };
             let hashes = hashes(&table, over.seed);
             let series = hashes.into_iter().map(&mut is_rejected).collect();
-            let hidden = HiddenRows { series, time: TimeRange::ALL };
+            let hidden = HiddenSeries { series, time: TimeRange::ALL };
             kept.push(tombstone::without(table, &[hidden]));
         }
         if rejected.is_empty() {

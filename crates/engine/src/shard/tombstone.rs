@@ -127,20 +127,21 @@ fn condition(
     })
 }
 
+/// The series of a table whose rows within `time` are hidden.
 #[derive(Clone, Debug)]
-pub(super) struct HiddenRows {
+pub(super) struct HiddenSeries {
     /// Whether the rows of each series are hidden.
     pub(super) series: Vec<bool>,
     pub(super) time: TimeRange,
 }
 
-impl HiddenRows {
+impl HiddenSeries {
     fn has(&self, series: u32, time_ns: i64) -> bool {
         self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
     }
 }
 
-pub(super) fn without(table: FrameTable, hidden: &[HiddenRows]) -> FrameTable {
+pub(super) fn without(table: FrameTable, hidden: &[HiddenSeries]) -> FrameTable {
     let keys = table.block.row_series.iter().zip(&table.block.times_ns);
     let rows: Vec<u32> = (0..)
         .zip(keys)
@@ -282,12 +283,12 @@ impl Deletions {
         sequence: u64,
         table: &FrameTable,
         end_ns: i64,
-    ) -> Result<Vec<HiddenRows>, Refusal> {
+    ) -> Result<Vec<HiddenSeries>, Refusal> {
         let series = &table.block.series;
         let all = || vec![true; series.len as usize];
         let hides = |deletion: &Deletion| {
             let Some(predicate) = &deletion.predicate else {
-                return Ok(HiddenRows { series: all(), time: deletion.time });
+                return Ok(HiddenSeries { series: all(), time: deletion.time });
             };
             let condition = condition(predicate, &table.tag_ids, &self.patterns)?;
             let mut values = Vec::with_capacity(series.tags.len());
@@ -297,12 +298,12 @@ impl Deletions {
                 condition.holds(&values)
             };
             let series = (0..series.len as usize).map(holds).collect();
-            Ok(HiddenRows { series, time: deletion.time })
+            Ok(HiddenSeries { series, time: deletion.time })
         };
         let open = self.tombstones.values().filter(|tombstone| sequence < tombstone.before);
         let deletions = open.flat_map(|t| t.touching(table.measurement, TimeRange::ALL));
         let moved = TimeRange::new(end_ns, i64::MAX);
-        let moved = (!moved.is_empty()).then(|| Ok(HiddenRows { series: all(), time: moved }));
+        let moved = (!moved.is_empty()).then(|| Ok(HiddenSeries { series: all(), time: moved }));
         deletions.map(hides).chain(moved).collect()
     }
 
