@@ -1,10 +1,11 @@
-//! Checks a measurement's rows against its schema. The result contains the rows that can be sent,
-//! the rejected rows, and the rows that need new columns.
+//! Looks up the columns of a measurement's rows in its schema, and finds the rows with another type
+//! and the sets of columns that are not registered yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::batch::MeasurementBatch;
+use crate::batch::column_sets::{ColumnPositions, column_sets};
 use crate::batch::selection::Selection;
-use crate::batch::{MeasurementBatch, column_sets};
 use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::MeasurementSchema;
@@ -105,12 +106,12 @@ impl Columns {
         let are_new =
             |ids: &[ColumnId]| -> Vec<bool> { ids.iter().map(|id| *id == NO_COLUMN).collect() };
         let (tags, fields) = (are_new(&self.tag_ids), are_new(&self.field_ids));
-        let sets = column_sets::column_sets(&batch.block, rows, &tags, &fields, with_rows);
+        let sets = column_sets(&batch.block, rows, &tags, &fields, with_rows);
         sets.into_iter().map(|set| (named(batch, &set), set.rows)).collect()
     }
 }
 
-fn named(batch: &MeasurementBatch, set: &column_sets::ColumnSet) -> ColumnSet {
+fn named(batch: &MeasurementBatch, set: &ColumnPositions) -> ColumnSet {
     let tag = |&position: &usize| batch.tag_keys.get(position).cloned();
     let field = |&position: &usize| {
         let column = batch.block.fields.get(position)?;

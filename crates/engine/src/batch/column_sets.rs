@@ -11,7 +11,7 @@ const COLUMN_CELLS: usize = 12;
 
 /// A set of columns that some rows have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ColumnSet {
+pub struct ColumnPositions {
     /// The tags as ascending positions in `block.series.tags`.
     pub tags: Vec<usize>,
     /// The fields as ascending positions in `block.fields`.
@@ -32,7 +32,7 @@ pub fn column_sets(
     wanted_tags: &[bool],
     wanted_fields: &[bool],
     with_rows: bool,
-) -> Vec<ColumnSet> {
+) -> Vec<ColumnPositions> {
     let positions = |wanted: &[bool]| -> Vec<usize> {
         (0..).zip(wanted).filter_map(|(at, &is_wanted)| is_wanted.then_some(at)).collect()
     };
@@ -69,7 +69,7 @@ pub fn column_sets(
         .map(|((tag_set, bits), rows)| {
             let set = tag_sets.get(tag_set as usize);
             let tags = set.map(|((_, bits), _)| pick(&tags, bits)).unwrap_or_default();
-            ColumnSet { tags, fields: pick(&fields, &bits), rows }
+            ColumnPositions { tags, fields: pick(&fields, &bits), rows }
         })
         .filter(|set| !set.tags.is_empty() || !set.fields.is_empty())
         .collect()
@@ -81,9 +81,9 @@ pub(crate) fn field_sets(
     rows: impl Iterator<Item = u32>,
     fields: usize,
     has: impl Fn(u32, usize) -> bool,
-) -> Vec<ColumnSet> {
+) -> Vec<ColumnPositions> {
     let positions: Vec<usize> = (0..fields).collect();
-    let set = |((_, bits), rows): (SetKey, Vec<u32>)| ColumnSet {
+    let set = |((_, bits), rows): (SetKey, Vec<u32>)| ColumnPositions {
         tags: Vec::new(),
         fields: pick(&positions, &bits),
         rows,
@@ -92,7 +92,7 @@ pub(crate) fn field_sets(
 }
 
 /// Merges small sets, if padding costs less than separate sets. The sets must have no tags.
-pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
+pub(crate) fn without_small(sets: Vec<ColumnPositions>) -> Vec<ColumnPositions> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
         sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);
     let mut fields: Vec<usize> = small.iter().flat_map(|set| &set.fields).copied().collect();
@@ -107,7 +107,7 @@ pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     }
     let mut rows: Vec<u32> = small.iter().flat_map(|set| &set.rows).copied().collect();
     rows.sort();
-    kept.push(ColumnSet { tags: Vec::new(), fields, rows });
+    kept.push(ColumnPositions { tags: Vec::new(), fields, rows });
     kept
 }
 
@@ -181,8 +181,8 @@ mod tests {
         }
     }
 
-    fn set(tags: &[usize], fields: &[usize], rows: &[u32]) -> ColumnSet {
-        ColumnSet { tags: tags.to_vec(), fields: fields.to_vec(), rows: rows.to_vec() }
+    fn set(tags: &[usize], fields: &[usize], rows: &[u32]) -> ColumnPositions {
+        ColumnPositions { tags: tags.to_vec(), fields: fields.to_vec(), rows: rows.to_vec() }
     }
 
     #[test]
@@ -196,11 +196,11 @@ mod tests {
         assert_eq!(together.len(), 140);
         let together = without_small(one_row(0..20));
         assert_eq!((together.len(), together[0].fields.len(), together[0].rows.len()), (20, 2, 1));
-        let dense: Vec<ColumnSet> = (0..100_u32)
+        let dense: Vec<ColumnPositions> = (0..100_u32)
             .map(|n| {
                 let fields: Vec<usize> =
                     (0..20).filter(|f| !(f + n as usize).is_multiple_of(3)).collect();
-                ColumnSet { tags: Vec::new(), fields, rows: vec![99 - n] }
+                ColumnPositions { tags: Vec::new(), fields, rows: vec![99 - n] }
             })
             .collect();
         let large = set(&[], &[0, 5], &(100..200).collect::<Vec<u32>>());

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use super::{FrameHeader, TableHeader};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
-use crate::batch::column_sets::{ColumnSet, field_sets, without_small};
+use crate::batch::column_sets::{ColumnPositions, field_sets, without_small};
 use crate::batch::order::{Distinct, rank_series};
 use crate::batch::selection::Selection;
 use crate::batch::series_table::{SeriesTable, TagColumn};
@@ -147,7 +147,7 @@ fn encode_rows(
     let same = same.get_or_init(|| same_series(&block.series));
     let overlaid = Overlaid::new(block, same, rows);
     let series_of = |row: u32| overlaid.series_of(row);
-    let each = |ColumnSet { fields, rows: positions, .. }: ColumnSet| {
+    let each = |ColumnPositions { fields, rows: positions, .. }: ColumnPositions| {
         let rows = &overlaid.rows(&positions);
         let picks = |column: &Column| Cow::Owned(overlaid.picks(column, &positions));
         let piece = Piece { rows, fields: &fields, series_of: &series_of, picks: &picks };
@@ -330,7 +330,7 @@ impl<'a> Overlaid<'a> {
         self.same.get(number as usize).copied().or_bug()
     }
 
-    fn sets(&self) -> Vec<ColumnSet> {
+    fn sets(&self) -> Vec<ColumnPositions> {
         let has = |at: u32, field: usize| {
             let is_valid = |column: &Column, row: u32| column.validity.is_valid(row as usize);
             let rows = self.distinct.group(at as usize);
