@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts, ScanShards};
+use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts, ScanStreams};
 use super::{ExplainKind, Query};
 use crate::admission::QueryReservation;
 use crate::coordinator::Io;
@@ -64,7 +64,7 @@ pub(super) async fn plan_select(
     let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
     let max = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
     let counts_series = explain.is_none() && max[0] < u64::from(UNLIMITED);
-    let mut streams = ScanShards::new(reservation, explain.is_some() || counts_series);
+    let mut streams = ScanStreams::new(reservation, explain.is_some() || counts_series);
     for scan in &plan.scans {
         let shards = source(scan).map(|of| shards_of(of.loaded, of.policy, scan.request.time));
         let shards = shards.unwrap_or_default();
@@ -176,7 +176,7 @@ pub(super) async fn plan_show(
         now_ns: session.now_ns,
     };
     let mut plan = metadata::compile_in_turns(statement, &context, &session.work).await?;
-    let mut streams = ScanShards::new(reservation, false);
+    let mut streams = ScanStreams::new(reservation, false);
     let first = plan.scans.first().map(|scan| scan.policy.clone());
     let is_alone = plan.scans.iter().all(|scan| Some(&scan.policy) == first.as_ref());
     for scan in &mut plan.scans {
@@ -299,7 +299,7 @@ fn list_nonempty(
     let defaults = Default::default();
     let context = MetaContext { policies: &policies, default_policy: "", defaults, now_ns };
     let mut plan = metadata::compile(&show, &context)?;
-    let mut streams = ScanShards::new(reservation, false);
+    let mut streams = ScanStreams::new(reservation, false);
     for scan in &mut plan.scans {
         let place = scan.policy.parse().ok().and_then(|position: usize| selected.get(position));
         let Some(SelectedPolicy { loaded, policy, .. }) = place else { continue };

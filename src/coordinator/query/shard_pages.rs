@@ -26,14 +26,14 @@ const PLAN_BYTES: usize = 200;
 
 /// The shards of each scan. A statement over many measurements has many scans with equal lists, so
 /// successive scans share a list.
-pub(super) struct ScanShards {
+pub(super) struct ScanStreams {
     pub(super) lists: Vec<Rc<[(ObjectId, Stamp)]>>,
     memory: BufferMemory,
     /// The bytes for each shard of a scan.
     shard_bytes: usize,
 }
 
-impl ScanShards {
+impl ScanStreams {
     /// `has_plan` states whether the query requests the shards' plans (EXPLAIN, or to count
     /// series).
     pub(super) fn new(reservation: &QueryReservation, has_plan: bool) -> Self {
@@ -92,7 +92,7 @@ pub(super) type Needs = Vec<(StreamId, ToShard)>;
 /// The shards of each scan, and the merge of the shards' replies.
 pub(super) struct QueryRun {
     pub(super) merge: Merge,
-    pub(super) streams: ScanShards,
+    pub(super) streams: ScanStreams,
     /// The plan and the costs of the pages, for EXPLAIN.
     pub(super) explain: Option<Box<Explain>>,
     /// The rows read so far, and their limits.
