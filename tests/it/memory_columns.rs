@@ -9,9 +9,9 @@ use tidemark::batch::{Block, FrameTable};
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
+use tidemark::scan::request::Deletion;
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
-use tidemark::shard::request::Deletion;
 use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 

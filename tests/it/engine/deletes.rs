@@ -9,10 +9,9 @@ use tidemark::model::limits::{
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::TileLimits;
 use tidemark::scan::request::{
-    AggregateCall, AggregateFunction, Comparison, Input, Operand, Predicate, Window,
+    AggregateCall, AggregateFunction, Comparison, Deletion, Input, Operand, Predicate, Window,
 };
 use tidemark::shard::Limits;
-use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{Store as _, Table};
 

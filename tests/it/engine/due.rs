@@ -1,10 +1,8 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::scan::request::{Comparison, Operand, Predicate};
+use tidemark::scan::request::{Comparison, Deletion, Operand, Predicate};
 use tidemark::shard::Limits;
 use tidemark::shard::manifest::{Manifest, Number, Part, PartId};
-use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{KEY_MAX, Store as _, Table};
 

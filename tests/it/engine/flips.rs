@@ -2,7 +2,7 @@
 //! result, or an error that describes the damage.
 
 use tidemark::model::time::TimeRange;
-use tidemark::shard::request::Refusal;
+use tidemark::shard::refusal::Refusal;
 use tidemark::store::{Store, Table};
 
 use super::grid;

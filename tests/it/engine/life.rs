@@ -8,10 +8,10 @@ use tidemark::part::writer;
 use tidemark::protocol::event::Unavailable;
 use tidemark::protocol::shard::{FromShard, Stamp, ToShard};
 use tidemark::scan::TileLimits;
-use tidemark::scan::request::{Comparison, Operand, Predicate};
+use tidemark::scan::request::{Comparison, Deletion, Operand, Predicate};
 use tidemark::shard::Limits;
 use tidemark::shard::Shard;
-use tidemark::shard::request::{Deletion, Refusal};
+use tidemark::shard::refusal::Refusal;
 use tidemark::store::StoreError;
 use tidemark::store::memory::MemoryStore;
 

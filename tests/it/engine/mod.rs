@@ -32,7 +32,7 @@ use tidemark::scan::page::ScanPage;
 use tidemark::scan::request::{Output, Resume, ScanRequest};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
-use tidemark::shard::request::Refusal;
+use tidemark::shard::refusal::Refusal;
 use tidemark::store::Store;
 
 use crate::every_row::{Row, every_row, runs_of};

@@ -4,9 +4,12 @@ use tidemark::model::bug;
 use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
-use tidemark::protocol::shard::{FromShard, ShardRefusal, ShardSettings, Stamp, ToShard};
+use tidemark::protocol::shard::{
+    FromShard, ShardRefusal, ShardSettings, Stamp, ToShard, VerifyPage,
+};
+use tidemark::scan::request::Deletion;
 use tidemark::shard::Shard;
-use tidemark::shard::request::{Deletion, Refusal, VerifyPage};
+use tidemark::shard::refusal::Refusal;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{Store, Table};
 

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::page::MeasurementSummary;
-use tidemark::scan::request::{Comparison, Operand, Predicate, SummaryRequest, SummaryWant};
+use tidemark::scan::request::{
+    Comparison, Deletion, Operand, Predicate, SummaryRequest, SummaryWant,
+};
 use tidemark::scan::{SummaryLimits, summarise};
 use tidemark::shard::Limits;
-use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 
 use super::*;

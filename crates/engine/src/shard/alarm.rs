@@ -15,7 +15,7 @@ use super::log::ENOUGH;
 use super::manifest::Manifest;
 use super::object::Loaded;
 use super::plan::Plan;
-use super::request::Refusal;
+use super::refusal::Refusal;
 use super::tombstone::{TOMBSTONES_ENOUGH, Tombstone};
 use crate::store::{Store, StoreResult, Table, row};
 use tidemark_model::bug;

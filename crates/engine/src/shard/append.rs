@@ -3,14 +3,29 @@
 use super::Shard;
 use super::log::{DecodedFrame, FORCED, FlushSize};
 use super::object::Loaded;
-use super::request::{AppendReply, Refusal};
+use super::refusal::Refusal;
 use crate::batch::frame::FrameHeader;
+use crate::protocol::quota::SeriesExceeded;
 use crate::protocol::shard::Stamp;
 use crate::store::Store;
 
 /// The maximum number of parts, because every query and every manifest change processes all parts.
 /// A shard with more parts rejects writes until merges have reduced the number.
 const PARTS_MAX: usize = 1_500;
+
+/// The reply to an accepted write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendReply {
+    /// The number of storage bytes in use. If this number exceeds `SHARD_SPLIT_BYTES`, the shard's
+    /// group is split.
+    pub bytes_stored: u64,
+    /// The write sequence of the frame.
+    pub sequence: u64,
+    /// The number of accepted rows.
+    pub rows: u64,
+    /// The hashes of rejected series, and the exceeded quota.
+    pub rejected: Option<(SeriesExceeded, Vec<u64>)>,
+}
 
 impl<S: Store> Shard<S> {
     /// Stores a frame completely or not at all. Before that, removes the rows of new series that

@@ -11,7 +11,7 @@ use super::alarm::AlarmTask;
 use super::manifest::ranges::Runs;
 use super::manifest::{Hold, Manifest, Number};
 use super::object::{Loaded, RETIRED_KEY, STATE_KEY, State};
-use super::request::Refusal;
+use super::refusal::Refusal;
 use super::split::Fence;
 use super::{Shard, damage};
 use crate::protocol::backup::{

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use super::Shard;
 use super::damage::ASIDE_KEY;
 use super::object::Loaded;
-use super::request::{Deletion, Refusal};
+use super::refusal::Refusal;
 use super::tombstone::{Tombstone, check_predicate};
 use crate::merge::cursor::ReadError;
 use crate::part::pages;
 use crate::protocol::shard::Stamp;
+use crate::scan::request::Deletion;
 use crate::store::Store;
 use tidemark_model::ids::MeasurementId;
 

@@ -8,7 +8,7 @@ use super::alarm::AlarmTask;
 use super::manifest::{Manifest, Part};
 use super::object::{Draft, Loaded};
 use super::parts::{NewValue, listed, place};
-use super::request::Refusal;
+use super::refusal::Refusal;
 use super::slots::Slots;
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};

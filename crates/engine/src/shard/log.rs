@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::budget::{Budget, MemtableCache};
 use super::columns::Columns;
-use super::request::Refusal;
+use super::refusal::Refusal;
 use super::series_quota::count_series;
 use super::tombstone::{HiddenSeries, without};
 use crate::batch::FrameTable;

@@ -1,7 +1,8 @@
 //! Maps each message to the shard's function, and the function's result to a reply.
 
 use super::Shard;
-use super::request::{AppendReply, Refusal};
+use super::append::AppendReply;
+use super::refusal::Refusal;
 use super::usage::Counts;
 use crate::protocol::envelope::Wire;
 use crate::protocol::event::Unavailable;

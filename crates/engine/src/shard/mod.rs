@@ -2,7 +2,7 @@
 //!
 //! Only this module uses the WAL, the memtable and parts together. Every function is synchronous,
 //! so two events never run at the same time. The platform's output gate delays a reply until its
-//! changes are durable. A shard that is not open returns [`request::Refusal::Stale`] and writes
+//! changes are durable. A shard that is not open returns [`refusal::Refusal::Stale`] and writes
 //! nothing.
 //!
 //! The shard changes its memory only after the store has accepted a change. After an error of the
@@ -29,7 +29,7 @@ mod pieces;
 mod plan;
 mod read;
 mod read_cache;
-pub mod request;
+pub mod refusal;
 mod retention;
 mod series_quota;
 mod slots;

@@ -11,7 +11,7 @@ use super::manifest::Part;
 use super::object::Loaded;
 use super::pieces::{between, cut, split_times};
 use super::read_cache::ShardReads;
-use super::request::Refusal;
+use super::refusal::Refusal;
 use super::values::CachedValues;
 use crate::batch::series_table::SeriesTable;
 use crate::memtable::cursor::{Sorted, tag_order};

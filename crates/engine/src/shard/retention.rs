@@ -8,7 +8,7 @@ use super::Shard;
 use super::alarm::AlarmTask;
 use super::columns::Columns;
 use super::object::{Draft, Loaded};
-use super::request::Refusal;
+use super::refusal::Refusal;
 use crate::store::{Store, Table};
 use tidemark_model::ids::MeasurementId;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::Shard;
 use super::manifest::Part;
 use super::object::Loaded;
-use super::request::Refusal;
+use super::refusal::Refusal;
 use super::tombstone::{self, HiddenSeries};
 use super::usage::with_slack;
 use super::values::CachedValues;

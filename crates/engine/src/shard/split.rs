@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Shard;
 use super::manifest::{Part, PartId};
 use super::object::{Draft, Loaded};
-use super::request::Refusal;
+use super::refusal::Refusal;
 use crate::protocol::shard::ShardSettings;
 use crate::store::Store;
 use tidemark_model::limits::SPLIT_AHEAD_NS;

@@ -10,12 +10,12 @@ use super::columns::Columns;
 use super::damage::{ASIDE_KEY, DamagedRows};
 use super::manifest::{Manifest, Part};
 use super::object::read_retired;
-use super::request::{Deletion, Refusal};
+use super::refusal::Refusal;
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::merge::condition::{CachedRegex, Condition, Text};
 use crate::merge::hide;
-use crate::scan::request::{Comparison, Operand, Predicate};
+use crate::scan::request::{Comparison, Deletion, Operand, Predicate};
 use crate::store::{Store, Table, row};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::limits::{

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Shard;
-use super::request::Refusal;
+use super::refusal::Refusal;
 use crate::protocol::quota::{Meter, RateExceeded, StorageExceeded, Used};
 use crate::protocol::shard::{FromShard, Stamp};
 use crate::store::Store;

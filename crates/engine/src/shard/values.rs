@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::manifest::{Key, Manifest, Number, Part};
 use super::object::Loaded;
 use super::read_cache::ShardReads;
-use super::request::Refusal;
+use super::refusal::Refusal;
 use crate::codec::huffman::Decoder;
 use crate::merge::cursor::ReadError;
 use crate::part::block::Error;

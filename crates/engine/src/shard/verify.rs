@@ -4,8 +4,9 @@ use super::Shard;
 use super::columns::Columns;
 use super::manifest::Number;
 use super::object::Loaded;
-use super::request::{Refusal, VerifyPage};
+use super::refusal::Refusal;
 use super::values::ValueRow;
+use crate::protocol::shard::VerifyPage;
 use crate::store::{Store, Table, row};
 
 /// The number of encoded bytes after which a step ends. A step completes its last value.

@@ -12,7 +12,7 @@ use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
 use crate::shard::columns;
 use crate::shard::manifest::{Job, Key, Number, Part};
 use crate::shard::object::{Limits, Loaded, SERIES_CELLS, SKIPPED_SERIES_CELLS};
-use crate::shard::request::Refusal;
+use crate::shard::refusal::Refusal;
 use crate::shard::slots::Slots;
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error};
 use crate::store::{Store, StoreResult, Table};

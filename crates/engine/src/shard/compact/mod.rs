@@ -16,7 +16,7 @@ use super::alarm::AlarmTask;
 use super::manifest::{Merge, Part, PartId};
 use super::object::SERIES_CELLS;
 use super::parts::{NewValue, listed};
-use super::request::Refusal;
+use super::refusal::Refusal;
 use super::slots::Slots;
 use crate::store::Store;
 

@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::shard::alarm::AlarmTask;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::object::Loaded;
-use crate::shard::request::Refusal;
+use crate::shard::refusal::Refusal;
 use crate::shard::tombstone::TOMBSTONES_ENOUGH;
 use crate::shard::values::CachedValues;
 use crate::store::Store;

@@ -1,27 +1,11 @@
-//! Defines the replies and errors of a shard as plain values. `protocol` encodes these values.
+//! Defines the reasons why a shard rejects a request. `messages.rs` converts them to replies.
 
 use crate::batch::frame::FrameError;
 use crate::merge::cursor::ReadError;
-use crate::protocol::quota::{RateExceeded, SeriesExceeded, StorageExceeded};
-pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
-pub use crate::scan::request::Deletion;
+use crate::protocol::quota::{RateExceeded, StorageExceeded};
 use crate::store::StoreError;
 use tidemark_model::bug::Bug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
-
-/// The reply to an accepted write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppendReply {
-    /// The number of storage bytes in use. If this number exceeds `SHARD_SPLIT_BYTES`, the shard's
-    /// group is split.
-    pub bytes_stored: u64,
-    /// The write sequence of the frame.
-    pub sequence: u64,
-    /// The number of accepted rows.
-    pub rows: u64,
-    /// The hashes of rejected series, and the exceeded quota.
-    pub rejected: Option<(SeriesExceeded, Vec<u64>)>,
-}
 
 /// The reason why a shard rejected a request. A rejected write has stored no rows, except after
 /// `Store`, where the outcome is unknown.
