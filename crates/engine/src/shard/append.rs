@@ -21,8 +21,6 @@ pub struct AppendReply {
     pub bytes_stored: u64,
     /// The write sequence of the frame.
     pub sequence: u64,
-    /// The number of accepted rows.
-    pub rows: u64,
     /// The hashes of rejected series, and the exceeded quota.
     pub rejected: Option<(SeriesExceeded, Vec<u64>)>,
 }
@@ -45,7 +43,6 @@ impl<S: Store> Shard<S> {
             None => AppendReply {
                 bytes_stored: self.store.bytes()?,
                 sequence: self.load()?.log.wal.next_sequence() - 1,
-                rows: 0,
                 rejected: None,
             },
         };
@@ -75,7 +72,7 @@ impl<S: Store> Shard<S> {
         // The code computes the new size, because reading the size from the store takes as long as
         // the append to the memtable.
         let bytes_stored = bytes.saturating_add(frame.size().bytes);
-        Ok(AppendReply { bytes_stored, sequence, rows: frame.header.rows(), rejected: None })
+        Ok(AppendReply { bytes_stored, sequence, rejected: None })
     }
 
     /// Returns the stored bytes, and whether the frame has new columns.
