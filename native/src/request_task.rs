@@ -38,7 +38,7 @@ pub async fn run(
     let (mut driver, first) = Driver::start(RequestTask { engine, sql: Rc::default() }, head);
     let start = tokio::select! {
         biased;
-        start = driver.begin(first, || Ok(BodyReader::new(&mut body))) => start,
+        start = driver.run_to_response(first, || Ok(BodyReader::new(&mut body))) => start,
         () = to.closed() => Err(Disconnected),
     };
     match start {

@@ -122,7 +122,7 @@ impl<H: Host> Driver<H> {
     ///
     /// # Errors
     /// The body's error, if the client has disconnected.
-    pub async fn begin<B: RequestBody>(
+    pub async fn run_to_response<B: RequestBody>(
         &mut self,
         first: Action,
         open: impl FnOnce() -> Result<B, B::Error>,
@@ -255,7 +255,7 @@ impl<H: Host> Driver<H> {
                 }
                 Next::End => {
                     return Ok(self.step(|exchange, service, platform| {
-                        exchange.body(service, platform, Vec::new())
+                        exchange.end_body(service, platform, Vec::new())
                     }));
                 }
                 Next::Invalid => return Ok(self.exchange.body_invalid()),

@@ -264,7 +264,7 @@ impl InProcess {
                     let body = body.take().unwrap_or_default();
                     match exchange.body_grew(body.len(), now_ns) {
                         Some(refused) => refused,
-                        None => exchange.body(&mut self.service, &self.platform, body),
+                        None => exchange.end_body(&mut self.service, &self.platform, body),
                     }
                 }
                 Action::Calls(more) => {

@@ -33,7 +33,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     let platform = EdgePlatform::new(&env, Some(&request));
     let (mut driver, first) =
         Driver::start(RequestTask { platform, sql: Rc::default() }, head(&request));
-    match driver.begin(first, || BodyReader::open(&request)).await {
+    match driver.run_to_response(first, || BodyReader::open(&request)).await {
         Ok(ResponseStart::Complete(response)) => {
             driver.log();
             let response = reply::packed(response, &request);

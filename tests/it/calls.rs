@@ -46,7 +46,7 @@ impl Client for Asking {
         loop {
             action = match action {
                 Action::ReadBody => {
-                    exchange.body(service, platform, std::mem::take(&mut self.body))
+                    exchange.end_body(service, platform, std::mem::take(&mut self.body))
                 }
                 Action::Calls(calls) => {
                     let (failing, fine): (Vec<_>, Vec<_>) =

@@ -53,7 +53,7 @@ impl Measured {
                 return refusal;
             }
         }
-        exchange.body(&mut self.service, platform, Vec::new())
+        exchange.end_body(&mut self.service, platform, Vec::new())
     }
 }
 
@@ -232,7 +232,7 @@ fn concurrent_bodies_stay_within_memory_budget() {
             refused += 1;
             continue;
         }
-        let action = exchange.body(&mut service, &platform, Vec::new());
+        let action = exchange.end_body(&mut service, &platform, Vec::new());
         assert!(matches!(action, Action::Calls(_)), "{action:?}");
         writing.push(exchange);
         let held = live() - before;

@@ -80,11 +80,11 @@ fn stalled_uploads_block_no_other_database() {
     let mut fourth = begin(&mut service, &platform, "d");
     assert_eq!(receive(&mut fourth, 8_000_000, &platform), None);
     let late = receive(&mut stalled[1], 9_000_000, &platform).unwrap();
-    let later = stalled[2].body(&mut service, &platform, Vec::new());
+    let later = stalled[2].end_body(&mut service, &platform, Vec::new());
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
     // Both requests release their memory, after a disconnect and after a response.
     assert!(neighbour.abandon().is_empty());
-    let action = third.body(&mut service, &platform, Vec::new());
+    let action = third.end_body(&mut service, &platform, Vec::new());
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
     drop((stalled, idle, fourth));
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
@@ -125,7 +125,7 @@ fn stalled_body_releases_its_memory() {
     );
     assert_eq!(String::from_utf8(response.body).unwrap(), body);
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
-    assert_eq!(exchange.body(&mut service, &platform, b"=2".to_vec()), Action::End);
+    assert_eq!(exchange.end_body(&mut service, &platform, b"=2".to_vec()), Action::End);
     let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"stalled\"") && line.contains("408"), "{line}");
 }
@@ -230,7 +230,9 @@ fn slow_readers_block_no_other_database() {
         let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);
         let (mut exchange, _) = Exchange::start(service, &platform, head);
         // The query starts, or waits for memory.
-        let Action::Calls(calls) = exchange.body(service, &platform, Vec::new()) else { panic!() };
+        let Action::Calls(calls) = exchange.end_body(service, &platform, Vec::new()) else {
+            panic!()
+        };
         let begins = calls[0].to != Address::Pause;
         exchange.sending(platform.time_ns());
         platform.advance_to(platform.time_ns() + 200_000_000);

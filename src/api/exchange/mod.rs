@@ -118,7 +118,7 @@ impl Exchange {
             has_begun: false,
         };
         let action =
-            exchange.run(service, platform, |exchange, isolate| exchange.enter(isolate, route));
+            exchange.run(service, platform, |exchange, isolate| exchange.route(isolate, route));
         (exchange, action)
     }
 
@@ -225,7 +225,8 @@ impl Exchange {
         self.complete_response(action)
     }
 
-    fn enter(
+    /// Chooses the operation, and identifies the caller if the operation requires it.
+    fn route(
         &mut self,
         isolate: &mut Isolate<'_>,
         route: Option<&'static Route>,
@@ -251,7 +252,7 @@ impl Exchange {
         };
         self.operation = Some(operation);
         match operation.access {
-            Access::Open => self.begin(isolate, operation),
+            Access::Open => self.locate(isolate, operation),
             access => {
                 let auth_source = self.auth_source(isolate, access);
                 self.identify(isolate, auth_source)
@@ -259,7 +260,8 @@ impl Exchange {
         }
     }
 
-    fn begin(&mut self, isolate: &mut Isolate<'_>, operation: &Operation) -> ApiResult<Action> {
+    /// Parses the parameters. Replaces the id of a bucket by its database and policy.
+    fn locate(&mut self, isolate: &mut Isolate<'_>, operation: &Operation) -> ApiResult<Action> {
         if operation.access == Access::Admin && !self.caller.grants.admin {
             return self.refuse_caller(isolate, AuthError::not_admin(&self.caller));
         }
@@ -277,6 +279,7 @@ impl Exchange {
         self.advance(isolate, None)
     }
 
+    /// Checks the required permission. Then reads the body, or starts the response if there is none.
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
@@ -304,13 +307,13 @@ impl Exchange {
             self.record.database = Some(target.database.clone());
         }
         match operation.body {
-            Body::None => self.act(isolate, Vec::new(), None),
+            Body::None => self.start_response(isolate, Vec::new(), None),
             body => self.read_body(isolate, body),
         }
     }
 
     /// Starts the response. `lines` is the body of a write, and `bytes` any other body.
-    fn act(
+    fn start_response(
         &mut self,
         isolate: &mut Isolate<'_>,
         bytes: Vec<u8>,
@@ -346,6 +349,7 @@ impl Exchange {
         self.advance(isolate, None)
     }
 
+    /// Continues the current stage.
     fn advance(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match &mut self.stage {
             ExchangeStage::Identify(identify) => {
@@ -508,7 +512,7 @@ impl Exchange {
     fn resume(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         match self.operation {
             _ if self.responder.is_some() => self.check_statements(isolate),
-            Some(operation) => self.begin(isolate, operation),
+            Some(operation) => self.locate(isolate, operation),
             None => Ok(Action::End),
         }
     }

@@ -183,7 +183,7 @@ impl Exchange {
     }
 
     /// Receives the whole body, or the rest of the body after the last piece.
-    pub fn body(
+    pub fn end_body(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
@@ -236,10 +236,10 @@ impl Exchange {
     ) -> ApiResult<Action> {
         match sink {
             // The permit reserves the memory of `bytes` until the responder has read them.
-            Sink::Bytes(_permit) => self.act(isolate, bytes, None),
+            Sink::Bytes(_permit) => self.start_response(isolate, bytes, None),
             Sink::Lines(body_parser) => {
                 let parsed = body_parser.finish(bytes)?;
-                self.act(isolate, Vec::new(), Some(parsed))
+                self.start_response(isolate, Vec::new(), Some(parsed))
             }
         }
     }
