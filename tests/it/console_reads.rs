@@ -7,7 +7,7 @@
 use tidemark::api::error::{ApiError, ApiResult};
 use tidemark::api::http::{Parameters, RequestHead};
 use tidemark::api::params::QueryParams;
-use tidemark::api::routes::query::Querying;
+use tidemark::api::routes::query::QueryResponder;
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 use tidemark::browser::influxql_outline::PageOutline;
@@ -113,7 +113,7 @@ fn asked(text: &str, settings: &Settings) -> ApiResult<()> {
     let query = { query }.append_pair("q", text).finish();
     let head = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };
     let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
-    Querying::new(params.map_err(ApiError::from)?, None, settings, 0).map(drop)
+    QueryResponder::new(params.map_err(ApiError::from)?, None, settings, 0).map(drop)
 }
 
 #[test]

@@ -59,10 +59,10 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
         && params.chunk_rows.is_some();
     let accept = head.header("accept");
     let accept = accept.filter(|accept| !(is_python && *accept == "application/x-msgpack"));
-    Ok(Box::new(Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?))
+    Ok(Box::new(QueryResponder::new(params, accept, isolate.settings()?, isolate.now_ns())?))
 }
 
-impl Responder for Querying {
+impl Responder for QueryResponder {
     fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         let context = &mut isolate.context();
         loop {
@@ -133,7 +133,7 @@ impl Responder for Querying {
 }
 
 /// A query in progress.
-pub struct Querying {
+pub struct QueryResponder {
     statements: vec::IntoIter<Statement>,
     session: Session,
     current: Option<Execution>,
@@ -151,7 +151,7 @@ pub struct Querying {
     finished: bool,
 }
 
-impl Querying {
+impl QueryResponder {
     /// Parses the query. If the text has an error, no statement is executed.
     pub fn new(
         params: QueryParams,

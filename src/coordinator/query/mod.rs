@@ -128,7 +128,7 @@ impl Query {
         let otherwise = self.otherwise.take();
         Parts::new(|io, output| async move {
             let retries = Retries::default();
-            let mut running = Running { query: self, io, output, emitted: false, retries };
+            let mut running = RunningQuery { query: self, io, output, emitted: false, retries };
             let result = running.run().await;
             if let Some(request) = running.query.status.report.end() {
                 running.io.calls(vec![request]).await;
@@ -147,7 +147,7 @@ impl Query {
 }
 
 /// A query in progress.
-struct Running {
+struct RunningQuery {
     query: Query,
     io: Io,
     output: Output<SeriesChunk>,
@@ -168,7 +168,7 @@ enum Piece {
     End,
 }
 
-impl Running {
+impl RunningQuery {
     /// Restarts a query that fails for lack of memory, unless a piece was returned.
     async fn run(&mut self) -> Result<()> {
         loop {
