@@ -177,7 +177,8 @@
 //!
 //! # Invariants
 //!
-//! - Only `edge/` reads a clock or draws random numbers: `now` and seeds are arguments.
+//! - Only the hosts (`edge/`, `browser/`, the native program) read a clock or draw random numbers:
+//!   `now` and seeds are arguments.
 //!   `coordinator` awaits only its calls, and `api/drive.rs` only its host. A shard is synchronous,
 //!   so no other code can run during an update.
 //! - A rejected line never reaches a column. On one shard, a batch is either fully visible or not
