@@ -15,7 +15,7 @@ use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::timeout;
 
 use crate::backups;
-use crate::engine::{Engine, ObjectReply};
+use crate::engine::{EngineThread, ObjectReply};
 use crate::limits::{BLOCKING_THREADS_MAX, DERIVATION_WAIT_MAX, DERIVATIONS_MIN};
 use crate::sql::Session;
 
@@ -37,7 +37,7 @@ pub type SqlSession = Rc<RefCell<Option<Session>>>;
 
 /// Executes one call. `sql` is the SQL session of the request, or `None` if no request makes the
 /// call.
-pub async fn make_call(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> Reply {
+pub async fn make_call(engine: Rc<EngineThread>, sql: Option<SqlSession>, call: Call) -> Reply {
     let Call { id, to, message, .. } = call;
     let result = match to {
         Address::Catalog | Address::Database(_) | Address::Shard(_) => {

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::connection_permits::ConnectionPermit;
 use crate::console;
-use crate::engine::{Busy, Engine};
+use crate::engine::{Busy, EngineThread};
 use crate::limits::{
     CLOSE_S_MAX, FIRST_CLOSE_S_MAX, FIRST_HEAD_S_MAX, HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX,
     RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
@@ -64,7 +64,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
 }
 
 /// Serves a connection until it closes.
-pub async fn serve(engine: Rc<Engine>, stream: TcpStream, info: ConnectionInfo) {
+pub async fn serve(engine: Rc<EngineThread>, stream: TcpStream, info: ConnectionInfo) {
     let ConnectionInfo { peer, tls, permit: _permit } = info;
     let _busy = Busy::new(&engine.shared);
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
@@ -81,7 +81,7 @@ pub async fn serve(engine: Rc<Engine>, stream: TcpStream, info: ConnectionInfo) 
 }
 
 async fn serve_http(
-    engine: Rc<Engine>,
+    engine: Rc<EngineThread>,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: SocketAddr,
 ) {
@@ -173,7 +173,7 @@ async fn silence(
 }
 
 async fn respond(
-    engine: Rc<Engine>,
+    engine: Rc<EngineThread>,
     request: Request<Incoming>,
     peer: SocketAddr,
     reader: Arc<Reader>,

@@ -134,7 +134,7 @@ impl Clock {
     }
 }
 
-pub struct Engine {
+pub struct EngineThread {
     /// The engine's state that remains between requests.
     pub service: RefCell<Service>,
     /// The clock, random numbers and limits.
@@ -152,7 +152,7 @@ pub struct Engine {
     is_over: Cell<bool>,
 }
 
-impl Engine {
+impl EngineThread {
     /// Creates the state of thread `index`. Sets the stored alarms of the thread's objects.
     pub fn new(
         shared: Arc<Shared>,
@@ -283,7 +283,7 @@ impl Engine {
                 let events = ShardEvents::new(shard, Rc::clone(&self.pages));
                 Box::new(events.with_work_after_replies())
             }
-            // `Engine::call` rejects the addresses of runtime services.
+            // `EngineThread::call` rejects the addresses of runtime services.
             _ => Box::new(Catalog::new(store)),
         }
     }

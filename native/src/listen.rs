@@ -27,7 +27,7 @@ use crate::commands::serve::Options;
 use crate::connection::{ConnectionInfo, Tls};
 use crate::connection_permits::ConnectionPermits;
 use crate::crashes::Refused;
-use crate::engine::{Engine, Shared, ThreadMessage};
+use crate::engine::{EngineThread, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_MAX};
 use crate::log;
@@ -129,7 +129,7 @@ fn start(
         let (alarms, token) = (alarms.to_vec(), token.map(str::to_owned));
         let body = move || match read_settings(token.as_deref(), shared.threads.len()) {
             Ok(settings) => {
-                let engine = Engine::new(shared, index, settings, &alarms);
+                let engine = EngineThread::new(shared, index, settings, &alarms);
                 LocalSet::new().block_on(&runtime, engine.run(letters));
             }
             Err(Failure(reason)) => eprintln!("{reason}"),

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use crate::address;
 use crate::calls;
 use crate::crashes::{self, Work};
-use crate::engine::{Engine, ObjectReply};
+use crate::engine::{EngineThread, ObjectReply};
 use crate::limits::{
     ALARM_RETRY_NS, EVENTS_PER_COMMIT_MAX, EVENTS_TIME_MAX, INBOX_MESSAGES_MAX,
     OBJECT_CROWDED_IDLE, OBJECT_IDLE, OBJECTS_PER_THREAD_MAX,
@@ -109,7 +109,7 @@ enum Output {
 }
 
 struct Object {
-    engine: Rc<Engine>,
+    engine: Rc<EngineThread>,
     address: Address,
     name: Rc<str>,
     store: SqliteStore,
@@ -236,7 +236,7 @@ fn work_of(event: &Event, event_ids: &BTreeMap<EventId, Purpose>) -> Work {
 }
 
 /// Runs the object until it has received no event for the idle time.
-pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
+pub async fn run(engine: Rc<EngineThread>, to: Address, inbox: Rc<Inbox>) {
     let Some(name) = address::name(&to).map(Rc::<str>::from) else { return };
     let mut loads = 0;
     let mut loaded: Option<Object> = None;
@@ -304,7 +304,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
     engine.forget(&to);
 }
 
-fn idle(engine: &Engine) -> Duration {
+fn idle(engine: &EngineThread) -> Duration {
     let is_crowded = engine.object_count() > OBJECTS_PER_THREAD_MAX;
     if is_crowded { OBJECT_CROWDED_IDLE } else { OBJECT_IDLE }
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::body::{BodyReader, Disconnected};
 use crate::calls::{SqlSession, make_call};
-use crate::engine::{Busy, Engine};
+use crate::engine::{Busy, EngineThread};
 use crate::log;
 use crate::reply::{self, Form, Outgoing};
 use crate::unsent::Reader;
@@ -23,7 +23,7 @@ pub type HttpResponse = hyper::Response<Outgoing>;
 
 /// Serves a request. The channel `to` is closed if the client has disconnected.
 pub async fn run(
-    engine: Rc<Engine>,
+    engine: Rc<EngineThread>,
     request: Request<Incoming>,
     head: RequestHead,
     form: Form,
@@ -77,7 +77,7 @@ pub async fn run(
 }
 
 struct RequestTask {
-    engine: Rc<Engine>,
+    engine: Rc<EngineThread>,
     sql: SqlSession,
 }
 
