@@ -1,5 +1,6 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
+use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::request::{Comparison, Deletion, Operand, Predicate};
 use tidemark::shard::Limits;
 use tidemark::shard::manifest::{Manifest, Number, Part, PartId};

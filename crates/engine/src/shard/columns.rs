@@ -4,6 +4,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::manifest::ranges::Runs;
 use super::refusal::Refusal;
 use crate::batch::frame::TableHeader;
 use crate::store::row;
