@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 use tidemark::api::drive::{Next, RequestBody};
-use tidemark::model::limits::{BODY_PACED_AFTER_BYTES, DISPLACED_NOTICED_MS};
+use tidemark::model::limits::{BODY_PACED_AFTER_BYTES, CANCEL_CHECK_MS};
 use tokio::task::yield_now;
 use tokio::time::timeout_at;
 
@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 #[derive(Debug)]
 pub struct Disconnected;
 
-const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
+const NOTICE: Duration = Duration::from_millis(CANCEL_CHECK_MS as u64);
 
 pub struct BodyReader<'a> {
     body: &'a mut Incoming,

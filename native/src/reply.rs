@@ -16,7 +16,7 @@ use tidemark::api::drive::ResponseBody;
 use tidemark::api::grpc_web::Code;
 use tidemark::api::headers;
 use tidemark::api::http::{RequestHead, Response};
-use tidemark::model::limits::DISPLACED_NOTICED_MS;
+use tidemark::model::limits::CANCEL_CHECK_MS;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ use crate::limits::PACKED_BYTES_MIN;
 use crate::request_task::HttpResponse;
 use crate::unsent::Reader;
 
-const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
+const NOTICE: Duration = Duration::from_millis(CANCEL_CHECK_MS as u64);
 
 /// The format in which the client expects its response.
 #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ use super::grpc_web::Code;
 use super::http::{RequestHead, Response};
 use super::isolate_state::Service;
 use crate::model::limits::{
-    BODY_READ_BYTES_MIN, BODY_STALL_S_MAX, DISCARDED_BODY_BYTES_MAX, DISPLACED_NOTICED_MS,
+    BODY_READ_BYTES_MIN, BODY_STALL_S_MAX, CANCEL_CHECK_MS, DISCARDED_BODY_BYTES_MAX,
     REPLY_PIECE_BYTES_MIN,
 };
 use crate::protocol::call::{Call, Platform, Reply};
@@ -50,7 +50,7 @@ pub trait RequestBody {
     /// The error of a body whose client has disconnected.
     type Error;
 
-    /// Waits for the next piece for at most [`DISPLACED_NOTICED_MS`].
+    /// Waits for the next piece for at most [`CANCEL_CHECK_MS`].
     async fn next(&mut self) -> Result<Next, Self::Error>;
 
     /// Appends the last piece to `held`.
@@ -79,7 +79,7 @@ pub trait ResponseBody {
     type Error;
 
     /// Sends a piece, and waits until the client has taken the piece. Calls `is_stopped` at
-    /// intervals of [`DISPLACED_NOTICED_MS`], and stops waiting if `is_stopped` returns `true`.
+    /// intervals of [`CANCEL_CHECK_MS`], and stops waiting if `is_stopped` returns `true`.
     async fn write(
         &mut self,
         bytes: Vec<u8>,
@@ -327,5 +327,5 @@ pub async fn drain<B: RequestBody>(body: &mut B) -> Result<(), B::Error> {
 }
 
 fn is_stalled(intervals: u32) -> bool {
-    intervals * DISPLACED_NOTICED_MS > BODY_STALL_S_MAX * 1_000
+    intervals * CANCEL_CHECK_MS > BODY_STALL_S_MAX * 1_000
 }

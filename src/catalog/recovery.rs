@@ -14,7 +14,7 @@ use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, Result, Turn};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS, PAST_BEGINS_NS_MAX, RECOVERY_AGO_NS_MAX,
+    CALLS_PER_ROUND_MAX, HISTORY_START_NS_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS, RECOVERY_AGO_NS_MAX,
     RECOVERY_AGO_NS_MIN, RECOVERY_PAUSES_MAX, RECOVERY_REPEAT_NS, RECOVERY_SHARDS_MAX,
     WIPE_DELAY_NS,
 };
@@ -597,11 +597,11 @@ impl Recoveries {
 /// The check, before a recovery changes any state, that all objects of the database can be reset to
 /// the target time.
 ///
-/// The platform's history of an object begins at most [`PAST_BEGINS_NS_MAX`] after the object's
+/// The platform's history of an object begins at most [`HISTORY_START_NS_MAX`] after the object's
 /// creation. The start of the history determines the result:
 ///
 /// - If the history contains the target time, the object can return to that time.
-/// - If the history begins more than [`PAST_BEGINS_NS_MAX`] after the target time, the object did
+/// - If the history begins more than [`HISTORY_START_NS_MAX`] after the target time, the object did
 ///   not exist at that time and needs no history of that time.
 /// - If the history begins between these times, the object may have belonged to the database at the
 ///   target time. The database then cannot return to that time.
@@ -661,7 +661,7 @@ impl HistoryCheck {
                 (FromStorage::Looked { .. }, ExpectedHistory::Past | ExpectedHistory::Either)
                 | (FromStorage::Young(_), ExpectedHistory::NoPast) => {}
                 (FromStorage::Young(_), ExpectedHistory::Either) => {
-                    let made_since = self.time_ns.saturating_add(PAST_BEGINS_NS_MAX);
+                    let made_since = self.time_ns.saturating_add(HISTORY_START_NS_MAX);
                     let looks = [
                         (self.undo_ns, ExpectedHistory::Past),
                         (made_since, ExpectedHistory::NoPast),

@@ -8,7 +8,7 @@ use super::job::{Job, JobKind, Messages, Split};
 use super::object::{Database, Result};
 use super::rows::{DatabaseState, RowsChange};
 use crate::model::ids::ObjectId;
-use crate::model::limits::{SHARDS_PER_GROUP_MAX, TEND_EVERY_NS};
+use crate::model::limits::{SHARDS_PER_GROUP_MAX, SIZE_CHECK_NS};
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::{MINUTE_NS, TimeRange};
 use crate::protocol::call::{ObjectKind, PlacementError, Platform};
@@ -99,7 +99,7 @@ impl<S: Store> Database<S> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
         let (mut state, mut change) = (rows.state.clone(), RowsChange::default());
-        let mut due_ns = now_ns.saturating_add(TEND_EVERY_NS);
+        let mut due_ns = now_ns.saturating_add(SIZE_CHECK_NS);
         for row in &rows.policies.rows {
             let policy = &row.policy;
             let expired = expired(policy, now_ns);

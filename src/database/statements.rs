@@ -9,7 +9,7 @@ use super::policies::{self, PolicyRow, Settings};
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX, QUOTAS_PER_DATABASE_MAX, TEND_EVERY_NS,
+    CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX, QUOTAS_PER_DATABASE_MAX, SIZE_CHECK_NS,
 };
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
@@ -197,7 +197,7 @@ impl<S: Store> Database<S> {
         let (mut state, kind) = create_policy(platform, &self.object, state, settings, true)?;
         let (mut change, now_ns) = (RowsChange::default(), platform.now_ns());
         change.add_job(&mut state, Job::started(kind, now_ns));
-        let maintenance = Job::due(JobKind::Tend, now_ns.saturating_add(TEND_EVERY_NS));
+        let maintenance = Job::due(JobKind::Tend, now_ns.saturating_add(SIZE_CHECK_NS));
         change.add_job(&mut state, maintenance);
         change.state = Some(state.clone());
         let mut rows = DatabaseRows::new(state);

@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Request, Response};
 
-use crate::model::limits::DISPLACED_NOTICED_MS;
+use crate::model::limits::CANCEL_CHECK_MS;
 
 /// The number of times that a pause of 0 ms lets the runtime poll its sockets. With three polls, a
 /// new request can arrive, call an object and receive the reply during the pause.
@@ -85,14 +85,14 @@ pub(super) async fn pause(ms: u32) {
     }
 }
 
-/// Waits until `promise` resolves, or returns `None` after [`DISPLACED_NOTICED_MS`]. `notice` is a
+/// Waits until `promise` resolves, or returns `None` after [`CANCEL_CHECK_MS`]. `notice` is a
 /// timer promise. All waits before the promise resolves share this promise, because a request may
 /// have only some thousands of timers at the same time.
 pub(super) async fn noticing(
     promise: &Promise,
     notice: &mut Option<Promise>,
 ) -> Result<Option<JsValue>, JsValue> {
-    let timer = notice.get_or_insert_with(|| wait(DISPLACED_NOTICED_MS));
+    let timer = notice.get_or_insert_with(|| wait(CANCEL_CHECK_MS));
     let first = JsFuture::from(Promise::race(&Array::of2(promise, timer))).await?;
     if first.is_undefined() {
         *notice = None;

@@ -7,7 +7,7 @@ use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;
 use tidemark::model::limits::{
-    BEGINNINGS_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX, QUERIES_BYTES_MAX, QUERY_START_BYTES,
+    BODIES_IN_FLIGHT_BYTES_MAX, QUERIES_BYTES_MAX, QUERY_START_BYTES, QUERY_STARTS_BYTES_MAX,
 };
 use tidemark::protocol::call::{Address, CallFailure};
 
@@ -238,7 +238,7 @@ fn slow_readers_block_no_other_database() {
         platform.advance_to(platform.time_ns() + 200_000_000);
         (exchange, begins)
     };
-    let at_once = (QUERIES_BYTES_MAX + BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
+    let at_once = (QUERIES_BYTES_MAX + QUERY_STARTS_BYTES_MAX) / QUERY_START_BYTES;
     let slow = (0..at_once).map(|_| reader("a", &mut service));
     let mut slow: Vec<Exchange> = slow.map(|(exchange, _)| exchange).collect();
     assert_eq!(service.queries.free_bytes(), 0);

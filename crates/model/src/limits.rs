@@ -27,7 +27,7 @@ pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
 pub const FIRST_BYTES: usize = 1_000_000;
 /// The interval at which a stalled upload or an unread response checks whether it was cancelled in
 /// favour of another request, in milliseconds.
-pub const DISPLACED_NOTICED_MS: u32 = 1_000;
+pub const CANCEL_CHECK_MS: u32 = 1_000;
 
 /// The maximum size of a management request's body, in bytes. The body is a short JSON document.
 pub const MANAGEMENT_BODY_BYTES_MAX: usize = 64 << 10;
@@ -184,7 +184,7 @@ pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
 /// to every new shard.
 pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
 /// The interval at which a Database checks the size of its shards, in nanoseconds.
-pub const TEND_EVERY_NS: i64 = super::time::D_NS;
+pub const SIZE_CHECK_NS: i64 = super::time::D_NS;
 /// The time during which dropped shards reject messages before their storage is deleted, in
 /// nanoseconds. The delay lets messages arrive that were sent before the drop, while the storage
 /// still records the drop.
@@ -344,7 +344,7 @@ pub const QUERIES_BYTES_MAX: usize = 10_000_000;
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
 /// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
 /// queries cannot use up this memory, so small queries can always start.
-pub const BEGINNINGS_BYTES_MAX: usize = 2_000_000;
+pub const QUERY_STARTS_BYTES_MAX: usize = 2_000_000;
 /// The memory of a query at its start, in bytes: one half for pages in flight, and one half for
 /// rows that are merged.
 pub const QUERY_START_BYTES: usize = FIRST_BYTES;
@@ -369,7 +369,7 @@ pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
 pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
 /// The maximum number of long queries of a database in an isolate, including queries that run for
 /// longer than [`LONG_QUERY_NS`].
-pub const LONG_QUERIES_EVER_MAX: usize = 4;
+pub const LONG_QUERIES_TOTAL_MAX: usize = 4;
 /// The maximum time that a query waits for memory to start, in nanoseconds. A restarted query may
 /// wait for this time again.
 pub const QUERY_WAIT_NS_MAX: i64 = 30 * super::time::S_NS;
@@ -629,7 +629,7 @@ pub const RECOVERY_REPEAT_NS: i64 = super::time::D_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
 /// nanoseconds. This time is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.
 /// Therefore an object that was created after a recovery needs no history from before the recovery.
-pub const PAST_BEGINS_NS_MAX: i64 = 90 * super::time::S_NS;
+pub const HISTORY_START_NS_MAX: i64 = 90 * super::time::S_NS;
 /// The number of consecutive failures after which the pause between two attempts of a recovery
 /// stops growing.
 pub const RECOVERY_PAUSES_MAX: u32 = 4;

@@ -19,10 +19,10 @@ use std::rc::{Rc, Weak};
 
 use super::{Admission, Evictable, Permit, Tag};
 use crate::model::limits::{
-    BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_EVER_MAX,
-    LONG_QUERIES_MAX, LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX,
-    PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX,
-    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_REQUESTED_AT_ONCE_MAX, SLOW_READER_NS,
+    FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_MAX, LONG_QUERIES_TOTAL_MAX,
+    LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
+    PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX,
+    QUERY_START_BYTES, QUERY_STARTS_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SLOW_READER_NS,
 };
 
 /// The maximum number of restarts of a query that needs more bytes than are available.
@@ -367,7 +367,7 @@ impl Reservation {
     /// it.
     fn is_next(self: &Rc<Self>) -> bool {
         let free =
-            self.shared.reservations.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
+            self.shared.reservations.free_bytes_with(QUERY_STARTS_BYTES_MAX) / QUERY_START_BYTES;
         match free {
             // The budget is used up. A query of a database without memory can still use the
             // reserve, and the first waiting query can evict a response with a slow client.
@@ -391,7 +391,7 @@ impl Reservation {
     }
 
     /// Whether the database may run another long query: [`LONG_QUERIES_MAX`] that started within
-    /// [`LONG_QUERY_NS`], and [`LONG_QUERIES_EVER_MAX`] in total.
+    /// [`LONG_QUERY_NS`], and [`LONG_QUERIES_TOTAL_MAX`] in total.
     fn may_be_long(&self) -> bool {
         let is_other = |reservation: &Self| {
             reservation.is_long.get()
@@ -401,7 +401,7 @@ impl Reservation {
         let now_ns = self.shared.now_ns.get();
         let is_new =
             |reservation: &Self| now_ns.saturating_sub(reservation.began_ns.get()) < LONG_QUERY_NS;
-        self.shared.count_running(is_other) < LONG_QUERIES_EVER_MAX
+        self.shared.count_running(is_other) < LONG_QUERIES_TOTAL_MAX
             && self.shared.count_running(|reservation| is_other(reservation) && is_new(reservation))
                 < LONG_QUERIES_MAX
     }
@@ -437,7 +437,7 @@ impl Reservation {
     }
 
     fn reserve_initial(&self) -> bool {
-        self.permit.borrow_mut().grow_to_with(QUERY_START_BYTES, BEGINNINGS_BYTES_MAX).is_ok()
+        self.permit.borrow_mut().grow_to_with(QUERY_START_BYTES, QUERY_STARTS_BYTES_MAX).is_ok()
     }
 
     fn database_bytes(&self) -> usize {

@@ -5,7 +5,7 @@ use crate::model::limits::{FIRST_BYTES, SLOW_READER_NS};
 const MB: usize = 1_000_000;
 const NOW_NS: i64 = 2 * SLOW_READER_NS;
 /// The number of queries that can start at the same time in one database.
-const AT_ONCE: usize = (QUERIES_BYTES_MAX + BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
+const AT_ONCE: usize = (QUERIES_BYTES_MAX + QUERY_STARTS_BYTES_MAX) / QUERY_START_BYTES;
 
 fn begun(memory: &QueryMemory, database: &str) -> QueryReservation {
     let reservation = memory.enter(database);
@@ -233,7 +233,7 @@ fn long_queries_leave_room_for_small() {
         }
     }
     let began = waiting.iter().filter(|reservation| reservation.start(much_later_ns)).count();
-    assert_eq!(began, LONG_QUERIES_EVER_MAX);
+    assert_eq!(began, LONG_QUERIES_TOTAL_MAX);
 }
 
 /// Simulates queries of ten databases that start, grow, wait for clients and end in any order.
