@@ -2,8 +2,8 @@
 //!
 //! A series is alive if at least one of its rows in the time range is neither deleted nor expired.
 //! For most measurements, the directories of parts contain enough information about live rows and
-//! fields ([`facts`]). Otherwise, a merge visits the series without reading rows ([`Walk`]), and
-//! seeks from one measurement to the next. After the merge has found a live series with a
+//! fields ([`facts`]). Otherwise, a merge visits the series without reading rows ([`SeriesWalk`]),
+//! and seeks from one measurement to the next. After the merge has found a live series with a
 //! combination of tag values, it seeks past the other series with the same combination.
 
 mod facts;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use self::facts::{Facts, RequestedFacts};
 use self::least::SmallestKeys;
-use self::task::{Find, FindColumns, Span, Task, Walk};
+use self::task::{Find, FindColumns, SeriesWalk, Span, Task};
 use super::cached::Cached;
 use super::error::ScanError;
 use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
@@ -290,7 +290,8 @@ impl<'a> Page<'a> {
             }
         }
         for &stretch in &self.stretches {
-            let (mut walk, mut keys) = (Walk::new(self.reader, &ids, stretch, &self.patterns), 0);
+            let (mut walk, mut keys) =
+                (SeriesWalk::new(self.reader, &ids, stretch, &self.patterns), 0);
             for &(_, at) in &by_id {
                 let Some(task) = tasks.get_mut(at).filter(|task| !task.is_done) else { continue };
                 if at >= budget.end {

@@ -1,5 +1,5 @@
-//! Searches a measurement, or a single tag of a measurement, for a summary. [`Walk`] visits the
-//! series of all measurements.
+//! Searches a measurement, or a single tag of a measurement, for a summary. [`SeriesWalk`] visits
+//! the series of all measurements.
 
 use std::collections::BTreeSet;
 
@@ -176,7 +176,11 @@ impl Task<'_> {
     /// are visited in order, the function stops after about `keys_max` series, but never inside a
     /// combination that is not yet known to be alive. Returns the number of visited series, plus
     /// the cost of excluded series and of the condition.
-    pub(super) fn walk(&mut self, walk: &mut Walk<'_>, keys_max: u64) -> Result<u64, ScanError> {
+    pub(super) fn walk(
+        &mut self,
+        walk: &mut SeriesWalk<'_>,
+        keys_max: u64,
+    ) -> Result<u64, ScanError> {
         let filter = Filter::compile(self.predicate, walk.patterns)?;
         let order = self.order.clone();
         let mut filter = KeyFilter::new(self.measurement, Direction::Ascending, &filter, order);
@@ -404,7 +408,7 @@ impl FindColumns {
 }
 
 /// A walk over the series of one measurement after another, in a shared merge if possible.
-pub(super) struct Walk<'a> {
+pub(super) struct SeriesWalk<'a> {
     reader: &'a dyn Reader,
     measurements: &'a [MeasurementId],
     /// The time range. Rows outside this range do not count.
@@ -433,7 +437,7 @@ enum Next {
     Complete,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> SeriesWalk<'a> {
     pub(super) fn new(
         reader: &'a dyn Reader,
         measurements: &'a [MeasurementId],

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use foldhash::fast::FixedState;
 use serde::Serialize;
 
-use super::Walk;
+use super::PageScan;
 use crate::codec::metadata;
 use crate::scan::cached::{Cached, RunGroups, Version};
 use crate::scan::error::ScanError;
@@ -39,7 +39,7 @@ fn series_of(run: &Run) -> Option<(u64, u64)> {
     Some((run.series, run.series_sum?))
 }
 
-impl Walk<'_> {
+impl PageScan<'_> {
     /// Restricts `stretches` to the time ranges of the runs that may have a row of an incomplete
     /// group.
     pub(super) fn skip_closed(&mut self, stretches: &mut Stretches) -> Result<(), ScanError> {

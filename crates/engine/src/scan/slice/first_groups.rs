@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{GroupOrder, Walk};
+use super::{GroupOrder, PageScan};
 use crate::merge::cursor::Direction;
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
@@ -64,7 +64,7 @@ impl First {
     }
 }
 
-impl Walk<'_> {
+impl PageScan<'_> {
     /// Ends the slice after its first groups that have series in `stretch`, if the slice would have
     /// too many rows or the request limits the number of groups.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {

@@ -67,7 +67,7 @@ pub fn scan(
     }
     let mut stretches = Stretches::new(reader, request, limits.tile)?;
     let (columns, deciding) = columns(request);
-    let mut walk = Walk {
+    let mut page_scan = PageScan {
         reader,
         request,
         limits: PageLimits {
@@ -91,11 +91,11 @@ pub fn scan(
         scanned: Scanned::new(Vec::new()),
         costs: ReadStats::default(),
     };
-    let position = walk.run(&mut stretches)?;
-    let ReadStats { rows_kept, series, cells, filter_cells, .. } = walk.costs;
-    let rows_scanned = walk.scanned.total();
+    let position = page_scan.run(&mut stretches)?;
+    let ReadStats { rows_kept, series, cells, filter_cells, .. } = page_scan.costs;
+    let rows_scanned = page_scan.scanned.total();
     let cells = cells.saturating_add(rows_scanned.saturating_sub(rows_kept));
-    let (groups, bounds) = walk.groups.finish();
+    let (groups, bounds) = page_scan.groups.finish();
     let stats = reader.stats();
     let stats = ReadStats { rows_scanned, rows_kept, series, cells, filter_cells, ..stats };
     Ok(ScanPage { groups, until: bounds.lowered(), position, stats })
@@ -154,7 +154,7 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
 }
 
 /// The scan of one page.
-struct Walk<'a> {
+struct PageScan<'a> {
     reader: &'a dyn Reader,
     request: &'a ScanRequest,
     limits: PageLimits,
@@ -192,7 +192,7 @@ struct Batch {
     filter_cells: u64,
 }
 
-impl Walk<'_> {
+impl PageScan<'_> {
     /// Returns the start of the next page, if any.
     fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
         let mut position = self.request.resume.position.as_ref();

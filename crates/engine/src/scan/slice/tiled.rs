@@ -1,6 +1,6 @@
 //! Reads a slice tile by tile. Uses cached tiles if possible.
 
-use super::Walk;
+use super::PageScan;
 use crate::merge::cursor::Direction;
 use crate::scan::cached::Tile;
 use crate::scan::error::ScanError;
@@ -46,7 +46,7 @@ impl Scanned {
     }
 }
 
-impl Walk<'_> {
+impl PageScan<'_> {
     /// Adds the tile `time` to the page, starting after `behind`. If the neighbouring tiles have no
     /// cache entries, removes these tiles from `stretches` and reads them together with the tile.
     pub(super) fn tile(
