@@ -66,7 +66,7 @@ pub fn scan(
         return Err(ScanError::Reordered);
     }
     let mut stretches = Stretches::new(reader, request, limits.tile)?;
-    let (columns, deciding) = columns(request);
+    let (columns, condition_columns) = columns(request);
     let mut page_scan = PageScan {
         reader,
         request,
@@ -83,11 +83,11 @@ pub fn scan(
             true => BATCH_PAGES_OF_TEXT,
             false => BATCH_PAGES,
         },
-        newest: request.wants_newest() && deciding.is_empty(),
+        reads_latest_row_first: request.wants_newest() && condition_columns.is_empty(),
         lists_groups: true,
         without_value: Vec::new(),
         columns,
-        deciding,
+        condition_columns,
         scanned: Scanned::new(Vec::new()),
         costs: ReadStats::default(),
     };
@@ -127,14 +127,14 @@ impl GroupOrder {
 
 /// Returns the field columns to read, in ascending order, and the columns that the condition reads.
 fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
-    let mut deciding = predicate::field_columns(request.predicate.as_ref());
-    let mut columns = deciding.clone();
+    let mut condition_columns = predicate::field_columns(request.predicate.as_ref());
+    let mut columns = condition_columns.clone();
     columns.extend(inputs(request).map(|input| input.column));
-    for list in [&mut columns, &mut deciding] {
+    for list in [&mut columns, &mut condition_columns] {
         list.sort();
         list.dedup();
     }
-    (columns, deciding)
+    (columns, condition_columns)
 }
 
 fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
@@ -167,10 +167,10 @@ struct PageScan<'a> {
     /// The field columns to read.
     columns: Vec<ColumnId>,
     /// The field columns that the condition reads.
-    deciding: Vec<ColumnId>,
+    condition_columns: Vec<ColumnId>,
     /// Whether the scan first reads only the latest row of each series, which suffices if this row
     /// has a value.
-    newest: bool,
+    reads_latest_row_first: bool,
     /// Whether the page lists the groups of runs to skip runs of complete groups.
     lists_groups: bool,
     /// The series whose latest row has no value.
@@ -295,7 +295,9 @@ impl PageScan<'_> {
                 }
             }
             self.costs.series += 1;
-            if let Some(done_ns) = self.one_series(&mut merge, &key, time, !self.newest)? {
+            if let Some(done_ns) =
+                self.one_series(&mut merge, &key, time, !self.reads_latest_row_first)?
+            {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
             if self.is_full(self.batch.picks.len()) {
@@ -316,7 +318,7 @@ impl PageScan<'_> {
         if again.is_empty() {
             return Ok(());
         }
-        let newest = std::mem::replace(&mut self.newest, false);
+        let reads_latest_row_first = std::mem::replace(&mut self.reads_latest_row_first, false);
         let measurement = [self.request.measurement];
         // The series are in the order of the first read.
         let Some(first) = again.first() else { return Ok(()) };
@@ -330,7 +332,7 @@ impl PageScan<'_> {
             }
         }
         self.read_batch(&mut merge)?;
-        self.newest = newest;
+        self.reads_latest_row_first = reads_latest_row_first;
         Ok(())
     }
 
@@ -351,7 +353,7 @@ impl PageScan<'_> {
             }
             let Some(picks) = merge.next_rows(time)? else { return Ok(None) };
             let mut picks = picks.ascending();
-            if self.newest {
+            if self.reads_latest_row_first {
                 picks = picks.last_row();
             }
             let (Some(&first_ns), Some(&last_ns)) =
@@ -394,7 +396,7 @@ impl PageScan<'_> {
                     return Ok(Some(end_ns));
                 }
             }
-            if self.newest {
+            if self.reads_latest_row_first {
                 return Ok(None);
             }
         }
@@ -462,7 +464,7 @@ impl PageScan<'_> {
             return Ok(());
         }
         let mut rows = DecodedRows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
-        self.costs.cells += read(merge, &picks, &self.deciding, &mut rows)?;
+        self.costs.cells += read(merge, &picks, &self.condition_columns, &mut rows)?;
         let block = Rc::new(rows);
         let mut chosen: Vec<SelectedRows> = Vec::with_capacity(series.len());
         let mut start = 0;
@@ -490,7 +492,7 @@ impl PageScan<'_> {
             self.keys.tags.set(&key);
             let series_rows = SeriesRows { block: Rc::clone(&block), rows };
             let is_taken = self.groups.consume(&self.keys.tags, &series_rows, &mask)?;
-            if self.newest && !is_taken {
+            if self.reads_latest_row_first && !is_taken {
                 self.without_value.push(key);
             }
         }
