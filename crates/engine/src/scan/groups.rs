@@ -32,12 +32,12 @@ const SHRINK_TIMES: usize = 2;
 const SHRINK_ROWS_MIN: usize = 1_024;
 
 /// The result of one group so far.
-enum Sink<'a> {
+enum GroupResult<'a> {
     Rows(GroupRows<'a>),
     States(GroupStates<'a>),
 }
 
-impl<'a> Sink<'a> {
+impl<'a> GroupResult<'a> {
     fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
         Ok(match &request.output {
             Output::Rows { .. } => Self::Rows(GroupRows::new(request)),
@@ -66,7 +66,7 @@ pub(super) struct Groups<'a> {
     pub(super) bounds: Bounds<'a>,
     numbers: HashMap<Vec<String>, usize, FixedState>,
     /// The result of each group, indexed by group number. The entry of a dropped group is `None`.
-    sinks: Vec<Option<Sink<'a>>>,
+    results: Vec<Option<GroupResult<'a>>>,
     /// Whether each group is closed, indexed by group number. A closed group needs no rows of later
     /// stretches.
     closed: Vec<bool>,
@@ -81,7 +81,7 @@ impl<'a> Groups<'a> {
             request,
             bounds: Bounds::new(request),
             numbers: HashMap::default(),
-            sinks: Vec::new(),
+            results: Vec::new(),
             closed: Vec::new(),
             key: vec![String::new(); request.group_by.len()],
             bytes: 0,
@@ -97,8 +97,8 @@ impl<'a> Groups<'a> {
         if self.closed.get(number) == Some(&true) {
             return TimeRange::new(0, 0);
         }
-        match self.sinks.get(number) {
-            Some(Some(Sink::Rows(rows))) => time.intersect(&rows.open),
+        match self.results.get(number) {
+            Some(Some(GroupResult::Rows(rows))) => time.intersect(&rows.open),
             _ => time,
         }
     }
@@ -123,12 +123,14 @@ impl<'a> Groups<'a> {
     ) -> Result<bool, ScanError> {
         self.set_key(tags);
         let output = &self.request.output;
-        let is_taken = self.change(|sink| match (sink, output) {
-            (Sink::Rows(rows), Output::Rows { tags: wanted, .. }) => {
+        let is_taken = self.change(|group_result| match (group_result, output) {
+            (GroupResult::Rows(rows), Output::Rows { tags: wanted, .. }) => {
                 rows.consume(series_rows, mask, wanted.iter().map(|&tag| tags.get(tag)))
             }
-            (Sink::Rows(_), Output::Aggregates { .. }) => Ok(false),
-            (Sink::States(states), _) => states.consume(series_rows, mask, tags).map(|()| true),
+            (GroupResult::Rows(_), Output::Aggregates { .. }) => Ok(false),
+            (GroupResult::States(states), _) => {
+                states.consume(series_rows, mask, tags).map(|()| true)
+            }
         });
         is_taken.map(Option::unwrap_or_default)
     }
@@ -136,9 +138,9 @@ impl<'a> Groups<'a> {
     /// Adds a group's states or rows from another reader or cache entry.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
-        let absorbed = self.change(|sink| match (sink, &group.data) {
-            (Sink::States(held), GroupData::Partials(states)) => held.absorb(states),
-            (Sink::Rows(held), GroupData::Rows { times_ns, fields, tags }) => {
+        let absorbed = self.change(|group_result| match (group_result, &group.data) {
+            (GroupResult::States(held), GroupData::Partials(states)) => held.absorb(states),
+            (GroupResult::Rows(held), GroupData::Rows { times_ns, fields, tags }) => {
                 held.absorb(times_ns, fields, tags)
             }
             _ => Err(ScanError::Cached),
@@ -149,14 +151,14 @@ impl<'a> Groups<'a> {
     /// Changes the group with the current key. Returns `None` if the group was dropped.
     fn change<T>(
         &mut self,
-        change: impl FnOnce(&mut Sink<'a>) -> Result<T, ScanError>,
+        change: impl FnOnce(&mut GroupResult<'a>) -> Result<T, ScanError>,
     ) -> Result<Option<T>, ScanError> {
         let number = self.number()?;
-        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(None) };
-        let (bytes, rows) = (sink.bytes(), sink.rows());
-        let result = change(sink)?;
-        self.bytes = (self.bytes + sink.bytes()).saturating_sub(bytes);
-        self.rows = (self.rows + sink.rows()).saturating_sub(rows);
+        let Some(Some(group_result)) = self.results.get_mut(number) else { return Ok(None) };
+        let (bytes, rows) = (group_result.bytes(), group_result.rows());
+        let result = change(group_result)?;
+        self.bytes = (self.bytes + group_result.bytes()).saturating_sub(bytes);
+        self.rows = (self.rows + group_result.rows()).saturating_sub(rows);
         Ok(Some(result))
     }
 
@@ -164,9 +166,9 @@ impl<'a> Groups<'a> {
         if let Some(&number) = self.numbers.get(self.key.as_slice()) {
             return Ok(number);
         }
-        let number = self.sinks.len();
+        let number = self.results.len();
         self.numbers.insert(self.key.clone(), number);
-        self.sinks.push(Some(Sink::new(self.request)?));
+        self.results.push(Some(GroupResult::new(self.request)?));
         self.closed.push(false);
         self.bytes += self.group_bytes() + key_bytes(&self.key);
         Ok(number)
@@ -195,10 +197,10 @@ impl<'a> Groups<'a> {
 
     /// Closes the complete groups after a stretch has been read.
     pub(super) fn close(&mut self) {
-        for (closed, sink) in self.closed.iter_mut().zip(&self.sinks) {
-            *closed = match sink {
-                Some(Sink::Rows(rows)) => rows.is_done(),
-                Some(Sink::States(states)) => states.is_done(),
+        for (closed, group_result) in self.closed.iter_mut().zip(&self.results) {
+            *closed = match group_result {
+                Some(GroupResult::Rows(rows)) => rows.is_done(),
+                Some(GroupResult::States(states)) => states.is_done(),
                 None => true,
             };
         }
@@ -232,8 +234,8 @@ impl<'a> Groups<'a> {
         let mut held = 0;
         let mut kept = 0;
         for (key, number) in &order {
-            let sink = self.sinks.get(*number).and_then(Option::as_ref);
-            held += group_bytes + key_bytes(key) + sink.map_or(0, Sink::bytes);
+            let group_result = self.results.get(*number).and_then(Option::as_ref);
+            held += group_bytes + key_bytes(key) + group_result.map_or(0, GroupResult::bytes);
             if held > bytes_max && kept > 0 {
                 break;
             }
@@ -245,13 +247,13 @@ impl<'a> Groups<'a> {
         }
         for (key, number) in dropped {
             self.numbers.remove(&key);
-            if let Some(sink) = self.sinks.get_mut(number).and_then(Option::take) {
-                let bytes = group_bytes + key_bytes(&key) + sink.bytes();
+            if let Some(group_result) = self.results.get_mut(number).and_then(Option::take) {
+                let bytes = group_bytes + key_bytes(&key) + group_result.bytes();
                 self.bytes = self.bytes.saturating_sub(bytes);
             }
         }
         if let [(key, number)] = &order[..]
-            && let Some(Some(Sink::States(states))) = self.sinks.get_mut(*number)
+            && let Some(Some(GroupResult::States(states))) = self.results.get_mut(*number)
         {
             let before = states.bytes();
             if let Some(time_ns) = states.cut(bytes_max) {
@@ -264,9 +266,9 @@ impl<'a> Groups<'a> {
     pub(super) fn finish(mut self) -> (Vec<Group>, Bounds<'a>) {
         let mut groups = Vec::with_capacity(self.numbers.len());
         for (key, number) in std::mem::take(&mut self.numbers) {
-            let data = match self.sinks.get_mut(number).and_then(Option::take) {
-                Some(Sink::Rows(rows)) => rows.finish(),
-                Some(Sink::States(states)) => states.finish(),
+            let data = match self.results.get_mut(number).and_then(Option::take) {
+                Some(GroupResult::Rows(rows)) => rows.finish(),
+                Some(GroupResult::States(states)) => states.finish(),
                 None => None,
             };
             groups.extend(data.map(|data: GroupData| Group { key, data }));
