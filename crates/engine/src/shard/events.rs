@@ -99,7 +99,7 @@ impl<S: Store> ShardEvents<S> {
         let reply = self.shard.handle(message, platform.now_ns());
         let now_ns = platform.now_ns();
         if let Some(query) = page_of(message) {
-            self.turns.made(place(query), is_last(&reply), work_of(&reply), now_ns);
+            self.turns.on_page(place(query), is_last(&reply), work_of(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
         if self.works_after_replies && self.working.is_none() && self.is_due(now_ns) {
@@ -167,9 +167,9 @@ impl<S: Store> EventHandler for ShardEvents<S> {
         let now_ns = platform.now_ns();
         self.shard.begin_event(now_ns);
         let turn = match page_of(&message) {
-            Some(query) => self.turns.arrive(event_id, place(query), now_ns),
+            Some(query) => self.turns.enqueue(event_id, place(query), now_ns),
             None => {
-                self.turns.wrote(now_ns);
+                self.turns.on_write(now_ns);
                 Ok(None)
             }
         };

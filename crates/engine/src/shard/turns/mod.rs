@@ -59,7 +59,8 @@ const CLASS_MS: u32 = 1_000;
 /// The page counters of an isolate.
 #[derive(Debug, Default)]
 pub struct Pages {
-    made: Cell<u64>,
+    /// The number of pages that were read.
+    read: Cell<u64>,
     last_ns: Cell<i64>,
     work: Cell<u64>,
     /// The number of waiting first pages on all shards.
@@ -104,7 +105,7 @@ pub(super) struct Turns {
     readers: Vec<Precedence>,
     /// The number of pages that the queries in `readers` have read, to detect that these queries
     /// are idle.
-    made: u64,
+    reader_pages: u64,
 }
 
 #[derive(Debug)]
@@ -112,10 +113,10 @@ struct WaitingPage {
     event_id: EventId,
     /// `None` for a first page.
     query: Option<Precedence>,
-    /// The value of [`Pages::made`] at the last check.
+    /// The value of [`Pages::read`] at the last check.
     pages_seen: u64,
-    /// The value of [`Turns::made`] at the last check.
-    made_seen: u64,
+    /// The value of [`Turns::reader_pages`] at the last check.
+    reader_pages_seen: u64,
     idle_ms: u32,
     waited_ms: u32,
     yielded: u32,
@@ -130,13 +131,13 @@ impl WaitingPage {
 
 impl Turns {
     pub(super) fn new(pages: Rc<Pages>) -> Self {
-        Self { pages, waiting: Vec::new(), readers: Vec::new(), made: 0 }
+        Self { pages, waiting: Vec::new(), readers: Vec::new(), reader_pages: 0 }
     }
 
     /// Adds a page request to the queue. `query` is the continued query, or `None` for a first
     /// page. Returns the pause before [`Turns::check_again`], in milliseconds, or `None` if the
     /// page can run now.
-    pub(super) fn arrive(
+    pub(super) fn enqueue(
         &mut self,
         event_id: EventId,
         query: Option<Precedence>,
@@ -150,25 +151,25 @@ impl Turns {
         if query.is_none() {
             self.pages.note(now_ns);
         }
-        let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
+        let (pages_seen, reader_pages_seen) = (self.pages.read.get(), self.reader_pages);
         let page = WaitingPage {
             event_id,
             query,
             pages_seen,
-            made_seen,
+            reader_pages_seen,
             idle_ms: 0,
             waited_ms: 0,
             yielded: 0,
         };
         self.waiting.push(page);
-        let first = self.first();
-        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &first) {
+        let selected = self.selected_queries();
+        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &selected) {
             self.waiting.clear();
             self.take_turn(query);
             return Ok(None);
         }
         self.pages.count_first(query, 1);
-        let pause_ms = self.pause_ms(waiting, self.ahead(waiting, &first), &first, now_ns);
+        let pause_ms = self.pause_ms(waiting, self.ahead(waiting, &selected), &selected, now_ns);
         if let Some(page) = self.waiting.last_mut() {
             page.waited_ms = pause_ms;
         }
@@ -176,18 +177,19 @@ impl Turns {
     }
 
     /// Records a message that requests no page, usually a write.
-    pub(super) fn wrote(&self, now_ns: i64) {
+    pub(super) fn on_write(&self, now_ns: i64) {
         self.pages.note(now_ns);
     }
 
-    /// Checks after a pause whether the page can run. Returns the same values as [`Turns::arrive`].
+    /// Checks after a pause whether the page can run. Returns the same values as
+    /// [`Turns::enqueue`].
     pub(super) fn check_again(&mut self, event_id: EventId, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.event_id == event_id)?;
         let waiting = self.waiting.get(at)?;
-        let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());
-        let first = self.first();
-        let ahead = self.ahead(at, &first);
-        let may_go = ahead == 0 && is_alone && self.may_read(at, &first);
+        let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.read.get());
+        let selected = self.selected_queries();
+        let ahead = self.ahead(at, &selected);
+        let may_go = ahead == 0 && is_alone && self.may_read(at, &selected);
         if may_go && !self.yields(at) {
             self.waiting.remove(at);
             self.pages.count_first(query, -1);
@@ -195,30 +197,30 @@ impl Turns {
             self.take_turn(query);
             return None;
         }
-        let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let pause_ms = self.pause_ms(at, ahead, &first, now_ns);
+        let (pages_seen, reader_pages_seen) = (self.pages.read.get(), self.reader_pages);
+        let pause_ms = self.pause_ms(at, ahead, &selected, now_ns);
         let waiting = self.waiting.get_mut(at)?;
-        let is_idle = waiting.made_seen == made_seen;
+        let is_idle = waiting.reader_pages_seen == reader_pages_seen;
         waiting.idle_ms = if is_idle { waiting.idle_ms.saturating_add(pause_ms) } else { 0 };
         waiting.waited_ms = waiting.waited_ms.saturating_add(pause_ms);
-        (waiting.pages_seen, waiting.made_seen) = (pages_seen, made_seen);
+        (waiting.pages_seen, waiting.reader_pages_seen) = (pages_seen, reader_pages_seen);
         Some(pause_ms)
     }
 
     /// Records that a page was computed. `work` is the number of rows and bytes. `is_last` is true
     /// for the last page of a query.
-    pub(super) fn made(
+    pub(super) fn on_page(
         &mut self,
         query: Option<Precedence>,
         is_last: bool,
         work: u64,
         now_ns: i64,
     ) {
-        self.pages.made.set(self.pages.made.get().wrapping_add(1));
+        self.pages.read.set(self.pages.read.get().wrapping_add(1));
         self.pages.last_ns.set(now_ns);
         self.pages.work.set(self.pages.work.get().saturating_add(work));
         if let Some(Precedence { id, .. }) = query {
-            self.made = self.made.wrapping_add(1);
+            self.reader_pages = self.reader_pages.wrapping_add(1);
             let is_its = |waiting: &WaitingPage| waiting.query.is_some_and(|query| query.id == id);
             if is_last && !self.waiting.iter().any(is_its) {
                 self.readers.retain(|reader| reader.id != id);
@@ -244,31 +246,31 @@ impl Turns {
 
     /// Returns the queries that may read now, in the order of their precedence: at most
     /// [`QUERIES_READING_MAX`] of the queries that wait or have read recently.
-    fn first(&self) -> Vec<Precedence> {
+    fn selected_queries(&self) -> Vec<Precedence> {
         let waiting = self.waiting.iter().filter_map(WaitingPage::precedence);
         // The order of a waiting query includes its waiting time.
         let reading = self.readers.iter().filter(|reader| {
             !self.waiting.iter().any(|waiting| waiting.query.is_some_and(|of| of.id == reader.id))
         });
-        let mut first: Vec<Precedence> = Vec::with_capacity(QUERIES_READING_MAX + 1);
+        let mut selected: Vec<Precedence> = Vec::with_capacity(QUERIES_READING_MAX + 1);
         for query in waiting.chain(reading.copied()) {
-            if first.iter().any(|known| known.id == query.id) {
+            if selected.iter().any(|known| known.id == query.id) {
                 continue;
             }
-            let at = first.partition_point(|known| known.is_before(query));
-            first.insert(at, query);
-            first.truncate(QUERIES_READING_MAX);
+            let at = selected.partition_point(|known| known.is_before(query));
+            selected.insert(at, query);
+            selected.truncate(QUERIES_READING_MAX);
         }
-        first
+        selected
     }
 
     /// Returns the number of pages that must run first: all earlier pages if the page's query is
     /// not selected. First pages wait only for other first pages, so pages never wait for each
     /// other in a cycle.
-    fn ahead(&self, at: usize, first: &[Precedence]) -> usize {
+    fn ahead(&self, at: usize, selected: &[Precedence]) -> usize {
         let is_first = |at: usize| self.waiting.get(at).is_some_and(|page| page.query.is_none());
-        let Some(rank) = self.rank(at, first) else { return at };
-        let goes_before = |&other: &usize| match self.rank(other, first) {
+        let Some(rank) = self.rank(at, selected) else { return at };
+        let goes_before = |&other: &usize| match self.rank(other, selected) {
             None => false,
             Some(_) if is_first(other) => other < at,
             Some(other_rank) => !is_first(at) && (other_rank, other) < (rank, at),
@@ -276,30 +278,30 @@ impl Turns {
         (0..self.waiting.len()).filter(goes_before).count()
     }
 
-    fn may_read(&self, at: usize, first: &[Precedence]) -> bool {
-        self.rank(at, first).is_some()
+    fn may_read(&self, at: usize, selected: &[Precedence]) -> bool {
+        self.rank(at, selected).is_some()
     }
 
-    /// Returns the position of the page's query in `first`, or `None` if the query must wait until
-    /// one of these queries ends. A first page has position 0. If the selected queries have read no
-    /// page for `TURN_IDLE_MS`, the query follows them.
-    fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
+    /// Returns the position of the page's query in `selected`, or `None` if the query must wait
+    /// until one of these queries ends. A first page has position 0. If the selected queries have
+    /// read no page for `TURN_IDLE_MS`, the query follows them.
+    fn rank(&self, at: usize, selected: &[Precedence]) -> Option<usize> {
         let page = self.waiting.get(at)?;
         let Some(query) = page.query else { return Some(0) };
-        let rank = first.iter().position(|of| of.id == query.id);
-        rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
+        let rank = selected.iter().position(|of| of.id == query.id);
+        rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(selected.len()))
     }
 
     /// Returns the pause before the next check of a waiting page, in milliseconds. A page whose
     /// query may not read yet also pauses, so that the idle time of the reading queries is counted.
-    fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
+    fn pause_ms(&self, at: usize, ahead: usize, selected: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()
             && page.waited_ms < BESIDE_OTHERS_MS_MAX
             && self.pages.has_others(now_ns);
         match ahead {
             0 if leaves_room => BESIDE_OTHERS_PAUSE_MS,
-            0 if self.may_read(at, first) => FIRST_PAUSE_MS,
+            0 if self.may_read(at, selected) => FIRST_PAUSE_MS,
             ahead => pause(ahead),
         }
     }

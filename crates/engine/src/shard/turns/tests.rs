@@ -26,18 +26,18 @@ fn busy_turns() -> (Turns, Rc<Pages>) {
 #[test]
 fn first_page_waits_for_recent_page() {
     let (mut turns, _) = turns();
-    assert_eq!(turns.arrive(EventId(1), None, NOW_NS), Ok(None));
-    turns.made(None, true, WORK_MAX, NOW_NS);
-    assert_eq!(turns.arrive(EventId(2), None, NOW_NS + 1_000_000), Ok(Some(0)));
-    assert_eq!(turns.arrive(EventId(3), None, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
+    assert_eq!(turns.enqueue(EventId(1), None, NOW_NS), Ok(None));
+    turns.on_page(None, true, WORK_MAX, NOW_NS);
+    assert_eq!(turns.enqueue(EventId(2), None, NOW_NS + 1_000_000), Ok(Some(0)));
+    assert_eq!(turns.enqueue(EventId(3), None, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
     assert_eq!(turns.check_again(EventId(3), NOW_NS), Some(3), "the other came first");
     assert_eq!(turns.check_again(EventId(2), NOW_NS), None);
-    turns.made(None, true, WORK_MAX, NOW_NS + 9_000_000);
-    assert_eq!(turns.check_again(EventId(3), NOW_NS), Some(0), "a page was made during its pause");
+    turns.on_page(None, true, WORK_MAX, NOW_NS + 9_000_000);
+    assert_eq!(turns.check_again(EventId(3), NOW_NS), Some(0), "a page was read during its pause");
     assert_eq!(turns.check_again(EventId(3), NOW_NS), None);
-    turns.made(None, true, WORK_MAX, NOW_NS + 10_000_000);
+    turns.on_page(None, true, WORK_MAX, NOW_NS + 10_000_000);
     assert_eq!(
-        turns.arrive(EventId(4), page_of(7), NOW_NS + 10_000_000),
+        turns.enqueue(EventId(4), page_of(7), NOW_NS + 10_000_000),
         Ok(Some(BESIDE_OTHERS_PAUSE_MS)),
         "nor a later page"
     );
@@ -47,19 +47,19 @@ fn first_page_waits_for_recent_page() {
 fn summed_small_pages_cause_pause() {
     let (mut turns, _) = turns();
     for work in [WORK_MAX / 2, WORK_MAX / 2 - 1, 1] {
-        assert_eq!(turns.arrive(EventId(1), None, NOW_NS), Ok(None));
-        turns.made(None, true, work, NOW_NS);
+        assert_eq!(turns.enqueue(EventId(1), None, NOW_NS), Ok(None));
+        turns.on_page(None, true, work, NOW_NS);
     }
-    assert_eq!(turns.arrive(EventId(2), None, NOW_NS), Ok(Some(0)));
+    assert_eq!(turns.enqueue(EventId(2), None, NOW_NS), Ok(Some(0)));
     assert_eq!(turns.check_again(EventId(2), NOW_NS), None);
-    turns.made(None, true, WORK_MAX - 1, NOW_NS);
-    assert_eq!(turns.arrive(EventId(3), None, NOW_NS), Ok(None), "counted from the pause on");
-    turns.made(None, true, WORK_MAX, NOW_NS);
+    turns.on_page(None, true, WORK_MAX - 1, NOW_NS);
+    assert_eq!(turns.enqueue(EventId(3), None, NOW_NS), Ok(None), "counted from the pause on");
+    turns.on_page(None, true, WORK_MAX, NOW_NS);
     // The clock does not advance during the work, so the duration of the work is not idle time.
     let busy_ns = NOW_NS + ((2 * WORK_MAX - 1) * WORK_NS + QUIET_NS).cast_signed();
-    assert_eq!(turns.arrive(EventId(4), None, busy_ns), Ok(Some(0)));
+    assert_eq!(turns.enqueue(EventId(4), None, busy_ns), Ok(Some(0)));
     turns.leave(EventId(4));
-    assert_eq!(turns.arrive(EventId(5), page_of(7), busy_ns + 1), Ok(None), "or from quiet on");
+    assert_eq!(turns.enqueue(EventId(5), page_of(7), busy_ns + 1), Ok(None), "or from quiet on");
     assert_eq!(ids(&turns), [7], "and a page of a query that goes on has its turn");
 }
 
@@ -67,8 +67,8 @@ fn summed_small_pages_cause_pause() {
 fn pages_of_other_shards_prolong_pause() {
     let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(pages);
-    assert_eq!(turns.arrive(EventId(1), page_of(7), NOW_NS), Ok(Some(0)));
-    other.made(None, true, WORK_MAX, NOW_NS);
+    assert_eq!(turns.enqueue(EventId(1), page_of(7), NOW_NS), Ok(Some(0)));
+    other.on_page(None, true, WORK_MAX, NOW_NS);
     assert_eq!(turns.check_again(EventId(1), NOW_NS), Some(0));
     assert_eq!(turns.check_again(EventId(1), NOW_NS), None);
 }
@@ -77,9 +77,9 @@ fn pages_of_other_shards_prolong_pause() {
 fn later_pages_yield_to_first_pages() {
     let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(Rc::clone(&pages));
-    assert_eq!(other.arrive(EventId(9), None, NOW_NS), Ok(Some(0)));
+    assert_eq!(other.enqueue(EventId(9), None, NOW_NS), Ok(Some(0)));
     for query in 1..=2 {
-        turns.arrive(EventId(query), page_of(query), NOW_NS).unwrap();
+        turns.enqueue(EventId(query), page_of(query), NOW_NS).unwrap();
     }
     // The order in which pauses end does not affect the result, and the delay is bounded.
     let mut looks = 0;
@@ -87,20 +87,20 @@ fn later_pages_yield_to_first_pages() {
         looks += 1;
     }
     assert_eq!(looks, YIELDS_MAX);
-    turns.made(page_of(1), false, WORK_MAX, NOW_NS);
+    turns.on_page(page_of(1), false, WORK_MAX, NOW_NS);
     assert_eq!(
         (other.check_again(EventId(9), NOW_NS), turns.check_again(EventId(2), NOW_NS)),
         (Some(0), Some(0))
     );
     assert!(turns.check_again(EventId(2), NOW_NS).is_some());
     assert_eq!(other.check_again(EventId(9), NOW_NS), None);
-    other.made(None, true, WORK_MAX, NOW_NS);
-    assert!(turns.check_again(EventId(2), NOW_NS).is_some(), "a page was made during its pause");
+    other.on_page(None, true, WORK_MAX, NOW_NS);
+    assert!(turns.check_again(EventId(2), NOW_NS).is_some(), "a page was read during its pause");
     assert_eq!(turns.check_again(EventId(2), NOW_NS), None);
     // A page that was removed, or whose shard was evicted, delays no other page.
     pages.work.set(WORK_MAX);
-    other.arrive(EventId(10), None, NOW_NS).unwrap();
-    other.arrive(EventId(11), None, NOW_NS).unwrap();
+    other.enqueue(EventId(10), None, NOW_NS).unwrap();
+    other.enqueue(EventId(11), None, NOW_NS).unwrap();
     other.leave(EventId(10));
     assert_eq!(pages.first_pages.get(), 1);
     drop(other);
@@ -111,10 +111,10 @@ fn later_pages_yield_to_first_pages() {
 fn long_query_yields_to_other_requests() {
     const MS_NS: i64 = 1_000_000;
     let (mut turns, pages) = busy_turns();
-    assert_eq!(turns.arrive(EventId(1), page_of(1), NOW_NS), Ok(Some(FIRST_PAUSE_MS)));
+    assert_eq!(turns.enqueue(EventId(1), page_of(1), NOW_NS), Ok(Some(FIRST_PAUSE_MS)));
     let mut pause = |now_ns| {
         // Another page was read during the pause.
-        turns.pages.made.update(|made| made + 1);
+        turns.pages.read.update(|read| read + 1);
         turns.check_again(EventId(1), now_ns)
     };
     // A single other request may be a first page of the same query.
@@ -134,24 +134,24 @@ fn long_query_yields_to_other_requests() {
 fn two_queries_read_at_once() {
     let (mut turns, _) = busy_turns();
     for query in 1..=3 {
-        assert!(turns.arrive(EventId(query), page_of(query), NOW_NS).unwrap().is_some());
+        assert!(turns.enqueue(EventId(query), page_of(query), NOW_NS).unwrap().is_some());
     }
     for query in 1..=2 {
         turns.check_again(EventId(query), NOW_NS);
         assert_eq!(turns.check_again(EventId(query), NOW_NS), None);
-        turns.made(page_of(query), false, WORK_MAX, NOW_NS);
+        turns.on_page(page_of(query), false, WORK_MAX, NOW_NS);
     }
     assert!(turns.check_again(EventId(3), NOW_NS).is_some());
     assert!(turns.check_again(EventId(3), NOW_NS).is_some(), "both turns are taken");
-    assert_eq!(turns.arrive(EventId(4), None, NOW_NS), Ok(Some(0)));
+    assert_eq!(turns.enqueue(EventId(4), None, NOW_NS), Ok(Some(0)));
     assert_eq!(turns.check_again(EventId(4), NOW_NS), None, "a first page passes by");
-    assert!(turns.arrive(EventId(5), page_of(2), NOW_NS).unwrap().is_some());
+    assert!(turns.enqueue(EventId(5), page_of(2), NOW_NS).unwrap().is_some());
     assert_eq!(
         turns.check_again(EventId(5), NOW_NS),
         None,
         "so does the page of one that has its turn"
     );
-    turns.made(page_of(2), true, WORK_MAX, NOW_NS);
+    turns.on_page(page_of(2), true, WORK_MAX, NOW_NS);
     turns.check_again(EventId(3), NOW_NS);
     assert_eq!(turns.check_again(EventId(3), NOW_NS), None);
 }
@@ -174,16 +174,16 @@ fn lighter_query_reads_first() {
         let (mut turns, _) = busy_turns();
         let query = |id| Some(Precedence { id, class: [9, 2, 2, 1][id as usize - 1] });
         for id in order {
-            assert!(turns.arrive(EventId(id), query(id), NOW_NS).unwrap().is_some());
+            assert!(turns.enqueue(EventId(id), query(id), NOW_NS).unwrap().is_some());
         }
-        let first: Vec<u64> = turns.first().iter().map(|query| query.id).collect();
-        assert_eq!(first, [4, 2], "two are read for, wherever they came");
+        let selected: Vec<u64> = turns.selected_queries().iter().map(|query| query.id).collect();
+        assert_eq!(selected, [4, 2], "two are read for, wherever they came");
         let mut made = Vec::new();
         let mut waiting = order.to_vec();
         while !waiting.is_empty() {
             let id = next(&mut turns, &waiting);
             waiting.retain(|&event_id| event_id != id);
-            turns.made(query(id), true, WORK_MAX, NOW_NS);
+            turns.on_page(query(id), true, WORK_MAX, NOW_NS);
             made.push(id);
         }
         assert_eq!(made, [4, 2, 3, 1]);
@@ -194,12 +194,12 @@ fn lighter_query_reads_first() {
 fn earlier_query_takes_later_turn() {
     let (mut turns, _) = busy_turns();
     turns.readers = [5, 6].into_iter().filter_map(page_of).collect();
-    turns.arrive(EventId(1), page_of(6), NOW_NS).unwrap();
-    turns.arrive(EventId(2), page_of(4), NOW_NS).unwrap();
+    turns.enqueue(EventId(1), page_of(6), NOW_NS).unwrap();
+    turns.enqueue(EventId(2), page_of(4), NOW_NS).unwrap();
     turns.check_again(EventId(1), NOW_NS);
     assert!(turns.check_again(EventId(1), NOW_NS).is_some(), "4 and 5 go before it");
     assert_eq!(next(&mut turns, &[1, 2]), 2);
-    turns.made(page_of(4), true, WORK_MAX, NOW_NS);
+    turns.on_page(page_of(4), true, WORK_MAX, NOW_NS);
     assert_eq!(next(&mut turns, &[1]), 1);
 }
 
@@ -207,10 +207,10 @@ fn earlier_query_takes_later_turn() {
 fn waiting_query_gains_precedence() {
     let (mut turns, _) = busy_turns();
     let heavy = Some(Precedence { id: 1, class: 3 });
-    turns.arrive(EventId(1), heavy, NOW_NS).unwrap();
+    turns.enqueue(EventId(1), heavy, NOW_NS).unwrap();
     // Three other queries continue without interruption and have not read data yet.
     for id in 2..=4 {
-        turns.arrive(EventId(id), page_of(id), NOW_NS).unwrap();
+        turns.enqueue(EventId(id), page_of(id), NOW_NS).unwrap();
     }
     for pages in 0.. {
         let id = next(&mut turns, &[1, 2, 3, 4]);
@@ -218,8 +218,8 @@ fn waiting_query_gains_precedence() {
             assert!((100..10_000).contains(&pages), "{pages} pages");
             return;
         }
-        turns.made(page_of(id), false, WORK_MAX, NOW_NS);
-        turns.arrive(EventId(id), page_of(id), NOW_NS).unwrap();
+        turns.on_page(page_of(id), false, WORK_MAX, NOW_NS);
+        turns.enqueue(EventId(id), page_of(id), NOW_NS).unwrap();
     }
 }
 
@@ -227,12 +227,12 @@ fn waiting_query_gains_precedence() {
 fn idle_turn_expires() {
     let (mut turns, _) = busy_turns();
     turns.readers = [1, 2].into_iter().filter_map(page_of).collect();
-    turns.arrive(EventId(3), page_of(3), NOW_NS).unwrap();
+    turns.enqueue(EventId(3), page_of(3), NOW_NS).unwrap();
     let mut paused_ms = 0;
     while paused_ms < TURN_IDLE_MS / 2 {
         paused_ms += turns.check_again(EventId(3), NOW_NS).unwrap();
     }
-    turns.made(page_of(2), false, WORK_MAX, NOW_NS);
+    turns.on_page(page_of(2), false, WORK_MAX, NOW_NS);
     turns.check_again(EventId(3), NOW_NS).unwrap();
     paused_ms = 0;
     while let Some(ms) = turns.check_again(EventId(3), NOW_NS) {
@@ -248,13 +248,13 @@ fn waiting_pages_are_limited() {
     let (mut turns, _) = busy_turns();
     let limit = PAGES_WAITING_MAX as u64;
     for event_id in 0..limit {
-        assert!(turns.arrive(EventId(event_id), page_of(1), NOW_NS).is_ok());
+        assert!(turns.enqueue(EventId(event_id), page_of(1), NOW_NS).is_ok());
     }
     let busy = Err(Unavailable::Busy { waiting: limit });
-    assert_eq!(turns.arrive(EventId(limit), page_of(1), NOW_NS), busy);
-    assert_eq!(turns.arrive(EventId(limit), None, NOW_NS), busy);
+    assert_eq!(turns.enqueue(EventId(limit), page_of(1), NOW_NS), busy);
+    assert_eq!(turns.enqueue(EventId(limit), None, NOW_NS), busy);
     turns.leave(EventId(5));
-    assert_eq!(turns.arrive(EventId(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
+    assert_eq!(turns.enqueue(EventId(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
 #[derive(Debug)]
@@ -288,7 +288,7 @@ fn multi_shard_queries_never_deadlock() {
                 if reader.missing.is_empty() && reader.pages_left > 0 {
                     reader.pages_left -= 1;
                     for &shard in of.iter() {
-                        match shards[shard].arrive(EventId(query), page_of(query), NOW_NS).unwrap()
+                        match shards[shard].enqueue(EventId(query), page_of(query), NOW_NS).unwrap()
                         {
                             Some(ms) => {
                                 asleep.push((now_ms + u64::from(ms), shard, query));
@@ -296,7 +296,12 @@ fn multi_shard_queries_never_deadlock() {
                             }
                             None => {
                                 let is_last = reader.pages_left == 0;
-                                shards[shard].made(page_of(query), is_last, WORK_MAX / 3, NOW_NS);
+                                shards[shard].on_page(
+                                    page_of(query),
+                                    is_last,
+                                    WORK_MAX / 3,
+                                    NOW_NS,
+                                );
                             }
                         }
                     }
@@ -315,7 +320,7 @@ fn multi_shard_queries_never_deadlock() {
                 None => {
                     let (_, reader) = &mut readers[query as usize - 1];
                     reader.missing.retain(|&missing| missing != shard);
-                    shards[shard].made(page_of(query), reader.pages_left == 0, 1, NOW_NS);
+                    shards[shard].on_page(page_of(query), reader.pages_left == 0, 1, NOW_NS);
                     assert!(shards[shard].readers.len() <= QUERIES_READING_MAX);
                     now_ms += 20;
                 }
