@@ -239,7 +239,7 @@ impl<V: Values> PartCursor<V> {
             if found.is_none()
                 && let Some((_, Some(root))) = self.directory.of_part(self.part)
             {
-                let behind = root.values.partition_point(|reach| *reach.from <= *to.as_bytes());
+                let behind = root.values.partition_point(|extent| *extent.from <= *to.as_bytes());
                 self.enter_value(behind.saturating_sub(1))?;
                 found = self.last_that_begins(to);
             }

@@ -233,9 +233,9 @@ impl Group {
 impl Root {
     pub(crate) fn values_of(&self, measurement: MeasurementId) -> Range<usize> {
         let first = measurement.0.to_be_bytes();
-        let start = self.values.partition_point(|reach| *reach.from <= first[..]);
+        let start = self.values.partition_point(|extent| *extent.from <= first[..]);
         let behind = measurement.0.checked_add(1).map(u32::to_be_bytes);
-        let begins = |reach: &RowExtent| behind.is_none_or(|behind| *reach.from < behind[..]);
+        let begins = |extent: &RowExtent| behind.is_none_or(|behind| *extent.from < behind[..]);
         start.saturating_sub(1)..self.values.partition_point(begins)
     }
 }
@@ -282,7 +282,7 @@ impl Directory {
         };
         let roots = self.roots.iter().flat_map(|root| &root.values);
         self.groups.iter().map(of).sum::<usize>()
-            + roots.map(|reach| size_of::<RowExtent>() + reach.from.len()).sum::<usize>()
+            + roots.map(|extent| size_of::<RowExtent>() + extent.from.len()).sum::<usize>()
     }
 }
 
@@ -423,11 +423,11 @@ impl Directory {
         for root in &self.roots {
             varint::write(u64::from(root.part), &mut out);
             varint::write(root.values.len() as u64, &mut out);
-            for reach in &root.values {
-                varint::write_bytes(&reach.from, &mut out);
-                out.extend(reach.min_ns.to_le_bytes());
-                varint::write(reach.max_ns.wrapping_sub(reach.min_ns) as u64, &mut out);
-                varint::write(reach.rows, &mut out);
+            for extent in &root.values {
+                varint::write_bytes(&extent.from, &mut out);
+                out.extend(extent.min_ns.to_le_bytes());
+                varint::write(extent.max_ns.wrapping_sub(extent.min_ns) as u64, &mut out);
+                varint::write(extent.rows, &mut out);
             }
         }
         append_crc(&mut out, 0);

@@ -35,7 +35,7 @@ impl Outline {
             for value in root.values_of(measurement) {
                 let is_alone = only_one(root, value, behind) == Some(measurement);
                 match root.values.get(value).filter(|_| is_alone) {
-                    Some(reach) => outline.add_evenly(reach, time),
+                    Some(extent) => outline.add_evenly(extent, time),
                     None => outline.add_groups(&*values.directory(value)?, part, measurement, time),
                 }
             }
@@ -66,14 +66,14 @@ impl Outline {
         }
     }
 
-    fn add_evenly(&mut self, reach: &RowExtent, time: TimeRange) {
-        self.rows_of_all_times += reach.rows;
-        let all = TimeRange::new(reach.min_ns, reach.max_ns.saturating_add(1));
+    fn add_evenly(&mut self, extent: &RowExtent, time: TimeRange) {
+        self.rows_of_all_times += extent.rows;
+        let all = TimeRange::new(extent.min_ns, extent.max_ns.saturating_add(1));
         let inside = all.intersect(&time);
-        if reach.rows == 0 || inside.is_empty() {
+        if extent.rows == 0 || inside.is_empty() {
             return;
         }
-        let share = i128::from(reach.rows) * inside.length_ns() / all.length_ns();
+        let share = i128::from(extent.rows) * inside.length_ns() / all.length_ns();
         self.rows += (share as u64).max(1);
         self.time = self.time.hull(inside);
     }
@@ -95,7 +95,7 @@ pub(crate) fn has_groups<V: Values>(
     }
     let Some((_, Some(root))) = directory.of_part(part) else { return Ok(false) };
     for value in root.values_of(measurement) {
-        if root.values.get(value).and_then(|reach| reach.first_measurement()) == Some(measurement)
+        if root.values.get(value).and_then(|extent| extent.first_measurement()) == Some(measurement)
             || is_in(&*values.directory(value)?)
         {
             return Ok(true);
@@ -108,6 +108,6 @@ pub(crate) fn has_groups<V: Values>(
 /// the first group after the root's values.
 fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;
-    let next = root.values.get(value + 1).map_or(behind, |reach| reach.first_measurement())?;
+    let next = root.values.get(value + 1).map_or(behind, |extent| extent.first_measurement())?;
     (first == next).then_some(first)
 }

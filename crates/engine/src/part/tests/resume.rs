@@ -89,14 +89,14 @@ fn check_values(values: &[Value], part: &Written) {
         let root = value.directory.of_part(part.id).and_then(|(_, root)| root);
         let is_root = own.len() > 1 && at + 1 == part.values.end;
         assert_eq!(root.map(|root| root.values.len()), is_root.then(|| own.len() - 1));
-        for (reach, value) in root.iter().flat_map(|root| &root.values).zip(own) {
+        for (extent, value) in root.iter().flat_map(|root| &root.values).zip(own) {
             let (groups, _) = value.directory.of_part(part.id).unwrap();
             let groups = value.directory.groups[groups].iter();
             let pages = || groups.clone().filter(|g| !g.continues_columns()).flat_map(|g| &g.pages);
-            assert_eq!(reach.rows, pages().map(|page| u64::from(page.rows)).sum::<u64>());
-            if reach.rows > 0 {
+            assert_eq!(extent.rows, pages().map(|page| u64::from(page.rows)).sum::<u64>());
+            if extent.rows > 0 {
                 let (min, max) = (pages().map(|p| p.min_ns).min(), pages().map(|p| p.max_ns).max());
-                assert_eq!((Some(reach.min_ns), Some(reach.max_ns)), (min, max));
+                assert_eq!((Some(extent.min_ns), Some(extent.max_ns)), (min, max));
             }
         }
     }

@@ -151,7 +151,7 @@ impl<C: SeriesCursor> Groups<C> {
         }
         let Some(mut rows) = rows else { return Ok(None) };
         rows.read_texts(&mut self.merge)?;
-        rows.cut(CutAt::EndOfPage);
+        rows.cut(PageBoundary::EndOfPage);
         let tag_order = tag_order(rows.measurement)?;
         rows.encode(&mut self.merge, &tag_order).map(Some)
     }
@@ -200,7 +200,7 @@ impl<C: SeriesCursor> Groups<C> {
 
 /// The rows of a group that form one page.
 #[derive(Clone, Debug, Default)]
-struct Cut {
+struct PageRange {
     rows: Range<usize>,
     first_series: u32,
     /// The number of rows of each series, starting with `first_series`.
@@ -211,7 +211,7 @@ struct Cut {
 /// The kind of boundary after the last open row, at which pages are cut. An *open* row is not yet
 /// in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CutAt {
+enum PageBoundary {
     InSeries,
     EndOfSeries,
     /// The next row must start a page, because the group ends or the next page is copied.
@@ -239,7 +239,7 @@ struct PendingRows {
     picks: Picks,
     rows_read: usize,
     unread: Picks,
-    cuts: Vec<Cut>,
+    page_ranges: Vec<PageRange>,
     cut_rows: usize,
     /// The runs of open rows: each run's series number and length.
     runs: Vec<(u32, u32)>,
@@ -277,13 +277,13 @@ impl PendingRows {
     ) -> Result<(), ReadError> {
         let rows = picks.len();
         self.read_texts(merge)?;
-        self.cut(CutAt::EndOfPage);
+        self.cut(PageBoundary::EndOfPage);
         self.add_rows(merge, picks);
         self.read_texts(merge)?;
-        self.cut(CutAt::EndOfPage);
+        self.cut(PageBoundary::EndOfPage);
         // The page may add columns to the group, and may therefore exceed the limit and be cut.
-        if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
-            cut.stored = Some(page);
+        if let Some(range) = self.page_ranges.last_mut().filter(|range| range.rows.len() == rows) {
+            range.stored = Some(page);
         }
         Ok(())
     }
@@ -341,7 +341,7 @@ impl PendingRows {
                 // The rows whose text was read have no value in this column.
                 let mut open = Column::new(field_type);
                 open.extend_nulls(self.open_rows - self.unread.len());
-                let drafts = vec![Draft::default(); self.cuts.len()];
+                let drafts = vec![Draft::default(); self.page_ranges.len()];
                 self.texts.push(Text { id, open, drafts });
             }
         }
@@ -360,7 +360,7 @@ impl PendingRows {
             self.read_texts(merge)?;
         }
         if is_long(self) && self.unread.is_empty() {
-            self.cut(CutAt::InSeries);
+            self.cut(PageBoundary::InSeries);
         }
         Ok(())
     }
@@ -368,7 +368,7 @@ impl PendingRows {
     fn end_series<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         if self.open_rows >= self.limits.page_rows_enough.min(self.page_rows_max()) {
             self.read_texts(merge)?;
-            self.cut(CutAt::EndOfSeries);
+            self.cut(PageBoundary::EndOfSeries);
         }
         Ok(())
     }
@@ -408,7 +408,7 @@ impl PendingRows {
         let read = self.rows_read + self.unread.rows_read();
         let of =
             |is: usize, should: usize| is * 4 >= should * if self.open_rows == 0 { 4 } else { 5 };
-        of(self.cuts.len(), self.limits.group_pages)
+        of(self.page_ranges.len(), self.limits.group_pages)
             || of(rows * columns, self.limits.group_cells)
             || of(self.key_bytes, self.limits.group_key_bytes)
             || of(self.all_text_bytes, self.limits.group_text_bytes)
@@ -416,13 +416,13 @@ impl PendingRows {
     }
 
     /// Divides the open rows into pages. A remainder that is too small for a page remains open,
-    /// except at [`CutAt::EndOfPage`].
-    fn cut(&mut self, at: CutAt) {
+    /// except at [`PageBoundary::EndOfPage`].
+    fn cut(&mut self, at: PageBoundary) {
         let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
-        let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
+        let mut page = PageRange { rows: self.cut_rows..self.cut_rows, ..PageRange::default() };
         let (mut row, mut bytes) = (0, 0);
         for (run, &(series, rows)) in runs.iter().enumerate() {
-            let is_whole = run + 1 < runs.len() || at != CutAt::InSeries;
+            let is_whole = run + 1 < runs.len() || at != PageBoundary::InSeries;
             bytes += self.keys.get(series as usize).map_or(0, |key| key.as_bytes().len());
             let mut left = rows as usize;
             while left > 0 {
@@ -443,12 +443,15 @@ impl PendingRows {
                     || left == 0 && is_whole && page.rows.len() >= self.limits.page_rows_enough
                 {
                     let next = page.rows.end..page.rows.end;
-                    self.close(std::mem::replace(&mut page, Cut { rows: next, ..Cut::default() }));
+                    self.close(std::mem::replace(
+                        &mut page,
+                        PageRange { rows: next, ..PageRange::default() },
+                    ));
                     (row, bytes) = (0, 0);
                 }
             }
         }
-        if at == CutAt::EndOfPage && !page.rows.is_empty() {
+        if at == PageBoundary::EndOfPage && !page.rows.is_empty() {
             self.close(page);
             bytes = 0;
         } else {
@@ -472,7 +475,7 @@ impl PendingRows {
         rows
     }
 
-    fn close(&mut self, page: Cut) {
+    fn close(&mut self, page: PageRange) {
         let rows = page.rows.len();
         let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
         for text in &mut self.texts {
@@ -485,7 +488,7 @@ impl PendingRows {
         self.text_bytes.drain(..rows.min(self.text_bytes.len()));
         self.open_rows -= rows;
         self.cut_rows += rows;
-        self.cuts.push(page);
+        self.page_ranges.push(page);
     }
 
     fn encode<C: SeriesCursor>(
@@ -529,7 +532,7 @@ pub struct Encoded {
     pub(super) tag_ids: Vec<ColumnId>,
     pub(super) keys: Vec<SeriesKey>,
     pub(super) pages: Vec<Page>,
-    cuts: Vec<Cut>,
+    page_ranges: Vec<PageRange>,
     pub(super) page_keys: (Stored, Vec<Vec<u8>>),
     pub(super) columns: Vec<EncodedColumn>,
     last_ns: i64,
@@ -555,7 +558,7 @@ pub(super) struct EncodedColumn {
 
 impl Encoded {
     fn new(rows: PendingRows, times_ns: &[i64], tag_order: &[ColumnId]) -> Result<Self, ReadError> {
-        let PendingRows { measurement, continues, is_continued, keys, cuts, .. } = rows;
+        let PendingRows { measurement, continues, is_continued, keys, page_ranges, .. } = rows;
         let tags = keys.iter().map(SeriesKey::value_count).max().unwrap_or_default();
         let tag_ids = tag_order.get(..tags).ok_or_else(|| ReadError::Damaged {
             what: format!(
@@ -563,14 +566,14 @@ impl Encoded {
                 measurement.0
             ),
         })?;
-        let (mut drafts, mut pages) = (Vec::with_capacity(cuts.len()), Vec::new());
-        for cut in &cuts {
-            let times_ns = times_ns.get(cut.rows.clone()).or_bug();
-            drafts.push(RowKeys::draft(&cut.counts, times_ns));
+        let (mut drafts, mut pages) = (Vec::with_capacity(page_ranges.len()), Vec::new());
+        for range in &page_ranges {
+            let times_ns = times_ns.get(range.rows.clone()).or_bug();
+            drafts.push(RowKeys::draft(&range.counts, times_ns));
             pages.push(Page {
-                first_series: cut.first_series,
-                series: cut.counts.len() as u32,
-                rows: cut.rows.len() as u32,
+                first_series: range.first_series,
+                series: range.counts.len() as u32,
+                rows: range.rows.len() as u32,
                 min_ns: times_ns.iter().copied().min().unwrap_or_default(),
                 max_ns: times_ns.iter().copied().max().unwrap_or_default(),
                 ..Page::default()
@@ -585,7 +588,7 @@ impl Encoded {
             pages,
             cells: 2 * times_ns.len() as u64,
             last_ns: times_ns.last().copied().or_bug(),
-            cuts,
+            page_ranges,
             page_keys: sealed(drafts),
             columns: Vec::new(),
         })
@@ -597,35 +600,36 @@ impl Encoded {
         id: ColumnId,
         field_type: FieldType,
     ) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
-        let block = |cut: &Cut| match &cut.stored {
+        let block = |range: &PageRange| match &range.stored {
             Some(page) => merge.block(page, id, field_type),
             None => Ok(None),
         };
-        self.cuts.iter().map(block).collect()
+        self.page_ranges.iter().map(block).collect()
     }
 
     /// Returns the rows of the pages without a stored block. `picks` must contain all rows.
     fn without_block(&self, picks: &Picks, blocks: &[Option<Vec<u8>>]) -> Picks {
-        let cuts = self.cuts.iter().zip(blocks).filter(|(_, block)| block.is_none());
+        let page_ranges = self.page_ranges.iter().zip(blocks).filter(|(_, block)| block.is_none());
         // A group has far fewer than 2^32 rows.
-        let rows = cuts.flat_map(|(cut, _)| cut.rows.start as u32..cut.rows.end as u32);
+        let rows =
+            page_ranges.flat_map(|(range, _)| range.rows.start as u32..range.rows.end as u32);
         picks.only(&rows.collect::<Vec<_>>())
     }
 
     fn drafts_of(&self, column: &Column, blocks: &[Option<Vec<u8>>]) -> Vec<Draft> {
         let mut end = 0;
-        let draft = |(cut, block): (&Cut, &Option<Vec<u8>>)| {
+        let draft = |(range, block): (&PageRange, &Option<Vec<u8>>)| {
             if block.is_some() {
                 return Draft::default();
             }
-            let rows = end..end + cut.rows.len();
+            let rows = end..end + range.rows.len();
             end = rows.end;
             match has_value(column, rows.clone()) {
                 true => column_bytes::draft_rows(column, rows),
                 false => Draft::default(),
             }
         };
-        self.cuts.iter().zip(blocks).map(draft).collect()
+        self.page_ranges.iter().zip(blocks).map(draft).collect()
     }
 
     /// Adds the next column, unless all of its values are null.

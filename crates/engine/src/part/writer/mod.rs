@@ -26,7 +26,7 @@ const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
 /// The maximum size of a root without its values, in bytes.
 const ROOT_BYTES_MAX: usize = 10;
 /// The maximum size of a value's entry in a root without its key, in bytes.
-const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
+const EXTENT_BYTES_MAX: usize = 5 + 8 + 10 + 10;
 /// The minimum size of a separator of keys (`from`), in bytes: the size of the measurement's id.
 const FROM_BYTES_MIN: usize = 4;
 
@@ -97,14 +97,14 @@ impl Value {
         let roots = self.directory.roots.iter().flat_map(|root| &root.values);
         HEAD_BYTES_MAX
             + self.directory.parts.len() * (PART_BYTES_MAX + ROOT_BYTES_MAX)
-            + roots.map(reach_bytes).sum::<usize>()
+            + roots.map(extent_bytes).sum::<usize>()
             + self.group_bytes
             + self.body.len()
     }
 }
 
-fn reach_bytes(reach: &RowExtent) -> usize {
-    REACH_BYTES_MAX + reach.from.len()
+fn extent_bytes(extent: &RowExtent) -> usize {
+    EXTENT_BYTES_MAX + extent.from.len()
 }
 
 /// The properties of a part that was written.
@@ -178,7 +178,7 @@ fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
 
 struct OpenPart {
     sequences: Sequences,
-    reaches: Vec<RowExtent>,
+    extents: Vec<RowExtent>,
     last_key: Vec<u8>,
     written: Written,
 }
@@ -230,15 +230,15 @@ impl PartWriter {
         let id = part.written.id;
         let is_here = self.open.directory.parts.last().is_some_and(|last| last.id == id);
         // All rows of a resumed part may be in closed values.
-        let has_root = part.reaches.len() + usize::from(is_here) > 1;
-        let root: usize = part.reaches.iter().map(reach_bytes).sum();
+        let has_root = part.extents.len() + usize::from(is_here) > 1;
+        let root: usize = part.extents.iter().map(extent_bytes).sum();
         if has_root && is_here && self.open.bytes() + root > self.limits.value_bytes {
             self.close();
         }
         let part = self.part.take().filter(|part| part.written.rows > 0)?;
         let at = has_root.then(|| self.part_at(&part));
-        let OpenPart { reaches, mut written, .. } = part;
-        self.open.directory.roots.extend(at.map(|part| Root { part, values: reaches }));
+        let OpenPart { extents, mut written, .. } = part;
+        self.open.directory.roots.extend(at.map(|part| Root { part, values: extents }));
         if has_root || is_here {
             written.values.end = self.next_value() + 1;
         }
@@ -348,7 +348,7 @@ impl PartWriter {
         let parts = &mut self.open.directory.parts;
         let id = part.written.id;
         if parts.last().is_none_or(|last| last.id != id) {
-            let ordinal = part.reaches.len() as u32;
+            let ordinal = part.extents.len() as u32;
             parts.push(PartOf { id, sequences: part.sequences, ordinal });
         }
         parts.len().saturating_sub(1) as u32
@@ -370,7 +370,7 @@ impl PartWriter {
 impl OpenPart {
     fn new(id: u64, sequences: Sequences, at: usize) -> Self {
         let written = Written::new(id, at);
-        Self { sequences, reaches: Vec::new(), last_key: Vec::new(), written }
+        Self { sequences, extents: Vec::new(), last_key: Vec::new(), written }
     }
 
     fn note(&mut self, directory: &Directory) {
@@ -379,7 +379,7 @@ impl OpenPart {
         let begins = groups.iter().find_map(|group| group.series.first());
         let own = groups.iter().filter(|group| !group.continues_columns());
         let pages = || own.clone().flat_map(|group| &group.pages);
-        self.reaches.push(RowExtent {
+        self.extents.push(RowExtent {
             from: begins.map_or_else(|| successor(&self.last_key), |block| block.from.clone()),
             min_ns: pages().map(|page| page.min_ns).min().unwrap_or_default(),
             max_ns: pages().map(|page| page.max_ns).max().unwrap_or_default(),

@@ -83,7 +83,7 @@ impl Found {
         seed: u64,
         values: &mut V,
     ) -> Result<(), ReadError> {
-        let is_next = part.ordinal as usize == self.part.reaches.len() && !self.has_root;
+        let is_next = part.ordinal as usize == self.part.extents.len() && !self.has_root;
         let of_part = directory.of_part(part.id).filter(|_| is_next);
         let Some((groups, root)) = of_part else { return Err(values.damaged(value, CORRUPT)) };
         let mut begins = false;
