@@ -281,14 +281,14 @@ impl ScheduleRow {
         let schedule = &mut self.schedule;
         schedule.made = done.made;
         let last = schedule.last_success.as_ref().map(|last| last.begun_s);
-        if let Some(begun_s) = done.whole.filter(|begun_s| Some(*begun_s) != last) {
+        if let Some(begun_s) = done.complete_begun_s.filter(|begun_s| Some(*begun_s) != last) {
             schedule.last_success = Some(ScheduledSuccess { begun_s, at_ns: now_ns });
         }
         self.failures = 0;
         self.not_before_ns = now_ns.saturating_add(BACKUP_PASS_NS);
-        if !done.goes_on {
+        if !done.needs_pass {
             schedule.attempt_ns = None;
-            let begun_s = done.whole.and_then(|begun_s| i64::try_from(begun_s).ok());
+            let begun_s = done.complete_begun_s.and_then(|begun_s| i64::try_from(begun_s).ok());
             let begun_ns = begun_s.map_or(now_ns, |begun_s| begun_s.saturating_mul(S_NS));
             // After a long pause, the schedule makes one backup instead of all missed backups.
             schedule.due_ns = begun_ns.saturating_add(schedule.settings.every_ns).max(now_ns);

@@ -538,28 +538,28 @@ enum Work {
 fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work) {
     let own = |backup: &&ListedBackup| schedule.owns(backup.id.begun_s);
     let kept = || found.iter().filter(own).filter(|backup| !backup.is_deleting);
-    let whole: Vec<&BackupId> =
+    let complete: Vec<&BackupId> =
         kept().filter(|backup| backup.is_whole).map(|backup| &backup.id).collect();
     let of_attempt = |id: &&&BackupId| Some(id.begun_s) >= schedule.attempt_s();
     // The last backup is never deleted, because `keep` is at least 1.
     let keep = (schedule.settings.keep as usize).max(1);
     let mut done = PassDone {
         made: kept().map(|backup| backup.id.begun_s).collect(),
-        whole: whole.last().filter(of_attempt).map(|id| id.begun_s),
+        complete_begun_s: complete.last().filter(of_attempt).map(|id| id.begun_s),
         ..PassDone::default()
     };
     let work = if let Some(deleting) = found.iter().find(|backup| backup.is_deleting) {
         Work::Delete(deleting.id.clone())
     } else if found.iter().any(|backup| backup.is_begun) {
         Work::BackupTask
-    } else if let Some(oldest) = whole.first().filter(|_| whole.len() > keep) {
+    } else if let Some(oldest) = complete.first().filter(|_| complete.len() > keep) {
         Work::Delete((*oldest).clone())
-    } else if done.whole.is_none() {
+    } else if done.complete_begun_s.is_none() {
         Work::BackupTask
     } else {
         Work::Nothing
     };
-    done.goes_on = work != Work::Nothing;
+    done.needs_pass = work != Work::Nothing;
     (done, work)
 }
 
@@ -578,8 +578,8 @@ mod tests {
         }
     }
 
-    /// Chooses among backups in these states: `w` is whole, `u` unfinished, `g` being deleted, `b`
-    /// whole with the mark of its maker.
+    /// Chooses among backups in these states: `w` is complete, `u` unfinished, `g` being deleted,
+    /// `b` complete with the mark of its maker.
     fn first(schedule: &BackupSchedule, found: &[(u64, char)]) -> (PassDone, String) {
         let listed = |&(begun_s, state): &(u64, char)| ListedBackup {
             id: BackupId { database: "d".to_owned(), begun_s },
@@ -624,9 +624,12 @@ mod tests {
     fn unrecorded_backups_are_found_again() {
         let schedule = schedule(2, 9, &[3]);
         let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (9, 'u')]);
-        assert_eq!((work.as_str(), done.made.as_slice(), done.whole), ("make", &[3, 9][..], None));
+        assert_eq!(
+            (work.as_str(), done.made.as_slice(), done.complete_begun_s),
+            ("make", &[3, 9][..], None)
+        );
         let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (10, 'w')]);
-        assert_eq!((work.as_str(), done.whole), ("over", Some(10)));
+        assert_eq!((work.as_str(), done.complete_begun_s), ("over", Some(10)));
         assert_eq!(done.made, [3, 10]);
     }
 }

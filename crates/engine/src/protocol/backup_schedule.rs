@@ -96,9 +96,9 @@ pub struct PassDone {
     /// The existing backups of the schedule, as in [`BackupSchedule::made`].
     pub made: Vec<u64>,
     /// The start time, in seconds, of the attempt's backup, if the backup is complete.
-    pub whole: Option<u64>,
+    pub complete_begun_s: Option<u64>,
     /// Whether the attempt needs another pass.
-    pub goes_on: bool,
+    pub needs_pass: bool,
 }
 
 /// An [`EventHandler`] with a backup schedule.
