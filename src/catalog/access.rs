@@ -216,7 +216,8 @@ impl<S: Store> Catalog<S> {
             return Ok(None);
         }
         work.creation.sent = Some((sequence, put.last().map_or(after, |last| last.id)));
-        let push = GrantsPush { sequence, put, anew: notified.is_none(), ..GrantsPush::default() };
+        let push =
+            GrantsPush { sequence, put, is_full_list: notified.is_none(), ..GrantsPush::default() };
         Ok(Some(ToDatabase::Grants(Box::new(push))))
     }
 }

@@ -207,7 +207,7 @@ pub(super) struct RowsChange {
     /// The keys of finished jobs.
     pub removed_jobs: Vec<u64>,
     /// Whether to delete all tokens and users before the other changes.
-    pub grants_anew: bool,
+    pub replaces_grantees: bool,
     /// The limits that replace all existing limits.
     pub quotas: Option<Quotas>,
     /// The rows of tokens and users, by number. An empty row is deleted.
@@ -362,7 +362,7 @@ pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> StoreResult<()>
     for (key, job) in &change.jobs {
         JOBS.put(store, *key, job)?;
     }
-    if change.grants_anew {
+    if change.replaces_grantees {
         GRANTEES.remove(store, 0, KEY_MAX)?;
     }
     if let Some(quotas) = &change.quotas {

@@ -66,7 +66,7 @@ impl<S: Store> Database<S> {
             return Ok(Some(FromDatabase::Late));
         }
         // A late message must not remove entries that arrived after the message was sent.
-        let grants_anew = push.anew && push.sequence > rows.state.granted;
+        let replaces_grantees = push.is_full_list && push.sequence > rows.state.granted;
         let mut state = rows.state.clone();
         state.granted = push.sequence;
         let mut jobs = Vec::new();
@@ -85,7 +85,7 @@ impl<S: Store> Database<S> {
         let gone = push.removed.iter().map(|key| (key.clone(), None));
         for (key, row) in gone.chain(push.put.iter().map(|row| (row.key(), Some(row)))) {
             let number = row_number(&key);
-            if !grants_anew && !grantees.contains_key(&number) {
+            if !replaces_grantees && !grantees.contains_key(&number) {
                 grantees.insert(number, read(&self.store, number)?);
             }
             let rows: &mut Vec<Grantee> = grantees.entry(number).or_default();
@@ -94,7 +94,13 @@ impl<S: Store> Database<S> {
         }
         let grantees = grantees.iter().map(|(number, rows)| (*number, rows.clone())).collect();
         let state = Some(state);
-        self.apply(RowsChange { state, jobs, grants_anew, grantees, ..RowsChange::default() })?;
+        self.apply(RowsChange {
+            state,
+            jobs,
+            replaces_grantees,
+            grantees,
+            ..RowsChange::default()
+        })?;
         Ok((!push.narrows).then_some(FromDatabase::Done))
     }
 

@@ -31,7 +31,7 @@ fn push(sequence: u64, put: &[Grantee], removed: &[Grantee]) -> ToDatabase {
         removed: removed.iter().map(Grantee::key).collect(),
         narrows: !removed.is_empty(),
         change: sequence,
-        anew: false,
+        is_full_list: false,
     }))
 }
 
@@ -125,16 +125,27 @@ fn new_shard_receives_access_number() {
 fn full_grants_push_replaces_older_grants() {
     let mut story = opened();
     let (t, u) = (token("t"), Grantee { id: 2, ..token("u") });
-    let anew = |sequence, put: &[Grantee]| {
+    let full_list = |sequence, put: &[Grantee]| {
         let put = put.to_vec();
-        ToDatabase::Grants(Box::new(GrantsPush { sequence, put, anew: true, ..Default::default() }))
+        ToDatabase::Grants(Box::new(GrantsPush {
+            sequence,
+            put,
+            is_full_list: true,
+            ..Default::default()
+        }))
     };
-    ask(&mut story, &anew(3, std::slice::from_ref(&t)), &DONE);
+    ask(&mut story, &full_list(3, std::slice::from_ref(&t)), &DONE);
     ask(&mut story, &push(3, std::slice::from_ref(&u), &[]), &DONE);
-    assert_eq!(ask(&mut story, &anew(3, std::slice::from_ref(&t)), &DONE).0, FromDatabase::Done);
+    assert_eq!(
+        ask(&mut story, &full_list(3, std::slice::from_ref(&t)), &DONE).0,
+        FromDatabase::Done
+    );
     assert_eq!(identify(&mut story, &u), (0, vec![u.clone()]), "a repeat forgets nobody");
-    assert_eq!(ask(&mut story, &anew(4, std::slice::from_ref(&u)), &DONE).0, FromDatabase::Done);
+    assert_eq!(
+        ask(&mut story, &full_list(4, std::slice::from_ref(&u)), &DONE).0,
+        FromDatabase::Done
+    );
     assert_eq!(identify(&mut story, &t), (0, Vec::new()));
     assert_eq!(identify(&mut story, &u), (0, vec![u]));
-    assert_eq!(ask(&mut story, &anew(3, &[t]), &DONE).0, FromDatabase::Late);
+    assert_eq!(ask(&mut story, &full_list(3, &[t]), &DONE).0, FromDatabase::Late);
 }

@@ -76,6 +76,7 @@ pub struct GrantsPush {
     /// The Catalog version of the change. A repeated change does not raise the access number again.
     pub change: u64,
     /// Whether this message starts a full list, so that the Database must forget earlier entries.
-    #[serde(default)]
-    pub anew: bool,
+    /// The field is `anew` in JSON.
+    #[serde(default, rename = "anew")]
+    pub is_full_list: bool,
 }
