@@ -48,7 +48,7 @@ pub enum Direction {
 
 /// The direction byte of an error text that a sender sends in place of a message that it could not
 /// encode.
-const UNSAID: u8 = 0;
+const ENCODE_ERROR: u8 = 0;
 
 /// The reason why bytes are not a valid message, for example because of a newer release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum EnvelopeError {
     Direction(u8),
     /// The sender could not encode its message.
     #[error("a message could not be encoded: {0}")]
-    Unsaid(String),
+    Encode(String),
     /// The header cannot be decoded as a message.
     #[error("unreadable message header: {0}")]
     Header(String),
@@ -125,7 +125,7 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     let body = message.body();
     let (direction, header) = match metadata::encode(message) {
         Ok(header) => (M::DIRECTION as u8, header),
-        Err(reason) => (UNSAID, reason.to_string().into_bytes()),
+        Err(reason) => (ENCODE_ERROR, reason.to_string().into_bytes()),
     };
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);
@@ -175,7 +175,7 @@ fn open(bytes: &[u8], direction: Direction) -> Result<(u8, &[u8], &[u8]), Envelo
     let (header, body) = rest.split_at_checked(header_bytes).ok_or(length)?;
     match sent_as {
         sent_as if sent_as == direction as u8 => Ok((version, header, body)),
-        UNSAID => Err(EnvelopeError::Unsaid(String::from_utf8_lossy(header).into_owned())),
+        ENCODE_ERROR => Err(EnvelopeError::Encode(String::from_utf8_lossy(header).into_owned())),
         sent_as => Err(EnvelopeError::Direction(sent_as)),
     }
 }

@@ -105,7 +105,7 @@ impl Wire for Mute {
 
 #[test]
 fn encoding_error_reaches_the_receiver() {
-    let reason = EnvelopeError::Unsaid(
+    let reason = EnvelopeError::Encode(
         "the metadata has a type that the format does not \
                                      support"
             .to_owned(),
