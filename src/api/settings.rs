@@ -164,9 +164,9 @@ impl Settings {
                 duration_ns,
             )?,
             limits: Limits::read(|row| {
-                let expected = format!("a whole number from 1 to {}", row.most);
+                let expected = format!("a whole number from 1 to {}", row.max);
                 parsed(text, row.name, None, &expected, |value| {
-                    value.parse().ok().filter(|n| (1..=row.most).contains(n)).map(Some)
+                    value.parse().ok().filter(|n| (1..=row.max).contains(n)).map(Some)
                 })
             })?,
             log_requests: parsed(

@@ -223,7 +223,7 @@ fn settings_page_lists_every_limit() {
         let line = page.lines().find(|line| line.starts_with(&format!("| `{}` |", row.name)));
         let line = line.unwrap_or_else(|| panic!("{} is missing", row.name));
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        assert_eq!(cells[3..5], [spaced(row.default), spaced(row.most)], "{line}");
+        assert_eq!(cells[3..5], [spaced(row.default), spaced(row.max)], "{line}");
     }
 }
 

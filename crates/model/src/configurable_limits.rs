@@ -13,7 +13,7 @@ use super::limits::{
 /// Declares [`Limit`] and [`SETTABLE`] from rows: the variant, the name of the setting, the error
 /// text for a client, the default, and the maximum.
 macro_rules! limits {
-    ($($variant:ident: $name:literal, $fault:literal, $default:expr, $most:expr;)*) => {
+    ($($variant:ident: $name:literal, $fault:literal, $default:expr, $max:expr;)*) => {
         /// A limit that an operator may set. The setting has the name of the limit's constant.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the table below says what each is")]
@@ -23,7 +23,7 @@ macro_rules! limits {
 
         /// The settings, in the order of [`Limit`]. The maximum values follow from formats (keys,
         /// strings), from the stack (depth) and from an isolate's memory (all others).
-        pub const SETTABLE: [Settable; LIMITS] = [$(row($name, $fault, $default, $most),)*];
+        pub const SETTABLE: [Settable; LIMITS] = [$(row($name, $fault, $default, $max),)*];
     };
 }
 
@@ -70,12 +70,12 @@ pub struct Settable {
     /// The value that applies if the operator sets no value.
     pub default: u32,
     /// The maximum value of the setting.
-    pub most: u32,
+    pub max: u32,
 }
 
-const fn row(name: &'static str, fault: &'static str, default: usize, most: usize) -> Settable {
+const fn row(name: &'static str, fault: &'static str, default: usize, max: usize) -> Settable {
     // Both values are numbers of items or bytes in one isolate, so they are far below 4 GiB.
-    Settable { name, fault, default: default as u32, most: most as u32 }
+    Settable { name, fault, default: default as u32, max: max as u32 }
 }
 
 impl Limit {
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn defaults_do_not_exceed_maximums() {
-        assert!(SETTABLE.iter().all(|row| row.default <= row.most));
+        assert!(SETTABLE.iter().all(|row| row.default <= row.max));
     }
 
     #[test]

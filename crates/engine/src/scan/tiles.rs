@@ -69,14 +69,14 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// Divides the time range of a request into tiles. `least` is the minimum contents of a tile.
-    pub(super) fn new(request: &ScanRequest, estimate: &Estimate, least: TileLimits) -> Self {
+    /// Divides the time range of a request into tiles. `limits` is the minimum contents of a tile.
+    pub(super) fn new(request: &ScanRequest, estimate: &Estimate, limits: TileLimits) -> Self {
         let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
         };
         let values = calls.len() as u64 + 1;
         let cells = estimate.rows.saturating_mul(values);
-        let worth = least.cells_per_byte.saturating_mul(states_bytes(request, estimate));
+        let worth = limits.cells_per_byte.saturating_mul(states_bytes(request, estimate));
         // The number of series that satisfy the predicate is unknown, but probably small.
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
         // A window across two stretches is rounded differently if the stretches are read apart.
@@ -89,7 +89,7 @@ impl Tiling {
         let whole = Self { caches_immediately, ..Self::default() };
         let Some(window) = window else { return whole };
         let time = request.time.intersect(&estimate.time);
-        let tiles = (estimate.rows / estimate.series.max(1) / least.rows.max(1)).min(TILES_MAX);
+        let tiles = (estimate.rows / estimate.series.max(1) / limits.rows.max(1)).min(TILES_MAX);
         if time.is_empty() || tiles < 2 || !window.zone.is_empty() {
             return whole;
         }
@@ -99,8 +99,8 @@ impl Tiling {
         let every_ns = i128::from(window.every_ns.max(1));
         let mut width_ns = every_ns;
         // Chooses the smallest number of windows that contain many rows.
-        while width_ns < every_ns * i128::from(least.windows)
-            && rows * width_ns / range_ns < i128::from(least.many_rows)
+        while width_ns < every_ns * i128::from(limits.windows)
+            && rows * width_ns / range_ns < i128::from(limits.many_rows)
         {
             width_ns *= 2;
         }
