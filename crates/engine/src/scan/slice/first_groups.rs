@@ -39,6 +39,12 @@ struct First {
 }
 
 impl First {
+    /// `None` is no limit.
+    fn new(groups_max: Option<u64>, series_max: Option<u64>) -> Self {
+        let [groups_max, series_max] = [groups_max, series_max].map(|max| max.unwrap_or(u64::MAX));
+        Self { groups_max, series_max, ..Self::default() }
+    }
+
     fn add(&mut self, group: Vec<String>, direction: Direction) {
         *self.groups.entry(group).or_default() += 1;
         self.series += 1;
@@ -69,16 +75,22 @@ impl PageScan<'_> {
     /// too many rows or the request limits the number of groups.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
+        let groups_max = self.request.groups_max;
         let is_beginning = resume.position.is_none() && resume.until.is_none();
-        // Whether the request reads rows, and reads them in another order than the result's order.
-        let is_rows = matches!(self.request.output, Output::Rows { limit: None, .. })
-            && self.group_order != GroupOrder::InOrder;
-        if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
+        let reads_rows_out_of_order =
+            matches!(self.request.output, Output::Rows { limit: None, .. })
+                && self.group_order != GroupOrder::InOrder;
+        if !is_beginning || !(reads_rows_out_of_order || groups_max.is_some()) {
             return Ok(());
         }
         let Estimate { rows, series, .. } =
             self.reader.estimate(self.request.measurement, self.request.time)?;
-        let Some(mut first) = self.limited(is_rows, rows, series) else { return Ok(()) };
+        let series_max =
+            if reads_rows_out_of_order { series_per_slice(rows, series) } else { None };
+        if groups_max.is_none() && series_max.is_none() {
+            return Ok(());
+        }
+        let mut first = First::new(groups_max, series_max);
         self.find_first(stretch, &mut first)?;
         let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
         if self.caching == Caching::Tiles && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
@@ -89,20 +101,6 @@ impl PageScan<'_> {
             self.caching = Caching::Nothing;
         }
         Ok(())
-    }
-
-    /// Returns the limits for the search for the first groups, or `None` if the slice needs all
-    /// groups. `is_rows` is true if the request reads rows in another order than the result's
-    /// order.
-    fn limited(&self, is_rows: bool, rows: u64, series: u64) -> Option<First> {
-        let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
-        let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
-        let is_long = is_rows && rows > wanted;
-        let of_rows = || (u128::from(series) * u128::from(wanted) / u128::from(rows)) as u64;
-        let series_max = if is_long { of_rows().max(1) } else { u64::MAX };
-        let is_limited = is_long || self.request.groups_max.is_some();
-        let groups_max = self.request.groups_max.unwrap_or(u64::MAX);
-        is_limited.then(|| First { groups_max, series_max, ..First::default() })
     }
 
     fn find_first(&mut self, stretch: TimeRange, first: &mut First) -> Result<(), ScanError> {
@@ -129,4 +127,13 @@ impl PageScan<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the number of series, at least 1, whose rows probably fit into a slice. Returns `None`
+/// if the rows of all series fit.
+fn series_per_slice(rows: u64, series: u64) -> Option<u64> {
+    let rows_max = series.saturating_mul(SLICE_ROWS_PER_SERIES);
+    let rows_max = rows_max.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
+    let fitting = || (u128::from(series) * u128::from(rows_max) / u128::from(rows)) as u64;
+    (rows > rows_max).then(|| fitting().max(1))
 }
