@@ -286,7 +286,7 @@ impl Load {
             "  width {} s, values {}, free keys {}",
             manifest.width_ns / S_NS,
             manifest.numbers().count(),
-            manifest.dead().iter().count()
+            manifest.unused().iter().count()
         );
     }
 }

@@ -80,16 +80,16 @@ impl<S: Store> Shard<S> {
     /// Deletes the log rows of flushed frames, and some unused values.
     pub(super) fn delete_unused_rows(&mut self) -> Result<(), Refusal> {
         let loaded = self.load()?;
-        if let Err(error) = loaded.log.wal.delete_dead(&*loaded.store) {
+        if let Err(error) = loaded.log.wal.delete_unused(&*loaded.store) {
             return Err(self.discard_state(error.into()));
         }
-        if !has_dead_values(loaded.manifest()) {
+        if !has_unused_values(loaded.manifest()) {
             return self.done(AlarmTask::DeleteUnusedRows);
         }
         let mut draft = loaded.draft();
-        let dead = draft.manifest.forget_dead(VALUES_DELETED_PER_EVENT);
+        let unused = draft.manifest.remove_unused(VALUES_DELETED_PER_EVENT);
         self.commit(draft, Some(AlarmTask::DeleteUnusedRows), |loaded| {
-            let mut keys = dead.ranges().iter().map(|&(first, end)| first..=end - 1);
+            let mut keys = unused.ranges().iter().map(|&(first, end)| first..=end - 1);
             keys.try_for_each(|keys| loaded.store.delete(Table::Value, keys))
         })
     }
@@ -108,8 +108,8 @@ const VALUES_DELETED_PER_EVENT: usize = 100;
 
 /// Whether rows of unused values can be deleted. While a merge runs, they cannot, because the merge
 /// may reuse such rows.
-fn has_dead_values(manifest: &Manifest) -> bool {
-    !manifest.dead().is_empty() && manifest.job().is_none()
+fn has_unused_values(manifest: &Manifest) -> bool {
+    !manifest.unused().is_empty() && manifest.job().is_none()
 }
 
 /// Whether many deletes stay pending until the log is flushed, because the log has frames that are
@@ -132,9 +132,9 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
         AlarmTask::DeleteUnusedRows => {
             // Deleting a row and inserting another row costs one more row write than reusing a row.
             let is_idle = |plan: &Plan| plan.merges.is_empty() && plan.scrub.is_empty();
-            let has_dead =
-                wal.has_dead() || has_dead_values(manifest) && is_idle(&loaded.plan(now_ns));
-            (!has_frames && has_dead).then_some(paused_ns)
+            let has_unused =
+                wal.has_unused() || has_unused_values(manifest) && is_idle(&loaded.plan(now_ns));
+            (!has_frames && has_unused).then_some(paused_ns)
         }
         AlarmTask::Reclaim => super::retention::due(loaded, now_ns),
         AlarmTask::Scrub => super::compact::scrub_due(loaded, now_ns),

@@ -65,7 +65,7 @@ impl<'a> DecodedFrame<'a> {
 
 /// The frames that are not flushed.
 pub(super) struct Log {
-    /// The WAL. Only this file appends to the WAL. Other files read it and delete its dead rows.
+    /// The WAL. Only this file appends to the WAL. Other files read it and delete its unused rows.
     pub(super) wal: Wal,
     /// The rows of all frames of the WAL, unless the memtable was evicted.
     pub(super) memtable: Rc<MemtableCache>,

@@ -52,7 +52,7 @@ impl<S: Store> Shard<S> {
     /// parts are known, so the log is flushed first.
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
-        if self.load()?.log.wal.has_dead() {
+        if self.load()?.log.wal.has_unused() {
             self.delete_unused_rows()?;
         }
         let loaded = self.load()?;
@@ -61,7 +61,7 @@ impl<S: Store> Shard<S> {
         // SQLite itself uses most bytes of a nearly empty object. A split would not move these
         // bytes.
         let mut most = data_bytes.saturating_mul(4);
-        if !loaded.manifest().dead().is_empty() {
+        if !loaded.manifest().unused().is_empty() {
             // The size of the unused values is unknown. Directories and SQLite itself add less than
             // a quarter to the data.
             most = most.min(data_bytes.saturating_add(data_bytes / 4).saturating_add(EMPTY_BYTES));

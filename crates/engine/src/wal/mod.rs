@@ -188,21 +188,21 @@ impl Wal {
         self.rows.release(head);
         for damage in std::mem::take(&mut self.damaged) {
             for key in damage.keys {
-                self.rows.add_dead(key);
+                self.rows.add_unused(key);
             }
         }
     }
 
-    /// Deletes the dead rows. Each deleted row is billed.
-    pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> StoreResult<()> {
-        let runs = self.rows.dead_runs();
+    /// Deletes the unused rows. Each deleted row is billed.
+    pub(crate) fn delete_unused<S: Store>(&mut self, store: &S) -> StoreResult<()> {
+        let runs = self.rows.unused_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
-        self.rows.dead.clear();
+        self.rows.unused.clear();
         Ok(())
     }
 
-    pub(crate) fn has_dead(&self) -> bool {
-        !self.rows.dead.is_empty()
+    pub(crate) fn has_unused(&self) -> bool {
+        !self.rows.unused.is_empty()
     }
 }
 
@@ -220,38 +220,38 @@ fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// The keys of the log's rows. A row is live or dead. A dead row may be overwritten.
+/// The keys of the log's rows. A row is live or unused. An unused row may be overwritten.
 #[derive(Clone, Debug, Default)]
 struct LogRows {
     /// The rows of each frame, by sequence. The rows of a frame are ordered by part.
     live: BTreeMap<u64, Vec<u64>>,
-    dead: BTreeSet<u64>,
+    unused: BTreeSet<u64>,
     /// The lowest key that has never contained a row.
     next: u64,
 }
 
 impl LogRows {
-    /// Marks a row as dead: the row may be overwritten, because its frame is flushed or the row is
-    /// no longer needed.
-    fn add_dead(&mut self, key: u64) {
+    /// Marks a row as unused: the row may be overwritten, because its frame is flushed or the row
+    /// is no longer needed.
+    fn add_unused(&mut self, key: u64) {
         self.next = self.next.max(key + 1);
-        self.dead.insert(key);
+        self.unused.insert(key);
     }
 
-    /// Marks a row that is neither live nor dead: the row must not be overwritten yet.
+    /// Marks a row that is neither live nor unused: the row must not be overwritten yet.
     fn reserve(&mut self, key: u64) {
         self.next = self.next.max(key + 1);
     }
 
-    /// Chooses dead rows before new rows, in ascending order. The rows remain free until
+    /// Chooses unused rows before new rows, in ascending order. The rows remain unused until
     /// [`LogRows::occupy`] is called.
     fn choose(&self, parts: u32) -> Vec<u64> {
-        self.dead.iter().copied().chain(self.next..).take(parts as usize).collect()
+        self.unused.iter().copied().chain(self.next..).take(parts as usize).collect()
     }
 
     fn occupy(&mut self, sequence: u64, keys: Vec<u64>) {
         for key in &keys {
-            self.dead.remove(key);
+            self.unused.remove(key);
             self.next = self.next.max(key + 1);
         }
         self.live.insert(sequence, keys);
@@ -264,12 +264,12 @@ impl LogRows {
     fn release(&mut self, head: u64) {
         let kept = self.live.split_off(&(head + 1));
         let released = std::mem::replace(&mut self.live, kept);
-        self.dead.extend(released.into_values().flatten());
+        self.unused.extend(released.into_values().flatten());
     }
 
-    fn dead_runs(&self) -> Vec<RangeInclusive<u64>> {
+    fn unused_runs(&self) -> Vec<RangeInclusive<u64>> {
         let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
-        for &key in &self.dead {
+        for &key in &self.unused {
             match runs.last_mut() {
                 Some(run) if *run.end() + 1 == key => *run = *run.start()..=key,
                 _ => runs.push(key..=key),
@@ -295,7 +295,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResul
             Ok(row) if row.sequence > head => {
                 parts_of.entry(row.sequence).or_default().push((key, row));
             }
-            Ok(_) => log_rows.add_dead(key),
+            Ok(_) => log_rows.add_unused(key),
             Err(error) => {
                 // A frame begins with the measurements and times that it affects. This part of the
                 // frame has a separate checksum.

@@ -62,8 +62,8 @@ fn flushed_frame_frees_its_row() {
     let mut again = load(&store, 2, &BTreeSet::new()).unwrap();
     assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [3, 4]);
     assert_eq!(again.read(&store, 4), Ok(Some(frame(4, 100))));
-    assert!(again.has_dead());
-    again.delete_dead(&store).unwrap();
+    assert!(again.has_unused());
+    again.delete_unused(&store).unwrap();
     assert_eq!(store.heads(Table::Wal, 0..=KEY_MAX, 9).unwrap().len(), 2);
     assert_eq!(load(&store, 2, &BTreeSet::new()).unwrap().frames(), again.frames());
 }
@@ -143,8 +143,8 @@ fn wal_reuses_dead_rows_first() {
     rows.occupy(4, vec![0, 1, 6]);
     assert_eq!(rows.choose(1), [7]);
     rows.release(3);
-    assert_eq!(rows.dead_runs(), [2..=5]);
-    rows.dead.clear();
+    assert_eq!(rows.unused_runs(), [2..=5]);
+    rows.unused.clear();
     assert_eq!(rows.choose(1), [7]);
     rows.reserve(9);
     assert_eq!(rows.choose(1), [10]);

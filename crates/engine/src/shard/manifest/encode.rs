@@ -53,7 +53,7 @@ impl Manifest {
             varint::write_signed(key as i64 - before.1 as i64, &mut out);
             before = (number.0, key);
         }
-        write_ranges(&self.dead, &mut out);
+        write_ranges(&self.unused, &mut out);
         varint::write(self.holds.len() as u64, &mut out);
         for hold in &self.holds {
             varint::write(hold.id, &mut out);
@@ -91,7 +91,7 @@ impl Manifest {
             width_ns,
             parts: ascending(parts.into_iter().map(|part| (part.id, part)))?,
             keys: read_keys(bytes)?,
-            dead: read_ranges(bytes)?,
+            unused: read_ranges(bytes)?,
             holds: read_list(bytes, read_hold)?,
             job: read_job(bytes)?,
         })

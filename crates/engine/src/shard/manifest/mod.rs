@@ -1,4 +1,4 @@
-//! Represents the manifest of a shard: the parts, the rows that contain their values, the free
+//! Represents the manifest of a shard: the parts, the rows that contain their values, the unused
 //! rows, and the running merges. A *value* is a row of table `value`, in which parts store their
 //! blocks (see [`crate::part`]).
 //!
@@ -158,8 +158,8 @@ pub struct Manifest {
     pub width_ns: i64,
     parts: BTreeMap<PartId, Part>,
     keys: BTreeMap<Number, Key>,
-    /// The free keys below `next_key`.
-    dead: Ranges,
+    /// The keys of unused rows, below `next_key`.
+    unused: Ranges,
     holds: Vec<Hold>,
     job: Option<Job>,
 }
@@ -181,8 +181,8 @@ impl Manifest {
     }
 
     /// Returns the keys of unused rows. These keys are reused before new keys are assigned.
-    pub fn dead(&self) -> &Ranges {
-        &self.dead
+    pub fn unused(&self) -> &Ranges {
+        &self.unused
     }
 
     /// Returns all numbers that have rows, in ascending order.
@@ -213,9 +213,9 @@ impl Manifest {
         Number(next_number(&mut self.next_number, salt))
     }
 
-    /// Reuses a dead key if possible, because replacing a row is billed as one row.
+    /// Reuses an unused key if possible, because replacing a row is billed as one row.
     pub(crate) fn take_key(&mut self) -> Key {
-        self.dead.take_first().unwrap_or_else(|| {
+        self.unused.take_first().unwrap_or_else(|| {
             self.next_key += 1;
             self.next_key - 1
         })
@@ -235,7 +235,7 @@ impl Manifest {
     }
 
     /// Replaces the inputs of the running job with the job's outputs. `values` are the written
-    /// values. Unused reserved keys become free.
+    /// values. Reserved keys without a value become unused.
     pub fn finish(&mut self, outputs: impl IntoIterator<Item = Part>, values: &[(Number, Key)]) {
         let Some(job) = self.job.take() else { return };
         for id in job.merges.iter().flat_map(|merge| &merge.inputs) {
@@ -243,16 +243,16 @@ impl Manifest {
         }
         let used: BTreeSet<Key> = values.iter().map(|&(_, key)| key).collect();
         for key in job.keys.iter().filter(|key| !used.contains(key)) {
-            self.dead.insert(key);
+            self.unused.insert(key);
         }
         self.add(outputs, values);
-        self.free_unneeded();
+        self.mark_unused();
     }
 
-    /// Ends the running job without a result. The reserved keys become free.
+    /// Ends the running job without a result. The reserved keys become unused.
     pub fn abandon(&mut self) {
         for key in self.job.take().iter().flat_map(|job| job.keys.iter()) {
-            self.dead.insert(key);
+            self.unused.insert(key);
         }
     }
 
@@ -276,7 +276,7 @@ impl Manifest {
         }
         let dropped = before - self.parts.len();
         if dropped > 0 {
-            self.free_unneeded();
+            self.mark_unused();
         }
         dropped
     }
@@ -307,7 +307,7 @@ impl Manifest {
     }
 
     /// Returns a manifest with the same parts, in which the key of a value is its position among
-    /// the listed numbers. The result has no holds, free keys or running job, but contains the
+    /// the listed numbers. The result has no holds, unused keys or running job, but contains the
     /// inputs of the job.
     pub fn compact(&self) -> Self {
         let lists = self.parts.values().map(|part| &part.values);
@@ -327,14 +327,14 @@ impl Manifest {
     /// Ends the hold with this id, and all holds that have expired by `now_ns`.
     pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
         self.holds.retain(|hold| !hold.ends(id, now_ns));
-        self.free_unneeded();
+        self.mark_unused();
     }
 
-    /// Removes and returns at most `keys_max` dead keys. These keys are not assigned again after the
-    /// deletion of their rows.
-    pub(crate) fn forget_dead(&mut self, keys_max: usize) -> Ranges {
+    /// Removes and returns at most `keys_max` unused keys. These keys are not assigned again after
+    /// the deletion of their rows.
+    pub(crate) fn remove_unused(&mut self, keys_max: usize) -> Ranges {
         let mut forgotten = Ranges::default();
-        for key in (0..keys_max).map_while(|_| self.dead.take_first()) {
+        for key in (0..keys_max).map_while(|_| self.unused.take_first()) {
             forgotten.insert(key);
         }
         forgotten
@@ -357,15 +357,16 @@ impl Manifest {
             || self.job.iter().flat_map(|job| &job.merges).any(inputs)
     }
 
-    fn free_unneeded(&mut self) {
+    /// Marks the rows of values that neither a part nor a hold needs as unused.
+    fn mark_unused(&mut self) {
         let lists = self.parts.values().map(|part| &part.values);
         let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));
         let needed: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
-        let dead = &mut self.dead;
+        let unused = &mut self.unused;
         self.keys.retain(|number, key| {
             let is_needed = needed.contains(&number.0);
             if !is_needed {
-                dead.insert(*key);
+                unused.insert(*key);
             }
             is_needed
         });
@@ -393,7 +394,7 @@ pub enum InvariantError {
     #[error("the value with key {0} has no row")]
     NoRow(u64),
     /// A row belongs to two values, has a key that was never assigned, or is in use although it is
-    /// free or reserved.
+    /// unused or reserved.
     #[error("value row {0} is used twice, or was never assigned")]
     Row(u64),
     /// A job's input does not exist, or belongs to two merges.
@@ -447,7 +448,7 @@ impl Manifest {
         }
         let reserved = self.job.iter().flat_map(|job| job.keys.iter());
         let mut given: Vec<u64> =
-            self.keys.values().copied().chain(self.dead.iter()).chain(reserved).collect();
+            self.keys.values().copied().chain(self.unused.iter()).chain(reserved).collect();
         given.sort();
         let twice = given.windows(2).find(|pair| matches!(pair, [a, b] if a == b));
         let unknown = given.last().filter(|&&last| last >= self.next_key);
