@@ -153,13 +153,13 @@ impl Parser {
             at = self.skip(bytes, end);
         }
         loop {
-            let line_start = at;
+            let from = at;
             while let Some(b' ' | b'\t' | b'\r' | b'\n' | 0) = bytes.get(at) {
                 self.line += u32::from(bytes.get(at) == Some(&b'\n'));
                 at += 1;
             }
             match bytes.get(at) {
-                None => return self.keep_indent(text, line_start, at),
+                None => return self.keep_indent(text, from, at),
                 Some(b'#') => match memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()) {
                     Some(length) => at += length,
                     None if last => return bytes.len(),
@@ -178,16 +178,16 @@ impl Parser {
                         Ok(true) => {}
                         Ok(false) => {
                             sink.rollback();
-                            return self.wait(text, line_start, start);
+                            return self.wait(text, from, start);
                         }
                         Err(fault) => {
                             sink.rollback();
                             let rest = bytes.get(start..).unwrap_or_default();
                             match EndOfLine::default().find(rest) {
-                                None if !last => return self.wait(text, line_start, start),
+                                None if !last => return self.wait(text, from, start),
                                 end => at = end.map_or(bytes.len(), |length| start + length),
                             }
-                            self.reject(text, line_start, start..at, fault);
+                            self.reject(text, from, start..at, fault);
                         }
                     }
                 }
@@ -196,31 +196,31 @@ impl Parser {
     }
 
     /// Handles a line that continues in the next piece, and returns the number of bytes used. If
-    /// the line already exceeds the size limit, rejects and skips the line. `shown` is at or before
+    /// the line already exceeds the size limit, rejects and skips the line. `from` is at or before
     /// the start of the physical line.
     #[cold]
-    fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
+    fn wait(&mut self, text: &str, from: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
         let Some(cause) = self.too_long(bytes, start) else {
-            return self.keep_indent(text, shown, start);
+            return self.keep_indent(text, from, start);
         };
-        self.reject(text, shown, start..start, Fault { at: start, cause });
+        self.reject(text, from, start..start, Fault { at: start, cause });
         start + self.skip(bytes.get(start..).unwrap_or_default(), EndOfLine::default())
     }
 
     /// Adds the blanks of the physical line before `at` to `indent`, because the next piece begins
     /// at `at`. Returns `at`.
     #[cold]
-    fn keep_indent(&mut self, text: &str, line_start: usize, at: usize) -> usize {
-        let shown = physical_line(text, line_start, at);
-        self.indent = self.indent_before(shown) + (at - shown) as u32;
+    fn keep_indent(&mut self, text: &str, from: usize, at: usize) -> usize {
+        let line_start = physical_line(text, from, at);
+        self.indent = self.indent_before(line_start) + (at - line_start) as u32;
         at
     }
 
     /// Returns the number of blanks that earlier pieces contained in the physical line that starts
-    /// at `shown`.
-    fn indent_before(&self, shown: usize) -> u32 {
-        if shown == 0 { self.indent } else { 0 }
+    /// at `line_start`.
+    fn indent_before(&self, line_start: usize) -> u32 {
+        if line_start == 0 { self.indent } else { 0 }
     }
 
     fn too_long(&self, bytes: &[u8], start: usize) -> Option<Cause> {
@@ -239,10 +239,10 @@ impl Parser {
         length
     }
 
-    fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
-        let shown = physical_line(text, shown, refused.start);
-        let (line, indent) = (self.line, self.indent_before(shown));
-        self.rejected.push(|| line_error(line, indent, text, shown, fault));
+    fn reject(&mut self, text: &str, from: usize, refused: Range<usize>, fault: Fault) {
+        let line_start = physical_line(text, from, refused.start);
+        let (line, indent) = (self.line, self.indent_before(line_start));
+        self.rejected.push(|| line_error(line, indent, text, line_start, fault));
         let refused = text.as_bytes().get(refused).unwrap_or_default();
         self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
     }
@@ -289,10 +289,10 @@ impl Parser {
 
     #[cold]
     fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
-        let shown = physical_line(text, 0, start);
-        let (line, indent) = (self.line, self.indent_before(shown));
+        let line_start = physical_line(text, 0, start);
+        let (line, indent) = (self.line, self.indent_before(line_start));
         self.rejected.push_without_time(|| {
-            line_error(line, indent, text, shown, Fault::new(at, Cause::FieldNamedTime))
+            line_error(line, indent, text, line_start, Fault::new(at, Cause::FieldNamedTime))
         });
     }
 }
@@ -303,10 +303,10 @@ fn physical_line(text: &str, from: usize, at: usize) -> usize {
     before.rfind('\n').map_or(from, |newline| from + newline + 1)
 }
 
-/// Creates the error of a fault. The physical line starts at `shown`, after `indent` blanks in
+/// Creates the error of a fault. The physical line starts at `line_start`, after `indent` blanks in
 /// earlier pieces. The error's column counts these blanks.
-fn line_error(line: u32, indent: u32, text: &str, shown: usize, fault: Fault) -> LineError {
-    let before = text.get(shown..fault.at).unwrap_or_default();
+fn line_error(line: u32, indent: u32, text: &str, line_start: usize, fault: Fault) -> LineError {
+    let before = text.get(line_start..fault.at).unwrap_or_default();
     LineError { line, column: indent + before.chars().count() as u32 + 1, cause: fault.cause }
 }
 
