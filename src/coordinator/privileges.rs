@@ -12,33 +12,45 @@ pub enum Need {
     /// The admin permission.
     Admin,
     /// A permission on a database.
-    PermissionKind {
+    OnDatabase {
         /// Read or write.
         permission: PermissionKind,
         /// The database.
         database: String,
-        /// The policy, as named in the statement. `None` means the whole database.
-        policy: Option<Option<String>>,
+        /// The policies on which the caller needs the permission.
+        scope: PolicyScope,
     },
+}
+
+/// The policies of a database on which the caller of a statement needs a permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyScope {
+    /// The whole database.
+    All,
+    /// At least one policy, because the statement names none. The code that later selects the
+    /// policies checks the permission on each of them.
+    Any,
+    /// The policy that the statement names.
+    Named(String),
 }
 
 impl Need {
     /// Returns the need for a permission on `policy` or, if `policy` is `None`, on at least one
-    /// policy of the database. The code that later selects the policies checks the permission on
-    /// each of them.
+    /// policy of the database.
     fn some(permission: PermissionKind, database: &str, policy: Option<String>) -> Self {
-        Self::PermissionKind { permission, database: database.to_owned(), policy: Some(policy) }
+        let scope = policy.map_or(PolicyScope::Any, PolicyScope::Named);
+        Self::OnDatabase { permission, database: database.to_owned(), scope }
     }
 
     fn whole(permission: PermissionKind, database: &str) -> Self {
-        Self::PermissionKind { permission, database: database.to_owned(), policy: None }
+        Self::OnDatabase { permission, database: database.to_owned(), scope: PolicyScope::All }
     }
 
     /// Returns the database of the permission.
     pub fn database(&self) -> Option<&str> {
         match self {
             Self::Admin => None,
-            Self::PermissionKind { database, .. } => Some(database),
+            Self::OnDatabase { database, .. } => Some(database),
         }
     }
 
@@ -47,9 +59,10 @@ impl Need {
     pub fn is_satisfied(&self, grants: &SortedGrants<'_>) -> bool {
         match self {
             Self::Admin => grants.admin,
-            Self::PermissionKind { permission, database, policy } => match policy {
-                Some(policy) => grants.may_cover(*permission, database, policy.as_deref()),
-                None => grants.covers_all(*permission, database),
+            Self::OnDatabase { permission, database, scope } => match scope {
+                PolicyScope::All => grants.covers_all(*permission, database),
+                PolicyScope::Any => grants.may_cover(*permission, database, None),
+                PolicyScope::Named(policy) => grants.may_cover(*permission, database, Some(policy)),
             },
         }
     }
@@ -58,7 +71,7 @@ impl Need {
     pub fn requires(&self) -> String {
         match self {
             Self::Admin => "admin privilege".to_owned(),
-            Self::PermissionKind { permission, database, .. } => {
+            Self::OnDatabase { permission, database, .. } => {
                 format!("{} on {database}", permission.as_str())
             }
         }
@@ -139,9 +152,9 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     }
 }
 
-/// Whether each database that the statement uses looks up the caller itself. For all other
+/// Whether each database that the statement uses checks the caller itself. For all other
 /// statements, each request looks up the caller in the Catalog.
-pub fn is_judged_by_databases(statement: &Statement) -> bool {
+pub fn databases_check_caller(statement: &Statement) -> bool {
     match statement {
         Statement::Select(_) | Statement::Explain(_) => true,
         Statement::ShowRetentionPolicies { .. }
@@ -156,8 +169,8 @@ impl Need {
     fn widened(self) -> Self {
         match self {
             Self::Admin => Self::Admin,
-            Self::PermissionKind { permission, database, .. } => {
-                Self::PermissionKind { permission, database, policy: None }
+            Self::OnDatabase { permission, database, .. } => {
+                Self::OnDatabase { permission, database, scope: PolicyScope::All }
             }
         }
     }

@@ -281,7 +281,7 @@ pub(super) fn authorise(
     let grants = principal.grants.sorted_on(&databases);
     for (statement, needs) in statements.iter().zip(&needs) {
         let missing = needs.iter().find(|need| !need.is_satisfied(&grants));
-        if principal.needs_lookup() && !privileges::is_judged_by_databases(statement) {
+        if principal.needs_lookup() && !privileges::databases_check_caller(statement) {
             return Err(AuthError::Unverified("no request to the Catalog was made".to_owned()));
         }
         if let Some(missing) = missing {
@@ -300,11 +300,11 @@ pub(super) fn authorise(
 pub(super) fn databases(statements: &[Statement], defaults: Defaults<'_>) -> Vec<String> {
     let mut names = BTreeSet::new();
     for statement in statements {
-        if !privileges::is_judged_by_databases(statement) {
+        if !privileges::databases_check_caller(statement) {
             return Vec::new();
         }
         for need in privileges::needs(statement, defaults) {
-            if let Need::PermissionKind { database, .. } = need {
+            if let Need::OnDatabase { database, .. } = need {
                 names.insert(database);
             }
         }
