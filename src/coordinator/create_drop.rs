@@ -112,10 +112,7 @@ pub fn carry_out(change: Change) -> Task<Changed> {
             }
             Change::DropDatabase { name } => {
                 let message = ToCatalog::Drop { name: name.clone() };
-                let reply = change_in_catalog(&io, &name, &message).await;
-                // Dropping the database also removed the users' permissions on this database.
-                io.with(|context| context.cache.callers.forget_refused())?;
-                reply
+                change_in_catalog(&io, &name, &message).await
             }
             Change::InDatabase { database, message } => {
                 // 1.x checks the policy before it looks for the database.
