@@ -103,7 +103,7 @@ fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryEr
 }
 
 /// Executes a change.
-pub fn carry_out(change: Change) -> Task<Changed> {
+pub fn execute(change: Change) -> Task<Changed> {
     Task::new(|io| async move {
         match change {
             Change::CreateDatabase(create) => {

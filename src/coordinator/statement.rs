@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, find_policy};
 use super::continuous::{create_continuous, drop_continuous};
-use super::create_drop::{Change, alter_policy, carry_out, create_database, create_policy};
+use super::create_drop::{Change, alter_policy, create_database, create_policy, execute};
 use super::database_lists::{list_databases, show_continuous_queries, show_measurements};
 use super::delete::delete;
 use super::diagnostics::diagnostics;
@@ -127,7 +127,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
 }
 
 fn change_parts(change: Change) -> Parts<SeriesChunk> {
-    let change = carry_out(change);
+    let change = execute(change);
     Parts::once(|io| async move { io.run(change).await.map(|_| None) })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tidemark::admission::QueryMemory;
 use tidemark::batch::from_lines::from_lines;
 use tidemark::coordinator::Task;
-use tidemark::coordinator::create_drop::{Change, Changed, carry_out};
+use tidemark::coordinator::create_drop::{Change, Changed, execute};
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::write::rejections::LineRefusal;
@@ -38,11 +38,11 @@ pub(crate) fn world(seed: u64) -> World {
 pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> Task<Changed> {
     let name = name.to_owned();
     let create = CreateDatabase { name, policy, shards, location: None, jurisdiction: None };
-    carry_out(Change::CreateDatabase(create))
+    execute(Change::CreateDatabase(create))
 }
 
 pub(crate) fn drop_database(name: &str) -> Task<Changed> {
-    carry_out(Change::DropDatabase { name: name.to_owned() })
+    execute(Change::DropDatabase { name: name.to_owned() })
 }
 
 pub(crate) fn write(database: &str, lines: &str) -> Task<WriteOutcome> {
@@ -84,7 +84,7 @@ fn alter(database: &str, name: &str, duration_ns: i64) -> Task<Changed> {
     let duration_ns = Some(duration_ns);
     let spec = PolicyChange { name: name.to_owned(), duration_ns, ..PolicyChange::default() };
     let database = database.to_owned();
-    carry_out(Change::within(&database, ToDatabase::AlterPolicy { spec, make_default: false }))
+    execute(Change::within(&database, ToDatabase::AlterPolicy { spec, make_default: false }))
 }
 
 pub(crate) fn kept(points: u64) -> Result<WriteOutcome, Error> {
@@ -184,7 +184,7 @@ fn rule_2_shard_reports_stale_generation() {
     };
     let message = ToDatabase::AlterPolicy { spec: shorter, make_default: false };
     let change = Change::within("db", message);
-    world.run(&a, carry_out(change)).unwrap();
+    world.run(&a, execute(change)).unwrap();
     let outcome = world.run(&b, write("db", &format!("m f=1 {old}\nm f=2 {START_NS}"))).unwrap();
     assert_eq!((outcome.points_written, outcome.rejected.outside_retention), (1, 1));
     let cause = outcome.rejected.named.first().map(|named| (named.line, named.cause.clone()));
@@ -363,7 +363,7 @@ fn rule_6_cached_rejections_are_verified() {
     let database = "db".to_owned();
     let message = ToDatabase::CreatePolicy { spec, make_default: false };
     let change = Change::within(&database, message);
-    world.run(&a, carry_out(change)).unwrap();
+    world.run(&a, execute(change)).unwrap();
     let mut request = write_request("db", "m f=1i 8");
     request.policy = Some("p".into());
     assert_eq!(world.run(&b, write::write(request.clone())), kept(1));

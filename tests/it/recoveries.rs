@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tidemark::coordinator::Task;
-use tidemark::coordinator::create_drop::{Change, carry_out};
+use tidemark::coordinator::create_drop::{Change, execute};
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::recover::{begin_recovery, show_recovery};
 use tidemark::model::quota::Rates;
@@ -143,7 +143,7 @@ impl Scene {
         let rates = Rates { points: Some(1 << 40), ..Rates::default() };
         let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
         let change = Change::within("db", ToDatabase::SetQuota(change));
-        self.world.run(&old, carry_out(change)).unwrap();
+        self.world.run(&old, execute(change)).unwrap();
         self.world.settle();
         for _ in 0..9 {
             if self.world.shard_ids().len() > shards {

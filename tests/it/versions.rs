@@ -1,6 +1,6 @@
 //! Tests the object protocol between releases whose versions differ.
 
-use tidemark::coordinator::create_drop::{Change, carry_out};
+use tidemark::coordinator::create_drop::{Change, execute};
 use tidemark::coordinator::delete::delete as delete_statement;
 use tidemark::coordinator::diagnostics::diagnostics;
 use tidemark::coordinator::error::Error;
@@ -52,9 +52,9 @@ fn older_edge_receives_its_protocol_version() {
     let report = script(world, &edge, &mut verify("db", None), &mut answer).unwrap();
     assert!(report.blocks > 0 && report.damaged.is_empty() && report.resume.is_none());
     let change = Change::within("db", ToDatabase::DropMeasurement { name: "m".into() });
-    script(world, &edge, &mut carry_out(change), &mut answer).unwrap();
+    script(world, &edge, &mut execute(change), &mut answer).unwrap();
     let change = Change::DropDatabase { name: "db".into() };
-    script(world, &edge, &mut carry_out(change), &mut answer).unwrap();
+    script(world, &edge, &mut execute(change), &mut answer).unwrap();
     assert!(calls > 15, "{calls}");
 }
 

@@ -14,7 +14,7 @@ use crate::api::routes::handler::{
     self, Incoming, PendingRequest, RequestTarget, json_body, json_line,
 };
 use crate::coordinator::cache::find_policy;
-use crate::coordinator::create_drop::{Change, carry_out};
+use crate::coordinator::create_drop::{Change, execute};
 use crate::coordinator::database_lists::{DescribedDatabase, WhichDatabases, describe_databases};
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Task};
@@ -96,14 +96,14 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
         Plan::Respond(response) => return Ok(response),
         Plan::Delete(change) => {
             if let Some(change) = change {
-                io.run(carry_out(change)).await?;
+                io.run(execute(change)).await?;
             }
             return Ok(Response::empty(204));
         }
         Plan::Change { changes, status, database, policy } => (changes, status, database, policy),
     };
     for change in changes {
-        io.run(carry_out(change)).await?;
+        io.run(execute(change)).await?;
     }
     let found = describe_databases(&io, &principal, WhichDatabases::Named(database)).await?;
     let buckets = buckets_of(&found);

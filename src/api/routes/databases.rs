@@ -9,7 +9,7 @@ use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::api::settings::{Settings, duration_ns, sum_ns};
 use crate::coordinator::Io;
-use crate::coordinator::create_drop::{Change, carry_out};
+use crate::coordinator::create_drop::{Change, execute};
 use crate::coordinator::database_lists::{list_databases, seen_by_name};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 use crate::protocol::catalog::{CreateDatabase, is_inside};
@@ -134,7 +134,7 @@ pub(super) fn begin_change(request: &Incoming<'_>) -> ApiResult<PendingRequest> 
 async fn run(io: Io, name: String, change: Change) -> ApiResult<Response> {
     let is_creation = matches!(change, Change::CreateDatabase(_));
     let is_drop = matches!(change, Change::DropDatabase { .. });
-    let changed = io.run(carry_out(change)).await?;
+    let changed = io.run(execute(change)).await?;
     if is_creation && changed.existed {
         return Err(ApiError::Conflict(format!("database \"{name}\" already exists")));
     }

@@ -8,7 +8,7 @@ use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::coordinator::Io;
-use crate::coordinator::create_drop::{Change, carry_out};
+use crate::coordinator::create_drop::{Change, execute};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Rate, Rates};
@@ -96,7 +96,7 @@ impl Body {
                 QuotaChange::Caller(CallerQuota { id, user, name, rates })
             }
         };
-        io.run(carry_out(Change::within(&database, ToDatabase::SetQuota(change)))).await?;
+        io.run(execute(Change::within(&database, ToDatabase::SetQuota(change)))).await?;
         show(&io, &database).await
     }
 }
