@@ -49,7 +49,7 @@ struct Scan {
     is_wanted: bool,
     /// Whether SQL requested a page after the first page. If so, SQL probably needs all pages, and
     /// the scan reads ahead.
-    goes_on: bool,
+    continues: bool,
     ready: Vec<SessionReply>,
     /// The numbers of rows read and bytes decoded since the last page.
     read: (u64, u64),
@@ -82,7 +82,7 @@ pub(super) struct PageResult {
 impl Scan {
     /// Whether SQL waits for pages or, if `ahead` is true, whether to read ahead.
     fn needs_pages(&self, ahead: bool) -> bool {
-        let may_go_ahead = self.goes_on && self.ready.is_empty();
+        let may_go_ahead = self.continues && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
     }
 
@@ -174,7 +174,7 @@ impl Scans {
             shards,
             series: 0,
             is_wanted: true,
-            goes_on: false,
+            continues: false,
             ready: Vec::new(),
             read: (0, 0),
         });
@@ -184,7 +184,7 @@ impl Scans {
     /// Records that SQL requested a further page. Returns the pages that were read ahead.
     pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>> {
         let scan = self.find(scan)?;
-        (scan.is_wanted, scan.goes_on) = (true, true);
+        (scan.is_wanted, scan.continues) = (true, true);
         let mut replies = std::mem::take(&mut scan.ready);
         if replies.is_empty() {
             replies.extend(scan.page()?)
@@ -537,22 +537,22 @@ impl PageRows {
             windows_ns.iter().for_each(|_| tag.push(value));
         }
         let mut fields = self.fields.iter_mut();
-        let mut put = |places: &[Option<u32>], values: &Column| {
+        let mut put = |positions: &[Option<u32>], values: &Column| {
             let field = fields.next().ok_or(MALFORMED)?;
-            let is_same_type = append(field, places, values);
+            let is_same_type = append(field, positions, values);
             is_same_type.then_some(()).ok_or(MALFORMED)
         };
         for finished in finished {
             let Finished { windows_ns: own_ns, values, times_ns, aux } = finished?;
-            let places = places(&windows_ns, &own_ns);
-            put(&places, &values)?;
+            let positions = positions(&windows_ns, &own_ns);
+            put(&positions, &values)?;
             if let Some(times_ns) = times_ns {
-                put(&places, &Column::full(Values::Integer(times_ns)))?;
+                put(&positions, &Column::full(Values::Integer(times_ns)))?;
             }
             for aux in aux {
                 match aux {
-                    AuxValues::Field(values) => put(&places, &values)?,
-                    AuxValues::Tag(tags) => put(&places, &texts(&tags))?,
+                    AuxValues::Field(values) => put(&positions, &values)?,
+                    AuxValues::Tag(tags) => put(&positions, &texts(&tags))?,
                 }
             }
         }
@@ -589,19 +589,20 @@ impl PageRows {
 
 /// Returns, for each window in `windows_ns`, its position in `own_ns`; `None` if `own_ns` lacks the
 /// window. Both arguments ascend.
-fn places(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
+fn positions(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
     let mut own = (0..).zip(own_ns).peekable();
-    let place = |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);
-    windows_ns.iter().map(place).collect()
+    let position =
+        |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);
+    windows_ns.iter().map(position).collect()
 }
 
 /// Appends the values at these positions, and null for a missing position. Returns `false` if the
 /// values have another type.
-fn append(field: &mut Column, places: &[Option<u32>], values: &Column) -> bool {
-    if places.len() == values.len() && !places.contains(&None) {
+fn append(field: &mut Column, positions: &[Option<u32>], values: &Column) -> bool {
+    if positions.len() == values.len() && !positions.contains(&None) {
         return field.extend_from(values);
     }
-    places.iter().all(|place| match place {
+    positions.iter().all(|position| match position {
         Some(at) => field.push_from(values, *at as usize),
         None => {
             field.push_null();
