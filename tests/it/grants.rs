@@ -77,7 +77,7 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
     let principal = match identify(world, edge, token, database) {
         Ok(Verdict::Known(principal)) => principal,
         Ok(Verdict::Unknown) => return Some(false),
-        Ok(Verdict::Closed(_)) | Err(Error::Unavailable(_)) => return None,
+        Ok(Verdict::LoginRefused(_)) | Err(Error::Unavailable(_)) => return None,
         Err(error) => panic!("{error}"),
     };
     let caller = principal.caller.clone().expect("a token");

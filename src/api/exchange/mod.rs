@@ -28,7 +28,7 @@ use crate::coordinator::confirmations::confirm;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::{self, AuthSource, Verdict};
-use crate::coordinator::logins::{Closed, FullCounter};
+use crate::coordinator::logins::{FullCounter, LoginRefused};
 use crate::coordinator::{Machine, Task, cloudflare_access as access};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::Scope;
@@ -475,7 +475,7 @@ impl Exchange {
             Ok(match io.run(identify).await {
                 Ok(Verdict::Known(principal)) => Ok(principal),
                 Ok(Verdict::Unknown) => Err(unknown.into()),
-                Ok(Verdict::Closed(closed)) => Err(rejected_login(closed, errors).into()),
+                Ok(Verdict::LoginRefused(refusal)) => Err(rejected_login(refusal, errors).into()),
                 // An unknown caller must not learn the names of shards or databases.
                 Err(Error::Unavailable(reason)) => {
                     Err(AuthError::Unverified(reason.to_string()).into())
@@ -561,7 +561,10 @@ impl Exchange {
 
 /// Returns the error for a login that must wait. It has status 401 or 503 on `/write`, because
 /// 1.x's write clients drop a batch on status 429.
-fn rejected_login(Closed { by, retry_after_s }: Closed, errors: ErrorShape) -> AuthError {
+fn rejected_login(
+    LoginRefused { by, retry_after_s }: LoginRefused,
+    errors: ErrorShape,
+) -> AuthError {
     match by {
         FullCounter::Name if errors == ErrorShape::Write(Dialect::V1) => AuthError::UnknownUser,
         FullCounter::Name => AuthError::TooManyFailures { retry_after_s },

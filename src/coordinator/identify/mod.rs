@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use super::cache::CachedDatabase;
 use super::error::{Error, Result};
 use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
-use super::logins::{Closed, FullCounter, LoginDecision, network_of};
+use super::logins::{FullCounter, LoginDecision, LoginRefused, network_of};
 use super::{Context, Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::PASSWORD_ITERATIONS;
@@ -70,7 +70,7 @@ pub enum Verdict {
     Unknown,
     /// The credentials may belong to a user, but the isolate must not derive a key from the
     /// password now.
-    Closed(Closed),
+    LoginRefused(LoginRefused),
 }
 
 /// The source whose reply can admit a caller.
@@ -143,8 +143,8 @@ impl Identify {
     async fn run(mut self, source: AuthSource) -> Result<Verdict> {
         // If no key may be derived from the password now, the check ends without a call, so that
         // guesses cause no calls.
-        if let Some(closed) = self.io.with(|context| self.closed(context))? {
-            return Ok(Verdict::Closed(closed));
+        if let Some(refusal) = self.io.with(|context| self.refusal(context))? {
+            return Ok(Verdict::LoginRefused(refusal));
         }
         if self.io.with(|context| self.is_refused(context))? {
             return Ok(Verdict::Unknown);
@@ -266,13 +266,13 @@ impl Identify {
 
     /// Returns the reason why no key may be derived from the user's password now. Returns `None` if
     /// a key may be derived, or if the cache admits the caller.
-    fn closed(&self, context: &mut Context<'_>) -> Option<Closed> {
+    fn refusal(&self, context: &mut Context<'_>) -> Option<LoginRefused> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let now_ns = context.platform.now_ns();
-        let closed = context.cache.logins.closed(&self.address, name, now_ns)?;
+        let refusal = context.cache.logins.refusal(&self.address, name, now_ns)?;
         let is_token = self.everywhere(context).iter().any(|grantee| !grantee.row.user);
         let pair = self.password_hash(context, name, ANY_SALT);
-        (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(closed)
+        (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(refusal)
     }
 
     fn password_hash(&self, context: &mut Context<'_>, name: &str, salt: &str) -> Hash {
@@ -335,10 +335,10 @@ impl Identify {
                     self.io.pause(TURN_MS).await;
                 }
                 LoginDecision::Busy => {
-                    let closed = Closed { by: FullCounter::Address, retry_after_s: 1 };
-                    return Ok(Verdict::Closed(closed));
+                    let refusal = LoginRefused { by: FullCounter::Address, retry_after_s: 1 };
+                    return Ok(Verdict::LoginRefused(refusal));
                 }
-                LoginDecision::Closed(closed) => return Ok(Verdict::Closed(closed)),
+                LoginDecision::Refused(refusal) => return Ok(Verdict::LoginRefused(refusal)),
             }
         }
     }
@@ -350,7 +350,7 @@ impl Identify {
         self.io.with(|context| {
             context.cache.logins.derived(&self.address);
             if reply.is_err() {
-                context.cache.logins.take_back(&self.address, name);
+                context.cache.logins.undo_try(&self.address, name);
             }
         })?;
         self.derived = Some((salt, hex(&reply?)));
@@ -360,7 +360,7 @@ impl Identify {
     fn logged_in(&self, context: &mut Context<'_>, name: &str) {
         let logins = &mut context.cache.logins;
         if self.derived.is_some() {
-            logins.take_back(&self.address, name);
+            logins.undo_try(&self.address, name);
         }
         logins.verified(&self.address, name, context.platform.now_ns());
     }

@@ -134,7 +134,7 @@ fn word(answer: Result<Verdict, Error>) -> String {
     match answer {
         Ok(Verdict::Known(principal)) => (*principal.name).to_owned(),
         Ok(Verdict::Unknown) => "-".to_owned(),
-        Ok(Verdict::Closed(_)) => "?".to_owned(),
+        Ok(Verdict::LoginRefused(_)) => "?".to_owned(),
         Err(Error::Unavailable(_)) => "!".to_owned(),
         Err(error) => panic!("{error}"),
     }

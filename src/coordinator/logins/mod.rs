@@ -16,7 +16,7 @@ use crate::model::limits::{
 };
 use crate::model::time::{MS_NS, S_NS};
 
-/// The maximum of [`Closed::retry_after_s`], in seconds.
+/// The maximum of [`LoginRefused::retry_after_s`], in seconds.
 const RETRY_AFTER_S_MAX: i64 = 30;
 /// The maximum time for which a derivation blocks other derivations for the same address. Without
 /// this limit, a request that is cancelled during its derivation would block the address
@@ -33,12 +33,12 @@ pub enum LoginDecision {
     /// Another derivation for the address is running.
     Busy,
     /// The key must not be derived now.
-    Closed(Closed),
+    Refused(LoginRefused),
 }
 
 /// The reason why no key may be derived, and when the client may try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed {
+pub struct LoginRefused {
     /// The counter that is full.
     pub by: FullCounter,
     /// The number of seconds until the next try may be allowed.
@@ -101,7 +101,7 @@ impl Window {
         }
     }
 
-    fn take_back(&mut self) {
+    fn undo_try(&mut self) {
         self.count = self.count.saturating_sub(1);
     }
 
@@ -126,22 +126,22 @@ impl Name {
 impl Logins {
     /// Returns the reason why no key may be derived now from a password of `name` from `address`;
     /// `None` if a key may be derived. Does not count a try.
-    pub fn closed(&self, address: &str, name: &str, now_ns: i64) -> Option<Closed> {
-        self.closed_by(self.addresses.get(address)?, &hash_of(&[name]), now_ns)
+    pub fn refusal(&self, address: &str, name: &str, now_ns: i64) -> Option<LoginRefused> {
+        self.refusal_by(self.addresses.get(address)?, &hash_of(&[name]), now_ns)
     }
 
-    fn closed_by(&self, here: &Address, name: &Hash, now_ns: i64) -> Option<Closed> {
+    fn refusal_by(&self, here: &Address, name: &Hash, now_ns: i64) -> Option<LoginRefused> {
         let known = here.names.get(name);
         if let Some(retry_after_s) =
             known.and_then(|name| name.failures.wait_s(FAILURES_MAX, now_ns))
         {
-            return Some(Closed { by: FullCounter::Name, retry_after_s });
+            return Some(LoginRefused { by: FullCounter::Name, retry_after_s });
         }
         if known.is_some_and(|name| name.is_verified(now_ns)) {
             return None;
         }
         let retry_after_s = here.failures.wait_s(ADDRESS_FAILURES_MAX, now_ns)?;
-        Some(Closed { by: FullCounter::Address, retry_after_s })
+        Some(LoginRefused { by: FullCounter::Address, retry_after_s })
     }
 
     /// Requests a derivation of a key from a password of `name` from `address`. Counts a try if the
@@ -150,8 +150,8 @@ impl Logins {
         let hash = hash_of(&[name]);
         let here = self.addresses.get(address);
         if let Some(here) = here {
-            if let Some(closed) = self.closed_by(here, &hash, now_ns) {
-                return LoginDecision::Closed(closed);
+            if let Some(refusal) = self.refusal_by(here, &hash, now_ns) {
+                return LoginDecision::Refused(refusal);
             }
             let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < DERIVATION_NS_MAX;
             if here.deriving_ns.is_some_and(recent) {
@@ -160,7 +160,10 @@ impl Logins {
         }
         let known = here.and_then(|here| here.names.get(&hash));
         if known.is_none() && !self.has_room(now_ns) {
-            return LoginDecision::Closed(Closed { by: FullCounter::Table, retry_after_s: 1 });
+            return LoginDecision::Refused(LoginRefused {
+                by: FullCounter::Table,
+                retry_after_s: 1,
+            });
         }
         let here = self.addresses.entry(address.to_owned()).or_default();
         here.deriving_ns = Some(now_ns);
@@ -179,11 +182,11 @@ impl Logins {
 
     /// Subtracts a try from the failures, because the password was correct or the derivation
     /// failed.
-    pub fn take_back(&mut self, address: &str, name: &str) {
+    pub fn undo_try(&mut self, address: &str, name: &str) {
         let Some(here) = self.addresses.get_mut(address) else { return };
-        here.failures.take_back();
+        here.failures.undo_try();
         if let Some(name) = here.names.get_mut(&hash_of(&[name])) {
-            name.failures.take_back();
+            name.failures.undo_try();
         }
     }
 

@@ -11,14 +11,14 @@ fn fail(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> LoginDec
 fn succeed(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> LoginDecision {
     let gate = fail(logins, address, name, now_ns);
     if gate == LoginDecision::Open {
-        logins.take_back(address, name);
+        logins.undo_try(address, name);
         logins.verified(address, name, now_ns);
     }
     gate
 }
 
-fn closed(by: FullCounter, retry_after_s: u32) -> LoginDecision {
-    LoginDecision::Closed(Closed { by, retry_after_s })
+fn refused(by: FullCounter, retry_after_s: u32) -> LoginDecision {
+    LoginDecision::Refused(LoginRefused { by, retry_after_s })
 }
 
 #[test]
@@ -27,12 +27,12 @@ fn failed_logins_block_one_name() {
     for n in 0..FAILURES_MAX {
         assert_eq!(fail(&mut logins, "a", "ann", i64::from(n)), LoginDecision::Open, "{n}");
     }
-    assert_eq!(fail(&mut logins, "a", "ann", 0), closed(FullCounter::Name, 30));
+    assert_eq!(fail(&mut logins, "a", "ann", 0), refused(FullCounter::Name, 30));
     assert_eq!(succeed(&mut logins, "a", "bob", 0), LoginDecision::Open);
     assert_eq!(succeed(&mut logins, "b", "ann", 0), LoginDecision::Open);
     let late_ns = FAILURE_WINDOW_NS - 5 * S_NS;
-    assert_eq!(fail(&mut logins, "a", "ann", late_ns), closed(FullCounter::Name, 5));
-    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS - 1), closed(FullCounter::Name, 1));
+    assert_eq!(fail(&mut logins, "a", "ann", late_ns), refused(FullCounter::Name, 5));
+    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS - 1), refused(FullCounter::Name, 1));
     assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS), LoginDecision::Open);
 }
 
@@ -66,7 +66,7 @@ fn full_login_table_rejects_new_names() {
         let address = (n / 50).to_string();
         assert_eq!(fail(&mut logins, &address, &n.to_string(), 0), LoginDecision::Open, "{n}");
     }
-    assert_eq!(fail(&mut logins, "new", "new", S_NS), closed(FullCounter::Table, 1));
+    assert_eq!(fail(&mut logins, "new", "new", S_NS), refused(FullCounter::Table, 1));
     logins.verified("new", "new", S_NS);
     assert_eq!(logins.names, LOGINS_MAX);
     assert_eq!(succeed(&mut logins, "home", "ann", S_NS), LoginDecision::Open);
