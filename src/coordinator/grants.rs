@@ -201,7 +201,7 @@ impl Callers {
     }
 
     /// Returns the last replies of all databases about the caller.
-    pub fn everywhere(&self, key: &GranteeKey) -> Vec<Rc<ConfirmedGrantee>> {
+    pub fn replies_of_all_databases(&self, key: &GranteeKey) -> Vec<Rc<ConfirmedGrantee>> {
         let first = (key.clone(), ObjectId(String::new()));
         let rows = self.grantees.range(first..).take_while(|((of, _), _)| of == key);
         let grantees = rows.map(|(_, (grantee, _))| grantee);
@@ -211,7 +211,7 @@ impl Callers {
     /// Stores the Catalog's reply about an admitted caller: the caller's row, or `None` if the
     /// caller is unknown.
     pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
-        let grantees = self.everywhere(&caller.key);
+        let grantees = self.replies_of_all_databases(&caller.key);
         self.confirmed.on_reply(caller, &grantees, row, now_ns);
     }
 

@@ -58,7 +58,9 @@ fn catalog_overrides_wider_database_grants() {
     ] {
         let mut callers = callers_with(&row);
         callers.confirm(&caller(&row), newer.as_ref(), 0);
-        assert!(callers.on(&key, &a).is_none() && callers.everywhere(&key).is_empty());
+        assert!(
+            callers.on(&key, &a).is_none() && callers.replies_of_all_databases(&key).is_empty()
+        );
         for version in [3, believed_from - 1] {
             assert!(!callers.confirmed.is_trusted(&token(version, &["a"])), "{newer:?}");
         }

@@ -189,7 +189,7 @@ impl Identify {
     fn missing_user(&self, context: &Context<'_>) -> Option<bool> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let users = context.cache.callers.missing_user(name, context.platform.now_ns())?;
-        self.everywhere(context).is_empty().then_some(users)
+        self.replies_of_all_databases(context).is_empty().then_some(users)
     }
 
     /// Queries the databases whose earlier replies do not suffice, and uses the replies of all
@@ -219,7 +219,7 @@ impl Identify {
                 reply => return Err(reply.into()),
             }
         }
-        self.found = self.io.with(|context| self.everywhere(context))?;
+        self.found = self.io.with(|context| self.replies_of_all_databases(context))?;
         Ok(true)
     }
 
@@ -246,7 +246,7 @@ impl Identify {
     /// in the current second. A token or user that occurs in a cached reply of a database is
     /// exempt.
     fn check_rate(&self, context: &Context<'_>) -> Result<()> {
-        let is_known = !self.everywhere(context).is_empty();
+        let is_known = !self.replies_of_all_databases(context).is_empty();
         let may = is_known || context.cache.callers.may_look_up(context.platform.now_ns());
         if may { Ok(()) } else { Err(Unavailable::Overloaded.into()) }
     }
@@ -270,7 +270,8 @@ impl Identify {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let now_ns = context.platform.now_ns();
         let refusal = context.cache.logins.refusal(&self.address, name, now_ns)?;
-        let is_token = self.everywhere(context).iter().any(|grantee| !grantee.row.user);
+        let is_token =
+            self.replies_of_all_databases(context).iter().any(|grantee| !grantee.row.user);
         let pair = self.password_hash(context, name, ANY_SALT);
         (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(refusal)
     }
@@ -300,9 +301,9 @@ impl Identify {
         grantee.is_some_and(|grantee| self.is_verified(context, &grantee))
     }
 
-    fn everywhere(&self, context: &Context<'_>) -> Vec<Rc<ConfirmedGrantee>> {
+    fn replies_of_all_databases(&self, context: &Context<'_>) -> Vec<Rc<ConfirmedGrantee>> {
         let keys = self.keys();
-        keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
+        keys.iter().flat_map(|key| context.cache.callers.replies_of_all_databases(key)).collect()
     }
 
     /// Compares the credentials with the rows in `found`. Derives a key from the password if
