@@ -364,7 +364,7 @@ fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
 
 /// The suffix of a second deletion mark. It is stored after the check that no backup of the
 /// database is being made, so that a repeated request does not repeat the check.
-const SURE: &str = ".sure";
+const CHECKED_SUFFIX: &str = ".sure";
 
 /// Deletes a complete or incomplete backup, and the values that no other backup of the database
 /// uses. Returns the number of shards whose objects remain, plus 1 for the map and the marks. The
@@ -416,7 +416,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
         let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
         rest.push(id.map());
         let mark = id.mark(Mark::Deleting);
-        let marks = vec![format!("{mark}{SURE}"), mark];
+        let marks = vec![format!("{mark}{CHECKED_SUFFIX}"), mark];
         Ok(u64::from(!delete_all(&io, &mut objects_left, [rest, marks]).await?))
     })
 }
@@ -431,7 +431,7 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
     let list_marks = async |mark| store::list(io, store::marks(&id.database, mark)).await;
     let (own, deleting) = (id.name(), id.mark(Mark::Deleting));
     let marks = list_marks(Mark::Deleting).await?;
-    if !marks.contains(&format!("{own}{SURE}")) {
+    if !marks.contains(&format!("{own}{CHECKED_SUFFIX}")) {
         let mut is_known = marks.contains(&own);
         for mark in [Mark::Done, Mark::Begun] {
             is_known |= list_marks(mark).await?.contains(&own);
@@ -448,7 +448,7 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
             );
             return Err(BackupError::Conflict(reason).into());
         }
-        store::put(io, format!("{deleting}{SURE}"), Vec::new()).await?;
+        store::put(io, format!("{deleting}{CHECKED_SUFFIX}"), Vec::new()).await?;
     }
     store::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
 }
