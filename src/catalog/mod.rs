@@ -46,7 +46,7 @@ pub struct Catalog<S: Store> {
     grantees: Option<Grantees>,
     pending_events: PendingEvents<CatalogWork>,
     /// The time, in nanoseconds, of the next check for due rows after a store error.
-    look_again_ns: Option<i64>,
+    retry_ns: Option<i64>,
     queries: live_queries::Queries,
 }
 
@@ -114,7 +114,7 @@ impl<S: Store> Catalog<S> {
             recoveries: Recoveries::default(),
             grantees: None,
             pending_events: PendingEvents::default(),
-            look_again_ns: None,
+            retry_ns: None,
             queries: live_queries::Queries::default(),
         }
     }
@@ -156,7 +156,7 @@ impl<S: Store> Catalog<S> {
             Failure::Store(error) => {
                 self.entries = None;
                 self.grantees = None;
-                self.look_again_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
+                self.retry_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
                 FromCatalog::Unavailable(Unavailable::Storage(error.to_string()))
             }
         }
@@ -318,7 +318,7 @@ impl<S: Store> EventHandler for Catalog<S> {
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
         let mut event = PendingEvent::new(VERSION, CatalogWork::default());
-        self.look_again_ns = None;
+        self.retry_ns = None;
         let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
         (event_id, self.advance(platform.now_ns(), event_id, event, turn))
     }
@@ -326,7 +326,7 @@ impl<S: Store> EventHandler for Catalog<S> {
     fn next_alarm_ns(&self) -> Option<i64> {
         let due_ns = self.entries.as_ref().and_then(Entries::next_due_ns);
         let due_ns = due_ns.into_iter().chain(self.recoveries.next_due_ns());
-        due_ns.chain(self.notifications.next_due_ns()).chain(self.look_again_ns).min()
+        due_ns.chain(self.notifications.next_due_ns()).chain(self.retry_ns).min()
     }
 
     fn abandon(&mut self, event_id: EventId) {

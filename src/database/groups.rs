@@ -155,16 +155,17 @@ impl<S: Store> Database<S> {
         };
         let mut change = RowsChange::default();
         if let Some((key, job)) = self.job_of(group) {
-            let mut driven = self.pending_events.works().filter_map(|work| work.driven);
-            let driven = driven.any(|driven| driven.job == key);
-            if driven || job.due_ns <= now_ns {
+            let mut current = self.pending_events.works().filter_map(|work| work.current_job);
+            let is_executed = current.any(|current| current.job == key);
+            if is_executed || job.due_ns <= now_ns {
                 return Ok(());
             }
             change.jobs.push((key, Job { due_ns: now_ns, ..job.clone() }));
         } else {
             // If the last check did not start a split, the group is checked again only after it has
             // grown by an eighth of the limit.
-            let seen = self.weighed.get(&group).map_or(0, |seen| seen.saturating_add(mark / 8));
+            let seen =
+                self.checked_bytes.get(&group).map_or(0, |seen| seen.saturating_add(mark / 8));
             if mark == 0 || bytes < mark.max(known.split_bytes).max(seen) {
                 return Ok(());
             }

@@ -35,11 +35,11 @@ pub struct Database<S: Store> {
     pub(super) rows: Option<DatabaseRows>,
     pub(super) pending_events: PendingEvents<DatabaseWork>,
     /// The time, in nanoseconds, of the next check for due jobs after a store error.
-    pub(super) look_again_ns: Option<i64>,
+    pub(super) retry_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(super) split_bytes: u64,
     /// The size of each group, in bytes, at its last check, if that check did not start a split.
-    pub(super) weighed: BTreeMap<u64, u64>,
+    pub(super) checked_bytes: BTreeMap<u64, u64>,
     pub(super) notified_shards: (u64, BTreeSet<ObjectId>),
     /// The time at which the last request or alarm began, in nanoseconds.
     pub(super) event_ns: i64,
@@ -58,7 +58,7 @@ pub(super) enum DatabaseTask {
 pub(super) struct DatabaseWork {
     pub(super) task: DatabaseTask,
     pub(super) own_job: Option<u64>,
-    pub(super) driven: Option<JobProgress>,
+    pub(super) current_job: Option<JobProgress>,
     pub(super) relayed: Vec<FromShard>,
     pub(super) calls: usize,
     pub(super) split: SplitProgress,
@@ -105,9 +105,9 @@ impl<S: Store> Database<S> {
             loaded: false,
             rows: None,
             pending_events: PendingEvents::default(),
-            look_again_ns: None,
+            retry_ns: None,
             split_bytes: 0,
-            weighed: BTreeMap::new(),
+            checked_bytes: BTreeMap::new(),
             notified_shards: (0, BTreeSet::new()),
             event_ns: 0,
         }
@@ -164,7 +164,7 @@ impl<S: Store> Database<S> {
     pub(super) fn discard_cache(&mut self, now_ns: i64, error: &StoreError) -> FromDatabase {
         self.loaded = false;
         self.rows = None;
-        self.look_again_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
+        self.retry_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
         FromDatabase::Unavailable(Unavailable::Storage(error.to_string()))
     }
 
@@ -184,10 +184,10 @@ impl<S: Store> Database<S> {
     pub(super) fn drive(&mut self, event: &mut Event<'_>, key: u64) -> Driven {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
-        let known = event.work.driven.filter(|driven| driven.job == key);
+        let known = event.work.current_job.filter(|current| current.job == key);
         let stored = usize::try_from(job.answered).unwrap_or(usize::MAX);
-        let answered = known.map_or(0, |driven| driven.answered).max(stored);
-        let before = event.work.driven.replace(JobProgress { job: key, answered });
+        let answered = known.map_or(0, |current| current.answered).max(stored);
+        let before = event.work.current_job.replace(JobProgress { job: key, answered });
         let kind = job.kind.clone();
         match kind {
             JobKind::Split(split) => return self.drive_split(event, key, split),
@@ -213,7 +213,7 @@ impl<S: Store> Database<S> {
                 let job = Job { answered: answered as u64, ..job.clone() };
                 self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
             }
-            event.work.driven = before;
+            event.work.current_job = before;
             return self.drive(event, waiting);
         }
         let now_ns = event.platform.now_ns();
@@ -237,10 +237,10 @@ impl<S: Store> Database<S> {
     /// progress is stored, and the alarm continues the job immediately.
     pub(super) fn end_early(&mut self, event: &Event<'_>, key: u64) -> Turn {
         let now_ns = event.platform.now_ns();
-        let driven = event.work.driven.map(|driven| (driven.job, driven.answered as u64));
+        let current = event.work.current_job.map(|current| (current.job, current.answered as u64));
         // An event that executes a split, or wipes the database, may also have executed another
         // job.
-        let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
+        let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(current));
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         // Each event of a split first repeats the steps before the copying. If these steps use up
         // the event, the split never copies a page. Such an event counts as a failure, so that the
@@ -263,18 +263,20 @@ impl<S: Store> Database<S> {
     fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
         self.load()?;
         let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
-        let driven =
-            event.work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
+        let current = event
+            .work
+            .current_job
+            .and_then(|current| Some((current.job, jobs?.get(&current.job)?)));
         if let DatabaseTask::Request(ToDatabase::Relay(_)) = event.work.task {
             for reply in replies {
                 event.work.relayed.push(envelope::decode_reply(reply).map_err(Unavailable::from)?);
             }
-        } else if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
+        } else if let Some((key, Job { kind: JobKind::Split(split), .. })) = current {
             let split = split.clone();
             if let Some(reply) = self.on_split_reply(event, key, split, replies)? {
                 return Ok(Next::Reply(reply));
             }
-        } else if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
+        } else if let Some((_, Job { kind: JobKind::Access, .. })) = current {
             self.on_access_reply(event.work, replies)?;
         } else {
             let count = replies.len();
@@ -286,8 +288,8 @@ impl<S: Store> Database<S> {
                     _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
                 }
             }
-            if let Some(driven) = &mut event.work.driven {
-                driven.answered += count;
+            if let Some(current) = &mut event.work.current_job {
+                current.answered += count;
             }
         }
         self.next_calls(event)
@@ -431,7 +433,7 @@ impl<S: Store> EventHandler for Database<S> {
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
-        self.look_again_ns = None;
+        self.retry_ns = None;
         let mut event = PendingEvent::new(VERSION, DatabaseWork::default());
         let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
         (event_id, self.advance(platform.now_ns(), event_id, event, turn))
@@ -439,12 +441,12 @@ impl<S: Store> EventHandler for Database<S> {
 
     fn next_alarm_ns(&self) -> Option<i64> {
         if self.is_frozen() {
-            return self.look_again_ns;
+            return self.retry_ns;
         }
         let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
         let due = jobs.filter(|job| !job.is_skipped()).map(|job| job.due_ns);
         let open = self.rows.iter().filter(|rows| rows.state.stage == DatabaseStage::Open);
-        due.chain(open.filter_map(schedules::next_due_ns)).chain(self.look_again_ns).min()
+        due.chain(open.filter_map(schedules::next_due_ns)).chain(self.retry_ns).min()
     }
 
     fn abandon(&mut self, event_id: EventId) {

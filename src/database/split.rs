@@ -250,8 +250,8 @@ impl<S: Store> Database<S> {
                 FromShard::Done => event.work.split.answered += 1,
                 FromShard::Weighed { bytes, at_ns } => {
                     event.work.split.answered += 1;
-                    let weighed = FullestShard { bytes, split_at_ns: at_ns };
-                    event.work.split.fullest = event.work.split.fullest.max(weighed);
+                    let reported = FullestShard { bytes, split_at_ns: at_ns };
+                    event.work.split.fullest = event.work.split.fullest.max(reported);
                 }
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
@@ -355,7 +355,7 @@ impl<S: Store> Database<S> {
                 change.state = Some(state);
             }
             _ => {
-                self.weighed.insert(split.group, split.bytes);
+                self.checked_bytes.insert(split.group, split.bytes);
                 change.removed_jobs.push(key);
                 if is_full {
                     change.policy = split.marked(rows, bytes.saturating_mul(2));
@@ -372,7 +372,7 @@ impl<S: Store> Database<S> {
             return self.drive(event, statement);
         }
         let Some(rows) = &self.rows else { return Ok(None) };
-        self.weighed.remove(&split.group);
+        self.checked_bytes.remove(&split.group);
         let kind = JobKind::PublishSplit { split, generation: rows.state.generation + 1 };
         self.replace_with(event, key, kind)
     }

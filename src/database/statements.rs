@@ -71,7 +71,8 @@ impl<S: Store> Database<S> {
                 let is_unfinished =
                     |job: u64| jobs.and_then(|jobs| jobs.get(&job)).is_some_and(Job::is_statement);
                 // A split that waits for a statement executes that statement.
-                let other = event.work.driven.map(|driven| driven.job).filter(|job| *job != key);
+                let other =
+                    event.work.current_job.map(|current| current.job).filter(|job| *job != key);
                 if let Some(other) = other.filter(|job| is_unfinished(*job)) {
                     return Ok(Some(other));
                 }
