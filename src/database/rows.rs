@@ -281,7 +281,7 @@ impl DatabaseRows {
         JOBS.each(store, |key, job| drop(rows.jobs.insert(key, job)))?;
         rows.policies.default = rows.state.default_policy;
         for row in &mut rows.policies.rows {
-            row.schema.set_next_column_id(rows.state.next_column);
+            row.schema.set_min_column_id(rows.state.next_column);
         }
         Ok(Some(rows))
     }
@@ -301,7 +301,7 @@ impl DatabaseRows {
                 Some(row) => row.policy = policy,
                 None => {
                     let mut schema = Schema::default();
-                    schema.set_next_column_id(self.state.next_column);
+                    schema.set_min_column_id(self.state.next_column);
                     self.policies.rows.push(PolicyRow { number, policy, schema });
                 }
             }

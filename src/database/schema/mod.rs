@@ -35,7 +35,8 @@ pub(super) struct Schema {
     dropped: Vec<MeasurementSchema>,
     version: u64,
     next_measurement: u32,
-    first_column: u32,
+    /// The lowest id of new columns.
+    min_column_id: u32,
 }
 
 /// The changes of a registration. The caller stores the changes, and then calls [`Schema::apply`].
@@ -165,7 +166,7 @@ impl Schema {
         // Each change has a separate version, so that a page can resume after any change.
         for (name, draft) in drafts {
             if let Some(measurement) =
-                draft.finish(name, registration.version + 1, self.first_column)
+                draft.finish(name, registration.version + 1, self.min_column_id)
             {
                 registration.version = measurement.version;
                 registration.changed.insert(name.to_owned(), measurement);
@@ -181,8 +182,8 @@ impl Schema {
     }
 
     /// Sets the lowest id of new columns.
-    pub(super) fn set_next_column_id(&mut self, first: u32) {
-        self.first_column = self.first_column.max(first);
+    pub(super) fn set_min_column_id(&mut self, min: u32) {
+        self.min_column_id = self.min_column_id.max(min);
     }
 
     /// Returns the id of the next measurement, and a column id that is higher than the ids of all
@@ -190,7 +191,7 @@ impl Schema {
     pub(super) fn next_ids(&self) -> (u32, u32) {
         let columns = self.by_name.values().flat_map(|measurement| &measurement.columns);
         let next = columns.map(|column| column.id.0.saturating_add(1)).max().unwrap_or(0);
-        (self.next_measurement, next.max(self.first_column))
+        (self.next_measurement, next.max(self.min_column_id))
     }
 
     /// Returns all rows after a recovery, with new versions above `version`, so that edges receive
@@ -367,14 +368,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns the changed measurement, or `None` if no set has changed the measurement.
-    fn finish(self, name: &str, version: u64, first_column: u32) -> Option<MeasurementSchema> {
+    fn finish(self, name: &str, version: u64, min_column_id: u32) -> Option<MeasurementSchema> {
         let id = self.id?;
         if self.known.is_some() && self.added.is_empty() {
             return None;
         }
         let mut columns = self.known.map_or_else(Vec::new, |known| known.columns.clone());
         let next = columns.iter().map(|column| column.id.0 + 1).max().unwrap_or(0);
-        let added = (next.max(first_column)..).zip(self.added);
+        let added = (next.max(min_column_id)..).zip(self.added);
         columns.extend(added.map(|(id, (key, kind))| ColumnDefinition {
             id: ColumnId(id),
             key: key.to_owned(),

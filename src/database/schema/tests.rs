@@ -188,7 +188,7 @@ fn recovered_schema_never_reuses_ids() {
     assert_eq!(shown.collect::<Vec<_>>(), expected);
     let mut again = Schema::default();
     rows.into_iter().for_each(|row| again.load(row));
-    again.set_next_column_id(next_column);
+    again.set_min_column_id(next_column);
     register(
         &mut again,
         &[set("m", &[], &[("h", FieldType::Integer)]), set("o", &[], &[("f", FieldType::Float)])],
