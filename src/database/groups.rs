@@ -130,7 +130,7 @@ impl<S: Store> Database<S> {
                 change.add_job(&mut state, Job::due(kind, now_ns));
             }
         }
-        change.jobs.push((key, Job::due(JobKind::Tend, due_ns)));
+        change.jobs.push((key, Job::due(JobKind::Maintain, due_ns)));
         change.state = Some(state);
         Ok(self.apply(change)?)
     }

@@ -36,7 +36,7 @@ pub(super) struct Job {
     /// ends before the job's last message. The order of the messages does not change until the job
     /// ends.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub answered: u64,
+    pub replied: u64,
 }
 
 #[allow(
@@ -84,7 +84,7 @@ pub(super) enum JobKind {
     },
     /// Check the size of every group, and drop expired groups. This job is never removed; it
     /// becomes due again after a day at the latest.
-    Tend,
+    Maintain,
     /// Split a group if necessary (see [`super::split`]).
     Split(Split),
     /// Send the new ranges to both groups of a split, and then publish the new group.
@@ -169,7 +169,7 @@ impl Job {
     /// The delay is short if the job revokes a permission.
     pub(super) fn started(kind: JobKind, now_ns: i64) -> Self {
         let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
-        Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0, answered: 0 }
+        Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0, replied: 0 }
     }
 
     /// Returns whether the alarm skips the job after too many attempts. The alarm never skips a job
@@ -180,12 +180,12 @@ impl Job {
 
     /// Creates a job that waits until messages that were sent earlier can no longer arrive.
     pub(super) fn delayed(kind: JobKind, now_ns: i64) -> Self {
-        Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0, answered: 0 }
+        Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0, replied: 0 }
     }
 
     /// Creates a job that the alarm executes at `now_ns`.
     pub(super) fn due(kind: JobKind, now_ns: i64) -> Self {
-        Self { kind, due_ns: now_ns, failures: 0, answered: 0 }
+        Self { kind, due_ns: now_ns, failures: 0, replied: 0 }
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
@@ -200,9 +200,9 @@ impl Job {
 
     /// Returns the job after an event that ended early, with the number of messages that have a
     /// reply. The alarm continues the job immediately.
-    pub(super) fn continued(&self, answered: u64, now_ns: i64) -> Self {
-        let answered = answered.max(self.answered);
-        Self { due_ns: now_ns, failures: 0, answered, ..self.clone() }
+    pub(super) fn continued(&self, replied: u64, now_ns: i64) -> Self {
+        let replied = replied.max(self.replied);
+        Self { due_ns: now_ns, failures: 0, replied, ..self.clone() }
     }
 
     /// Returns a description of a job that the alarm skips.
@@ -220,7 +220,7 @@ impl Job {
             JobKind::SetQuota { .. } => "setting a quota",
             JobKind::OpenRestore(_) | JobKind::PublishRestore { .. } => "restoring a backup",
             JobKind::Restore(_) => "undoing a restore",
-            JobKind::Tend => "checking the shard groups",
+            JobKind::Maintain => "checking the shard groups",
             JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
             JobKind::AbandonSplit { .. } => "undoing the split of a shard group",
             JobKind::DropGroups { .. } => "dropping expired shard groups",
@@ -235,7 +235,7 @@ impl Job {
             self.kind,
             JobKind::WipeShards { .. }
                 | JobKind::WipeDatabase
-                | JobKind::Tend
+                | JobKind::Maintain
                 | JobKind::Split(_)
                 | JobKind::Restore(_)
         )
@@ -362,7 +362,7 @@ pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
             messages
         }
         JobKind::Recover(recovered) => recovery_messages(rows, database, &recovered.counters),
-        JobKind::Tend | JobKind::Split(_) | JobKind::Access => Vec::new(),
+        JobKind::Maintain | JobKind::Split(_) | JobKind::Access => Vec::new(),
     }
 }
 
@@ -496,7 +496,7 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
     state.stage = DatabaseStage::Dropping;
     for (&key, job) in &rows.jobs {
         if job.is_statement()
-            || matches!(job.kind, JobKind::Tend | JobKind::Split(_) | JobKind::Restore(_))
+            || matches!(job.kind, JobKind::Maintain | JobKind::Split(_) | JobKind::Restore(_))
         {
             change.removed_jobs.push(key);
             change.wipe_later(&mut state, &job.fresh(), now_ns);

@@ -78,7 +78,7 @@ pub(super) type Driven = Result<Option<Vec<Request>>>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     pub(super) job: u64,
-    pub(super) answered: usize,
+    pub(super) replied: usize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -185,14 +185,14 @@ impl<S: Store> Database<S> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
         let known = event.work.current_job.filter(|current| current.job == key);
-        let stored = usize::try_from(job.answered).unwrap_or(usize::MAX);
-        let answered = known.map_or(0, |current| current.answered).max(stored);
-        let before = event.work.current_job.replace(JobProgress { job: key, answered });
+        let stored = usize::try_from(job.replied).unwrap_or(usize::MAX);
+        let replied = known.map_or(0, |current| current.replied).max(stored);
+        let before = event.work.current_job.replace(JobProgress { job: key, replied });
         let kind = job.kind.clone();
         match kind {
             JobKind::Split(split) => return self.drive_split(event, key, split),
             JobKind::Access => return self.drive_access(event.work, key),
-            JobKind::Tend => {
+            JobKind::Maintain => {
                 event.work.task = DatabaseTask::Nothing;
                 self.schedule_maintenance(event.platform, key)?;
                 return Ok(None);
@@ -200,7 +200,7 @@ impl<S: Store> Database<S> {
             _ => {}
         }
         let messages = messages(rows, &self.object, &kind).into_iter();
-        let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
+        let next = messages.skip(replied).take(CALLS_PER_ROUND_MAX);
         let requests: Vec<Request> =
             next.map(|(shard, message)| rows.request(shard, &message)).collect();
         if !requests.is_empty() {
@@ -209,8 +209,8 @@ impl<S: Store> Database<S> {
         if kind == JobKind::WipeDatabase
             && let Some(waiting) = rows.waiting_wipe()
         {
-            if answered > stored {
-                let job = Job { answered: answered as u64, ..job.clone() };
+            if replied > stored {
+                let job = Job { replied: replied as u64, ..job.clone() };
                 self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
             }
             event.work.current_job = before;
@@ -237,7 +237,7 @@ impl<S: Store> Database<S> {
     /// progress is stored, and the alarm continues the job immediately.
     pub(super) fn end_early(&mut self, event: &Event<'_>, key: u64) -> Turn {
         let now_ns = event.platform.now_ns();
-        let current = event.work.current_job.map(|current| (current.job, current.answered as u64));
+        let current = event.work.current_job.map(|current| (current.job, current.replied as u64));
         // An event that executes a split, or wipes the database, may also have executed another
         // job.
         let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(current));
@@ -289,7 +289,7 @@ impl<S: Store> Database<S> {
                 }
             }
             if let Some(current) = &mut event.work.current_job {
-                current.answered += count;
+                current.replied += count;
             }
         }
         self.next_calls(event)

@@ -306,8 +306,8 @@ impl<S: Store> Database<S> {
             // A shard's recovered state may be older than this object's state, and may lack
             // messages that were already acknowledged. Unfinished jobs therefore send all messages
             // again.
-            let begun = rows.jobs.iter().filter(|(_, job)| job.answered > 0);
-            jobs.extend(begun.map(|(&key, job)| (key, Job { answered: 0, ..job.clone() })));
+            let begun = rows.jobs.iter().filter(|(_, job)| job.replied > 0);
+            jobs.extend(begun.map(|(&key, job)| (key, Job { replied: 0, ..job.clone() })));
             self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;
         }
         let frozen = self.rows.as_ref().is_some_and(|r| r.state.stage == DatabaseStage::Frozen);

@@ -167,8 +167,8 @@ impl<S: Store> Database<S> {
             None => group.shards.iter().map(|shard| (shard.clone(), ToShard::Weigh)).collect(),
             Some(_) => split.preparations(rows, &self.object),
         };
-        if progress.answered < first.len() {
-            let next = first.into_iter().skip(progress.answered).take(CALLS_PER_ROUND_MAX);
+        if progress.replied < first.len() {
+            let next = first.into_iter().skip(progress.replied).take(CALLS_PER_ROUND_MAX);
             return Ok(Some(next.map(|(shard, message)| rows.request(shard, &message)).collect()));
         }
         if let Some(page) = &mut progress.page {
@@ -247,9 +247,9 @@ impl<S: Store> Database<S> {
         for reply in replies {
             let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
             match reply {
-                FromShard::Done => event.work.split.answered += 1,
+                FromShard::Done => event.work.split.replied += 1,
                 FromShard::Weighed { bytes, at_ns } => {
-                    event.work.split.answered += 1;
+                    event.work.split.replied += 1;
                     let reported = FullestShard { bytes, split_at_ns: at_ns };
                     event.work.split.fullest = event.work.split.fullest.max(reported);
                 }
@@ -401,7 +401,7 @@ impl<S: Store> Database<S> {
 pub(super) struct SplitProgress {
     /// The id of the new group; `None` while the event determines the time of the split.
     target: Option<u64>,
-    answered: usize,
+    replied: usize,
     fullest: FullestShard,
     /// The position of the old shard whose measurements were requested.
     source: u32,

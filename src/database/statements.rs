@@ -198,7 +198,7 @@ impl<S: Store> Database<S> {
         let (mut state, kind) = create_policy(platform, &self.object, state, settings, true)?;
         let (mut change, now_ns) = (RowsChange::default(), platform.now_ns());
         change.add_job(&mut state, Job::started(kind, now_ns));
-        let maintenance = Job::due(JobKind::Tend, now_ns.saturating_add(SIZE_CHECK_NS));
+        let maintenance = Job::due(JobKind::Maintain, now_ns.saturating_add(SIZE_CHECK_NS));
         change.add_job(&mut state, maintenance);
         change.state = Some(state.clone());
         let mut rows = DatabaseRows::new(state);

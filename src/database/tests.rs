@@ -125,7 +125,7 @@ impl Story {
     fn jobs(&self) -> Vec<&JobKind> {
         let rows = self.database.rows.iter();
         let jobs = rows.flat_map(|rows| rows.jobs.values()).map(|job| &job.kind);
-        jobs.filter(|kind| **kind != JobKind::Tend).collect()
+        jobs.filter(|kind| **kind != JobKind::Maintain).collect()
     }
 }
 
