@@ -87,9 +87,10 @@ pub(super) struct DatabaseState {
     /// The latest received version of the Catalog's tokens and users.
     #[serde(default)]
     pub granted: u64,
-    /// The last Catalog changes that raised the access number, oldest first; at most `ENDED_MAX`.
+    /// The last Catalog changes that raised the access number, oldest first; at most
+    /// `RECENT_CHANGES_MAX`.
     #[serde(default)]
-    pub ended: Vec<u64>,
+    pub recent_changes: Vec<u64>,
     /// The name of the restored backup, if the database was restored.
     #[serde(default)]
     pub restored: Option<String>,

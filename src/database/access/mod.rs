@@ -25,7 +25,7 @@ use crate::store::{Store, StoreResult};
 
 /// The number of recent Catalog changes that a Database remembers, so that a repeated change does
 /// not raise the access number again. Repeats arrive within minutes.
-const ENDED_MAX: usize = 64;
+const RECENT_CHANGES_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct AccessProgress {
@@ -70,11 +70,11 @@ impl<S: Store> Database<S> {
         let mut state = rows.state.clone();
         state.granted = push.sequence;
         let mut jobs = Vec::new();
-        if push.narrows && !state.ended.contains(&push.change) {
+        if push.narrows && !state.recent_changes.contains(&push.change) {
             state.access += 1;
-            state.ended.push(push.change);
-            let many = state.ended.len().saturating_sub(ENDED_MAX);
-            state.ended.drain(..many);
+            state.recent_changes.push(push.change);
+            let excess = state.recent_changes.len().saturating_sub(RECENT_CHANGES_MAX);
+            state.recent_changes.drain(..excess);
             if self.access_job().is_none() {
                 let job = Job::started(JobKind::Access, platform.now_ns());
                 jobs.push((state.next_job, job));
