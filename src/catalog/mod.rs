@@ -85,7 +85,7 @@ enum CatalogTask {
     },
     /// Checks whether all objects of a database can be reset to the requested time, and then stores
     /// the recovery.
-    LookBack(RecoveryRequest),
+    CheckHistory(RecoveryRequest),
     Recover(u64),
     #[default]
     Alarm,
@@ -265,7 +265,7 @@ impl<S: Store> Catalog<S> {
                 self.drive(event.work, number)
             }
             CatalogTask::Notify { number, notified } => self.notify(event, number, notified),
-            CatalogTask::LookBack(request) => self.look_back(event, &request),
+            CatalogTask::CheckHistory(request) => self.check_history(event, &request),
             CatalogTask::Recover(number) => {
                 self.recover(event.work, number, event.platform.now_ns())
             }
@@ -342,7 +342,7 @@ impl<S: Store> Catalog<S> {
             CatalogTask::Recover(number) => {
                 self.on_recovery_reply(event.work, number, now_ns, replies)?;
             }
-            CatalogTask::LookBack(request) => {
+            CatalogTask::CheckHistory(request) => {
                 self.on_history_reply(event.work, &request, now_ns, replies)?;
             }
             task => {

@@ -74,7 +74,7 @@ impl<S: Store> Catalog<S> {
         if !(RECOVERY_AGO_NS_MIN..=RECOVERY_AGO_NS_MAX).contains(&ago_ns) {
             return Err(refused(RecoveryRefusal::Time));
         }
-        self.start(event, CatalogTask::LookBack(request))
+        self.start(event, CatalogTask::CheckHistory(request))
     }
 
     /// Handles a request for a different time while a recovery is running. The request is refused,
@@ -109,7 +109,11 @@ impl<S: Store> Catalog<S> {
 
     /// Returns the requests that check the next objects. After the last check the function stores
     /// the recovery, and the alarm continues the recovery.
-    pub(super) fn look_back(&mut self, event: &mut Event<'_>, request: &RecoveryRequest) -> Turn {
+    pub(super) fn check_history(
+        &mut self,
+        event: &mut Event<'_>,
+        request: &RecoveryRequest,
+    ) -> Turn {
         let (number, object) = self.ready(&request.name)?;
         let progress = &event.work.recovery;
         let Some(history_check) = &progress.history_check else {
@@ -137,7 +141,7 @@ impl<S: Store> Catalog<S> {
         // Another request may have started a recovery in the meantime.
         let known = self.recoveries.get(number);
         if let Some(known) = known.filter(|known| known.stage != RecoveryStage::Done) {
-            return match known.asked_ns == request.time_ns {
+            return match known.requested_ns == request.time_ns {
                 true => Ok(Next::Reply(FromCatalog::Recovery(Some(known.status())))),
                 false => Err(refused(RecoveryRefusal::UnderWay)),
             };
@@ -349,7 +353,7 @@ pub(super) struct Recovery {
     /// the database.
     recovery: u64,
     /// The requested target time, in nanoseconds.
-    asked_ns: i64,
+    requested_ns: i64,
     /// The time to which the objects are being reset, in nanoseconds.
     time_ns: i64,
     /// A time before the first change of the recovery, in nanoseconds.
@@ -361,15 +365,15 @@ pub(super) struct Recovery {
     /// The database's quotas at the start of the recovery, which the recovery does not change.
     quotas: Quotas,
     /// The shards at the start of the recovery.
-    before: Vec<ObjectId>,
+    start_shards: Vec<ObjectId>,
     /// The shards at the target time.
-    then: Vec<ObjectId>,
+    target_shards: Vec<ObjectId>,
     /// The number of shards that finished the current stage.
-    at: u64,
+    finished: u64,
     /// The number of shards at the start, and the number of reset shards. Both numbers remain after
     /// the lists are cleared.
     shards: u64,
-    back: u64,
+    reset_count: u64,
     /// The time of the alarm's next attempt, in nanoseconds.
     due_ns: i64,
     /// The number of consecutive failed attempts.
@@ -384,14 +388,14 @@ impl Recovery {
         // After the last stage, `due_ns` is the time of its end.
         let age_ns = now_ns.saturating_sub(self.due_ns);
         let is_current = self.stage != RecoveryStage::Done || age_ns < RECOVERY_REPEAT_NS;
-        is_current && self.asked_ns == time_ns
+        is_current && self.requested_ns == time_ns
     }
 
     /// Creates a recovery that has not changed any state.
     fn new(recovery: u64, time_ns: i64, now_ns: i64) -> Self {
         Self {
             recovery,
-            asked_ns: time_ns,
+            requested_ns: time_ns,
             time_ns,
             begun_ns: now_ns,
             stage: RecoveryStage::Freezing,
@@ -408,7 +412,7 @@ impl Recovery {
             begun_ns: self.begun_ns,
             stage: self.stage,
             shards: self.shards,
-            back: self.back,
+            back: self.reset_count,
             trouble: self.trouble.clone(),
         }
     }
@@ -421,10 +425,10 @@ impl Recovery {
 
     fn next(&self, count: usize) -> Vec<ObjectId> {
         let all = match self.stage {
-            RecoveryStage::Closing => &self.before,
-            _ => &self.then,
+            RecoveryStage::Closing => &self.start_shards,
+            _ => &self.target_shards,
         };
-        all.iter().skip(self.at as usize).take(count).cloned().collect()
+        all.iter().skip(self.finished as usize).take(count).cloned().collect()
     }
 
     /// Stores the state that the Database returned when it was frozen before its reset.
@@ -432,7 +436,7 @@ impl Recovery {
         self.counters = self.counters.or_above(&frozen.counters);
         self.quotas = frozen.quotas;
         self.shards = frozen.shards.len() as u64;
-        self.before = frozen.shards;
+        self.start_shards = frozen.shards;
         self.enter(RecoveryStage::Closing, now_ns);
         self.skip_done(now_ns);
     }
@@ -446,7 +450,7 @@ impl Recovery {
         if frozen.registered_ns > self.begun_ns.saturating_add(WIPE_DELAY_NS / 2) {
             return self.enter(RecoveryStage::Database, now_ns);
         }
-        self.then = frozen.shards;
+        self.target_shards = frozen.shards;
         self.enter(RecoveryStage::Shards, now_ns);
         self.skip_done(now_ns);
     }
@@ -466,17 +470,17 @@ impl Recovery {
     ///
     /// Returns `false` if no object has been reset yet, or if the Database may already have opened.
     fn abandon(&mut self, now_ns: i64) -> bool {
-        let before_any_goes_on =
-            [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
-        if !before_any_goes_on.contains(&self.stage) {
+        let abandonable = [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
+        if !abandonable.contains(&self.stage) {
             return false;
         }
-        (self.asked_ns, self.time_ns) = (self.begun_ns, self.begun_ns);
+        (self.requested_ns, self.time_ns) = (self.begun_ns, self.begun_ns);
         // The shards of the target time that do not belong to the database at the start of the
         // recovery. Some may have been reset already. They are wiped at the end.
-        let others = self.then.drain(..).filter(|shard| !self.before.contains(shard));
+        let others =
+            self.target_shards.drain(..).filter(|shard| !self.start_shards.contains(shard));
         let others: Vec<ObjectId> = others.collect();
-        self.before.extend(others);
+        self.start_shards.extend(others);
         self.enter(RecoveryStage::Database, now_ns);
         // The delay ensures that messages for the other target time cannot arrive after the reset.
         let gone_ns = now_ns.saturating_add(WIPE_DELAY_NS);
@@ -485,48 +489,48 @@ impl Recovery {
     }
 
     fn count_finished(&mut self, count: u64, now_ns: i64) {
-        self.at += count;
+        self.finished += count;
         self.succeeded(now_ns);
         self.skip_done(now_ns);
     }
 
     fn enter(&mut self, stage: RecoveryStage, now_ns: i64) {
-        (self.stage, self.at) = (stage, 0);
+        (self.stage, self.finished) = (stage, 0);
         self.succeeded(now_ns);
         if stage == RecoveryStage::Done {
-            (self.before, self.then) = (Vec::new(), Vec::new());
+            (self.start_shards, self.target_shards) = (Vec::new(), Vec::new());
         }
     }
 
     fn succeeded(&mut self, now_ns: i64) {
         (self.failures, self.due_ns) = (0, now_ns);
-        if self.time_ns == self.asked_ns {
+        if self.time_ns == self.requested_ns {
             self.trouble.clear();
         }
     }
 
     fn skip_done(&mut self, now_ns: i64) {
-        if self.stage == RecoveryStage::Closing && self.at >= self.before.len() as u64 {
+        if self.stage == RecoveryStage::Closing && self.finished >= self.start_shards.len() as u64 {
             self.enter(RecoveryStage::Database, now_ns);
             // The delay ensures that messages that were sent before this stage cannot arrive after
             // the reset.
             self.due_ns = now_ns.saturating_add(WIPE_DELAY_NS);
         }
         if self.stage == RecoveryStage::Shards {
-            self.back = self.at;
-            if self.at >= self.then.len() as u64 {
+            self.reset_count = self.finished;
+            if self.finished >= self.target_shards.len() as u64 {
                 self.enter(RecoveryStage::Access, now_ns);
             }
         }
     }
 
     fn recovered(&self) -> RecoveredDatabase {
-        let is_gone = |shard: &&ObjectId| !self.then.contains(shard);
+        let is_gone = |shard: &&ObjectId| !self.target_shards.contains(shard);
         RecoveredDatabase {
             recovery: self.recovery,
             counters: self.counters.clone(),
             quotas: self.quotas.clone(),
-            gone: self.before.iter().filter(is_gone).cloned().collect(),
+            gone: self.start_shards.iter().filter(is_gone).cloned().collect(),
         }
     }
 }
@@ -806,7 +810,7 @@ mod tests {
         row.enter(RecoveryStage::Asking, 102);
         row.on_frozen_again(frozen(&["a", "z"], 0), 103);
         assert!(row.abandon(104));
-        assert_eq!((row.stage, row.time_ns, row.asked_ns), (RecoveryStage::Database, 100, 100));
+        assert_eq!((row.stage, row.time_ns, row.requested_ns), (RecoveryStage::Database, 100, 100));
         assert_eq!(row.due_ns, 100 + RECOVERY_AGO_NS_MIN);
         row.enter(RecoveryStage::Asking, row.due_ns);
         row.on_frozen_again(frozen(&["a"], 0), row.due_ns);
