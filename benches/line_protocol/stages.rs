@@ -46,7 +46,7 @@ fn body_parser() -> BodyParser {
         precision: TimestampUnit::Fixed(Precision::Nanosecond),
         accept_partial: true,
     };
-    let permit = Admission::default().enter("db");
+    let permit = Admission::default().permit_for("db");
     BodyParser::new(Dialect::V1, params.precision, permit, NOW_NS, 7, Limits::default())
 }
 

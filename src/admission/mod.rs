@@ -50,7 +50,7 @@ struct Ledger {
     held_bytes: Cell<usize>,
     total_bytes: usize,
     /// The reserve for databases that use no bytes yet. The reserve is not part of the budget.
-    firsts_bytes: usize,
+    first_use_reserve_bytes: usize,
     /// The shares by database. A share removes its entry when it is dropped.
     shares: RefCell<BTreeMap<String, Weak<Share>>>,
     /// The uploads and waiting responses, oldest first.
@@ -78,13 +78,13 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Creates a budget of `total_bytes`, with a reserve of `firsts_bytes` for databases that use
-    /// no bytes yet.
-    pub fn new(total_bytes: usize, firsts_bytes: usize) -> Self {
+    /// Creates a budget of `total_bytes`, with a reserve of `first_use_reserve_bytes` for databases
+    /// that use no bytes yet.
+    pub fn new(total_bytes: usize, first_use_reserve_bytes: usize) -> Self {
         Self(Rc::new(Ledger {
             held_bytes: Cell::new(0),
             total_bytes,
-            firsts_bytes,
+            first_use_reserve_bytes,
             shares: RefCell::default(),
             uploads: RefCell::default(),
             next_id: Cell::default(),
@@ -101,7 +101,7 @@ impl Admission {
     }
 
     /// Returns an empty permit for a request to `database`.
-    pub fn enter(&self, database: &str) -> Permit {
+    pub fn permit_for(&self, database: &str) -> Permit {
         let mut shares = self.0.shares.borrow_mut();
         let known = shares.get(database).and_then(Weak::upgrade);
         let share = known.unwrap_or_else(|| {
@@ -114,13 +114,18 @@ impl Admission {
     }
 
     /// Registers an upload, which may be evicted when other requests need its bytes. Eviction drops
-    /// `content`, which must contain the permit that `tag` describes.
-    pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
+    /// `content`, which must contain the permit of `counters`.
+    pub fn upload<T: 'static>(
+        &self,
+        counters: PermitCounters,
+        content: T,
+        now_ns: i64,
+    ) -> Upload<T> {
         let upload = self.register(|id| UploadState {
             id,
             budget: self.clone(),
             content: RefCell::new(Some(content)),
-            tag,
+            counters,
             last_active_ns: Cell::new(now_ns),
         });
         Upload(upload)
@@ -150,12 +155,12 @@ impl Admission {
         let mut candidates: Vec<_> = uploads
             .into_iter()
             .filter(|upload| {
-                let Tag { share: of, bytes } = upload.tag();
+                let PermitCounters { share: of, bytes } = upload.counters();
                 bytes.get() > 0 && (Rc::ptr_eq(of, share) || of.bytes.get() > will_hold)
             })
             .collect();
         candidates.sort_by_key(|upload| {
-            (std::cmp::Reverse(upload.tag().share.bytes.get()), upload.last_active_ns())
+            (std::cmp::Reverse(upload.counters().share.bytes.get()), upload.last_active_ns())
         });
         // The upload that requests bytes is in use, so it cannot be evicted.
         candidates.into_iter().any(|upload| upload.evict())
@@ -164,7 +169,7 @@ impl Admission {
 
 /// The counters of a permit: the bytes of its database, and its own bytes.
 #[derive(Clone, Debug)]
-pub struct Tag {
+pub struct PermitCounters {
     share: Rc<Share>,
     bytes: Rc<Cell<usize>>,
 }
@@ -179,8 +184,8 @@ pub struct Permit {
 
 impl Permit {
     /// Returns the database's share and the size of this permit, in bytes.
-    pub fn tag(&self) -> Tag {
-        Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
+    pub fn counters(&self) -> PermitCounters {
+        PermitCounters { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }
 
     /// Grows the permit to at least `bytes`. Evicts other uploads if necessary.
@@ -208,7 +213,7 @@ impl Permit {
     /// free.
     pub fn take_free(&mut self, bytes: usize) -> bool {
         let is_first = self.share.bytes.get() + self.wanted(bytes) <= FIRST_BYTES;
-        let more_bytes = if is_first { self.budget.0.firsts_bytes } else { 0 };
+        let more_bytes = if is_first { self.budget.0.first_use_reserve_bytes } else { 0 };
         self.take_free_with(bytes, more_bytes)
     }
 
@@ -257,7 +262,7 @@ impl Drop for Permit {
 }
 
 trait Evictable {
-    fn tag(&self) -> &Tag;
+    fn counters(&self) -> &PermitCounters;
     fn last_active_ns(&self) -> i64;
     /// Drops the content. Returns `false` if the content is in use or already dropped.
     fn evict(&self) -> bool;
@@ -267,7 +272,7 @@ struct UploadState<T> {
     id: u64,
     budget: Admission,
     content: RefCell<Option<T>>,
-    tag: Tag,
+    counters: PermitCounters,
     /// The time of the last received bytes.
     last_active_ns: Cell<i64>,
 }
@@ -279,8 +284,8 @@ impl<T> Drop for UploadState<T> {
 }
 
 impl<T> Evictable for UploadState<T> {
-    fn tag(&self) -> &Tag {
-        &self.tag
+    fn counters(&self) -> &PermitCounters {
+        &self.counters
     }
 
     fn last_active_ns(&self) -> i64 {

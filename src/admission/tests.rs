@@ -8,8 +8,8 @@ struct Sender {
 
 impl Sender {
     fn new(admission: &Admission, database: &str, now_ns: i64) -> Self {
-        let permit = admission.enter(database);
-        Self { upload: admission.upload(permit.tag(), permit, now_ns), bytes: 0 }
+        let permit = admission.permit_for(database);
+        Self { upload: admission.upload(permit.counters(), permit, now_ns), bytes: 0 }
     }
 
     /// Receives bytes at `now_ns`. Returns `None` if the upload has already been evicted.
@@ -26,9 +26,9 @@ const MB: usize = 1_000_000;
 #[test]
 fn dropped_permit_returns_its_bytes() {
     let admission = Admission::new(10 * MB, 4 * MB);
-    let mut first = admission.enter("a");
+    let mut first = admission.permit_for("a");
     first.grow_to(8 * MB).unwrap();
-    let mut second = admission.enter("a");
+    let mut second = admission.permit_for("a");
     let refused = Overloaded { wanted: 3 * MB, free: 2 * MB, total: 10 * MB, never: false };
     assert_eq!(second.grow_to(3 * MB), Err(refused));
     let never = Overloaded { wanted: 3 * MB, free: 2 * MB, total: 10 * MB, never: true };
@@ -45,13 +45,16 @@ fn dropped_permit_returns_its_bytes() {
 #[test]
 fn reserve_grants_each_database_first_megabyte() {
     let admission = Admission::new(10 * MB, 2 * MB);
-    let mut large = admission.enter("a");
-    assert_eq!((large.grow_to(10 * MB), admission.enter("a").grow_to(1).is_err()), (Ok(()), true));
-    let mut firsts: Vec<Permit> = ["b", "c"].map(|name| admission.enter(name)).into();
+    let mut large = admission.permit_for("a");
+    assert_eq!(
+        (large.grow_to(10 * MB), admission.permit_for("a").grow_to(1).is_err()),
+        (Ok(()), true)
+    );
+    let mut firsts: Vec<Permit> = ["b", "c"].map(|name| admission.permit_for(name)).into();
     assert!(firsts.iter_mut().all(|first| first.grow_to(MB).is_ok()));
     assert!(firsts[0].grow_to(MB + 1).is_err());
     // The reserve is exhausted.
-    assert!(admission.enter("d").grow_to(MB).is_err());
+    assert!(admission.permit_for("d").grow_to(MB).is_err());
     large.shrink_to(7 * MB);
     assert_eq!((firsts[0].grow_to(2 * MB), admission.free_bytes()), (Ok(()), 0));
 }

@@ -387,7 +387,7 @@ mod tests {
     fn listing_memory_is_limited_and_counted() {
         let memory = QueryMemory::new(&Admission::default());
         let session = Session::default();
-        let _ = session.reservation.enter(&memory, "a");
+        let _ = session.reservation.get_or_create(&memory, "a");
         let free = memory.free_bytes();
         let mut limited = listing("SHOW MEASUREMENTS ON * LIMIT 2 OFFSET 1", session.clone());
         let mut whole = listing("SHOW MEASUREMENTS ON *", session);

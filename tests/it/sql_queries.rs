@@ -100,7 +100,7 @@ fn sql_retries_after_stale_cache() {
 #[test]
 fn sql_restarts_when_memory_frees() {
     let (mut world, edge) = (world(), Edge::default());
-    let others = edge.queries.enter("others");
+    let others = edge.queries.reservation_for("others");
     assert!(others.start(0));
     let mut buffer = others.buffer();
     buffer.set(33_500_000).unwrap();

@@ -134,7 +134,7 @@ fn stalled_body_releases_its_memory() {
 #[test]
 fn growing_body_exceeding_memory_is_rejected() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
-    let mut held = service.admission.enter("db");
+    let mut held = service.admission.permit_for("db");
     held.grow_to(25_000_000).unwrap();
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);

@@ -17,7 +17,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::{Admission, Evictable, Permit, Tag};
+use super::{Admission, Evictable, Permit, PermitCounters};
 use crate::model::limits::{
     FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_MAX, LONG_QUERIES_TOTAL_MAX,
     LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
@@ -83,11 +83,11 @@ impl QueryMemory {
     }
 
     /// Returns the reservation of a query of `database`. The query then waits to start.
-    pub fn enter(&self, database: &str) -> QueryReservation {
+    pub fn reservation_for(&self, database: &str) -> QueryReservation {
         let reservation = Rc::new(Reservation {
             shared: Rc::clone(&self.0),
-            permit: RefCell::new(self.0.reservations.enter(database)),
-            spare: RefCell::new(self.0.bodies.enter(database)),
+            permit: RefCell::new(self.0.reservations.permit_for(database)),
+            spare: RefCell::new(self.0.bodies.permit_for(database)),
             used_bytes: Cell::new(0),
             pieces_bytes: Cell::new(HALF_BYTES),
             begins_with_bytes: Cell::new(QUERY_START_BYTES),
@@ -126,8 +126,8 @@ pub struct RequestReservation(Rc<OnceCell<QueryReservation>>);
 
 impl RequestReservation {
     /// Returns the reservation. The first query of `database` creates the reservation in `memory`.
-    pub fn enter(&self, memory: &QueryMemory, database: &str) -> &QueryReservation {
-        self.0.get_or_init(|| memory.enter(database))
+    pub fn get_or_create(&self, memory: &QueryMemory, database: &str) -> &QueryReservation {
+        self.0.get_or_init(|| memory.reservation_for(database))
     }
 
     /// Returns the reservation, if a query needed one.
@@ -200,7 +200,7 @@ struct Reservation {
 impl Default for QueryReservation {
     /// Creates the reservation of a query that competes with no other query.
     fn default() -> Self {
-        let reservation = QueryMemory::default().enter("");
+        let reservation = QueryMemory::default().reservation_for("");
         reservation.start(0);
         reservation
     }
@@ -314,7 +314,7 @@ impl QueryReservation {
         let reader = self.0.shared.reservations.register(|id| SlowReaderState {
             id,
             reservation: self.clone(),
-            tag: self.0.permit.borrow().tag(),
+            counters: self.0.permit.borrow().counters(),
             since_ns: now_ns,
             is_gone: Cell::new(false),
         });
@@ -588,7 +588,7 @@ impl SlowReader {
 struct SlowReaderState {
     id: u64,
     reservation: QueryReservation,
-    tag: Tag,
+    counters: PermitCounters,
     since_ns: i64,
     is_gone: Cell<bool>,
 }
@@ -602,8 +602,8 @@ impl Drop for SlowReaderState {
 }
 
 impl Evictable for SlowReaderState {
-    fn tag(&self) -> &Tag {
-        &self.tag
+    fn counters(&self) -> &PermitCounters {
+        &self.counters
     }
 
     fn last_active_ns(&self) -> i64 {

@@ -8,7 +8,7 @@ const NOW_NS: i64 = 2 * SLOW_READER_NS;
 const AT_ONCE: usize = (QUERIES_BYTES_MAX + QUERY_STARTS_BYTES_MAX) / QUERY_START_BYTES;
 
 fn begun(memory: &QueryMemory, database: &str) -> QueryReservation {
-    let reservation = memory.enter(database);
+    let reservation = memory.reservation_for(database);
     assert!(reservation.start(NOW_NS), "{database}");
     reservation
 }
@@ -17,7 +17,7 @@ fn begun(memory: &QueryMemory, database: &str) -> QueryReservation {
 fn waiting_queries_start_in_order() {
     let memory = QueryMemory::default();
     let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let waiting: Vec<QueryReservation> = (0..5).map(|_| memory.enter("a")).collect();
+    let waiting: Vec<QueryReservation> = (0..5).map(|_| memory.reservation_for("a")).collect();
     let begin =
         || waiting.iter().map(|reservation| reservation.start(NOW_NS)).collect::<Vec<bool>>();
     assert_eq!(begin(), [false; 5]);
@@ -36,10 +36,10 @@ fn waiting_queries_start_in_order() {
 fn database_with_less_memory_starts_first() {
     let memory = QueryMemory::default();
     let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let of_a = memory.enter("a");
+    let of_a = memory.reservation_for("a");
     // A query of a database that uses no bytes does not wait.
     let first = begun(&memory, "b");
-    let second = memory.enter("b");
+    let second = memory.reservation_for("b");
     assert!(!of_a.start(NOW_NS) && !second.start(NOW_NS));
     // The first freed bytes repay the bytes beyond the budget. The next freed bytes go to the
     // second database.
@@ -65,7 +65,7 @@ fn query_reserves_and_releases_memory() {
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
     // While a query waits to start, running queries take no optional bytes.
     let others: Vec<QueryReservation> = (1..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let waiting = memory.enter("a");
+    let waiting = memory.reservation_for("a");
     assert!(!waiting.start(NOW_NS));
     drop(others);
     assert_eq!(slice.affordable(8 * MB), HALF_BYTES);
@@ -87,7 +87,7 @@ fn queries_borrow_memory_from_bodies() {
     assert_eq!(others.set(14 * MB), Ok(()));
     // Bytes held by bodies are not available to queries. Bytes that queries took from the bodies'
     // budget are not available to bodies.
-    let mut body = bodies.enter("b");
+    let mut body = bodies.permit_for("b");
     body.grow_to(24 * MB).unwrap();
     assert_eq!(others.set(22 * MB), Err(OutOfMemory::Now));
     body.shrink_to(10 * MB);
@@ -127,7 +127,7 @@ fn slow_readers_are_evicted_first() {
     }
     // A client that has just read data is not slow.
     let _quick = reservations[4].wait_for_client(NOW_NS - 1);
-    assert!(!memory.enter("a").start(NOW_NS));
+    assert!(!memory.reservation_for("a").start(NOW_NS));
     drop((slow, others, reservations, _quick));
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
 }
@@ -247,9 +247,8 @@ fn random_queries_never_exceed_memory() {
         let (mut begun, mut refused) = (0, 0);
         for _ in 0..2_000 {
             match random.u8(..10) {
-                0..4 if reservations.len() < 40 => {
-                    reservations.push((memory.enter(&random.u8(..10).to_string()), Vec::new()))
-                }
+                0..4 if reservations.len() < 40 => reservations
+                    .push((memory.reservation_for(&random.u8(..10).to_string()), Vec::new())),
                 4..6 if !reservations.is_empty() => {
                     drop(reservations.swap_remove(random.usize(..reservations.len())))
                 }

@@ -19,7 +19,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 fn body_parser(admission: &Admission, dialect: Dialect) -> BodyParser {
     let url = Parameters::parse(b"db=d");
     let params = WriteParams::parse(dialect, &url).unwrap();
-    BodyParser::new(dialect, params.precision, admission.enter("d"), 0, 1, Limits::default())
+    BodyParser::new(dialect, params.precision, admission.permit_for("d"), 0, 1, Limits::default())
 }
 
 const CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: LIMIT };
@@ -33,7 +33,7 @@ fn inflate(compressed: &[u8], ceiling: Ceiling, sink: &mut InflatedSink<'_>) -> 
 
 fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
     let admission = Admission::new(4 << 20, 4 << 20);
-    let mut permit = admission.enter("d");
+    let mut permit = admission.permit_for("d");
     let taken =
         inflate(compressed, CEILING, &mut |_, _, held| Ok(permit.grow_to(held).map(|()| 0)?));
     let mut body_parser = body_parser(&admission, Dialect::V3);

@@ -115,8 +115,8 @@ impl Exchange {
         // its body, so its body counts for the caller, under a name that no database can have.
         let by_caller = || format!("/{}", self.caller.name);
         let share = self.record.database.clone().unwrap_or_else(by_caller);
-        let permit = isolate.service.admission.enter(&share);
-        let (tag, now_ns) = (permit.tag(), isolate.now_ns());
+        let permit = isolate.service.admission.permit_for(&share);
+        let (counters, now_ns) = (permit.counters(), isolate.now_ns());
         let sink = match self.pending.as_ref().map(|pending| &pending.start) {
             Some(&Start::Lines { dialect, precision, .. }) => {
                 let seed = isolate.service.hash_seed;
@@ -126,7 +126,7 @@ impl Exchange {
             _ => Sink::Bytes(permit),
         };
         let reading = BodyReading { sink, ceiling, inflated, buffer: Vec::new(), expected_bytes };
-        let upload = isolate.service.admission.upload(tag, reading, now_ns);
+        let upload = isolate.service.admission.upload(counters, reading, now_ns);
         self.stage = ExchangeStage::Body(upload);
         Ok(Action::ReadBody)
     }

@@ -213,7 +213,7 @@ impl RunningQuery {
 
     fn reservation(&self, context: &Context<'_>) -> &QueryReservation {
         let database = self.query.sources.first().map_or("", |source| &source.database);
-        self.query.session.reservation.enter(context.queries, database)
+        self.query.session.reservation.get_or_create(context.queries, database)
     }
 
     /// Plans the query. If the plan failed or calls no shard of a policy, checks that the plan is

@@ -215,7 +215,7 @@ impl Statement {
 
     fn reservation(&self) -> Result<QueryReservation> {
         let (reservation, database) = (&self.session.reservation, self.database());
-        self.io.with(|context| reservation.enter(context.queries, database).clone())
+        self.io.with(|context| reservation.get_or_create(context.queries, database).clone())
     }
 
     /// Whether the state for planning may be stale: it comes from the cache, and no shard has
