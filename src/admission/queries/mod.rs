@@ -58,7 +58,7 @@ struct Shared {
     spare_bytes: Cell<usize>,
     /// The queries that wait to start, in the order of arrival.
     waiting: RefCell<Vec<Weak<Reservation>>>,
-    begun: RefCell<Vec<Weak<Reservation>>>,
+    started: RefCell<Vec<Weak<Reservation>>>,
     /// The time at which a query last started, or tried to start.
     now_ns: Cell<i64>,
 }
@@ -77,7 +77,7 @@ impl QueryMemory {
             bodies: bodies.clone(),
             spare_bytes: Cell::new(0),
             waiting: RefCell::default(),
-            begun: RefCell::default(),
+            started: RefCell::default(),
             now_ns: Cell::new(i64::MIN),
         }))
     }
@@ -90,11 +90,11 @@ impl QueryMemory {
             spare: RefCell::new(self.0.bodies.permit_for(database)),
             used_bytes: Cell::new(0),
             pieces_bytes: Cell::new(HALF_BYTES),
-            begins_with_bytes: Cell::new(QUERY_START_BYTES),
+            start_bytes: Cell::new(QUERY_START_BYTES),
             refused_bytes: Cell::new(0),
             restarts: Cell::new(0),
-            has_begun: Cell::new(false),
-            began_ns: Cell::new(i64::MIN),
+            has_started: Cell::new(false),
+            started_ns: Cell::new(i64::MIN),
             has_grown: Cell::new(false),
             is_long: Cell::new(false),
             has_reader: Cell::new(true),
@@ -184,11 +184,11 @@ struct Reservation {
     used_bytes: Cell<usize>,
     /// The bytes reserved for pages that shards send at the same time.
     pieces_bytes: Cell<usize>,
-    begins_with_bytes: Cell<usize>,
+    start_bytes: Cell<usize>,
     refused_bytes: Cell<usize>,
     restarts: Cell<u32>,
-    has_begun: Cell<bool>,
-    began_ns: Cell<i64>,
+    has_started: Cell<bool>,
+    started_ns: Cell<i64>,
     /// Whether the query has ever reserved more than the initial bytes. A query that grows for the
     /// first time must let large queries run first; a query that has grown continues.
     has_grown: Cell<bool>,
@@ -213,28 +213,27 @@ impl QueryReservation {
     pub fn start(&self, now_ns: i64) -> bool {
         let reservation = &self.0;
         reservation.shared.now_ns.set(now_ns);
-        if reservation.has_begun.get() {
+        if reservation.has_started.get() {
             return true;
         }
-        let begins = match reservation.kind() {
+        let starts = match reservation.kind() {
             Kind::Large => {
-                reservation.is_next_large()
-                    && reservation.reserve(reservation.begins_with_bytes.get())
+                reservation.is_next_large() && reservation.reserve(reservation.start_bytes.get())
             }
             Kind::Long => reservation.is_next_long() && reservation.reserve_initial(),
             Kind::Small => reservation.is_next() && reservation.reserve_initial(),
         };
-        if begins {
+        if starts {
             let is_other =
                 |other: &Weak<Reservation>| !std::ptr::eq(other.as_ptr(), Rc::as_ptr(reservation));
             reservation.shared.waiting.borrow_mut().retain(is_other);
-            let mut begun = reservation.shared.begun.borrow_mut();
-            begun.retain(|other| other.strong_count() > 0 && is_other(other));
-            begun.push(Rc::downgrade(reservation));
-            reservation.has_begun.set(true);
-            reservation.began_ns.set(now_ns);
+            let mut started = reservation.shared.started.borrow_mut();
+            started.retain(|other| other.strong_count() > 0 && is_other(other));
+            started.push(Rc::downgrade(reservation));
+            reservation.has_started.set(true);
+            reservation.started_ns.set(now_ns);
         }
-        begins
+        starts
     }
 
     /// Marks the query as long. The caller must call this function before the query requests more
@@ -269,15 +268,15 @@ impl QueryReservation {
         reservation.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
             // The query may need many more bytes than requested so far.
-            let more_bytes = (2 * reservation.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
-            reservation.begins_with_bytes.set(refused_bytes.max(more_bytes));
+            let more_bytes = (2 * reservation.start_bytes.get()).min(GATHERED_BYTES_MAX);
+            reservation.start_bytes.set(refused_bytes.max(more_bytes));
         } else {
             reservation.is_long.set(true);
         }
         reservation.pieces_bytes.set(HALF_BYTES);
         reservation.release_spare();
         reservation.permit.borrow_mut().shrink_to(reservation.used_bytes.get());
-        reservation.has_begun.set(false);
+        reservation.has_started.set(false);
         reservation.queue();
         true
     }
@@ -341,9 +340,9 @@ impl Shared {
     /// client does not read, because such queries can be evicted.
     fn count_running(&self, is_such: impl Fn(&Reservation) -> bool) -> usize {
         let is_one = |reservation: &Rc<Reservation>| {
-            reservation.has_begun.get() && reservation.has_reader.get() && is_such(reservation)
+            reservation.has_started.get() && reservation.has_reader.get() && is_such(reservation)
         };
-        self.begun.borrow().iter().filter_map(Weak::upgrade).filter(is_one).count()
+        self.started.borrow().iter().filter_map(Weak::upgrade).filter(is_one).count()
     }
 }
 
@@ -356,7 +355,7 @@ impl Reservation {
 
     /// Whether the query has restarted because it needs more than the initial bytes.
     fn is_large(&self) -> bool {
-        self.begins_with_bytes.get() > QUERY_START_BYTES
+        self.start_bytes.get() > QUERY_START_BYTES
     }
 
     fn is_grown(&self) -> bool {
@@ -399,8 +398,9 @@ impl Reservation {
                 && self.is_of_same_database(reservation)
         };
         let now_ns = self.shared.now_ns.get();
-        let is_new =
-            |reservation: &Self| now_ns.saturating_sub(reservation.began_ns.get()) < LONG_QUERY_NS;
+        let is_new = |reservation: &Self| {
+            now_ns.saturating_sub(reservation.started_ns.get()) < LONG_QUERY_NS
+        };
         self.shared.count_running(is_other) < LONG_QUERIES_TOTAL_MAX
             && self.shared.count_running(|reservation| is_other(reservation) && is_new(reservation))
                 < LONG_QUERIES_MAX

@@ -7,7 +7,7 @@ const NOW_NS: i64 = 2 * SLOW_READER_NS;
 /// The number of queries that can start at the same time in one database.
 const AT_ONCE: usize = (QUERIES_BYTES_MAX + QUERY_STARTS_BYTES_MAX) / QUERY_START_BYTES;
 
-fn begun(memory: &QueryMemory, database: &str) -> QueryReservation {
+fn started(memory: &QueryMemory, database: &str) -> QueryReservation {
     let reservation = memory.reservation_for(database);
     assert!(reservation.start(NOW_NS), "{database}");
     reservation
@@ -16,7 +16,7 @@ fn begun(memory: &QueryMemory, database: &str) -> QueryReservation {
 #[test]
 fn waiting_queries_start_in_order() {
     let memory = QueryMemory::default();
-    let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| started(&memory, "a")).collect();
     let waiting: Vec<QueryReservation> = (0..5).map(|_| memory.reservation_for("a")).collect();
     let begin =
         || waiting.iter().map(|reservation| reservation.start(NOW_NS)).collect::<Vec<bool>>();
@@ -35,10 +35,10 @@ fn waiting_queries_start_in_order() {
 #[test]
 fn database_with_less_memory_starts_first() {
     let memory = QueryMemory::default();
-    let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| started(&memory, "a")).collect();
     let of_a = memory.reservation_for("a");
     // A query of a database that uses no bytes does not wait.
-    let first = begun(&memory, "b");
+    let first = started(&memory, "b");
     let second = memory.reservation_for("b");
     assert!(!of_a.start(NOW_NS) && !second.start(NOW_NS));
     // The first freed bytes repay the bytes beyond the budget. The next freed bytes go to the
@@ -53,7 +53,7 @@ fn database_with_less_memory_starts_first() {
 #[test]
 fn query_reserves_and_releases_memory() {
     let memory = QueryMemory::default();
-    let reservation = begun(&memory, "a");
+    let reservation = started(&memory, "a");
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
     let (mut slice, mut windows) = (reservation.buffer(), reservation.buffer());
     assert_eq!((slice.set(3 * MB), windows.set(MB)), (Ok(()), Ok(())));
@@ -64,7 +64,7 @@ fn query_reserves_and_releases_memory() {
     slice.set(0).unwrap();
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
     // While a query waits to start, running queries take no optional bytes.
-    let others: Vec<QueryReservation> = (1..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let others: Vec<QueryReservation> = (1..AT_ONCE).map(|_| started(&memory, "a")).collect();
     let waiting = memory.reservation_for("a");
     assert!(!waiting.start(NOW_NS));
     drop(others);
@@ -77,7 +77,7 @@ fn query_reserves_and_releases_memory() {
 fn queries_borrow_memory_from_bodies() {
     let bodies = Admission::default();
     let memory = QueryMemory::new(&bodies);
-    let (one, other) = (begun(&memory, "a"), begun(&memory, "a"));
+    let (one, other) = (started(&memory, "a"), started(&memory, "a"));
     let (mut values, mut others) = (one.buffer(), other.buffer());
     assert_eq!(values.set(20 * MB), Ok(()));
     assert!(bodies.free_bytes() < 26 * MB, "{}", bodies.free_bytes());
@@ -101,7 +101,7 @@ fn queries_borrow_memory_from_bodies() {
 #[test]
 fn scan_page_size_follows_free_memory() {
     let memory = QueryMemory::default();
-    let reservation = begun(&memory, "a");
+    let reservation = started(&memory, "a");
     let half = HALF_BYTES as u32;
     assert_eq!(reservation.piece_bytes(1, false), half);
     assert_eq!(reservation.piece_bytes(4, false), half / 4);
@@ -109,20 +109,20 @@ fn scan_page_size_follows_free_memory() {
     assert_eq!(reservation.piece_bytes(1, true), PIECE_BYTES_MAX);
     assert_eq!(reservation.piece_bytes(4, true), PIECE_BYTES_MAX);
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 4 * MB);
-    let _others: Vec<QueryReservation> = (0..6).map(|_| begun(&memory, "b")).collect();
-    let last = begun(&memory, "c");
+    let _others: Vec<QueryReservation> = (0..6).map(|_| started(&memory, "b")).collect();
+    let last = started(&memory, "c");
     assert_eq!(last.piece_bytes(6, true), half / 6);
 }
 
 #[test]
 fn slow_readers_are_evicted_first() {
     let memory = QueryMemory::default();
-    let reservations: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let reservations: Vec<QueryReservation> = (0..AT_ONCE).map(|_| started(&memory, "a")).collect();
     let since = |at: usize| reservations[at].wait_for_client(at as i64);
     let slow: Vec<SlowReader> = [3, 1, 2].map(since).into();
     let mut others = Vec::new();
     for gone in [[false, true, false], [false, true, true], [true; 3]] {
-        others.push(begun(&memory, "a"));
+        others.push(started(&memory, "a"));
         assert_eq!([0, 1, 2].map(|at| slow[at].is_gone()), gone);
     }
     // A client that has just read data is not slow.
@@ -136,7 +136,7 @@ fn slow_readers_are_evicted_first() {
 fn ended_readers_leave_no_entries() {
     let memory = QueryMemory::default();
     let entries = || memory.0.reservations.0.uploads.borrow().len();
-    let reservation = begun(&memory, "a");
+    let reservation = started(&memory, "a");
     let readers = (0..1_000).map(|_| reservation.wait_for_client(NOW_NS));
     let readers: Vec<SlowReader> = readers.collect();
     assert_eq!(entries(), 1_000);
@@ -149,7 +149,7 @@ fn ended_readers_leave_no_entries() {
 #[test]
 fn large_query_restarts_when_memory_frees() {
     let memory = QueryMemory::default();
-    let mut reservations: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
+    let mut reservations: Vec<QueryReservation> = (0..4).map(|_| started(&memory, "a")).collect();
     let mut parts: Vec<BufferMemory> = reservations.iter().map(QueryReservation::buffer).collect();
     assert_eq!(parts[0].set(30 * MB), Ok(()));
     assert_eq!(parts[1].set(5 * MB), Err(OutOfMemory::Now));
@@ -161,7 +161,7 @@ fn large_query_restarts_when_memory_frees() {
     assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(OutOfMemory::Now)));
     parts[2].set(0).unwrap();
     assert!(reservations[2].restart() && !reservations[2].start(NOW_NS));
-    let small = begun(&memory, "a");
+    let small = started(&memory, "a");
     parts[0].set(0).unwrap();
     assert!(!reservations[2].start(NOW_NS), "it came later");
     assert!(reservations[1].start(NOW_NS) && !reservations[2].start(NOW_NS));
@@ -179,7 +179,7 @@ fn large_query_restarts_when_memory_frees() {
     for _ in 1..RESTARTS_MAX {
         assert_eq!(parts[1].set(33 * MB), Err(OutOfMemory::Now), "others have begun");
         assert!(reservations[1].restart());
-        reservations[1].0.has_begun.set(true);
+        reservations[1].0.has_started.set(true);
     }
     assert_eq!((parts[1].set(33 * MB), reservations[1].restart()), (Err(OutOfMemory::Now), false));
     parts.clear();
@@ -193,7 +193,7 @@ fn large_query_restarts_when_memory_frees() {
 fn long_queries_leave_room_for_small() {
     let memory = QueryMemory::default();
     let mut reservations: Vec<QueryReservation> =
-        (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+        (0..AT_ONCE).map(|_| started(&memory, "a")).collect();
     let go_on = |reservation: &QueryReservation| reservation.become_long().is_ok();
     let went_on: Vec<bool> = reservations.iter().map(go_on).collect();
     assert_eq!(went_on.iter().filter(|&&goes_on| goes_on).count(), LONG_QUERIES_MAX);
@@ -202,8 +202,8 @@ fn long_queries_leave_room_for_small() {
     for reservation in &waiting {
         assert!(reservation.restart() && !reservation.start(NOW_NS));
     }
-    let small: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
-    let other = begun(&memory, "b");
+    let small: Vec<QueryReservation> = (0..4).map(|_| started(&memory, "a")).collect();
+    let other = started(&memory, "b");
     assert!(go_on(&other) && !go_on(&small[0]));
     // A long query may collect these bytes while other queries wait. A small query may not.
     let mut gathered = reservations[0].buffer();
@@ -223,7 +223,7 @@ fn long_queries_leave_room_for_small() {
     let later_ns = NOW_NS + LONG_QUERY_NS;
     let began: Vec<bool> =
         waiting[2..].iter().map(|reservation| reservation.start(later_ns)).collect();
-    assert_eq!(began.iter().filter(|&&begins| begins).count(), LONG_QUERIES_MAX);
+    assert_eq!(began.iter().filter(|&&starts| starts).count(), LONG_QUERIES_MAX);
     drop((small, other));
     let much_later_ns = later_ns + 10 * LONG_QUERY_NS;
     for step in 0..10 {
@@ -244,7 +244,7 @@ fn random_queries_never_exceed_memory() {
         let bodies = Admission::default();
         let memory = QueryMemory::new(&bodies);
         let mut reservations: Vec<(QueryReservation, Vec<BufferMemory>)> = Vec::new();
-        let (mut begun, mut refused) = (0, 0);
+        let (mut started, mut refused) = (0, 0);
         for _ in 0..2_000 {
             match random.u8(..10) {
                 0..4 if reservations.len() < 40 => reservations
@@ -255,7 +255,7 @@ fn random_queries_never_exceed_memory() {
                 _ => {}
             }
             for (reservation, parts) in &mut reservations {
-                begun += usize::from(reservation.start(NOW_NS));
+                started += usize::from(reservation.start(NOW_NS));
                 if !reservation.start(NOW_NS) {
                     continue;
                 }
@@ -272,7 +272,7 @@ fn random_queries_never_exceed_memory() {
             assert!(counted <= held, "{seed}: {counted}");
             assert!(spare <= QUERY_SPARE_BYTES_MAX + FIRST_BYTES, "{seed}: {spare}");
         }
-        assert!(begun > 500 && refused > 100, "{seed}: {begun} {refused}");
+        assert!(started > 500 && refused > 100, "{seed}: {started} {refused}");
         drop(reservations);
         assert_eq!((memory.free_bytes(), bodies.free_bytes()), (QUERIES_BYTES_MAX, 36 * MB));
     }
