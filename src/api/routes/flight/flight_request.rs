@@ -88,7 +88,7 @@ pub(super) enum FlightRequest {
     Made(Vec<u8>),
     /// A list of tables. A statement reads the tables, and [`listings::listed`] creates the list.
     Tables {
-        question: QueryRequest,
+        query: QueryRequest,
         include_schema: bool,
     },
 }
@@ -173,8 +173,8 @@ impl FlightRequest {
             }
             Some("CommandGetTables") => {
                 let list: GetTables = decode(&any.value)?;
-                let question = listings::list_statement(&list, metadata)?;
-                return Ok(Self::Tables { question, include_schema: list.include_schema });
+                let query = listings::list_statement(&list, metadata)?;
+                return Ok(Self::Tables { query, include_schema: list.include_schema });
             }
             Some("CommandGetCatalogs") => listings::catalogs(),
             Some("CommandGetDbSchemas") => listings::schemas(&decode::<GetDbSchemas>(&any.value)?),
@@ -199,8 +199,8 @@ impl FlightRequest {
         text: &str,
         params: Vec<(String, Parameter)>,
     ) -> ApiResult<Self> {
-        let question = metadata.sql_query(text, params)?;
-        Ok(if metadata.is_influxql { Self::Influxql(question) } else { Self::Sql(question) })
+        let query = metadata.sql_query(text, params)?;
+        Ok(if metadata.is_influxql { Self::Influxql(query) } else { Self::Sql(query) })
     }
 }
 
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn every_ticket_form_parses_equally() {
-        let question = QueryRequest {
+        let query = QueryRequest {
             database: Some("d".into()),
             policy: Some("p".into()),
             q: "SELECT $a".into(),
@@ -299,12 +299,12 @@ mod tests {
         }
         for ticket in sql {
             let flight_request = FlightRequest::of_ticket(&ticket, &nothing());
-            assert_eq!(flight_request, Ok(FlightRequest::Sql(question.clone())), "{ticket:?}");
+            assert_eq!(flight_request, Ok(FlightRequest::Sql(query.clone())), "{ticket:?}");
         }
         let of_influxql = json("bucket", r#","query_type":"influxql""#).into();
         for ticket in [influxql.encode_to_vec(), any(&influxql), of_influxql] {
             let flight_request = FlightRequest::of_ticket(&ticket, &nothing());
-            assert_eq!(flight_request, Ok(FlightRequest::Influxql(question.clone())), "{ticket:?}");
+            assert_eq!(flight_request, Ok(FlightRequest::Influxql(query.clone())), "{ticket:?}");
         }
     }
 

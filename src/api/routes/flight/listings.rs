@@ -145,10 +145,9 @@ const XDBC_TYPES: [XdbcType; 8] = [
     XdbcType { name: "TIMESTAMP", number: 93, time: Some((9, 3)), ..QUOTED },
 ];
 
-/// Lists the type with the number `flight_request`, or every type.
-pub(super) fn xdbc_types(flight_request: Option<i32>) -> ApiResult<RecordBatch> {
-    let known =
-        || XDBC_TYPES.iter().filter(move |of| flight_request.is_none_or(|n| n == of.number));
+/// Lists the type with the number `type_number`, or every type.
+pub(super) fn xdbc_types(type_number: Option<i32>) -> ApiResult<RecordBatch> {
+    let known = || XDBC_TYPES.iter().filter(move |of| type_number.is_none_or(|n| n == of.number));
     let count = known().count();
     let numbers = |of: fn(&XdbcType) -> Option<i32>| -> ArrayRef {
         Arc::new(Int32Array::from_iter(known().map(of)))
@@ -273,8 +272,8 @@ pub(super) fn list_statement(
              ORDER BY t.table_schema, t.table_name"
         )
     };
-    let question = metadata.sql_query(&text, Vec::new())?;
-    Ok(QueryRequest { format: TableFormat::JsonLines, ..question })
+    let query = metadata.sql_query(&text, Vec::new())?;
+    Ok(QueryRequest { format: TableFormat::JsonLines, ..query })
 }
 
 fn quoted(text: &str) -> String {
@@ -418,17 +417,17 @@ const INFOS: [(RangeInclusive<u32>, Info); 49] = [
     (575..=576, Info::Switch(false)),
 ];
 
-/// Lists the known numbers in `flight_request`, or all numbers if `flight_request` is empty.
-pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
-    if flight_request.len() > SQL_INFO_IDS_MAX {
+/// Lists the known ids in `requested_ids`, or all ids if `requested_ids` is empty.
+pub(super) fn sql_info(requested_ids: &[u32]) -> ApiResult<RecordBatch> {
+    if requested_ids.len() > SQL_INFO_IDS_MAX {
         return invalid(format!(
             "the request has {} ids, and at most {SQL_INFO_IDS_MAX} (SQL_INFO_IDS_MAX) are \
              possible: to request all ids, send none",
-            flight_request.len()
+            requested_ids.len()
         ));
     }
     let every = INFOS.iter().flat_map(|(ids, info)| ids.clone().map(|id| (id, *info)));
-    let known = every.filter(|(id, _)| flight_request.is_empty() || flight_request.contains(id));
+    let known = every.filter(|(id, _)| requested_ids.is_empty() || requested_ids.contains(id));
     let (mut ids, mut kinds, mut places) = (Vec::new(), Vec::new(), Vec::new());
     let (mut texts, mut switches) = (Vec::new(), Vec::new());
     let (mut large, mut numbers) = (Vec::new(), Vec::new());

@@ -117,7 +117,7 @@ impl FlightResponder {
         };
         *admitted.log_database = match &stage {
             FlightStage::Reading(reading) => reading.database.clone(),
-            FlightStage::Preparing(question) => question.database.clone(),
+            FlightStage::Preparing(query) => query.database.clone(),
             _ => None,
         };
         Ok(Self {
@@ -137,9 +137,9 @@ impl Responder for FlightResponder {
             FlightStage::Over => Ok(Action::End),
             FlightStage::Handshake(frames, token) => self.handshake(frames, token),
             FlightStage::Ending(ending) => self.conclude(ending),
-            FlightStage::Preparing(question) => {
-                let (question, purpose) = prepared::prepare(*question, isolate.settings()?)?;
-                let mut reading = Reading::new(FlightRequest::Sql(question), purpose, isolate)?;
+            FlightStage::Preparing(query) => {
+                let (query, purpose) = prepared::prepare(*query, isolate.settings()?)?;
+                let mut reading = Reading::new(FlightRequest::Sql(query), purpose, isolate)?;
                 reading.responder.check_statements(&self.caller)?;
                 self.stage = FlightStage::Reading(Box::new(reading));
                 self.step(isolate, reply)
@@ -175,9 +175,9 @@ impl Responder for FlightResponder {
             FlightStage::Reading(reading) if reading.database.is_some() => {
                 reading.responder.check_statements(caller)
             }
-            FlightStage::Preparing(question) => {
-                let database = question.database.as_deref().unwrap_or_default();
-                sql::check_read(caller, database, question.policy.as_deref())
+            FlightStage::Preparing(query) => {
+                let database = query.database.as_deref().unwrap_or_default();
+                sql::check_read(caller, database, query.policy.as_deref())
             }
             // No database checks the caller of a call that reads no database, so the Catalog must
             // have identified the caller for this request.
@@ -191,7 +191,7 @@ impl Responder for FlightResponder {
     fn databases(&mut self) -> Vec<String> {
         match &mut self.stage {
             FlightStage::Reading(reading) => reading.responder.databases(),
-            FlightStage::Preparing(question) => question.database.iter().cloned().collect(),
+            FlightStage::Preparing(query) => query.database.iter().cloned().collect(),
             _ => Vec::new(),
         }
     }
@@ -286,8 +286,8 @@ fn described(
     let mut read =
         ReadInfo { database: metadata.database.clone().unwrap_or_default(), ..ReadInfo::default() };
     match &flight_request {
-        FlightRequest::Influxql(question) => {
-            read.query.clone_from(&question.q);
+        FlightRequest::Influxql(query) => {
+            read.query.clone_from(&query.q);
             read.query_type = ReadInfo::INFLUXQL;
         }
         _ => {

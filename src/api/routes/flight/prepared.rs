@@ -120,19 +120,19 @@ pub(super) fn act(message: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightSt
 
 /// Finds the placeholders of a statement. The response contains the statement's columns.
 pub(super) fn prepare(
-    question: QueryRequest,
+    query: QueryRequest,
     settings: &Settings,
 ) -> ApiResult<(QueryRequest, Purpose)> {
-    let places = Placeholders::of(&question.q)?;
+    let places = Placeholders::of(&query.q)?;
     let prepared = Prepared { query: places.text, params: Vec::new() };
     let handle = prepared.handle(settings)?;
     // The types of the parameters are unknown until a client binds values.
     let nulls = places.names.iter().map(|name| (name.clone(), Parameter::Null)).collect();
-    let question = QueryRequest { q: prepared.query, params: nulls, ..question };
+    let query = QueryRequest { q: prepared.query, params: nulls, ..query };
     let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
     let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
     let has_parameters = !places.names.is_empty();
-    Ok((question, Purpose::Prepared { handle, parameters, has_parameters }))
+    Ok((query, Purpose::Prepared { handle, parameters, has_parameters }))
 }
 
 /// Binds the values of a `DoPut` to the statement of its handle. The response contains a new

@@ -75,25 +75,25 @@ impl Reading {
         let made = |body| run(|_| async { Ok(Response { body, ..Response::default() }) });
         let responder = match request {
             FlightRequest::Made(bytes) => made(bytes),
-            FlightRequest::Tables { question, .. } if matches!(purpose, Purpose::Rows) => {
+            FlightRequest::Tables { query, .. } if matches!(purpose, Purpose::Rows) => {
                 lines = Some(Vec::new());
-                database.clone_from(&question.database);
-                sql::for_statement(question, isolate)?
+                database.clone_from(&query.database);
+                sql::for_statement(query, isolate)?
             }
             FlightRequest::Tables { .. } => made(listings::listed(b"", include_schema)?),
-            FlightRequest::Influxql(question) => {
-                database.clone_from(&question.database);
-                influxql::for_statement(question, isolate)?
+            FlightRequest::Influxql(query) => {
+                database.clone_from(&query.database);
+                influxql::for_statement(query, isolate)?
             }
-            FlightRequest::Sql(mut question) => {
-                database.clone_from(&question.database);
+            FlightRequest::Sql(mut query) => {
+                database.clone_from(&query.database);
                 if !matches!(purpose, Purpose::Rows)
-                    && let Some(q) = of_columns(&question.q)
+                    && let Some(q) = of_columns(&query.q)
                 {
-                    whole = Some(question.clone());
-                    question.q = q;
+                    whole = Some(query.clone());
+                    query.q = q;
                 }
-                sql::for_statement(question, isolate)?
+                sql::for_statement(query, isolate)?
             }
         };
         Ok(Self {
@@ -121,8 +121,8 @@ impl Reading {
                 // The statement is invalid, or cannot be a subquery (such as EXPLAIN). Run the
                 // statement itself, which reports its own error. Its first message contains the
                 // columns.
-                if let Some(question) = self.whole.take() {
-                    self.responder = sql::for_statement(question, isolate)?;
+                if let Some(query) = self.whole.take() {
+                    self.responder = sql::for_statement(query, isolate)?;
                     self.responder.check_statements(caller)?;
                     continue;
                 }
