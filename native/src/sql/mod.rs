@@ -43,9 +43,9 @@ pub struct Sql {
     /// caller is dropped.
     runtime: Handle,
     supervisors: [Arc<Supervisor>; SQL_PROCESSES_MAX],
-    /// One for each place of a statement in a process.
+    /// One for each slot of a statement in a process.
     permits: Arc<Semaphore>,
-    /// The statements that have received a place.
+    /// The statements that have received a slot.
     statements: Mutex<Vec<Weak<Statement>>>,
     sessions: AtomicU64,
 }
@@ -67,10 +67,10 @@ struct Supervisor {
     permits: Arc<Semaphore>,
 }
 
-/// The place of a statement in a process. The fields are dropped in this order, so that a statement
+/// The slot of a statement in a process. The fields are dropped in this order, so that a statement
 /// with a permit always finds a process with a permit.
 #[derive(Debug)]
-struct Place {
+struct Slot {
     supervisor: Arc<Supervisor>,
     _in_process: OwnedSemaphorePermit,
     _permit: OwnedSemaphorePermit,
@@ -91,19 +91,19 @@ type Statement = tokio::sync::Mutex<State>;
 #[derive(Debug)]
 struct State {
     session: u64,
-    place: Option<Place>,
+    slot: Option<Slot>,
     /// The value of [`Running::ended`] when the process opened the session, or `None` if no session
     /// is open.
     opened: Option<u64>,
-    /// Whether the statement lost its place to another statement.
+    /// Whether the statement lost its slot to another statement.
     is_lost: bool,
     seen: Instant,
 }
 
 impl State {
-    /// Releases the place and marks the session as closed. Returns the previous value of `opened`.
+    /// Releases the slot and marks the session as closed. Returns the previous value of `opened`.
     fn close(&mut self) -> Option<u64> {
-        self.place = None;
+        self.slot = None;
         self.opened.take()
     }
 }
@@ -120,7 +120,7 @@ impl Session {
     pub fn open(sql: &Arc<Sql>) -> Self {
         let session = sql.sessions.fetch_add(1, Ordering::Relaxed);
         let state =
-            State { session, place: None, opened: None, is_lost: false, seen: Instant::now() };
+            State { session, slot: None, opened: None, is_lost: false, seen: Instant::now() };
         Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
     }
 
@@ -145,7 +145,7 @@ impl Drop for Session {
         let statement = Arc::clone(&self.statement);
         self.sql.runtime.spawn(async move {
             let mut state = statement.lock_owned().await;
-            let supervisor = state.place.as_ref().map(|place| Arc::clone(&place.supervisor));
+            let supervisor = state.slot.as_ref().map(|slot| Arc::clone(&slot.supervisor));
             if let Some(supervisor) = supervisor {
                 supervisor.end_statement(&mut state).await;
             }
@@ -172,11 +172,11 @@ impl Sql {
             state.is_lost = false;
             return Err("lost: another statement needed the memory".to_owned());
         }
-        let supervisor = match &state.place {
-            Some(place) => Arc::clone(&place.supervisor),
+        let supervisor = match &state.slot {
+            Some(slot) => Arc::clone(&slot.supervisor),
             None => {
-                let place = self.place(&statement, self.permit().await?)?;
-                Arc::clone(&state.place.insert(place).supervisor)
+                let slot = self.assign_slot(&statement, self.permit().await?)?;
+                Arc::clone(&state.slot.insert(slot).supervisor)
             }
         };
         // If the client disconnects, the pipe must not contain an incomplete frame. The call
@@ -202,12 +202,12 @@ impl Sql {
     }
 
     /// Prefers a process that computes nothing, then the process with the fewest statements.
-    fn place(
+    fn assign_slot(
         &self,
         statement: &Arc<Statement>,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Place, String> {
-        // While this is locked, no other statement takes a place.
+    ) -> Result<Slot, String> {
+        // While this is locked, no other statement takes a slot.
         let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
         let mut supervisors: Vec<&Arc<Supervisor>> = self.supervisors.iter().collect();
         supervisors.sort_by_cached_key(|supervisor| {
@@ -224,18 +224,18 @@ impl Sql {
             found.ok_or("no SQL process has a place for the statement")?;
         statements.retain(|one| one.strong_count() > 0);
         statements.push(Arc::downgrade(statement));
-        Ok(Place { supervisor, _in_process: in_process, _permit: permit })
+        Ok(Slot { supervisor, _in_process: in_process, _permit: permit })
     }
 
-    /// Takes the place from a statement whose client does not read the result.
+    /// Takes the slot from a statement whose client does not read the result.
     fn end_idle(&self) {
         let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = statements.iter().find_map(|statement| {
             // If the statement is locked, a turn is running.
             let mut state = statement.upgrade()?.try_lock_owned().ok()?;
             let is_idle = state.seen.elapsed() >= SQL_IDLE;
-            let place = state.place.take_if(|_| is_idle)?;
-            Some((state, Arc::clone(&place.supervisor)))
+            let slot = state.slot.take_if(|_| is_idle)?;
+            Some((state, Arc::clone(&slot.supervisor)))
         });
         let Some((mut state, supervisor)) = idle else { return };
         state.is_lost = true;
@@ -267,7 +267,7 @@ impl Supervisor {
         if result.is_err() {
             state.close();
         }
-        if state.place.is_none() {
+        if state.slot.is_none() {
             self.end_if_large(&mut running).await;
         }
         result
@@ -344,7 +344,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether no statement has a place in the process.
+    /// Whether no statement has a slot in the process.
     fn is_idle(&self) -> bool {
         self.permits.available_permits() == SQL_STATEMENTS_MAX
     }
