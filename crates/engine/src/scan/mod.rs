@@ -34,7 +34,7 @@ pub mod window;
 pub use explain::explain;
 pub use page::{PageLimits, SummaryLimits, TileLimits};
 pub use show::summarise;
-pub use slice::scan;
+pub use slice::{scan, scan_with};
 
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,7 @@ use crate::scan::reader::{
     Stored, VisitGroup,
 };
 use crate::scan::request::{ScanRequest, SummaryRequest};
-use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
+use crate::scan::{PageLimits, SummaryLimits, explain, scan_with, summarise};
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -68,7 +68,7 @@ impl<S: Store> Shard<S> {
         let before = self.store.row_counts();
         let limits = self.limits(stamp, request.piece_bytes)?;
         let mut page = self.with_reader(stamp, &[request.measurement], |reader| {
-            scan(reader, request, limits, patterns)
+            scan_with(reader, request, limits, patterns)
         })?;
         page.stats.rows_read = self.store.row_counts().since(before).read;
         Ok(page)

@@ -47,12 +47,23 @@ const FEW: usize = 4;
 /// decodes tags to strings.
 const ROWS_PER_PAGE_MAX: usize = 1 << 16;
 
-/// Returns the page of the result that `request` names. Several scans of an event share the
-/// compiled regexes and their remaining steps.
+/// Returns the page of the result that `request` names.
 ///
 /// # Errors
 /// Returns [`ScanError`] if a block cannot be read or the request is invalid.
 pub fn scan(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    limits: PageLimits,
+) -> Result<ScanPage, ScanError> {
+    scan_with(reader, request, limits, &Patterns::limited())
+}
+
+/// Like [`scan`]. Several scans of an event share the compiled regexes and their remaining steps.
+///
+/// # Errors
+/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
+pub fn scan_with(
     reader: &dyn Reader,
     request: &ScanRequest,
     limits: PageLimits,

@@ -7,7 +7,6 @@ mod vectors;
 use std::collections::BTreeMap;
 
 use super::bounds::Bounds;
-use super::error::ScanError;
 use super::page::{AuxValues, CELLS_PER_PAGE_MAX, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
@@ -15,12 +14,11 @@ use super::request::{
     AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate,
     ResultPosition, Resume, ScanRequest,
 };
-use super::{PageLimits, TileLimits, explain};
+use super::{PageLimits, TileLimits, explain, scan};
 use naive::{Answer, Point};
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::limits::PIECE_BYTES_MAX;
-use tidemark_model::regex::Patterns;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 use vectors::{MEASUREMENT, VectorReader, Write};
@@ -71,14 +69,6 @@ fn matches_tag(regex: &str) -> Predicate {
 fn compare_tag(comparison: Comparison, literal: &str) -> Predicate {
     let literal = Operand::Literal(text(literal));
     Predicate::Compare(comparison, Box::new(Operand::Tag(TAG)), Box::new(literal))
-}
-
-fn scan(
-    reader: &dyn Reader,
-    request: &ScanRequest,
-    limits: PageLimits,
-) -> Result<ScanPage, ScanError> {
-    super::scan(reader, request, limits, &Patterns::limited())
 }
 
 /// Returns the pages of a request. `read` returns one page.
