@@ -33,7 +33,6 @@ use crate::merge::key::SeriesKey;
 use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX, WORK_PER_TURN};
-use crate::model::regex::Patterns;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::scan::cached::ResultCache;
@@ -446,7 +445,7 @@ async fn read_slice(
             cells: cells.min(piece_cells(layout, &request, calls)),
             tile: scan::TileLimits::DEFAULT,
         };
-        let piece = scan::scan(layout, &request, limits, &Patterns::limited());
+        let piece = scan::scan(layout, &request, limits);
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
         let ReadStats { cells, filter_cells, series, .. } = piece.stats;
         let units = cells

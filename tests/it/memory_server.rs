@@ -18,7 +18,6 @@ use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::memtable::Memtable;
 use tidemark::model::configurable_limits::Limits;
 use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::regex::Patterns;
 use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use tidemark::model::series::series_hash;
 use tidemark::model::time::Precision;
@@ -290,8 +289,7 @@ impl Memory {
                         let policy = &self.databases[&source.database][policy];
                         let memtable = policy.memtable(need.stream.shard.into(), self.shards);
                         let rows = MemoryRows::new(&memtable);
-                        let page = scan(&rows, &need.request, self.limits(), &Patterns::limited())
-                            .unwrap();
+                        let page = scan(&rows, &need.request, self.limits()).unwrap();
                         executor.supply(need.stream, page).map_err(|error| error.to_string())?;
                     }
                 }
