@@ -185,7 +185,7 @@ impl<'a> Filter<'a> {
         self.predicate.is_some_and(excludes)
     }
 
-    /// Evaluates the predicate for the rows of a run. `tags` are the tags of the run's series.
+    /// Evaluates the predicate for the rows of a series. `tags` are the tags of the series.
     pub(super) fn select(
         &self,
         series_rows: &SeriesRows,
