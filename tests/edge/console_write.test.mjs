@@ -47,6 +47,7 @@ async function typing(console_) {
   // The list shows at most 100 lines.
   await typeLines(page, Array(120).fill(bad).join('\n'));
   await page.locator('.verdict', { hasText: '0 valid lines, 120 invalid' }).waitFor();
+  assert.equal(await page.locator('.problems li').count(), 100);
 
   await typeLines(page, `${good}\n${bad}`);
   await page.getByRole('button', { name: 'Write', exact: true }).last().click();
