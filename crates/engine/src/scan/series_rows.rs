@@ -27,7 +27,7 @@ pub(super) struct DecodedRows {
 /// The decoded rows of one series.
 #[derive(Clone, Debug)]
 pub(super) struct SeriesRows {
-    /// The block that contains the run's rows. Rows outside `rows` may belong to other series.
+    /// The block that contains the rows. Rows outside `rows` may belong to other series.
     pub(super) block: Rc<DecodedRows>,
     pub(super) rows: Range<usize>,
 }
@@ -42,7 +42,7 @@ pub(super) enum ValueSlice<'a> {
     Text(&'a StringColumn, Range<usize>),
 }
 
-/// The values that an input reads from a run. If `valid` is `None`, all rows have a value.
+/// The values that an input reads from a series. If `valid` is `None`, all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct ReadValues<'a> {
     pub(super) slice: ValueSlice<'a>,
@@ -129,7 +129,7 @@ impl<'a> ValueSlice<'a> {
     }
 
     /// Returns the values at `positions`. Text columns remain unchanged, because callers read text
-    /// by its position in the run.
+    /// by its position in the rows of the series.
     fn gather(self, positions: &[u32]) -> Self {
         match self {
             Self::Float(values) => Self::Float(pick(&values, positions).collect()),
@@ -155,8 +155,8 @@ impl<'a> ValueSlice<'a> {
         true
     }
 
-    /// Returns one value. Text is read by its position in the run, and other values are read by
-    /// `index`.
+    /// Returns one value. Text is read by its position in the rows of the series, and other values
+    /// are read by `index`.
     fn value(&self, index: usize, position: usize) -> FieldValue {
         match self {
             Self::Float(v) => FieldValue::Float(v.get(index).copied().or_bug()),
