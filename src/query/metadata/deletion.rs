@@ -16,6 +16,7 @@ use crate::shard::check_predicate;
 pub struct Deletions<'a> {
     /// `None` selects every measurement.
     sources: Option<SourceTests<'a>>,
+    /// The work of the regexes in `sources`. If it exceeds its limit, the deletions may be wrong.
     source_work: RegexWork,
     condition: Option<Expr>,
     time: TimeRange,

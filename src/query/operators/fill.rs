@@ -239,8 +239,8 @@ pub(crate) fn arguments(
     columns.iter().enumerate().map(argument).collect()
 }
 
-/// Converts the number in `fill(number)` without rounding an integer, as 1.x does. Returns `None` for
-/// strings and booleans.
+/// Converts the number in `fill(number)` as 1.x does: an integer is not rounded, and a negative
+/// integer wraps in an unsigned column. Returns `None` for strings and booleans.
 fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
     let number = math::number(value)?;
     Some(match (to, value) {
