@@ -67,7 +67,7 @@ const building = [
   'moving.', 'openapi', 'parquet', 'program_glances', 'query_influxql', 'site', 'sql_peers', 'vendor',
 ];
 /** These files only compare results, and can run next to every other file. */
-const independent = ['clients', 'console', 'moving_hosts', 'program', 'quota'];
+const independent = ['clients', 'console', 'flight_recorded', 'moving_hosts', 'packed', 'program', 'quota'];
 
 const take = (starts) => {
   const isTaken = (file) => starts.some((start) => basename(file).startsWith(start));
