@@ -140,9 +140,7 @@ function lint() {
 }
 
 /** These files also run against the native host. The workflow `nightly.yml` runs all files against it. */
-const nativeFiles = [
-  'ping', 'chunked', 'tokens', 'packed', 'disconnect', 'busy', 'flight_recorded', '/sql.', 'clients_curl', 'clients_shell',
-];
+const nativeFiles = ['ping', 'tokens', 'packed', 'disconnect', 'busy', 'flight_recorded', '/sql.', 'clients_curl', 'clients_shell'];
 
 async function nativeEdgeTests() {
   await buildNative();

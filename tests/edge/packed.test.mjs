@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 
 import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
-import { tidemark, token } from './harness.mjs';
+import { isNative, tidemark, token } from './harness.mjs';
 
 /** Returns the status, the headers and the received bytes in chunks. */
 function raw(url, headers) {
@@ -71,7 +71,7 @@ async function filled(url) {
 
 const create = { method: 'POST', headers: { Authorization: `Token ${token}` } };
 
-test('responses are compressed on wrangler dev', async (t) => {
+test('responses are compressed on wrangler dev or on the native host', async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE packed');
   await filled(server.url);
@@ -86,6 +86,7 @@ test('responses are compressed on wrangler dev', async (t) => {
 });
 
 test('responses are compressed under Miniflare, alone and behind another Worker', async () => {
+  if (isNative) return;
   const contents = 'export default { fetch: (request, env) => env.TIDEMARK.fetch(request) };';
   const inFront = {
     name: 'in-front',
