@@ -164,7 +164,7 @@ test('a statement that needs no pages allows other statements to run between its
   const it = await started(t);
   await asked(it, 'SELECT 1');
   // The debug build of the native host is much slower than the SQL Worker.
-  const series = (name) => `generate_series(1, ${isNative ? 1_500 : 12_000}) ${name}`;
+  const series = (name) => `generate_series(1, ${isNative ? 1_500 : 7_000}) ${name}`;
   const q = `SELECT count(*) AS c FROM ${series('a')} JOIN ${series('b')} ON a.value + b.value < 0`;
   let isOver = false;
   const heavy = rows(it, q).finally(() => (isOver = true));
