@@ -157,7 +157,7 @@ async function types() {
   return { passed: 3 - faulty.length, failed: faulty.length, failures: faulty };
 }
 
-/** Uses recorded responses. */
+/** Needs no InfluxDB. */
 const generatorRules = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
 /** The nightly run uses other seeds. */

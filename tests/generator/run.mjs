@@ -2,12 +2,11 @@
 // program.
 //
 //   node tests/generator/run.mjs [--seed N]… [--queries N] [--shards N] [--show N]
-//     [--explained WORDS] [--mutants N] [--keep FILE] [--answer PROGRAM]
+//     [--explained WORDS] [--mutants N] [--answer PROGRAM]
 //
 // Prints statistics about the queries, and every difference that no rule explains.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -15,7 +14,6 @@ import { withClippy } from '../../scripts/project.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { parting, sameAnswer } from './answers.mjs';
 import { explanation } from './compare.mjs';
-import { Conversation } from './conversation.mjs';
 import { randomData } from './data.mjs';
 import { mutants } from './mutants.mjs';
 import { ODD, oddLines, POLICY } from './odd.mjs';
@@ -29,9 +27,6 @@ const AHEAD = 32;
 const ANSWER_MS_MAX = 10_000;
 const PATIENCE_MS_MAX = 60_000;
 const TIMED_OUT = [0, 'no answer in time'];
-/** Only the shortest judgements of each rule are recorded. */
-const KEPT_MAX = 2;
-const KEPT_CHARS_MAX = 40_000;
 
 const { values: options } = parseArgs({
   options: {
@@ -42,7 +37,6 @@ const { values: options } = parseArgs({
     answer: { type: 'string' },
     explained: { type: 'string' },
     mutants: { type: 'string', default: '0' },
-    keep: { type: 'string' },
   },
 });
 
@@ -93,7 +87,6 @@ async function askInfluxd(url, path, params, body = '', wait = ANSWER_MS_MAX) {
 }
 
 const shares = new Shares();
-const kept = new Map();
 const tally = { same: 0, explained: new Map(), differences: 0, mutants: 0, excused: 0 };
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
@@ -165,7 +158,6 @@ async function judge(seed, query, theirs, ours, env) {
     tally.explained.set(rule, (tally.explained.get(rule) ?? 0) + 1);
     if (options.explained !== undefined && rule.includes(options.explained)) show({ seed, query, theirs, ours });
     await mutate(seed, query, theirs, ours, env);
-    if (options.keep) await keep(rule, query, theirs, ours, env);
   } else {
     tally.differences += 1;
     if (tally.differences <= Number(options.show)) show({ seed, query, theirs, ours });
@@ -187,33 +179,6 @@ async function mutate(seed, query, theirs, ours, env) {
   }
 }
 
-/** Windows of samples, negative zeros, and empty tags next to numbers use separate parts of a rule. */
-function variantOf({ text }, [, body]) {
-  const hasWindows = /\bsample\(.*\btime\(/.test(text);
-  const hasZeros = /[[,]-0[\],]/.test(body);
-  const hasEmptyTags = /\bfill\(-?\d/.test(text) && /,""[\],]/.test(body);
-  return `${hasWindows}, ${hasZeros}, ${hasEmptyTags}`;
-}
-
-/**
- * Records the requests with which the rules judge correct and wrong responses, if the recording is
- * short.
- */
-async function keep(rule, query, theirs, ours, env) {
-  const key = `${rule}, ${variantOf(query, ours)}`;
-  const known = kept.get(key) ?? [];
-  const length = (one) => JSON.stringify(one).length;
-  const conversation = new Conversation(env);
-  const record = { rule, query, theirs, ours, asked: conversation.answers };
-  const most = () => Math.min(KEPT_CHARS_MAX, known.length < KEPT_MAX ? Infinity : length(known.at(-1)));
-  const isLong = () => length(record) >= most();
-  for (const answer of [ours, ...mutants(query, theirs, ours).map((one) => one.answer)]) {
-    const found = await explanation(query, theirs, answer, conversation.listen());
-    if (isLong() || !conversation.steady || (found === rule) !== (answer === ours)) return;
-  }
-  kept.set(key, [...known, record].sort((one, other) => length(one) - length(other)).slice(0, KEPT_MAX));
-}
-
 function show({ seed, query, theirs, ours }) {
   const [left, right] = parting(query, theirs[1], ours[1]);
   console.log(`seed ${seed}: ${query.text}`);
@@ -221,7 +186,6 @@ function show({ seed, query, theirs, ours }) {
 }
 
 function report() {
-  if (options.keep) writeFileSync(options.keep, `${JSON.stringify([...kept.values()].flat(), null, 1)}\n`);
   console.log(shares.text());
   for (const [rule, count] of tally.explained) console.log(`explained, ${rule}: ${count}`);
   if (tally.mutants > 0) console.log(`${tally.mutants} wrong answers, ${tally.excused} of them excused`);
