@@ -15,8 +15,10 @@ fn ask(text: &str) -> Result<usize, QueryError> {
         for at in 0..100 {
             database.write(&format!("cpu,host=h{at} usage={at} {at}"));
         }
-        let answered = database.ask(&text, Layout::PLAIN)?;
-        Ok(answered.batches.iter().map(|batch| batch.num_rows()).sum())
+        let engine = Engine::default();
+        let answered = database.run(&engine, request(&text, Vec::new()), Layout::PLAIN);
+        assert_eq!(engine.reserved_bytes(), 0, "{text}");
+        Ok(answered?.batches.iter().map(|batch| batch.num_rows()).sum())
     });
     asked.unwrap().join().unwrap()
 }
