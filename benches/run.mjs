@@ -2,8 +2,8 @@
 // benchmark, Tidemark and the programs to which it is compared take turns.
 //
 // Arguments: the names of the benchmarks to run. Without arguments, all benchmarks run except
-// `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile`, `host` and `scale`. These
-// benchmarks run only if they are named.
+// `shapes`, `rows`, `cold`, `sql`, `flight`, `hostile`, `host` and `scale`. These benchmarks run only
+// if they are named.
 //
 // - `ingest`, `queries`, `shapes`, `rows`, `flight` and `host` accept `--quick`: a short run that is
 //   not recorded.
@@ -12,7 +12,7 @@
 // - `ingest` and `queries` accept `--native`: only the native host and its peers. With `--native`,
 //   `scale` runs on the native host instead of workerd.
 // - `shapes` and `sql` accept `--workerd`: the Worker instead of the native host.
-// - `backup` accepts `--mb N`, `hostile` accepts `--seconds N`, and `host` accepts `--gigabytes N`.
+// - `hostile` accepts `--seconds N`, and `host` accepts `--gigabytes N`.
 // - `scale` has its own options (scale/choices.mjs).
 
 import { buildNative } from '../scripts/native.mjs';
@@ -21,7 +21,6 @@ import { finishWith, UserError } from '../scripts/project.mjs';
 import { sqlConfiguration } from '../scripts/sql-binding.mjs';
 import { prepareAll, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
-import { backup } from './backup.mjs';
 import { cold } from './cold.mjs';
 import { flight } from './flight.mjs';
 import { host } from './host.mjs';
@@ -37,10 +36,10 @@ import { hasInfluxdb, hasVictoriaMetrics, influxdb, native, plain, startAll, sto
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'ingest', 'shares', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'host', 'scale'];
+const parts = ['parsers', 'shard', 'ingest', 'shares', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'hostile', 'host', 'scale'];
 const onlyNative = process.argv.includes('--native');
 const onlyWorkerd = process.argv.includes('--workerd');
-const ofNative = ['rows', 'flight', 'backup', 'hostile', 'host', ...(onlyWorkerd ? [] : ['shapes', 'sql']), ...(onlyNative ? ['scale'] : [])];
+const ofNative = ['rows', 'flight', 'hostile', 'host', ...(onlyWorkerd ? [] : ['shapes', 'sql']), ...(onlyNative ? ['scale'] : [])];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 const asked = parts.filter((part) => given.includes(part));
@@ -151,7 +150,6 @@ await finishWith(async () => {
   }
   if (asked.includes('sql')) await (onlyWorkerd ? sqlOfWorker(await prepareAll()) : sql(native));
   if (asked.includes('flight')) await flight(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
-  if (asked.includes('backup')) await backup({ mb: numberOf('--mb', 10, 'megabytes') });
   if (asked.includes('hostile')) {
     const seconds = numberOf('--seconds', 60, 'seconds');
     whole = (await hostile(native, { seconds, only: names.filter((name) => name !== String(seconds)) })) && whole;

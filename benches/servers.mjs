@@ -65,11 +65,11 @@ export async function plain(kept = undefined, start = startWorkerd) {
   return { ...server, name: 'workerd', headers, stop };
 }
 
-/** With `backups`, the data folder contains a folder for backups. `vars` are settings. */
-export async function native(kept = undefined, { backups = false, vars = {} } = {}) {
+/** `vars` are settings. */
+export async function native(kept = undefined, { vars = {} } = {}) {
   const folder = kept ?? newFolder();
   const data = join(folder, 'native');
-  const options = { port: await freePort(), data, vars, secret: token, backups, profile: 'release' };
+  const options = { port: await freePort(), data, vars, secret: token, profile: 'release' };
   const { url, child, stop: end } = await startNative(options);
   const stop = async () => {
     await end();
