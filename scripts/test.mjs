@@ -21,9 +21,6 @@ import { verdict } from './verdict.mjs';
 /** The platform allows 64 MiB, and compiles the whole module when an isolate starts. */
 const wasmBytesMax = 8_000_000;
 
-/** The project's target for the start time on an otherwise idle machine. */
-const startUpMsMax = 50;
-
 const wasm = ['--target', 'wasm32-unknown-unknown'];
 /** The platform limits the size of a file of the console. */
 const assetBytesMax = 25 * 1024 * 1024;
@@ -71,19 +68,6 @@ function wasmTests() {
   return succeeds('cargo', args, { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: runner });
 }
 
-/** The browser's module must import nothing that only Workers have. */
-async function browserImports() {
-  await engine();
-  const file = readFileSync(join(engineFolder, 'tidemark_bg.wasm'));
-  const imports = WebAssembly.Module.imports(await WebAssembly.compile(file));
-  const foreign = imports
-    .map(({ module, name }) => `${module} ${name}`)
-    .filter((name) => /cloudflare|worker|durable|sqlstorage|transactionsync|fetcher/i.test(name));
-  console.log(`  ${imports.length} imports, ${foreign.length} of Workers`);
-  for (const name of foreign) console.log(`  ${name}`);
-  return foreign.length === 0 ? { passed: 1 } : { failed: 1 };
-}
-
 function wasmSize(file) {
   const plain = readFileSync(file);
   const packed = gzipSync(plain, { level: 9 }).length;
@@ -91,20 +75,20 @@ function wasmSize(file) {
   return plain.length <= wasmBytesMax ? { passed: 1 } : { failed: 1 };
 }
 
-/** Also prints how much the module delays the start of an isolate. */
-async function workerSize() {
-  const { startUp } = await import('../benches/start_up.mjs');
-  const { empty, worker: ours } = await startUp();
-  const [ms, cpuMs] = ['ms', 'cpuMs'].map((key) => (ours[key] - empty[key]).toFixed(0));
-  console.log(`  workerd sends its first response ${ms} ms later than with an empty Worker, and uses ${cpuMs} ms more CPU time`);
-  console.log(`  (the target is at most ${startUpMsMax} ms; no test checks this)`);
-  return wasmSize(at('build', 'index_bg.wasm'));
-}
-
-/** The page downloads the module, so the Worker's limit also applies. */
-async function engineSize() {
+/**
+ * The browser's module must import nothing that only Workers have. The page downloads the module, so the Worker's limit
+ * also applies.
+ */
+async function browserModule() {
   await engine();
-  return wasmSize(join(engineFolder, 'tidemark_bg.wasm'));
+  const file = join(engineFolder, 'tidemark_bg.wasm');
+  const imports = WebAssembly.Module.imports(await WebAssembly.compile(readFileSync(file)));
+  const foreign = imports
+    .map(({ module, name }) => `${module} ${name}`)
+    .filter((name) => /cloudflare|worker|durable|sqlstorage|transactionsync|fetcher/i.test(name));
+  console.log(`  ${imports.length} imports, ${foreign.length} of Workers`);
+  for (const name of foreign) console.log(`  ${name}`);
+  return foreign.length === 0 ? wasmSize(file) : { failed: 1 };
 }
 
 function sqlSize() {
@@ -193,9 +177,8 @@ const steps = [
   ['documentation', documentation],
   ['wasm tests', wasmTests],
   ['release builds', async () => (await modules(), { passed: 1 })],
-  ['wasm size', workerSize],
-  ['browser wasm size', engineSize],
-  ['browser imports', browserImports],
+  ['wasm size', async () => wasmSize(at('build', 'index_bg.wasm'))],
+  ['browser wasm size and imports', browserModule],
   ['console build', async () => (await consolePage(), { passed: 1 })],
   ['deploy dry run', deployDryRun],
   ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
