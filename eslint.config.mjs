@@ -18,18 +18,6 @@ const packages = {
   message: 'A fresh clone has no packages yet: load this package with import() where it is used.',
 };
 
-/**
- * The maximum number of lines in a function of the console. A panel is one function that contains
- * the functions of its parts.
- */
-const panelLinesMax = 160;
-/** The panels with more lines, each with its own maximum. Do not raise these values. */
-const longPanels = [
-  ['www/results/panel.js', 188],
-  ['www/write/panel.js', 221],
-];
-const longest = (max) => ({ 'max-lines-per-function': ['error', { max, skipComments: true }] });
-
 export default [
   { ignores: ['.cache/', '**/.wrangler/', 'build/', 'sql/build/', 'dist/', 'dist-static/', 'target*/', '**/target/'] },
   js.configs.recommended,
@@ -52,7 +40,6 @@ export default [
       'no-eval': 'error',
       'no-implied-eval': 'error',
       'no-new-func': 'error',
-      'max-lines': ['error', { max: 500, skipComments: true }],
     },
   },
   {
@@ -65,10 +52,8 @@ export default [
     rules: {
       'no-console': 'error',
       'no-restricted-properties': ['error', ...markup],
-      ...longest(panelLinesMax),
     },
   },
-  ...longPanels.map(([file, max]) => ({ files: [file], rules: longest(max) })),
   { files: ['**/*.mjs'], languageOptions: { globals: globals.nodeBuiltin } },
   // These tests contain functions that run in a page of the browser.
   { files: ['tests/edge/console*.mjs'], languageOptions: { globals: globals.browser } },
