@@ -93,17 +93,6 @@ fn every_threat_names_a_test() {
     assert_eq!(numbers, (1..=last).collect(), "threats are numbered without a gap");
 }
 
-#[test]
-fn page_checks_detect_faults() {
-    let page = "[`a`](b.md) [c](https://d) ![e](f.png#x) `[x](y)`\n```\n[z](z)\n```\n## The x\n";
-    assert_eq!(links(page), ["b.md", "f.png#x"]);
-    assert!(has_heading(page, "the-x") && !has_heading(page, "x"));
-    assert_eq!(slug("The free plan, `x`"), "the-free-plan-x");
-    assert_eq!(numbered_rows("| # | b |\n|---|---|\n| 1 | `c` |\n"), [["1", "`c`"]]);
-    assert!(is_test_name("a_test_has_five_words", 5) && !is_test_name("not_a_test", 5));
-    assert!(!is_test_name("tidemark_a_test_has_five_words", 5) && is_test_name("not_a_test", 3));
-}
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
