@@ -230,8 +230,7 @@ def refused(kind, order, token):
     return failure(act)
 
 
-def cases(order):
-    kind = CLIENTS[order["client"]]
+def cases_of(kind, order):
     client = kind(order, order["token"], PATIENCE_S)
     seen = {
         "types": plain(client.ask(TYPES)),
@@ -249,6 +248,17 @@ def cases(order):
     seen["cancelled"] = [client.begun and client.begun(MILLION), client.ask("SELECT 1 AS one").num_rows]
     client.close()
     seen["deadline"] = late(lambda s: kind(order, order["token"], s)) if kind is not Sqlalchemy else None
+    return seen
+
+
+def cases(order):
+    """Returns the results or the error of each client."""
+    seen = {}
+    for name, kind in CLIENTS.items():
+        try:
+            seen[name] = cases_of(kind, order)
+        except Exception as error:  # noqa: BLE001 - clients raise many kinds of errors
+            seen[name] = {"error": str(error)}
     return seen
 
 
