@@ -105,7 +105,8 @@ test('a client that disappears is detected, and its call ends at the server', as
 
 test('the transcoder waits for a slow server that sends nothing, and either side may keep the connection alive', async (t) => {
   const tls = has(t, 'openssl', ['version']) && certificate(t);
-  for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
+  const kinds = tls ? [{}, { protocol: 'h2', tls }] : [{}];
+  await Promise.all(kinds.map(async (about) => {
     const server = await grpcWebServer(t, about);
     // With this `upstreamIdleMs`, an idle connection would be closed during the test.
     const limits = { pingMs: 50, pingAnswerMs: 500, upstreamIdleMs: 200 };
@@ -120,7 +121,7 @@ test('the transcoder waits for a slow server that sends nothing, and either side
     server.calls[0].release();
     assert.equal((await waiting).code, 0);
     assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
-  }
+  }));
 });
 
 test('a server that disappears is detected, and its calls fail', async (t) => {
