@@ -333,11 +333,11 @@ impl Manifest {
     /// Removes and returns at most `keys_max` unused keys. These keys are not assigned again after
     /// the deletion of their rows.
     pub(crate) fn remove_unused(&mut self, keys_max: usize) -> Ranges {
-        let mut forgotten = Ranges::default();
+        let mut removed = Ranges::default();
         for key in (0..keys_max).map_while(|_| self.unused.take_first()) {
-            forgotten.insert(key);
+            removed.insert(key);
         }
-        forgotten
+        removed
     }
 
     /// Whether a tombstone may hide rows of a part or of an output of the running job. `touches`
