@@ -207,31 +207,31 @@ impl Join {
     }
 
     fn aligned(&mut self, missing: &[Option<FieldValue>], carry: bool, rows_max: usize) -> Joined {
-        // A part of a column begins with the last row of the earlier parts.
-        let starts: Vec<usize> = self.passed.iter().map(|at| at.saturating_sub(1)).collect();
-        let is_first: Vec<bool> = self.passed.iter().map(|&at| at == 0).collect();
-        let (times_ns, rows) = self.align(&starts, rows_max);
-        let parts = starts.into_iter().zip(&self.passed).zip(is_first);
-        let all = self.series.iter().zip(parts).zip(rows.into_iter().zip(missing));
-        let columns =
-            all.map(|((series, ((start, &end), is_first)), (rows, missing))| match series {
-                Some(series) => {
-                    // Row positions fit in u32 (`CallSeries::slice`).
-                    let part: Vec<u32> = (start as u32..end as u32).collect();
-                    let before = (!is_first).then_some(0);
-                    let rows = if carry { last_before(&rows, before) } else { rows };
-                    Some(gather_or(&series.values.gather(&part), &rows, missing.as_ref()))
-                }
-                None => missing.as_ref().map(|value| Column::full(repeat(value, times_ns.len()))),
-            });
+        let passed = self.passed.clone();
+        let (times_ns, rows) = self.align(rows_max);
+        let places = passed.into_iter().zip(&self.passed);
+        let all = self.series.iter().zip(places).zip(rows.into_iter().zip(missing));
+        let columns = all.map(|((series, (first, &end)), (rows, missing))| match series {
+            Some(series) => {
+                // The part begins with the last row of the earlier parts. Row positions fit in u32
+                // (`CallSeries::slice`).
+                let part: Vec<u32> = (first.saturating_sub(1) as u32..end as u32).collect();
+                let before = (first > 0).then_some(0);
+                let rows = if carry { last_before(&rows, before) } else { rows };
+                Some(gather_or(&series.values.gather(&part), &rows, missing.as_ref()))
+            }
+            None => missing.as_ref().map(|value| Column::full(repeat(value, times_ns.len()))),
+        });
         let columns = columns.collect();
         (times_ns, columns)
     }
 
     /// Returns the next times in order, and each series' row at each time, as a distance from the
-    /// series' start in `starts`. If a series has several rows at a time, that time is repeated.
-    fn align(&mut self, starts: &[usize], rows_max: usize) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
+    /// series' last row in earlier parts. If a series has several rows at a time, that time is
+    /// repeated.
+    fn align(&mut self, rows_max: usize) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
         let Self { series, passed, descending, .. } = self;
+        let starts: Vec<usize> = passed.iter().map(|rows| rows.saturating_sub(1)).collect();
         let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];
         let mut times_ns = Vec::new();
         while times_ns.len() < rows_max {
