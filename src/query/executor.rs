@@ -17,7 +17,7 @@ use crate::model::limits::{STREAMS_AHEAD_MAX, WORK_PER_NAME};
 use crate::scan::page::{Group, ScanPage};
 use crate::scan::request::ScanRequest;
 
-pub use super::stream::{PageNeed, StreamId, StreamNeed};
+pub use super::stream::{PageNeed, StreamId};
 pub use super::subquery_rows::SubquerySteps;
 
 /// The number of columns, calls and conditions of a scan above which the executor requests the pages
@@ -28,7 +28,7 @@ pub(super) const PAGE_BYTES_PER_UNIT: usize = 16;
 
 /// The result of an executor step.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step<Request> {
+pub enum ExecStep<Request = ScanRequest> {
     /// The executor needs these pages. Supply all of them in any order, then call `next` again.
     Need(Vec<PageNeed<Request>>),
     /// The next rows.
@@ -39,8 +39,22 @@ pub enum Step<Request> {
     Done,
 }
 
-/// The result of a step of an [`Executor`].
-pub type ExecStep = Step<ScanRequest>;
+impl<Request> ExecStep<Request> {
+    /// Converts the requests. A request that becomes `None` is dropped.
+    pub fn map<R>(self, convert: impl Fn(StreamId, Request) -> Option<R>) -> ExecStep<R> {
+        match self {
+            Self::Need(needs) => {
+                let needs = needs.into_iter().filter_map(|PageNeed { stream, request }| {
+                    Some(PageNeed { stream, request: convert(stream, request)? })
+                });
+                ExecStep::Need(needs.collect())
+            }
+            Self::Chunk(chunk) => ExecStep::Chunk(chunk),
+            Self::Pause => ExecStep::Pause,
+            Self::Done => ExecStep::Done,
+        }
+    }
+}
 
 /// Executes one plan.
 ///
@@ -174,7 +188,7 @@ impl Executor {
         }
     }
 
-    /// Returns the next step. After a [`Step::Need`], supply its pages before the next call.
+    /// Returns the next step. After an [`ExecStep::Need`], supply its pages before the next call.
     ///
     /// # Errors
     /// `QueryError`; the executor cannot be used after an error.
@@ -257,7 +271,7 @@ impl Executor {
         self.derived.first().is_some_and(Derived::is_streamed)
     }
 
-    /// Supplies a page that a [`StreamNeed`] requested.
+    /// Supplies a page that a [`PageNeed`] requested.
     ///
     /// # Errors
     /// `QueryError::Page` if the page does not match the request.
@@ -280,7 +294,7 @@ impl Executor {
 
     /// Reads the pages of subqueries, and returns the needs that only shards can supply. Returns
     /// `None` if the executor must first continue its own work.
-    fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Option<ExecStep>> {
+    fn read_subqueries(&mut self, needs: Vec<PageNeed>) -> Result<Option<ExecStep>> {
         let mut remote = Vec::new();
         for need in needs {
             let scan = need.stream.scan as usize;
@@ -314,7 +328,7 @@ impl Executor {
         Ok((!remote.is_empty()).then_some(ExecStep::Need(remote)))
     }
 
-    fn begin_group(&mut self) -> Vec<StreamNeed> {
+    fn begin_group(&mut self) -> Vec<PageNeed> {
         if self.is_past_slimit() {
             self.end_measurement();
             return Vec::new();
@@ -356,7 +370,7 @@ impl Executor {
 
     /// Returns the current measurement's missing pages, and some first pages of the following
     /// measurements.
-    fn first_needs(&mut self) -> Vec<StreamNeed> {
+    fn first_needs(&mut self) -> Vec<PageNeed> {
         let mut needs = Vec::new();
         // A request takes time in proportion to its columns, calls and conditions.
         let at_once = STREAMS_AHEAD_MAX / (1 + self.node.scan_entries / ENTRIES_PER_STREAM);

@@ -24,7 +24,7 @@ use tidemark::model::time::Precision;
 use tidemark::model::value::FieldValue;
 use tidemark::query::compile::{Context, PolicyView, compile};
 use tidemark::query::executor::{ExecStep, Executor, SubquerySteps};
-use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, MetaStep};
+use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
 use tidemark::query::work::Work;
@@ -329,10 +329,10 @@ impl Memory {
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {
-                MetaStep::Done => return Ok(chunks),
-                MetaStep::Pause => {}
-                MetaStep::Chunk(chunk) => chunks.push(chunk),
-                MetaStep::Need(needs) => {
+                ExecStep::Done => return Ok(chunks),
+                ExecStep::Pause => {}
+                ExecStep::Chunk(chunk) => chunks.push(chunk),
+                ExecStep::Need(needs) => {
                     assert!(!needs.is_empty(), "needs nothing and goes nowhere");
                     for need in needs {
                         let policy = &policies[&scans[need.stream.scan as usize].policy];

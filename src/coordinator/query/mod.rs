@@ -33,12 +33,12 @@ use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile::{self, ClashPosition};
 use crate::query::error::QueryError;
-use crate::query::executor::RowPosition;
+use crate::query::executor::{ExecStep, PageNeed, RowPosition};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
 use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
-use shard_pages::{Needs, PlannedRun, QueryRun, RunStep, combine_first_pages, is_continuation};
+use shard_pages::{PlannedRun, QueryRun, combine_first_pages, is_continuation};
 
 #[derive(Clone, Debug)]
 enum ReadStatement {
@@ -396,10 +396,10 @@ impl RunningQuery {
     async fn next_piece(&mut self, run: &mut QueryRun) -> Result<Piece> {
         loop {
             match run.next()? {
-                RunStep::Chunk(chunk) => return Ok(Piece::Chunk(chunk)),
-                RunStep::Done => return Ok(Piece::End),
-                RunStep::Pause => self.io.pause(0).await,
-                RunStep::Need(needs) => {
+                ExecStep::Chunk(chunk) => return Ok(Piece::Chunk(chunk)),
+                ExecStep::Done => return Ok(Piece::End),
+                ExecStep::Pause => self.io.pause(0).await,
+                ExecStep::Need(needs) => {
                     if !self.read_pages(run, needs).await? {
                         self.retries.count()?;
                         return Ok(Piece::Stale);
@@ -411,9 +411,9 @@ impl RunningQuery {
     }
 
     /// Requests pages and passes them to `run`. Returns `false` if a shard has newer state.
-    async fn read_pages(&self, run: &mut QueryRun, needs: Needs) -> Result<bool> {
+    async fn read_pages(&self, run: &mut QueryRun, needs: Vec<PageNeed<ToShard>>) -> Result<bool> {
         let Query { statement, session, sources, status, .. } = &self.query;
-        let further = needs.iter().any(|(_, message)| is_continuation(message));
+        let further = needs.iter().any(|need| is_continuation(&need.request));
         let report = self.io.with(|context| {
             if further && !self.emitted {
                 self.reservation(context).become_long().map_err(QueryError::from)?;

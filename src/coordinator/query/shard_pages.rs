@@ -12,9 +12,9 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, FURTHER_SCANS_MAX};
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
-use crate::query::executor::{ExecStep, Executor, StreamId};
-use crate::query::metadata::{MetaExecutor, MetaStep};
-use crate::query::result::{ResultColumns, SeriesChunk};
+use crate::query::executor::{ExecStep, Executor, PageNeed, StreamId};
+use crate::query::metadata::MetaExecutor;
+use crate::query::result::ResultColumns;
 use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::{Position, ScanRequest};
@@ -85,9 +85,6 @@ impl ScanStreams {
         self.get(id).map(|(_, stamp)| *stamp)
     }
 }
-
-/// The messages that request pages, and the streams that receive the pages.
-pub(super) type Needs = Vec<(StreamId, ToShard)>;
 
 /// The shards of each scan, and the merge of the shards' replies.
 pub(super) struct QueryRun {
@@ -180,13 +177,6 @@ impl PlanPages {
     }
 }
 
-pub(super) enum RunStep {
-    Need(Needs),
-    Chunk(SeriesChunk),
-    Pause,
-    Done,
-}
-
 /// Whether a requested page is not the first page of its shard.
 pub(super) fn is_continuation(message: &ToShard) -> bool {
     match message {
@@ -200,11 +190,14 @@ pub(super) fn is_continuation(message: &ToShard) -> bool {
 
 /// Combines the requests for the first pages of several scans into one call for each shard. A
 /// statement over a thousand measurements therefore needs only a few calls.
-pub(super) fn combine_first_pages(needs: Needs, run: &QueryRun) -> Vec<(Vec<StreamId>, ToShard)> {
+pub(super) fn combine_first_pages(
+    needs: Vec<PageNeed<ToShard>>,
+    run: &QueryRun,
+) -> Vec<(Vec<StreamId>, ToShard)> {
     let mut calls: Vec<(Vec<StreamId>, ToShard)> = Vec::new();
     // The index of each shard's call that has space for a further scan.
     let mut open: BTreeMap<&ObjectId, usize> = BTreeMap::new();
-    for (stream, message) in needs {
+    for PageNeed { stream, request: message } in needs {
         let shard = run.stream(stream).map(|(shard, _)| shard);
         let call = shard.and_then(|shard| open.get(&shard)).and_then(|&at| calls.get_mut(at));
         let message = match (message, call) {
@@ -241,47 +234,30 @@ impl QueryRun {
         self.streams.get(id)
     }
 
-    pub(super) fn next(&mut self) -> Result<RunStep, QueryError> {
+    pub(super) fn next(&mut self) -> Result<ExecStep<ToShard>, QueryError> {
         match &mut self.merge {
             Merge::Plan(pages) => {
-                let explain = |(id, request)| {
-                    let stamp = self.streams.stamp(id)?;
-                    Some((id, ToShard::Explain { stamp, request }))
+                let explain = |(stream, request)| {
+                    let request = ToShard::Explain { stamp: self.streams.stamp(stream)?, request };
+                    Some(PageNeed { stream, request })
                 };
                 let needs: Vec<_> = pages.needs().filter_map(explain).collect();
                 if !needs.is_empty() {
-                    return Ok(RunStep::Need(needs));
+                    return Ok(ExecStep::Need(needs));
                 }
                 let Some(executor) = self.reads.afterwards.take() else {
-                    return Ok(RunStep::Done);
+                    return Ok(ExecStep::Done);
                 };
                 self.merge = Merge::Rows(executor);
                 self.next()
             }
-            Merge::Rows(executor) => Ok(match executor.next()? {
-                ExecStep::Need(needs) => {
-                    let needs = needs.into_iter().filter_map(|need| {
-                        let stamp = self.streams.stamp(need.stream)?;
-                        Some((need.stream, ToShard::scan(stamp, need.request)))
-                    });
-                    RunStep::Need(needs.collect())
-                }
-                ExecStep::Chunk(chunk) => RunStep::Chunk(chunk),
-                ExecStep::Pause => RunStep::Pause,
-                ExecStep::Done => RunStep::Done,
-            }),
-            Merge::Summaries(executor) => Ok(match executor.next()? {
-                MetaStep::Need(needs) => {
-                    let needs = needs.into_iter().filter_map(|need| {
-                        let (stamp, request) = (self.streams.stamp(need.stream)?, need.request);
-                        Some((need.stream, ToShard::Summarise { query: 0, stamp, request }))
-                    });
-                    RunStep::Need(needs.collect())
-                }
-                MetaStep::Chunk(chunk) => RunStep::Chunk(chunk),
-                MetaStep::Pause => RunStep::Pause,
-                MetaStep::Done => RunStep::Done,
-            }),
+            Merge::Rows(executor) => Ok(executor
+                .next()?
+                .map(|stream, request| Some(ToShard::scan(self.streams.stamp(stream)?, request)))),
+            Merge::Summaries(executor) => Ok(executor.next()?.map(|stream, request| {
+                let stamp = self.streams.stamp(stream)?;
+                Some(ToShard::Summarise { query: 0, stamp, request })
+            })),
         }
     }
 

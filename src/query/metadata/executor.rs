@@ -12,18 +12,12 @@ use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
 use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, WORK_PER_TURN};
 use crate::query::error::Result;
-use crate::query::executor::{PageNeed, Step, StreamId};
+use crate::query::executor::{ExecStep, PageNeed, StreamId};
 use crate::query::operators::join_limit::Limiter;
 use crate::query::result::SeriesChunk;
 use crate::query::work::{Computation, Work};
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::request::SummaryRequest;
-
-/// A page of summaries.
-pub type MetaNeed = PageNeed<SummaryRequest>;
-
-/// The result of a step of a [`MetaExecutor`].
-pub type MetaStep = Step<SummaryRequest>;
 
 /// A stream, and the position of its next page.
 type MissingPage = (StreamId, Option<(u32, Vec<String>)>);
@@ -131,14 +125,14 @@ impl MetaExecutor {
     /// # Errors
     /// `QueryError`; the executor cannot be used after an error.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
-    pub fn next(&mut self) -> Result<MetaStep> {
+    pub fn next(&mut self) -> Result<ExecStep<SummaryRequest>> {
         loop {
             self.plan.regex_work.check()?;
             if let Some(chunk) = self.ready.pop_front() {
-                return Ok(MetaStep::Chunk(chunk));
+                return Ok(ExecStep::Chunk(chunk));
             }
             if self.work.pauses()? {
-                return Ok(MetaStep::Pause);
+                return Ok(ExecStep::Pause);
             }
             if let Some(computation) = &mut self.computation {
                 if let Some(computed) = computation.proceed() {
@@ -169,7 +163,7 @@ impl MetaExecutor {
             }
             let Some(missing) = needs else { continue };
             if !missing.is_empty() {
-                return Ok(MetaStep::Need(self.needs(missing)));
+                return Ok(ExecStep::Need(self.needs(missing)));
             }
             let name = name.clone();
             self.measurements.pop_front();
@@ -193,18 +187,18 @@ impl MetaExecutor {
                 Ok(Computed::Names(name, names))
             }));
         }
-        Ok(self.last_chunk.take().map_or(MetaStep::Done, MetaStep::Chunk))
+        Ok(self.last_chunk.take().map_or(ExecStep::Done, ExecStep::Chunk))
     }
 
     /// Returns the requests for some of the missing pages.
-    fn needs(&self, missing: Vec<MissingPage>) -> Vec<MetaNeed> {
+    fn needs(&self, missing: Vec<MissingPage>) -> Vec<PageNeed<SummaryRequest>> {
         let goes_on = missing.iter().any(|(_, resume)| resume.is_some());
         let piece_bytes = self.reservation.piece_bytes(missing.len(), goes_on);
         let need = |(stream, resume): MissingPage| {
             let scan = self.plan.scans.get(stream.scan as usize)?;
             self.work.add(scan.entries);
             let request = SummaryRequest { resume, piece_bytes, ..scan.request.clone() };
-            Some(MetaNeed { stream, request })
+            Some(PageNeed { stream, request })
         };
         missing.into_iter().take(SHARDS_REQUESTED_AT_ONCE_MAX).filter_map(need).collect()
     }
@@ -224,7 +218,7 @@ impl MetaExecutor {
         Ok(())
     }
 
-    /// Supplies the page that a [`MetaNeed`] requested.
+    /// Supplies the page that a [`PageNeed`] requested.
     ///
     /// # Errors
     /// `QueryError::OutOfMemory` if the pages of all shards exceed the query memory.

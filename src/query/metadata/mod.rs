@@ -23,7 +23,7 @@ use crate::model::regex::Patterns;
 use crate::model::shard_map::Policy;
 
 pub use deletion::Deletions;
-pub use executor::{MetaExecutor, MetaNeed, MetaStep};
+pub use executor::MetaExecutor;
 pub(crate) use names::SortedNames;
 pub(crate) use plan::compile_in_turns;
 pub use plan::{MetaContext, MetaPlan, MetaPolicy, MetaScan, compile};

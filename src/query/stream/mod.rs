@@ -36,15 +36,12 @@ pub struct StreamId {
 
 /// A page that an executor needs before it can continue.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PageNeed<Request> {
+pub struct PageNeed<Request = ScanRequest> {
     /// The shard that receives the request. The caller supplies the page with the same id.
     pub stream: StreamId,
     /// The request to the shard.
     pub request: Request,
 }
-
-/// A page of rows or partial states.
-pub type StreamNeed = PageNeed<ScanRequest>;
 
 /// The next group of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -152,13 +149,13 @@ impl Stream {
     }
 
     /// If the front is missing, returns the pages that the caller must supply before the next call.
-    pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
+    pub(crate) fn needs(&self) -> impl Iterator<Item = PageNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.reservation.piece_bytes(open.clone().count(), self.has_begun());
         open.take(SHARDS_REQUESTED_AT_ONCE_MAX).map(move |(shard, progress)| {
             let resume = self.resume_of(shard, progress);
             let request = ScanRequest { resume, piece_bytes, ..(*self.request).clone() };
-            StreamNeed { stream: StreamId { scan: self.scan, shard }, request }
+            PageNeed { stream: StreamId { scan: self.scan, shard }, request }
         })
     }
 

@@ -118,10 +118,10 @@ fn read(
                 all.extend(rows.map(|(&time_ns, &number)| (group.clone(), time_ns, number)));
             }
             Front::Missing => {
-                let mut needs: Vec<StreamNeed> = stream.needs().collect();
+                let mut needs: Vec<PageNeed> = stream.needs().collect();
                 assert!(!needs.is_empty() && needs.len() <= SHARDS_REQUESTED_AT_ONCE_MAX);
                 rng.shuffle(&mut needs);
-                for StreamNeed { stream: id, request } in needs {
+                for PageNeed { stream: id, request } in needs {
                     let shard = &shards[id.shard as usize];
                     let page = shard.piece(&request.resume, rng.usize(1..piece_rows));
                     given += page.groups.len();
