@@ -48,11 +48,11 @@ pub struct Runner<H> {
 }
 
 enum Running {
-    Query(Box<QueryRun>),
+    Query(Box<StartedRun>),
     Backup(Task<PassDone>),
 }
 
-struct QueryRun {
+struct StartedRun {
     query: ContinuousQuery,
     run: ContinuousRun,
     execution: Execution,
@@ -61,7 +61,7 @@ struct QueryRun {
     calls: usize,
 }
 
-impl QueryRun {
+impl StartedRun {
     /// Whether the run would exceed the calls or the time of one alarm if it made `calls`. The
     /// platform would then end the alarm, and the next alarm would repeat the run from its
     /// beginning.
@@ -126,7 +126,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let principal = Principal::admin();
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
         let execution = Execution::new(Statement::Select(select), session);
-        let run = QueryRun { query, run, execution, started_ns: now_ns, calls: 0 };
+        let run = StartedRun { query, run, execution, started_ns: now_ns, calls: 0 };
         self.running = Some(Running::Query(Box::new(run)));
         self.take_turn(platform, None)
     }

@@ -38,7 +38,7 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
 use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
-use shard_pages::{PlannedRun, QueryRun, combine_first_pages, is_continuation};
+use shard_pages::{QueryRun, combine_first_pages, is_continuation};
 
 #[derive(Clone, Debug)]
 enum ReadStatement {
@@ -156,7 +156,7 @@ struct RunningQuery {
 }
 
 enum Planned {
-    Run(PlannedRun),
+    Run(QueryRun),
     /// The plan depends on which of these measurements have rows. The run finds the measurements.
     Survey(QueryRun, BTreeSet<ClashPosition>),
 }
@@ -220,7 +220,7 @@ impl RunningQuery {
     /// based on the owners' state, and plans again otherwise.
     async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun> {
         let mut empty = None;
-        let mut unconfirmed: Option<(Vec<Loaded>, Result<PlannedRun>)> = None;
+        let mut unconfirmed: Option<(Vec<Loaded>, Result<QueryRun>)> = None;
         loop {
             let loaded = self.load(from_owner).await?;
             let all_fresh = loaded.iter().all(|loaded| loaded.fresh);
@@ -244,10 +244,10 @@ impl RunningQuery {
                     }
                 }
             };
-            if all_fresh || planned.as_ref().is_ok_and(|planned| planned.reads_all_shards) {
-                let planned = planned?;
-                self.query.status.columns.replace(planned.columns);
-                return Ok(planned.run);
+            if all_fresh || planned.as_ref().is_ok_and(|run| run.reads_all_shards) {
+                let mut run = planned?;
+                self.query.status.columns.replace(run.columns.take());
+                return Ok(run);
             }
             (unconfirmed, from_owner) = (Some((loaded, planned)), true);
         }
@@ -302,7 +302,7 @@ impl RunningQuery {
         Ok(Planned::Run(self.io.in_turns(&session.work, planned).await??))
     }
 
-    async fn plan_show(&self, loaded: &[Loaded], statement: &Statement) -> Result<PlannedRun> {
+    async fn plan_show(&self, loaded: &[Loaded], statement: &Statement) -> Result<QueryRun> {
         let Query { session, sources, .. } = &self.query;
         let database = sources.first().map_or("", |source| &source.database);
         let permissions = loaded.first().map(|loaded| &loaded.permissions);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts, ScanStreams};
+use super::shard_pages::{Merge, PlanPages, QueryRun, ReadCounts, ScanStreams};
 use super::{ExplainKind, Query};
 use crate::admission::QueryReservation;
 use crate::coordinator::Io;
@@ -46,7 +46,7 @@ pub(super) async fn plan_select(
     selected: &[SelectedPolicy<'_>],
     empty: Option<&BTreeSet<ClashPosition>>,
     reservation: &QueryReservation,
-) -> Result<PlannedRun> {
+) -> Result<QueryRun> {
     let Query { session, explain, after, .. } = query;
     let work = &session.work;
     let (limits, now_ns) =
@@ -113,8 +113,7 @@ pub(super) async fn plan_select(
         None => (executor.map_or(Merge::Plan(PlanPages::default()), Merge::Rows), None),
     };
     let reads = ReadCounts::new(max, afterwards);
-    let run = QueryRun { merge, streams, explain: explained, reads };
-    Ok(PlannedRun { run, reads_all_shards, columns })
+    Ok(QueryRun { merge, streams, explain: explained, reads, reads_all_shards, columns })
 }
 
 /// Returns the number of conditions and operators in `predicate`.
@@ -152,7 +151,7 @@ pub(super) async fn plan_show(
     scope: &Scope,
     reservation: &QueryReservation,
     now_ns: i64,
-) -> Result<PlannedRun, QueryError> {
+) -> Result<QueryRun, QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
     let unreadable = PolicySchema::default();
     let mut policies = Vec::new();
@@ -200,8 +199,7 @@ pub(super) async fn plan_show(
     let executor = MetaExecutor::new(plan, &streams.counts(), reservation, &session.work);
     let merge = Merge::Summaries(Box::new(executor));
     let reads = ReadCounts::new([u64::MAX; 2], None);
-    let run = QueryRun { merge, streams, explain: None, reads };
-    Ok(PlannedRun { run, reads_all_shards, columns: None })
+    Ok(QueryRun { merge, streams, explain: None, reads, reads_all_shards, columns: None })
 }
 
 /// Returns the run that finds the measurements with rows, and the measurements to find; `None` if
@@ -310,7 +308,9 @@ fn list_nonempty(
     let executor = MetaExecutor::new(plan, &streams.counts(), reservation, work);
     let merge = Merge::Summaries(Box::new(executor));
     let reads = ReadCounts::new([u64::MAX; 2], None);
-    Ok(QueryRun { merge, streams, explain: None, reads })
+    // The shards of the plan that follows report outdated caches.
+    let reads_all_shards = false;
+    Ok(QueryRun { merge, streams, explain: None, reads, reads_all_shards, columns: None })
 }
 
 pub(super) struct QuerySource {
