@@ -4,10 +4,9 @@
 //! one of these modules:
 //! - `scan/` for aggregates and selectors,
 //! - [`super::transforms`] for transformations,
-//! - [`super::math`] for mathematical functions.
+//! - `scan/math.rs` for mathematical functions, which also run in shards.
 
 use super::data_type::DataType;
-use super::math::MathFunction::{self, Abs, Binary, Rounding, Unary};
 use crate::scan::request::AggregateFunction::{
     self, Count, First, Last, Max, Mean, Min, Spread, Stddev, Sum,
 };
@@ -100,8 +99,8 @@ pub(crate) enum Execution {
     Whole,
     /// The edge applies the function to a series in order ([`crate::query::transforms`]).
     Streamed,
-    /// The edge applies the function to the values of one row.
-    Row(MathFunction),
+    /// The edge applies the function ([`MathFunction`](crate::scan::math::MathFunction)) to the values of one row.
+    Row,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,13 +133,6 @@ impl Output {
 impl Function {
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         all().find(|function| function.name == name)
-    }
-
-    pub(crate) fn mathematics(name: &str) -> Option<MathFunction> {
-        match Self::find(name)?.execution {
-            Row(function) => Some(function),
-            _ => None,
-        }
     }
 }
 
@@ -334,41 +326,34 @@ const TECHNICAL: &[Function] = &[
 ];
 
 /// Creates a function of the numbers in the same row. The rounding functions keep integers.
-const fn unary(name: &'static str, function: MathFunction, explained: &'static str) -> Function {
-    let output = if matches!(function, Abs | Rounding(_)) { Input } else { FLOAT };
-    let function = aggregate(name, Numbers, output, Row(function), explained);
+const fn unary(name: &'static str, output: Output, explained: &'static str) -> Function {
+    let function = aggregate(name, Numbers, output, Row, explained);
     let function = function.with(Arguments::Numbers(1), DefaultFill::LeftOut);
     Function { kind: Kind::Mathematics, ..function }
 }
 
-const fn binary(
-    name: &'static str,
-    function: fn(f64, f64) -> f64,
-    parameters: &'static str,
-    explained: &'static str,
-) -> Function {
+const fn binary(name: &'static str, parameters: &'static str, explained: &'static str) -> Function {
     let arguments = Arguments::Numbers(2);
-    Function { parameters, arguments, ..unary(name, Binary(function), explained) }
+    Function { parameters, arguments, ..unary(name, FLOAT, explained) }
 }
 
 const MATHEMATICS: &[Function] = &[
-    unary("abs", Abs, "absolute value"),
-    unary("ceil", Rounding(f64::ceil), "rounded up"),
-    unary("floor", Rounding(f64::floor), "rounded down"),
-    // Rust rounds half away from zero, like Go's `math.Round`.
-    unary("round", Rounding(f64::round), "rounded"),
-    unary("sqrt", Unary(f64::sqrt), "square root"),
-    binary("pow", f64::powf, "x, n", "x to the power of n"),
-    unary("exp", Unary(f64::exp), "e to the power of x"),
-    unary("ln", Unary(f64::ln), "natural logarithm"),
-    binary("log", |x, base| x.ln() / base.ln(), "x, base", "logarithm"),
-    unary("log2", Unary(f64::log2), "logarithm to base 2"),
-    unary("log10", Unary(f64::log10), "logarithm to base 10"),
-    unary("sin", Unary(f64::sin), "sine"),
-    unary("cos", Unary(f64::cos), "cosine"),
-    unary("tan", Unary(f64::tan), "tangent"),
-    unary("asin", Unary(f64::asin), "arcsine"),
-    unary("acos", Unary(f64::acos), "arccosine"),
-    unary("atan", Unary(f64::atan), "arctangent"),
-    binary("atan2", f64::atan2, "y, x", "angle of a point"),
+    unary("abs", Input, "absolute value"),
+    unary("ceil", Input, "rounded up"),
+    unary("floor", Input, "rounded down"),
+    unary("round", Input, "rounded"),
+    unary("sqrt", FLOAT, "square root"),
+    binary("pow", "x, n", "x to the power of n"),
+    unary("exp", FLOAT, "e to the power of x"),
+    unary("ln", FLOAT, "natural logarithm"),
+    binary("log", "x, base", "logarithm"),
+    unary("log2", FLOAT, "logarithm to base 2"),
+    unary("log10", FLOAT, "logarithm to base 10"),
+    unary("sin", FLOAT, "sine"),
+    unary("cos", FLOAT, "cosine"),
+    unary("tan", FLOAT, "tangent"),
+    unary("asin", FLOAT, "arcsine"),
+    unary("acos", FLOAT, "arccosine"),
+    unary("atan", FLOAT, "arctangent"),
+    binary("atan2", "y, x", "angle of a point"),
 ];

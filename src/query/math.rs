@@ -3,58 +3,48 @@
 use super::result::Values;
 use crate::influxql::ast::Expr;
 use crate::model::value::FieldValue;
+use crate::scan::math::MathFunction;
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum MathFunction {
-    /// The absolute value, which is an integer if the argument is an integer.
-    Abs,
-    /// Rounds a float. An integer remains unchanged.
-    Rounding(fn(f64) -> f64),
-    Unary(fn(f64) -> f64),
-    Binary(fn(f64, f64) -> f64),
+/// Computes a function of one column. Returns `None` for strings and booleans.
+pub(crate) fn column(function: MathFunction, values: &Values) -> Option<Values> {
+    use MathFunction::{Abs, Binary, Rounding, Unary};
+    let apply: fn(f64) -> f64 = match (function, values) {
+        (Abs, Values::Integer(values)) => {
+            let absolute = values.iter().map(|value| value.wrapping_abs());
+            return Some(Values::Integer(absolute.collect()));
+        }
+        (Abs | Rounding(_), Values::Integer(_) | Values::Unsigned(_)) => {
+            return Some(values.clone());
+        }
+        (Abs, _) => f64::abs,
+        (Rounding(apply) | Unary(apply), _) => apply,
+        (Binary(_), _) => return None,
+    };
+    Some(Values::Float(floats(values)?.into_iter().map(apply).collect()))
 }
 
-impl MathFunction {
-    /// Computes a function of one column. Returns `None` for strings and booleans.
-    pub(crate) fn column(self, values: &Values) -> Option<Values> {
-        let apply: fn(f64) -> f64 = match (self, values) {
-            (Self::Abs, Values::Integer(values)) => {
-                let absolute = values.iter().map(|value| value.wrapping_abs());
-                return Some(Values::Integer(absolute.collect()));
-            }
-            (Self::Abs | Self::Rounding(_), Values::Integer(_) | Values::Unsigned(_)) => {
-                return Some(values.clone());
-            }
-            (Self::Abs, _) => f64::abs,
-            (Self::Rounding(apply) | Self::Unary(apply), _) => apply,
-            (Self::Binary(_), _) => return None,
-        };
-        Some(Values::Float(floats(values)?.into_iter().map(apply).collect()))
-    }
-
-    /// Computes the function of literals. Returns `None` if one of them is not a number.
-    pub(crate) fn fold(self, args: &[Expr]) -> Option<Expr> {
-        let value = |arg: &Expr| match arg {
-            Expr::NumberLiteral(value) => Some(Values::Float(vec![*value])),
-            Expr::IntegerLiteral(value) => Some(Values::Integer(vec![*value])),
-            Expr::UnsignedLiteral(value) => Some(Values::Unsigned(vec![*value])),
-            _ => None,
-        };
-        let folded = match (self, args) {
-            (Self::Binary(apply), [left, right]) => {
-                let (left, right) = (floats(&value(left)?)?, floats(&value(right)?)?);
-                Values::Float(vec![apply(*left.first()?, *right.first()?)])
-            }
-            (_, [arg]) => self.column(&value(arg)?)?,
-            _ => return None,
-        };
-        Some(match folded.get(0)? {
-            FieldValue::Integer(value) => Expr::IntegerLiteral(value),
-            FieldValue::Unsigned(value) => Expr::UnsignedLiteral(value),
-            FieldValue::Float(value) => Expr::NumberLiteral(value),
-            FieldValue::String(_) | FieldValue::Boolean(_) => return None,
-        })
-    }
+/// Computes a function of literals. Returns `None` if one of them is not a number.
+pub(crate) fn fold(function: MathFunction, args: &[Expr]) -> Option<Expr> {
+    let value = |arg: &Expr| match arg {
+        Expr::NumberLiteral(value) => Some(Values::Float(vec![*value])),
+        Expr::IntegerLiteral(value) => Some(Values::Integer(vec![*value])),
+        Expr::UnsignedLiteral(value) => Some(Values::Unsigned(vec![*value])),
+        _ => None,
+    };
+    let folded = match (function, args) {
+        (MathFunction::Binary(apply), [left, right]) => {
+            let (left, right) = (floats(&value(left)?)?, floats(&value(right)?)?);
+            Values::Float(vec![apply(*left.first()?, *right.first()?)])
+        }
+        (_, [arg]) => column(function, &value(arg)?)?,
+        _ => return None,
+    };
+    Some(match folded.get(0)? {
+        FieldValue::Integer(value) => Expr::IntegerLiteral(value),
+        FieldValue::Unsigned(value) => Expr::UnsignedLiteral(value),
+        FieldValue::Float(value) => Expr::NumberLiteral(value),
+        FieldValue::String(_) | FieldValue::Boolean(_) => return None,
+    })
 }
 
 /// Returns `None` for strings and booleans.

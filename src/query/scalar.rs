@@ -8,10 +8,11 @@
 //! - The quotient of any value and zero is 0, even if the value is NaN.
 //! - A NaN in the result of the whole expression becomes null.
 
-use super::math::{self, MathFunction};
+use super::math;
 use super::result::{Column, Validity, Values};
 use crate::batch::bitmap::Bitmap;
 use crate::model::value::FieldValue;
+use crate::scan::math::MathFunction;
 use crate::scan::request::Arithmetic;
 
 #[derive(Clone, Debug)]
@@ -103,7 +104,7 @@ fn call(function: MathFunction, args: Vec<Evaluated>) -> Evaluated {
             })
         }
         (function, Some(Evaluated::Column(Column { values, validity })), None) => {
-            let values = function.column(&values);
+            let values = math::column(function, &values);
             values.map_or(Evaluated::Null, |values| Evaluated::Column(Column { values, validity }))
         }
         _ => Evaluated::Null,

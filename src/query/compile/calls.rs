@@ -20,6 +20,7 @@ use crate::query::operators::fill::FillPlan;
 use crate::query::plan::{CallBase, CallPlan, GatherPlan, Variable};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::{self, Transform};
+use crate::scan::math::MathFunction;
 use crate::scan::request::{AggregateFunction, Window};
 
 pub(crate) struct CallBuilder<'a> {
@@ -77,7 +78,7 @@ impl<'a> CallBuilder<'a> {
                     None => Scalar::Null,
                 }
             }
-            Expr::Call { name, args } => match Function::mathematics(name) {
+            Expr::Call { name, args } => match MathFunction::named(name) {
                 Some(function) => {
                     let args = args.iter().map(|arg| self.output(arg));
                     Scalar::Math(function, args.collect::<Result<_>>()?)
@@ -132,7 +133,7 @@ impl<'a> CallBuilder<'a> {
         let Expr::Call { name, args } = expr else {
             return Err(QueryError::Unsupported(expr.to_string()));
         };
-        if Function::mathematics(name).is_some() {
+        if MathFunction::named(name).is_some() {
             return invalid(format!("unsupported call: {name}"));
         }
         let unsupported = || QueryError::Unsupported(format!("{name}()"));

@@ -5,7 +5,7 @@ use super::fold::{self, FoldContext};
 use super::{arguments, operands_mut};
 use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
 use crate::query::error::{Result, invalid};
-use crate::query::functions::Function;
+use crate::scan::math::MathFunction;
 
 #[derive(Debug, Default)]
 pub(crate) struct StatementCheck {
@@ -102,7 +102,7 @@ impl StatementCheck {
             Expr::VarRef { .. } | Expr::Wildcard(_) | Expr::Regex(_) => {
                 self.has_auxiliary = true;
             }
-            Expr::Call { name, args } if Function::mathematics(name).is_some() => {
+            Expr::Call { name, args } if MathFunction::named(name).is_some() => {
                 arguments::check_numbers(name, args)?;
                 return args.iter().filter(|a| !is_literal(a)).try_for_each(|a| self.expr(a));
             }

@@ -5,7 +5,8 @@ use super::arguments::check_numbers;
 use super::fields::is_literal;
 use super::local_time::{Zone, parse_time};
 use crate::influxql::ast::{BinaryOp, Expr};
-use crate::query::functions::Function;
+use crate::query::math;
+use crate::scan::math::MathFunction;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FoldContext<'a> {
@@ -39,11 +40,11 @@ pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
                 return Expr::TimeLiteral(now_ns.into());
             }
             if context.math
-                && let Some(function) = Function::mathematics(name)
+                && let Some(function) = MathFunction::named(name)
                 && check_numbers(name, &args).is_ok()
                 && args.iter().all(|arg| is_literal(arg) && !matches!(arg, Expr::Regex(_)))
             {
-                return function.fold(&args).unwrap_or(Expr::NilLiteral);
+                return math::fold(function, &args).unwrap_or(Expr::NilLiteral);
             }
             Expr::Call { name: name.clone(), args }
         }

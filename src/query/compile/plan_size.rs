@@ -10,8 +10,8 @@ use crate::model::limits::{
 };
 use crate::model::regex::Patterns;
 use crate::query::error::{QueryError, Result};
-use crate::query::functions::Function;
 use crate::query::work::Work;
+use crate::scan::math::MathFunction;
 
 /// The maximum memory of the compiled regexes of names and of their states between two uses, in
 /// bytes.
@@ -92,7 +92,7 @@ impl PlanSize {
 
 fn calls(expr: &Expr) -> usize {
     let own = match expr {
-        Expr::Call { name, .. } => usize::from(Function::mathematics(name).is_none()),
+        Expr::Call { name, .. } => usize::from(MathFunction::named(name).is_none()),
         _ => 0,
     };
     own + operands(expr).map(calls).sum::<usize>()

@@ -10,8 +10,8 @@ use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
-use crate::query::functions::Function;
 use crate::query::plan::{DerivedField, DerivedFrom};
+use crate::scan::math::MathFunction;
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
 /// From this number of lookups on, an index is cheaper than a search through all columns.
@@ -384,7 +384,7 @@ fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
             Box::new(operand(left, scope)?),
             Box::new(operand(right, scope)?),
         ),
-        Expr::Call { name, args } if Function::mathematics(name).is_some() => {
+        Expr::Call { name, args } if MathFunction::named(name).is_some() => {
             let args: Option<Vec<Operand>> = args.iter().map(|arg| operand(arg, scope)).collect();
             Operand::Call(name.clone(), args?)
         }

@@ -24,8 +24,9 @@ use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, Poli
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
-use crate::query::functions::{self, Function};
+use crate::query::functions;
 use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
+use crate::scan::math::MathFunction;
 
 /// The measurements in FROM by name. Policies and subqueries may share a measurement's name.
 pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
@@ -177,7 +178,7 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
         }
         _ => {
             let called = called
-                || matches!(expr, Expr::Call { name, .. } if Function::mathematics(name).is_none());
+                || matches!(expr, Expr::Call { name, .. } if MathFunction::named(name).is_none());
             operands_mut(expr).for_each(|operand| remove_casts(operand, known, called));
         }
     }

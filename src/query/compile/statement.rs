@@ -11,9 +11,9 @@ use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source}
 use crate::model::limits::{SUBQUERY_PARTS_MAX, SUBQUERY_READINGS_MAX};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
 use crate::query::error::{QueryError, Result, invalid};
-use crate::query::functions::Function;
 use crate::query::plan::extended;
 use crate::query::transforms;
+use crate::scan::math::MathFunction;
 
 /// The state that a statement shares with its subqueries.
 #[derive(Debug)]
@@ -207,7 +207,7 @@ fn windows_before(call: &Expr) -> u32 {
 /// Returns the outermost calls, except mathematical functions.
 fn calls_of(expr: &Expr) -> Vec<&Expr> {
     match expr {
-        Expr::Call { name, .. } if Function::mathematics(name).is_none() => vec![expr],
+        Expr::Call { name, .. } if MathFunction::named(name).is_none() => vec![expr],
         _ => operands(expr).flat_map(calls_of).collect(),
     }
 }
@@ -225,7 +225,7 @@ fn check_condition(expr: &Expr) -> Result<()> {
                 right.go_type_name()
             ));
         }
-        Expr::Call { name, .. } if Function::mathematics(name).is_none() => {
+        Expr::Call { name, .. } if MathFunction::named(name).is_none() => {
             return invalid(format!("invalid function call in condition: {expr}"));
         }
         // In WHERE, 1.x expects one argument for log(), although log() has two parameters.

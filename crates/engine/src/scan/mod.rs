@@ -16,6 +16,7 @@ mod explain;
 mod groups;
 pub mod cached;
 mod keys;
+pub mod math;
 pub mod page;
 pub mod partial;
 mod predicate;

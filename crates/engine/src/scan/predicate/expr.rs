@@ -12,6 +12,7 @@ use super::Mask;
 use crate::batch::column::StringColumn;
 use crate::scan::error::ScanError;
 use crate::scan::keys::SeriesTags;
+use crate::scan::math::MathFunction;
 use crate::scan::request::{Arithmetic, Comparison, Operand};
 use crate::scan::series_rows::{SeriesRows, ValueSlice};
 use tidemark_model::bug::OrBug;
@@ -109,8 +110,8 @@ pub(super) fn evaluate<'a>(
                 valid = both(valid, evaluated.valid);
                 data.push(evaluated.data);
             }
-            let function = Function::named(name, arguments.len());
-            Evaluated { data: function.map_or(Data::Nothing, |f| f.call(&data)), valid }
+            let function = function(name, arguments.len());
+            Evaluated { data: function.map_or(Data::Nothing, |f| call(f, &data)), valid }
         }
     })
 }
@@ -215,59 +216,27 @@ macro_rules! whole_numbers {
 whole_numbers!(integers, i64);
 whole_numbers!(unsigneds, u64);
 
-/// Mathematical functions (1.x `query/math.go`).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Function {
-    /// The result for an integer is an integer.
-    Abs,
-    /// A rounding function. Integers remain unchanged.
-    Whole(fn(f64) -> f64),
-    Real(fn(f64) -> f64),
-    Real2(fn(f64, f64) -> f64),
+/// Returns the function with this name and number of arguments. `name` must be in lower case.
+pub(super) fn function(name: &str, arguments: usize) -> Option<MathFunction> {
+    MathFunction::named(name).filter(|function| function.arguments() == arguments)
 }
 
-impl Function {
-    /// Returns the function with this name and number of arguments. `name` must be in lower case.
-    pub(super) fn named(name: &str, arguments: usize) -> Option<Self> {
-        Some(match (name, arguments) {
-            ("abs", 1) => Self::Abs,
-            ("floor", 1) => Self::Whole(f64::floor),
-            ("ceil", 1) => Self::Whole(f64::ceil),
-            ("round", 1) => Self::Whole(f64::round),
-            ("sin", 1) => Self::Real(f64::sin),
-            ("cos", 1) => Self::Real(f64::cos),
-            ("tan", 1) => Self::Real(f64::tan),
-            ("asin", 1) => Self::Real(f64::asin),
-            ("acos", 1) => Self::Real(f64::acos),
-            ("atan", 1) => Self::Real(f64::atan),
-            ("exp", 1) => Self::Real(f64::exp),
-            ("ln", 1) => Self::Real(f64::ln),
-            ("log2", 1) => Self::Real(f64::log2),
-            ("log10", 1) => Self::Real(f64::log10),
-            ("sqrt", 1) => Self::Real(f64::sqrt),
-            ("atan2", 2) => Self::Real2(f64::atan2),
-            ("pow", 2) => Self::Real2(f64::powf),
-            ("log", 2) => Self::Real2(|value, base| value.ln() / base.ln()),
-            _ => return None,
-        })
-    }
-    /// Calls the function. The result for strings and booleans has no value.
-    fn call<'a>(self, arguments: &[Data<'a>]) -> Data<'a> {
-        let float = |position: usize| arguments.get(position).and_then(floats);
-        let result = match (self, arguments.first()) {
-            (Self::Abs, Some(Data::Integer(values))) => {
-                return Data::Integer(map(values, i64::wrapping_abs));
-            }
-            (Self::Whole(_), Some(values @ Data::Integer(_)))
-            | (Self::Abs | Self::Whole(_), Some(values @ Data::Unsigned(_))) => {
-                return values.clone();
-            }
-            (Self::Abs, _) => float(0).map(|values| map(&values, f64::abs)),
-            (Self::Whole(f) | Self::Real(f), _) => float(0).map(|values| map(&values, f)),
-            (Self::Real2(f), _) => float(0).zip(float(1)).map(|(a, b)| zip(&a, &b, f)),
-        };
-        result.map_or(Data::Nothing, Data::Float)
-    }
+/// Calls a function. The result for strings and booleans has no value.
+fn call<'a>(function: MathFunction, arguments: &[Data<'a>]) -> Data<'a> {
+    use MathFunction::{Abs, Binary, Rounding, Unary};
+    let float = |position: usize| arguments.get(position).and_then(floats);
+    let result = match (function, arguments.first()) {
+        (Abs, Some(Data::Integer(values))) => {
+            return Data::Integer(map(values, i64::wrapping_abs));
+        }
+        (Abs | Rounding(_), Some(values @ (Data::Integer(_) | Data::Unsigned(_)))) => {
+            return values.clone();
+        }
+        (Abs, _) => float(0).map(|values| map(&values, f64::abs)),
+        (Rounding(f) | Unary(f), _) => float(0).map(|values| map(&values, f)),
+        (Binary(f), _) => float(0).zip(float(1)).map(|(a, b)| zip(&a, &b, f)),
+    };
+    result.map_or(Data::Nothing, Data::Float)
 }
 
 pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>) -> Mask {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
-use self::expr::{Context, Function, reads_rows};
+use self::expr::{Context, reads_rows};
 use super::error::ScanError;
 use super::keys::SeriesTags;
 use super::page::CELLS_PER_PAGE_MAX;
@@ -307,7 +307,7 @@ fn check_functions(operand: &Operand) -> Result<(), ScanError> {
     let mut unknown = None;
     walk_operand(operand, &mut |operand| {
         if let Operand::Call(name, arguments) = operand
-            && Function::named(name, arguments.len()).is_none()
+            && expr::function(name, arguments.len()).is_none()
         {
             unknown.get_or_insert_with(|| name.clone());
         }
