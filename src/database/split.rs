@@ -30,7 +30,7 @@ use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::shard_rows::{ShardRows, split_by_shard};
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId};
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, PIECE_BYTES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_AHEAD_NS,
+    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, PAGE_BYTES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_AHEAD_NS,
     SPLIT_PAGES_PER_EVENT_MAX,
 };
 use crate::model::schema::MeasurementSchema;
@@ -210,7 +210,7 @@ impl<S: Store> Database<S> {
                 kept_from_ns: None,
                 resume,
                 items_max: None,
-                piece_bytes: PIECE_BYTES_MAX,
+                page_bytes: PAGE_BYTES_MAX,
             };
             let message = ToShard::Summarise { query: 0, stamp, request };
             return Ok(Some(vec![rows.request(source, &message)]));
@@ -492,7 +492,7 @@ fn scan(measurement: &MeasurementSchema, time: TimeRange, resume: Resume) -> Sca
             every_row: false,
         },
         resume,
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         groups_max: None,
     }
 }

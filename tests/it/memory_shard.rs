@@ -11,7 +11,7 @@ use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX, PIECE_BYTES_MAX};
+use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX};
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldType;
 use tidemark::protocol::shard::ShardSettings;
@@ -109,7 +109,7 @@ fn every_series() -> SummaryRequest {
         predicates: vec![None],
         want: SummaryWant::SeriesHashes { tags, count_only: true },
         resume: None,
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         items_max: None,
     }
 }

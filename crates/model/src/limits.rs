@@ -378,10 +378,10 @@ pub const QUERIES_WAITING_MAX: usize = 500;
 /// The interval at which a waiting query checks for free memory, in milliseconds.
 pub const QUERY_WAIT_PAUSE_MS: u32 = 20;
 /// The minimum page size that the edge requests from a shard, in bytes.
-pub const PIECE_BYTES_MIN: u32 = 64_000;
+pub const PAGE_BYTES_MIN: usize = 64_000;
 /// The maximum total size, in bytes, of the pages that one query requests from all shards. Larger
 /// pages leave less memory for merging.
-pub const PIECES_BYTES_MAX: usize = 4_000_000;
+pub const PAGES_BYTES_MAX: usize = 4_000_000;
 /// The maximum size, in bytes, of the merged result of a scan before it is written to the response.
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// The maximum number of groups and windows in one page that is passed to SQL.
@@ -587,8 +587,6 @@ pub const PAGE_BYTES_MAX: usize = 1_000_000;
 /// measurement. The page has about 10,000 columns. Encoding and decoding a larger page would delay
 /// other requests.
 pub const SCHEMA_PAGE_BYTES_MAX: usize = 200_000;
-/// [`PAGE_BYTES_MAX`] in the integer type of the request's field.
-pub const PIECE_BYTES_MAX: u32 = PAGE_BYTES_MAX as u32;
 /// The maximum number of columns or calls in one group of a page. This limit is far above the
 /// number that one query can name.
 pub const PAGE_COLUMNS_MAX: usize = 1 << 16;

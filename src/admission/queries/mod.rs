@@ -20,9 +20,9 @@ use std::rc::{Rc, Weak};
 use super::{Admission, Evictable, Permit, PermitCounters};
 use crate::model::limits::{
     FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_MAX, LONG_QUERIES_TOTAL_MAX,
-    LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
-    PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX,
-    QUERY_START_BYTES, QUERY_STARTS_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SLOW_READER_NS,
+    LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PAGE_BYTES_MIN, PAGES_BYTES_MAX,
+    QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES,
+    QUERY_STARTS_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SLOW_READER_NS,
 };
 
 /// The maximum number of restarts of a query that needs more bytes than are available.
@@ -89,7 +89,7 @@ impl QueryMemory {
             permit: RefCell::new(self.0.reservations.permit_for(database)),
             spare: RefCell::new(self.0.bodies.permit_for(database)),
             used_bytes: Cell::new(0),
-            pieces_bytes: Cell::new(HALF_BYTES),
+            pages_bytes: Cell::new(HALF_BYTES),
             start_bytes: Cell::new(QUERY_START_BYTES),
             refused_bytes: Cell::new(0),
             restarts: Cell::new(0),
@@ -183,7 +183,7 @@ struct Reservation {
     spare: RefCell<Permit>,
     used_bytes: Cell<usize>,
     /// The bytes reserved for pages that shards send at the same time.
-    pieces_bytes: Cell<usize>,
+    pages_bytes: Cell<usize>,
     start_bytes: Cell<usize>,
     refused_bytes: Cell<usize>,
     restarts: Cell<u32>,
@@ -273,7 +273,7 @@ impl QueryReservation {
         } else {
             reservation.is_long.set(true);
         }
-        reservation.pieces_bytes.set(HALF_BYTES);
+        reservation.pages_bytes.set(HALF_BYTES);
         reservation.release_spare();
         reservation.permit.borrow_mut().shrink_to(reservation.used_bytes.get());
         reservation.has_started.set(false);
@@ -284,22 +284,20 @@ impl QueryReservation {
     /// Returns the page size, in bytes, to request from each of `shards` shards. `continues` states
     /// that the pages are not the first pages of their shards. The function then reserves bytes for
     /// larger pages, if the bytes are free and no query waits to start.
-    pub fn piece_bytes(&self, shards: usize, continues: bool) -> u32 {
+    pub fn page_bytes(&self, shards: usize, continues: bool) -> usize {
         let reservation = &self.0;
         let shards = shards.clamp(1, SHARDS_REQUESTED_AT_ONCE_MAX);
-        let wish = (PAGE_BYTES_MAX * shards).min(PIECES_BYTES_MAX);
+        let wish = (PAGE_BYTES_MAX * shards).min(PAGES_BYTES_MAX);
         if continues
-            && reservation.pieces_bytes.get() < wish
+            && reservation.pages_bytes.get() < wish
             && !reservation.shared.has_waiting_query()
         {
             let bytes = reservation.used_bytes.get() + wish;
             if reservation.permit.borrow_mut().take_free(bytes) {
-                reservation.pieces_bytes.set(wish);
+                reservation.pages_bytes.set(wish);
             }
         }
-        let bytes =
-            u32::try_from(reservation.pieces_bytes.get() / shards).unwrap_or(PIECE_BYTES_MAX);
-        bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
+        (reservation.pages_bytes.get() / shards).clamp(PAGE_BYTES_MIN, PAGE_BYTES_MAX)
     }
 
     /// Creates the counter of an empty buffer of the query.
@@ -446,10 +444,10 @@ impl Reservation {
 
     /// Ensures that the query's buffers can use `bytes` in addition to the pages in transit.
     fn ensure_bytes(&self, bytes: usize) -> Result<(), OutOfMemory> {
-        let wanted = bytes + self.pieces_bytes.get();
+        let wanted = bytes + self.pages_bytes.get();
         let most = QUERIES_BYTES_MAX + QUERY_SPARE_BYTES_MAX;
         if wanted > most {
-            return Err(OutOfMemory::Ever { wanted: bytes, most: most - self.pieces_bytes.get() });
+            return Err(OutOfMemory::Ever { wanted: bytes, most: most - self.pages_bytes.get() });
         }
         if wanted <= self.permit.borrow().bytes() {
             return Ok(());
@@ -496,7 +494,7 @@ impl Reservation {
             (true, true) => has.max(LONG_QUERY_BYTES_MAX.min(has + free)),
             (true, false) => has,
         };
-        may_have.saturating_sub(self.pieces_bytes.get())
+        may_have.saturating_sub(self.pages_bytes.get())
     }
 
     fn release_spare(&self) {
@@ -508,7 +506,7 @@ impl Reservation {
     /// Releases the bytes that neither buffers nor pages in transit use, except the initial bytes.
     fn release_unused(&self) {
         let (mut permit, mut spare) = (self.permit.borrow_mut(), self.spare.borrow_mut());
-        let needed = self.used_bytes.get() + self.pieces_bytes.get();
+        let needed = self.used_bytes.get() + self.pages_bytes.get();
         let before = spare.bytes();
         spare.shrink_to(needed.saturating_sub(permit.bytes()));
         self.shared.spare_bytes.update(|bytes| bytes + spare.bytes() - before);

@@ -102,16 +102,16 @@ fn queries_borrow_memory_from_bodies() {
 fn scan_page_size_follows_free_memory() {
     let memory = QueryMemory::default();
     let reservation = started(&memory, "a");
-    let half = HALF_BYTES as u32;
-    assert_eq!(reservation.piece_bytes(1, false), half);
-    assert_eq!(reservation.piece_bytes(4, false), half / 4);
-    assert_eq!(reservation.piece_bytes(64, false), half / 6);
-    assert_eq!(reservation.piece_bytes(1, true), PIECE_BYTES_MAX);
-    assert_eq!(reservation.piece_bytes(4, true), PIECE_BYTES_MAX);
+    let half = HALF_BYTES;
+    assert_eq!(reservation.page_bytes(1, false), half);
+    assert_eq!(reservation.page_bytes(4, false), half / 4);
+    assert_eq!(reservation.page_bytes(64, false), half / 6);
+    assert_eq!(reservation.page_bytes(1, true), PAGE_BYTES_MAX);
+    assert_eq!(reservation.page_bytes(4, true), PAGE_BYTES_MAX);
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 4 * MB);
     let _others: Vec<QueryReservation> = (0..6).map(|_| started(&memory, "b")).collect();
     let last = started(&memory, "c");
-    assert_eq!(last.piece_bytes(6, true), half / 6);
+    assert_eq!(last.page_bytes(6, true), half / 6);
 }
 
 #[test]

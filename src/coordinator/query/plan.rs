@@ -128,7 +128,7 @@ fn conditions(predicate: &Predicate) -> usize {
 
 /// Returns the request for the plan of a scan. A shard reads no columns for the plan.
 fn plan_request(request: &ScanRequest) -> ScanRequest {
-    let &ScanRequest { measurement, time, descending, piece_bytes, .. } = request;
+    let &ScanRequest { measurement, time, descending, page_bytes, .. } = request;
     let (fields, tags) = (Vec::new(), Vec::new());
     ScanRequest {
         measurement,
@@ -138,7 +138,7 @@ fn plan_request(request: &ScanRequest) -> ScanRequest {
         descending,
         output: Output::Rows { fields, tags, limit: None, every_row: false },
         resume: Resume::default(),
-        piece_bytes,
+        page_bytes,
         groups_max: None,
     }
 }

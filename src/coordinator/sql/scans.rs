@@ -11,9 +11,7 @@ use crate::coordinator::live_queries::named_shards;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
 use crate::model::ids::{ColumnId, ObjectId};
-use crate::model::limits::{
-    PAGE_BYTES_MAX, PIECE_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SQL_PAGE_ROWS_MAX,
-};
+use crate::model::limits::{PAGE_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SQL_PAGE_ROWS_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
@@ -66,7 +64,7 @@ enum Progress {
 pub(super) struct PageRequest {
     scan: u64,
     shard: usize,
-    piece_bytes: u32,
+    page_bytes: usize,
     counts: bool,
 }
 
@@ -237,12 +235,12 @@ impl Scans {
             let room_left = if scan.needs_pages(ahead) { room_left } else { 0 };
             for (shard, resume) in open.into_iter().take(room_left) {
                 further |= resume.is_continuation();
-                requested.push(PageRequest { scan: scan.number, shard, piece_bytes: 0, counts });
+                requested.push(PageRequest { scan: scan.number, shard, page_bytes: 0, counts });
             }
             self.0.push_back(scan);
         }
-        let piece_bytes = reservation.piece_bytes(requested.len() * halves, further);
-        requested.iter_mut().for_each(|requested| requested.piece_bytes = piece_bytes);
+        let page_bytes = reservation.page_bytes(requested.len() * halves, further);
+        requested.iter_mut().for_each(|requested| requested.page_bytes = page_bytes);
         (requested, further)
     }
 
@@ -257,8 +255,8 @@ impl Scans {
                 ToShard::Explain { stamp: *stamp, request }
             }
             false => {
-                let (resume, piece_bytes) = (scan.next(requested.shard)?, requested.piece_bytes);
-                let request = ScanRequest { resume, piece_bytes, ..scan.request.clone() };
+                let (resume, page_bytes) = (scan.next(requested.shard)?, requested.page_bytes);
+                let request = ScanRequest { resume, page_bytes, ..scan.request.clone() };
                 ToShard::Scan { query, stamp: *stamp, request, further: Vec::new() }
             }
         };
@@ -346,7 +344,7 @@ fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanReq
         descending: scan.first == Some(TimeOrder::Descending),
         output,
         resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         groups_max: None,
     })
 }

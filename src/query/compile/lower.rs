@@ -17,7 +17,7 @@ use super::{nodes, result_names};
 use crate::influxql::ast::{Expr, Field, Fill};
 use crate::model::ids::ColumnId;
 use crate::model::limits::{
-    CLOCK_CHANGES_PER_ENTRY, PIECE_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX, WORK_PER_NAME,
+    CLOCK_CHANGES_PER_ENTRY, PAGE_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX, WORK_PER_NAME,
 };
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
@@ -411,7 +411,7 @@ fn bind_source(
         descending: node.descending,
         output,
         resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         groups_max: groups_max(node),
     };
     let (measurement, request) = (Rc::clone(name), Rc::new(request));

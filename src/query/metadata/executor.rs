@@ -193,11 +193,11 @@ impl MetaExecutor {
     /// Returns the requests for some of the missing pages.
     fn needs(&self, missing: Vec<MissingPage>) -> Vec<PageNeed<SummaryRequest>> {
         let goes_on = missing.iter().any(|(_, resume)| resume.is_some());
-        let piece_bytes = self.reservation.piece_bytes(missing.len(), goes_on);
+        let page_bytes = self.reservation.page_bytes(missing.len(), goes_on);
         let need = |(stream, resume): MissingPage| {
             let scan = self.plan.scans.get(stream.scan as usize)?;
             self.work.add(scan.entries);
-            let request = SummaryRequest { resume, piece_bytes, ..scan.request.clone() };
+            let request = SummaryRequest { resume, page_bytes, ..scan.request.clone() };
             Some(PageNeed { stream, request })
         };
         missing.into_iter().take(SHARDS_REQUESTED_AT_ONCE_MAX).filter_map(need).collect()

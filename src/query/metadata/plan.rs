@@ -10,7 +10,7 @@ use super::name_filter::{KeyFilter, MeasurementFilter, NameTest, SourceTests};
 use super::names::ColumnNames;
 use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, Source, Statement};
-use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX, WORK_PER_NAME};
+use crate::model::limits::{PAGE_BYTES_MAX, PLAN_ENTRIES_MAX, WORK_PER_NAME};
 use crate::model::regex::{Patterns, RegexWork};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::{TimeRange, past_truncated_ns};
@@ -255,7 +255,7 @@ async fn plan(
                 predicates,
                 want: want(&render, &column_names),
                 resume: None,
-                piece_bytes: PIECE_BYTES_MAX,
+                page_bytes: PAGE_BYTES_MAX,
                 items_max: match render {
                     // The shards return these names in approximately the order of the result.
                     Render::TagValues(_) | Render::Series => {

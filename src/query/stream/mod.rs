@@ -151,10 +151,10 @@ impl Stream {
     /// If the front is missing, returns the pages that the caller must supply before the next call.
     pub(crate) fn needs(&self) -> impl Iterator<Item = PageNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
-        let piece_bytes = self.reservation.piece_bytes(open.clone().count(), self.has_begun());
+        let page_bytes = self.reservation.page_bytes(open.clone().count(), self.has_begun());
         open.take(SHARDS_REQUESTED_AT_ONCE_MAX).map(move |(shard, progress)| {
             let resume = self.resume_of(shard, progress);
-            let request = ScanRequest { resume, piece_bytes, ..(*self.request).clone() };
+            let request = ScanRequest { resume, page_bytes, ..(*self.request).clone() };
             PageNeed { stream: StreamId { scan: self.scan, shard }, request }
         })
     }

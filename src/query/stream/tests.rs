@@ -4,7 +4,7 @@ use super::*;
 use crate::admission::QueryReservation;
 use crate::batch::column::Values;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::PIECE_BYTES_MAX;
+use crate::model::limits::PAGE_BYTES_MAX;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::result::Column;
@@ -81,7 +81,7 @@ pub(crate) fn request(output: Output) -> ScanRequest {
         descending: false,
         output,
         resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         groups_max: None,
     }
 }

@@ -136,7 +136,7 @@ pub(super) fn count_series<S: Store>(
         want: SummaryWant::SeriesHashes { tags, count_only: true },
         items_max: None,
         resume: None,
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
     };
     let mut count = 0;
     loop {
@@ -254,7 +254,7 @@ fn multi_page_results_are_cached_whole() {
     let mut shard = many_series();
     let time = TimeRange::new(0, 2_000);
     let question = Question { time, window_ns: Some(100), by_tag: true, descending: false };
-    let request = ScanRequest { piece_bytes: 100_000, ..question.request(MeasurementId(1)) };
+    let request = ScanRequest { page_bytes: 100_000, ..question.request(MeasurementId(1)) };
     let (rows, _, pieces) = rows_of(&mut shard, request.clone());
     assert!(rows == 20_000 && pieces > 3, "{rows} rows in {pieces} pieces");
     rows_of(&mut shard, request.clone());

@@ -24,7 +24,7 @@ use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::batch::{Block, FrameTable};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
-use tidemark::model::limits::PIECE_BYTES_MAX;
+use tidemark::model::limits::PAGE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::protocol::shard::{ShardSettings, Stamp};
@@ -238,7 +238,7 @@ pub(crate) fn scan_of(output: Output) -> ScanRequest {
         descending: false,
         output,
         resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         groups_max: None,
     }
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use tidemark::model::ids::MeasurementId;
+use tidemark::model::limits::PAGE_BYTES_MAX;
 use tidemark::model::limits::PAGES_WAITING_MAX;
-use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
 use tidemark::protocol::event::{EventHandler, EventId, Unavailable};
@@ -66,7 +66,7 @@ fn page(query: u64, is_first: bool) -> ToShard {
         want: SummaryWant::Measurements,
         items_max: None,
         resume: (!is_first).then(|| (0, Vec::new())),
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
     };
     ToShard::Summarise { query, stamp: stamp(), request }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark::model::limits::PIECE_BYTES_MAX;
+use tidemark::model::limits::PAGE_BYTES_MAX;
 use tidemark::scan::page::MeasurementSummary;
 use tidemark::scan::request::{
     Comparison, Deletion, Operand, Predicate, SummaryRequest, SummaryWant,
@@ -168,7 +168,7 @@ impl Story {
             predicates,
             want,
             resume: None,
-            piece_bytes: PIECE_BYTES_MAX,
+            page_bytes: PAGE_BYTES_MAX,
             items_max,
         }
     }
@@ -373,7 +373,7 @@ fn summary_page_ends_while_condition_excludes_series() {
         predicates: vec![Some(predicate.clone()), Some(predicate)],
         want: SummaryWant::Measurements,
         resume: None,
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         items_max: None,
     };
     let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 40 };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::cursor::Direction;
 use tidemark_model::ids::{ColumnId, MeasurementId};
-use tidemark_model::limits::PIECE_BYTES_MAX;
+use tidemark_model::limits::PAGE_BYTES_MAX;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 
@@ -26,17 +26,17 @@ pub struct ScanRequest {
     pub output: Output,
     /// The start and end of the requested page.
     pub resume: Resume,
-    /// The approximate maximum size of the page in bytes, at most [`PIECE_BYTES_MAX`].
+    /// The approximate maximum size of the page in bytes, at most [`PAGE_BYTES_MAX`].
     #[serde(default = "whole_page")]
-    pub piece_bytes: u32,
+    pub page_bytes: usize,
     /// The maximum number of groups that the caller needs. A slice may end after these groups, but
     /// may also contain more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_max: Option<u64>,
 }
 
-fn whole_page() -> u32 {
-    PIECE_BYTES_MAX
+fn whole_page() -> usize {
+    PAGE_BYTES_MAX
 }
 
 impl ScanRequest {
@@ -369,9 +369,9 @@ pub struct SummaryRequest {
     /// A shard may return more.
     #[serde(default)]
     pub items_max: Option<u64>,
-    /// The approximate maximum size of the page in bytes, at most [`PIECE_BYTES_MAX`].
+    /// The approximate maximum size of the page in bytes, at most [`PAGE_BYTES_MAX`].
     #[serde(default = "whole_page")]
-    pub piece_bytes: u32,
+    pub page_bytes: usize,
 }
 
 /// The kind of items in a summary.

@@ -252,7 +252,7 @@ mod tests {
             descending: false,
             output: Output::Aggregates { calls: Vec::new(), window, limit: None },
             resume: Resume::default(),
-            piece_bytes: 0,
+            page_bytes: 0,
             groups_max: None,
         }
     }

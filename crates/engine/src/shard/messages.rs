@@ -105,7 +105,7 @@ impl<S: Store> Shard<S> {
         let (mut work, mut cells) = (page.stats.work(), page.stats.cells);
         let mut reply = FromShard::scanned(&page);
         for request in further {
-            if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
+            if work > FURTHER_WORK_MAX || reply.body().len() > request.page_bytes / 2 {
                 break;
             }
             // The caller repeats a failed further scan separately, and then receives the error. The

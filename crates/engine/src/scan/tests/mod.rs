@@ -18,7 +18,7 @@ use super::{PageLimits, TileLimits, explain, scan};
 use naive::{Answer, Point};
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
-use tidemark_model::limits::PIECE_BYTES_MAX;
+use tidemark_model::limits::PAGE_BYTES_MAX;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 use vectors::{MEASUREMENT, VectorReader, Write};
@@ -43,7 +43,7 @@ fn request_of(output: Output) -> ScanRequest {
         descending: false,
         output,
         resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         groups_max: None,
     }
 }

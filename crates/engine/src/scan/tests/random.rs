@@ -6,7 +6,7 @@ use crate::scan::request::{
     Predicate, Resume, ScanRequest, Window,
 };
 use tidemark_model::ids::ColumnId;
-use tidemark_model::limits::PIECE_BYTES_MAX;
+use tidemark_model::limits::PAGE_BYTES_MAX;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 
@@ -159,7 +159,7 @@ fn request(rng: &mut fastrand::Rng, span: i64, rows: i64) -> ScanRequest {
         descending: rng.bool(),
         output,
         resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
+        page_bytes: PAGE_BYTES_MAX,
         groups_max: (rng.u8(0..4) == 0).then(|| rng.u64(1..4)),
     }
 }
