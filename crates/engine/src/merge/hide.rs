@@ -12,13 +12,13 @@ use super::sequences::Extent;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The rows of a measurement that a DELETE hides. A tombstone is needed until merges have applied
-/// it to all parts.
+/// The rows of a measurement that a DELETE hides: one deletion of a tombstone, with its condition
+/// for the measurement's tag order.
 #[derive(Clone, Debug)]
-pub struct Tombstone {
+pub struct CompiledDeletion {
     /// The write sequence of the tombstone.
     pub sequence: u64,
-    /// The tombstone hides rows of writes below this sequence, which is at most `sequence`.
+    /// The deletion hides rows of writes below this sequence, which is at most `sequence`.
     pub before: u64,
     /// The measurement with the hidden rows.
     pub measurement: MeasurementId,
@@ -28,8 +28,8 @@ pub struct Tombstone {
     pub condition: Condition,
 }
 
-impl Tombstone {
-    /// Whether the tombstone may hide rows of a part.
+impl CompiledDeletion {
+    /// Whether the deletion may hide rows of a part.
     fn is_open_to(&self, part: &Extent) -> bool {
         part.sequences.has_yet_to_apply(self.sequence, self.before)
             && self.time.overlaps(&part.time)
@@ -38,26 +38,29 @@ impl Tombstone {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HiddenRows {
-    /// The tombstones, sorted by measurement.
-    tombstones: Vec<Tombstone>,
+    /// The deletions, sorted by measurement.
+    deletions: Vec<CompiledDeletion>,
     retired: BTreeSet<MeasurementId>,
 }
 
 impl HiddenRows {
-    /// Creates the hidden rows. The tombstones may be in any order, and `retired` contains the
+    /// Creates the hidden rows. The deletions may be in any order, and `retired` contains the
     /// dropped measurements.
-    pub(crate) fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
-        tombstones.sort_by_key(|tombstone| tombstone.measurement);
-        Self { tombstones, retired }
+    pub(crate) fn new(
+        mut deletions: Vec<CompiledDeletion>,
+        retired: BTreeSet<MeasurementId>,
+    ) -> Self {
+        deletions.sort_by_key(|deletion| deletion.measurement);
+        Self { deletions, retired }
     }
 
-    /// Returns the tombstones that may hide rows of a part, sorted by measurement.
-    pub(crate) fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
-        self.tombstones.iter().filter(|tombstone| tombstone.is_open_to(part)).collect()
+    /// Returns the deletions that may hide rows of a part, sorted by measurement.
+    pub(crate) fn open_to(&self, part: &Extent) -> Vec<&CompiledDeletion> {
+        self.deletions.iter().filter(|deletion| deletion.is_open_to(part)).collect()
     }
 }
 
-/// A cursor that skips the hidden rows of another cursor. The conditions of tombstones are
+/// A cursor that skips the hidden rows of another cursor. The conditions of deletions are
 /// evaluated once for each series. The cursor may visit a series without visible rows.
 pub(crate) struct VisibleCursor<C> {
     cursor: C,
@@ -65,7 +68,7 @@ pub(crate) struct VisibleCursor<C> {
     time: TimeRange,
     direction: Direction,
     skips_hidden: bool,
-    tombstones: Vec<u32>,
+    deletions: Vec<u32>,
     /// The hidden times of the current series: ascending ranges that do not touch.
     times: Vec<TimeRange>,
     /// The pieces of the last page that are not yet returned.
@@ -99,13 +102,12 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         part: &Extent,
         (direction, skips_hidden): (Direction, bool),
     ) -> Result<Self, ReadError> {
-        let open =
-            (0..).zip(&hidden.tombstones).filter(|(_, tombstone)| tombstone.is_open_to(part));
-        let tombstones = open.map(|(at, _)| at).collect();
+        let open = (0..).zip(&hidden.deletions).filter(|(_, deletion)| deletion.is_open_to(part));
+        let deletions = open.map(|(at, _)| at).collect();
         let (times, pieces) = (Vec::new(), VecDeque::new());
         let time = part.time;
         let mut hide =
-            Self { cursor, hidden, time, direction, skips_hidden, tombstones, times, pieces };
+            Self { cursor, hidden, time, direction, skips_hidden, deletions, times, pieces };
         hide.find_visible_series()?;
         Ok(hide)
     }
@@ -120,25 +122,25 @@ impl<C: SeriesCursor> VisibleCursor<C> {
                 continue;
             }
             self.times.clear();
-            let tombstones = &self.hidden.tombstones;
-            let of = |at: &u32| tombstones.get(*at as usize).map(|tombstone| tombstone.measurement);
-            let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));
+            let deletions = &self.hidden.deletions;
+            let of = |at: &u32| deletions.get(*at as usize).map(|deletion| deletion.measurement);
+            let first = self.deletions.partition_point(|at| of(at) < Some(measurement));
             let all =
-                self.tombstones.iter().skip(first).filter_map(|at| tombstones.get(*at as usize));
-            let all = all.take_while(|tombstone| tombstone.measurement == measurement);
-            let hides_all = |tombstone: &Tombstone| {
-                matches!(tombstone.condition, Condition::Constant(true))
-                    && tombstone.time.intersect(&self.time) == self.time
+                self.deletions.iter().skip(first).filter_map(|at| deletions.get(*at as usize));
+            let all = all.take_while(|deletion| deletion.measurement == measurement);
+            let hides_all = |deletion: &CompiledDeletion| {
+                matches!(deletion.condition, Condition::Constant(true))
+                    && deletion.time.intersect(&self.time) == self.time
             };
             if all.clone().any(hides_all) {
                 self.pass(measurement)?;
                 continue;
             }
             let mut values = None;
-            for tombstone in all {
+            for deletion in all {
                 let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
-                if tombstone.condition.holds(values) {
-                    self.times.push(tombstone.time);
+                if deletion.condition.holds(values) {
+                    self.times.push(deletion.time);
                 }
             }
             join(&mut self.times);
@@ -235,9 +237,9 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
-        // A drop hides all series of a measurement, and the cursor skips them. Only tombstones can
+        // A drop hides all series of a measurement, and the cursor skips them. Only deletions can
         // hide some rows of a measurement.
-        if !self.tombstones.is_empty() {
+        if !self.deletions.is_empty() {
             return Ok(None);
         }
         let passed = self.cursor.short_series(limits)?;
@@ -324,14 +326,14 @@ mod tests {
                 SeriesKey::new(MeasurementId(number / 100), [format!("{number}").as_str()])
             };
             let series = Series { keys: (100..400).map(key).collect(), at: 0, visited: 0 };
-            let tombstone = Tombstone {
+            let deletion = CompiledDeletion {
                 sequence: 5,
                 before: 5,
                 measurement: MeasurementId(2),
                 time: hidden,
                 condition: Condition::Constant(true),
             };
-            let rows = Rc::new(HiddenRows::new(vec![tombstone], BTreeSet::new()));
+            let rows = Rc::new(HiddenRows::new(vec![deletion], BTreeSet::new()));
             let part = Extent { sequences: Sequences { lo: 1, hi: 1, applied: 1 }, time };
             let mut visible =
                 VisibleCursor::new(series, rows, &part, Direction::Ascending).unwrap();

@@ -17,7 +17,7 @@ use crate::batch::series_table::SeriesTable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::memtable::{MeasurementTable, Memtable};
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
-use crate::merge::hide::{HiddenRows, Tombstone, VisibleCursor};
+use crate::merge::hide::{CompiledDeletion, HiddenRows, VisibleCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
@@ -535,13 +535,13 @@ impl<S: Store> ShardReader<'_, S> {
     }
 }
 
-/// Whether one of the tombstones may hide rows of the group. The tombstones must be sorted by
+/// Whether one of the deletions may hide rows of the group. The deletions must be sorted by
 /// measurement.
-fn hides(open: &[&Tombstone], group: &Group) -> bool {
-    let first = open.partition_point(|tombstone| tombstone.measurement < group.measurement);
+fn hides(open: &[&CompiledDeletion], group: &Group) -> bool {
+    let first = open.partition_point(|deletion| deletion.measurement < group.measurement);
     let of = open.iter().skip(first);
-    of.take_while(|tombstone| tombstone.measurement == group.measurement)
-        .any(|tombstone| tombstone.time.overlaps(&group.time()))
+    of.take_while(|deletion| deletion.measurement == group.measurement)
+        .any(|deletion| deletion.time.overlaps(&group.time()))
 }
 
 fn row_group<'a>(

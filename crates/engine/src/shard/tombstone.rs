@@ -371,7 +371,7 @@ impl Deletions {
                         condition(predicate, tag_order, &self.patterns)?
                     }
                 };
-                tombstones.push(hide::Tombstone {
+                tombstones.push(hide::CompiledDeletion {
                     sequence: *sequence,
                     before: *before,
                     measurement: *measurement,

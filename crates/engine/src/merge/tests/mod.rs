@@ -11,7 +11,7 @@ use super::condition::{Condition, Text};
 use super::cursor::{
     CURSORS_MAX, Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor,
 };
-use super::hide::{HiddenRows, Tombstone, VisibleCursor};
+use super::hide::{CompiledDeletion, HiddenRows, VisibleCursor};
 use super::key::SeriesKey;
 use super::kway::Merge;
 use super::picks::Picks;
@@ -85,7 +85,7 @@ fn parts(rng: &mut Rng) -> Vec<Part> {
     parts
 }
 
-fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, BTreeSet<MeasurementId>) {
+fn hidden(rng: &mut Rng) -> (Vec<CompiledDeletion>, BTreeSet<MeasurementId>) {
     let tombstone = |rng: &mut Rng| {
         let start_ns = rng.i64(0..TIMES);
         let time = match rng.u8(..3) {
@@ -102,7 +102,7 @@ fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, BTreeSet<MeasurementId>) {
         };
         let measurement = MeasurementId(rng.u32(1..4));
         let (sequence, before) = (rng.u64(..20), rng.u64(..20));
-        Tombstone { sequence, before, measurement, time, condition }
+        CompiledDeletion { sequence, before, measurement, time, condition }
     };
     let count = [0, 1, 5][rng.usize(..3)];
     let tombstones = (0..count).map(|_| tombstone(rng)).collect();
@@ -115,14 +115,14 @@ fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, BTreeSet<MeasurementId>) {
 
 fn story_of(
     parts: &[Part],
-    (tombstones, retired): &(Vec<Tombstone>, BTreeSet<MeasurementId>),
+    (tombstones, retired): &(Vec<CompiledDeletion>, BTreeSet<MeasurementId>),
 ) -> Story {
     let mut sorted: Vec<&Part> = parts.iter().collect();
     sorted.sort_by_key(|part| part.extent.sequences.hi);
     let mut story = Story::new();
     for Part { extent, story: written } in sorted {
         for ((key, time_ns), fields) in written {
-            let hides = |t: &Tombstone| {
+            let hides = |t: &CompiledDeletion| {
                 extent.sequences.hi < t.before
                     && extent.sequences.applied < t.sequence
                     && t.measurement == key.measurement()
