@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::CORRUPT;
-use super::directory::{Directory, Group, Page};
+use super::directory::{Directory, Page, PartGroup};
 use super::pages::{self, GroupReader, PagePosition};
 use super::series_block;
 use super::values::{RowKeys, Values};
@@ -113,7 +113,7 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    fn current_group(&self) -> Option<&Group> {
+    fn current_group(&self) -> Option<&PartGroup> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
     }
 
@@ -184,7 +184,7 @@ impl<V: Values> PartCursor<V> {
     fn advance(&mut self) -> Result<(), ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
         while self.is_group_continued() && self.enter_adjacent_group(is_ascending)? {}
-        let count = self.current_group().map_or(0, Group::series);
+        let count = self.current_group().map_or(0, PartGroup::series);
         let next = match self.direction {
             Direction::Ascending => Some(self.series + 1).filter(|&next| next < count),
             Direction::Descending => self.series.checked_sub(1),
@@ -201,7 +201,7 @@ impl<V: Values> PartCursor<V> {
 
     /// Reads the key of the current series. Without a current group, the cursor has no key.
     fn load_key(&mut self) -> Result<(), ReadError> {
-        let is_needed = |group: &&Group| self.only.is_none_or(|only| only == group.measurement);
+        let is_needed = |group: &&PartGroup| self.only.is_none_or(|only| only == group.measurement);
         let Some(group) = self.current_group().filter(is_needed) else {
             self.key = None;
             return Ok(());
@@ -269,7 +269,8 @@ impl<V: Values> PartCursor<V> {
         let behind = groups.partition_point(|group| group.measurement <= measurement);
         let groups = groups.get(..behind)?;
         let to = to.as_bytes();
-        let begins = |group: &Group| group.series.first().is_some_and(|block| *block.from <= *to);
+        let begins =
+            |group: &PartGroup| group.series.first().is_some_and(|block| *block.from <= *to);
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
@@ -334,7 +335,7 @@ impl<V: Values> PartCursor<V> {
     }
 
     /// Returns the number of rows of each series in a page, and the times of the rows.
-    fn row_keys(&mut self, name: u64, group: &Group) -> Result<&RowKeys, ReadError> {
+    fn row_keys(&mut self, name: u64, group: &PartGroup) -> Result<&RowKeys, ReadError> {
         let keys = match self.keys.take() {
             Some((held, keys)) if held == name => keys,
             _ => {
@@ -348,7 +349,7 @@ impl<V: Values> PartCursor<V> {
 
     /// Returns the page with all rows of the current series, and the first series that has more
     /// pages.
-    fn only_page(&self, group: &Group) -> Option<(usize, u32)> {
+    fn only_page(&self, group: &PartGroup) -> Option<(usize, u32)> {
         let pages = group.pages_of(self.series);
         let (at, page) = (pages.start, group.pages.get(pages.start)?);
         let continues = group.continues() && self.series == 0;

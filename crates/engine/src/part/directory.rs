@@ -33,7 +33,7 @@ pub struct Directory {
     /// The parts that have a group or a root in this value, in order.
     pub parts: Vec<PartOf>,
     /// The groups by part, key and time, in the order of their blocks in the body.
-    pub groups: Vec<Group>,
+    pub groups: Vec<PartGroup>,
     /// The roots of the parts that have several values, and whose last value is this value.
     pub(crate) roots: Vec<Root>,
 }
@@ -50,7 +50,7 @@ pub struct PartOf {
 
 /// A group of rows with the same measurement and part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Group {
+pub struct PartGroup {
     /// The position in [`Directory::parts`].
     pub part: u32,
     /// The measurement of the rows.
@@ -134,7 +134,7 @@ impl Page {
     }
 }
 
-impl Group {
+impl PartGroup {
     /// Whether the group's first series is the last series of the previous group.
     pub fn continues(&self) -> bool {
         self.flags & CONTINUES != 0
@@ -243,7 +243,7 @@ impl Root {
 impl Directory {
     /// Returns the positions of all blocks in the body, in order.
     pub fn blocks(&self) -> impl Iterator<Item = Range<u32>> {
-        self.groups.iter().flat_map(Group::blocks).filter(|bytes| !bytes.is_empty())
+        self.groups.iter().flat_map(PartGroup::blocks).filter(|bytes| !bytes.is_empty())
     }
 
     /// Verifies every block of the value's body, and that the blocks fill the body.
@@ -257,7 +257,7 @@ impl Directory {
         if body.len() == end as usize { Ok(()) } else { Err(codec::Error::Trailing.into()) }
     }
 
-    pub(crate) fn groups_of_part(&self, id: u64) -> &[Group] {
+    pub(crate) fn groups_of_part(&self, id: u64) -> &[PartGroup] {
         let groups = self.of_part(id).map_or(0..0, |(groups, _)| groups);
         self.groups.get(groups).or_bug()
     }
@@ -271,13 +271,13 @@ impl Directory {
 
     /// Returns the memory size, in bytes.
     pub fn bytes(&self) -> usize {
-        let of = |group: &Group| {
+        let of = |group: &PartGroup| {
             let tables = group.tables.iter().map(|table| size_of::<Stored>() + table.bytes().len());
             let from: usize = group.series.iter().map(|block| block.from.len()).sum();
             group.pages.len() * (size_of::<Page>() + group.columns.len() * 4)
                 + group.series.len() * size_of::<SeriesBlock>()
                 + from
-                + size_of::<Group>()
+                + size_of::<PartGroup>()
                 + tables.sum::<usize>()
         };
         let roots = self.roots.iter().flat_map(|root| &root.values);
@@ -286,7 +286,7 @@ impl Directory {
     }
 }
 
-impl Group {
+impl PartGroup {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         varint::write(u64::from(self.part), out);
         varint::write(u64::from(self.measurement.0), out);
@@ -446,7 +446,7 @@ impl Directory {
         let parts = list(bytes, read_part)?;
         let (mut offset, mut shared) = (0, Columns::default());
         let groups = list(bytes, |bytes| {
-            let group = Group::decode(bytes, &mut offset, &shared)?;
+            let group = PartGroup::decode(bytes, &mut offset, &shared)?;
             shared = Rc::clone(&group.columns);
             Ok(group)
         })?;

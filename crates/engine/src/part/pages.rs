@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::{self, CORRUPT, Error};
-use super::directory::{Directory, Group};
+use super::directory::{Directory, PartGroup};
 use super::series_block;
 use super::values::{Decoded, DecodedAt, RowKeys, Values};
 use crate::batch::column_bytes;
@@ -55,7 +55,7 @@ pub fn groups_of<V: Values>(
 pub fn series<V: Values>(
     values: &mut V,
     value: usize,
-    group: &Group,
+    group: &PartGroup,
     block: usize,
 ) -> Result<SeriesTable, ReadError> {
     let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
@@ -106,7 +106,7 @@ pub(super) struct GroupReader<'a, V> {
     pub(super) values: &'a mut V,
     pub(super) value: usize,
     pub(super) number: usize,
-    pub(super) group: &'a Group,
+    pub(super) group: &'a PartGroup,
 }
 
 impl<V: Values> GroupReader<'_, V> {
@@ -191,7 +191,7 @@ impl<V: Values> GroupReader<'_, V> {
     }
 }
 
-pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
+pub(super) fn has_blocks(group: &PartGroup, page: usize) -> bool {
     let columns = group.columns.len();
     let blocks = group.column_bytes.iter().skip(page * columns).take(columns);
     let (mut all, mut alone) = (0_u64, 0_u64);
@@ -207,7 +207,7 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,
-    group: &Group,
+    group: &PartGroup,
     page: usize,
     id: ColumnId,
 ) -> Result<Option<Vec<u8>>, ReadError> {

@@ -22,7 +22,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::part::cursor::PartCursor;
-use crate::part::directory::{Group, Page};
+use crate::part::directory::{Page, PartGroup};
 use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 use crate::part::values::Values;
@@ -537,7 +537,7 @@ impl<S: Store> ShardReader<'_, S> {
 
 /// Whether one of the deletions may hide rows of the group. The deletions must be sorted by
 /// measurement.
-fn hides(open: &[&CompiledDeletion], group: &Group) -> bool {
+fn hides(open: &[&CompiledDeletion], group: &PartGroup) -> bool {
     let first = open.partition_point(|deletion| deletion.measurement < group.measurement);
     let of = open.iter().skip(first);
     of.take_while(|deletion| deletion.measurement == group.measurement)
@@ -545,7 +545,7 @@ fn hides(open: &[&CompiledDeletion], group: &Group) -> bool {
 }
 
 fn row_group<'a>(
-    group: &'a Group,
+    group: &'a PartGroup,
     time: TimeRange,
     is_open: bool,
     tables: &'a mut dyn SeriesTables,
@@ -579,7 +579,7 @@ impl SeriesTables for SeriesInMemory<'_> {
 struct StoredSeries<'a, V> {
     values: &'a mut V,
     value: usize,
-    group: &'a Group,
+    group: &'a PartGroup,
 }
 
 impl<V: Values> SeriesTables for StoredSeries<'_, V> {

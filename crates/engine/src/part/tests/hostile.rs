@@ -3,7 +3,7 @@
 use super::*;
 use crate::codec::crc::crc32c;
 use crate::merge::cursor::PageColumn;
-use crate::part::directory::Group;
+use crate::part::directory::PartGroup;
 
 fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, ReadError> {
     let mut cursor = PartCursor::new(bytes, part, direction, None)?;
@@ -118,7 +118,7 @@ fn forged_checksum_never_panics_part_reader() {
 
 #[test]
 fn contradicting_directory_counts_are_damage() {
-    let changes: [fn(&mut Group, usize); 3] = [
+    let changes: [fn(&mut PartGroup, usize); 3] = [
         |group, page| group.pages[page].rows += 1,
         |group, page| group.pages[page].rows -= 1,
         |group, page| group.pages[page].series += 1,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::merge::cursor::PageColumn;
-use crate::part::directory::Group;
+use crate::part::directory::PartGroup;
 use crate::part::pages::{self, GroupReader, PagePosition};
 
 fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
@@ -37,7 +37,7 @@ fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
 fn page_rows(
     values: &mut Bytes,
     part: u64,
-    (group, place): (&Group, PagePosition),
+    (group, place): (&PartGroup, PagePosition),
     keys: &[SeriesKey],
 ) -> Read {
     let (value, number) = (place.value, place.group);

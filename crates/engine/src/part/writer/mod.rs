@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher24;
 pub use groups::{Encoded, Groups, LastRow, TagOrder};
 pub use resume::Resumed;
 
-use super::directory::{Directory, Group, Page, PartOf, Root, RowExtent, SeriesBlock};
+use super::directory::{Directory, Page, PartGroup, PartOf, Root, RowExtent, SeriesBlock};
 use super::{PAGE_ROWS_MAX, VALUE_BYTES_MAX, series_block};
 use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
@@ -137,7 +137,7 @@ impl Written {
         Self { id, values: at..at, min_ns: i64::MAX, max_ns: i64::MIN, ..Self::default() }
     }
 
-    fn add(&mut self, group: &Group) {
+    fn add(&mut self, group: &PartGroup) {
         let (rows, cells) = group.rows_and_cells();
         self.rows += rows;
         self.cells += cells;
@@ -155,7 +155,7 @@ impl Written {
     fn count_series<'a>(
         &mut self,
         seed: u64,
-        group: &Group,
+        group: &PartGroup,
         keys: impl Iterator<Item = &'a SeriesKey>,
     ) {
         for key in keys.skip(usize::from(group.continues())) {
@@ -389,7 +389,7 @@ impl OpenPart {
 }
 
 struct Piece<'a> {
-    group: Group,
+    group: PartGroup,
     body: Vec<u8>,
     group_bytes: usize,
     last_key: Vec<u8>,
@@ -410,7 +410,7 @@ impl<'a> Piece<'a> {
         let first = of.first().map_or(0, |page| page.first_series);
         let end = of.last().map_or(0, |page| page.last_series() + 1);
         let continues = rows.is_cut_at(pages.start);
-        let flags = Group::flags(
+        let flags = PartGroup::flags(
             continues,
             rows.is_cut_at(pages.end),
             columns.start > 0,
@@ -418,7 +418,7 @@ impl<'a> Piece<'a> {
         );
         let of_pages = rows.keys.get(first as usize..end as usize).or_bug();
         let (measurement, tag_ids) = (rows.measurement, rows.tag_ids.clone());
-        let mut group = Group { measurement, flags, tag_ids, ..Group::default() };
+        let mut group = PartGroup { measurement, flags, tag_ids, ..PartGroup::default() };
         let mut body = Vec::new();
         if !group.continues_columns() {
             let tags = group.tag_ids.len();

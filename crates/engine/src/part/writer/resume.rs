@@ -4,7 +4,7 @@ use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
 use crate::part::block::CORRUPT;
-use crate::part::directory::{Directory, Group, PartOf};
+use crate::part::directory::{Directory, PartGroup, PartOf};
 use crate::part::pages::{self, GroupReader};
 use crate::part::series_block;
 use crate::part::values::Values;
@@ -34,7 +34,9 @@ impl PartWriter {
         let mut count = values.count();
         // A last value that ends inside a wide row is written again, because the value after it
         // would have to begin with further columns of this row.
-        while count > 0 && values.directory(count - 1)?.groups.last().is_some_and(Group::is_wide) {
+        while count > 0
+            && values.directory(count - 1)?.groups.last().is_some_and(PartGroup::is_wide)
+        {
             count -= 1;
         }
         let mut found: Vec<Found> = Vec::new();
@@ -107,7 +109,7 @@ impl Found {
     fn count_series<V: Values>(
         &mut self,
         value: usize,
-        group: &Group,
+        group: &PartGroup,
         seed: u64,
         values: &mut V,
     ) -> Result<(), ReadError> {
