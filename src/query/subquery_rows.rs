@@ -35,12 +35,9 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX, WORK_PER_TURN};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
-use crate::scan::cached::ResultCache;
 use crate::scan::page::{Group, GroupData, PartialColumn, ScanPage};
 use crate::scan::partial;
-use crate::scan::reader::{
-    Directories, Estimate, MergedRows, ReadStats, Reader, Runs, rows_of_one,
-};
+use crate::scan::reader::{Estimate, MergedRows, ReadStats, Reader, rows_of_one};
 use crate::scan::request::{Output, ResultPosition, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 
@@ -772,22 +769,6 @@ impl Reader for Layout {
             rows: self.times_ns.len() as u64,
             series: self.series.len() as u64,
         })
-    }
-
-    fn runs(&self) -> Option<&dyn Runs> {
-        None
-    }
-
-    fn directories(&self) -> Option<&dyn Directories> {
-        None
-    }
-
-    fn result_cache(&self) -> Option<&dyn ResultCache> {
-        None
-    }
-
-    fn stats(&self) -> ReadStats {
-        ReadStats::default()
     }
 }
 

@@ -8,10 +8,7 @@ use tidemark::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, Series
 use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
-use tidemark::scan::cached::ResultCache;
-use tidemark::scan::reader::{
-    Directories, Estimate, MergedRows, ReadStats, Reader, Runs, rows_of_one,
-};
+use tidemark::scan::reader::{Estimate, MergedRows, ReadStats, Reader, rows_of_one};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,
@@ -54,18 +51,6 @@ impl Reader for MemoryRows<'_> {
         };
         let (rows, series) = (table.times_ns().len() as u64, u64::from(table.series().len));
         Ok(Estimate { time: table.time(), rows, series })
-    }
-
-    fn runs(&self) -> Option<&dyn Runs> {
-        None
-    }
-
-    fn directories(&self) -> Option<&dyn Directories> {
-        None
-    }
-
-    fn result_cache(&self) -> Option<&dyn ResultCache> {
-        None
     }
 
     /// Each row that is read counts as one byte.

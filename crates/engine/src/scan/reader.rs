@@ -100,16 +100,24 @@ pub trait Reader {
     fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError>;
 
     /// Returns the list of runs, or `None` if the reader does not know its runs.
-    fn runs(&self) -> Option<&dyn Runs>;
+    fn runs(&self) -> Option<&dyn Runs> {
+        None
+    }
 
     /// Returns the directories of the runs, or `None` if the runs have no directories.
-    fn directories(&self) -> Option<&dyn Directories>;
+    fn directories(&self) -> Option<&dyn Directories> {
+        None
+    }
 
     /// Returns the cache of results, or `None` if results must not be cached.
-    fn result_cache(&self) -> Option<&dyn ResultCache>;
+    fn result_cache(&self) -> Option<&dyn ResultCache> {
+        None
+    }
 
     /// Returns the costs since the reader was created.
-    fn stats(&self) -> ReadStats;
+    fn stats(&self) -> ReadStats {
+        ReadStats::default()
+    }
 }
 
 /// The sorted runs of a shard.

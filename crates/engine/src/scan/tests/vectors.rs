@@ -9,9 +9,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
 use crate::scan::cached::{Cached, ResultCache, Version};
-use crate::scan::reader::{
-    Directories, Estimate, MergedRows, ReadStats, Reader, Run, Runs, rows_of_one,
-};
+use crate::scan::reader::{Estimate, MergedRows, ReadStats, Reader, Run, Runs, rows_of_one};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
@@ -114,10 +112,6 @@ impl Reader for VectorReader {
 
     fn runs(&self) -> Option<&dyn Runs> {
         Some(self)
-    }
-
-    fn directories(&self) -> Option<&dyn Directories> {
-        None
     }
 
     fn result_cache(&self) -> Option<&dyn ResultCache> {
