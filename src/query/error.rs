@@ -16,6 +16,7 @@ pub type Result<T, E = QueryError> = std::result::Result<T, E>;
 
 /// The reason why a statement failed. The text of this error becomes the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum QueryError {
     /// No database is specified in the statement, in `db` or in the session.
     #[error("database name required")]
@@ -41,12 +42,7 @@ pub enum QueryError {
         "max-select-buckets limit exceeded: ({requested}/{limit}) (BUCKETS_PER_QUERY_MAX): narrow the \
          time range, or use longer windows"
     )]
-    Buckets {
-        /// The number of windows in the query's time range.
-        requested: u64,
-        /// `limits::BUCKETS_PER_QUERY_MAX`
-        limit: u64,
-    },
+    Buckets { requested: u64, limit: u64 },
     /// The statement has no lower time bound, and one early point causes nearly all of the windows
     /// to be empty.
     #[error(
@@ -57,7 +53,6 @@ pub enum QueryError {
         next_ns.map_or_else(String::new, |next| format!(", the next point at {}", second(next)))
     )]
     StrayPoint {
-        /// The number of windows in the query's time range.
         requested: u64,
         /// The start of the first point's window, in nanoseconds.
         first_ns: i64,
@@ -76,19 +71,11 @@ pub enum QueryError {
         /// The number of series or points in the query, or the number that was found before the
         /// query stopped.
         requested: u64,
-        /// The configured value of `SERIES_PER_QUERY_MAX` or `POINTS_PER_QUERY_MAX`.
         limit: u64,
     },
     /// A result is too large. The result must be complete in memory before its first row is sent.
     #[error("{what} has more than {limit} {unit}: narrow the time range or select fewer series")]
-    TooLarge {
-        /// The kind of data in the result.
-        what: &'static str,
-        /// The limit, in `unit`.
-        limit: u64,
-        /// The unit of the limit.
-        unit: &'static str,
-    },
+    TooLarge { what: &'static str, limit: u64, unit: &'static str },
     /// Too many nested subqueries combine functions that read the previous window with other
     /// functions.
     #[error(
@@ -96,10 +83,7 @@ pub enum QueryError {
          combine functions of the previous window with other functions: use separate statements \
          for the two kinds of function"
     )]
-    Readings {
-        /// The maximum number of times that a subquery may be executed.
-        limit: u32,
-    },
+    Readings { limit: u32 },
     /// The subqueries that are read several times have too many sources and fields.
     #[error(
         "the subqueries have more than {SUBQUERY_PARTS_MAX} sources, operands and operators, counted \
@@ -112,40 +96,22 @@ pub enum QueryError {
         "the rows of a subquery need more than {limit} bytes: narrow its time range, aggregate in \
          the subquery, or group the outer statement by all tags of the subquery's GROUP BY"
     )]
-    Subquery {
-        /// The limit, in bytes.
-        limit: u64,
-    },
+    Subquery { limit: u64 },
     /// A list is too large. Lists are sorted in memory before the first row is sent.
     #[error(
         "{what} has more than {limit} {unit}: reduce the list with WHERE, FROM or LIMIT, or count \
          its entries with CARDINALITY"
     )]
-    TooManyNames {
-        /// The kind of names in the list.
-        what: &'static str,
-        /// The limit, in `unit`.
-        limit: u64,
-        /// The unit of the limit.
-        unit: &'static str,
-    },
+    TooManyNames { what: &'static str, limit: u64, unit: &'static str },
     /// The statement exceeds a configured limit.
     #[error("{error}: {advice}")]
-    Exceeded {
-        /// The limit that the statement exceeds.
-        error: Exceeded,
-        /// Advice on how to avoid the error.
-        advice: &'static str,
-    },
+    Exceeded { error: Exceeded, advice: &'static str },
     /// FROM names one measurement too many times.
     #[error(
         "FROM names measurement \"{name}\" more than {SOURCES_PER_MEASUREMENT_MAX} times: name the \
          measurement once"
     )]
-    SourceRepeated {
-        /// The measurement's name.
-        name: String,
-    },
+    SourceRepeated { name: String },
     /// FROM names too many databases and retention policies.
     #[error(
         "FROM names more than {POLICIES_PER_QUERY_MAX} databases and retention policies: split the \

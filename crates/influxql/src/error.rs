@@ -26,15 +26,14 @@ impl std::fmt::Display for Position {
 
 /// The reason why a text is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ParseError {
     /// The grammar does not allow the token at this position.
     #[error("found {found}, expected {expected} at {position}")]
     Unexpected {
-        /// The token as written.
         found: String,
         /// The tokens that the grammar allows, in 1.x's order, separated by commas.
         expected: String,
-        /// The token's position.
         position: Position,
     },
     /// The text contains a NUL character, at which 1.x may ignore the rest of the text.
@@ -73,7 +72,6 @@ pub enum ParseError {
     /// Parentheses, calls or subqueries are nested too deeply.
     #[error("{exceeded} at {position}")]
     TooDeep {
-        /// The exceeded limit.
         exceeded: Exceeded,
         /// The start of the first level above the limit.
         position: Position,
@@ -89,17 +87,13 @@ pub enum ParseError {
     },
     /// A path consists of four or more names.
     #[error("too many segments in {path} at {}", Position::default())]
-    TooManySegments {
-        /// The quoted names, joined by dots.
-        path: String,
-    },
+    TooManySegments { path: String },
     /// A field of SELECT contains a comparison, `AND` or `OR`.
     #[error(
         "invalid operator {op} in SELECT clause at {position}; operator is intended for \
         WHERE clause"
     )]
     OperatorInField {
-        /// The operator.
         op: BinaryOp,
         /// The start of the field.
         position: Position,
@@ -127,30 +121,19 @@ pub enum ParseError {
     TimezoneNotString,
     /// The time zone does not exist.
     #[error("unable to find time zone {name}")]
-    UnknownTimezone {
-        /// The name as written.
-        name: String,
-    },
+    UnknownTimezone { name: String },
     /// A number is too large for an `f64`.
     #[error("unable to parse number at {position}")]
-    Number {
-        /// The number's position.
-        position: Position,
-    },
+    Number { position: Position },
     /// An integer is greater than `u64::MAX`.
     #[error("unable to parse integer at {position}")]
-    Integer {
-        /// The integer's position.
-        position: Position,
-    },
+    Integer { position: Position },
     /// The integer of a clause does not fit into its type.
     #[error("strconv.{function}: parsing \"{text}\": value out of range at {position}")]
     IntegerRange {
         /// The name of the Go function that 1.x's error text contains.
         function: &'static str,
-        /// The integer as written.
         text: String,
-        /// The integer's position.
         position: Position,
     },
     /// An integer is less than `i64::MIN`.
@@ -161,23 +144,13 @@ pub enum ParseError {
     },
     /// The integer of a clause is outside the allowed range.
     #[error("invalid value {value}: must be {min} <= n <= {max} at {position}")]
-    OutOfRange {
-        /// The integer as written.
-        value: i64,
-        /// The smallest valid value.
-        min: i64,
-        /// The largest valid value.
-        max: i64,
-        /// The integer's position.
-        position: Position,
-    },
+    OutOfRange { value: i64, min: i64, max: i64, position: Position },
     /// The integer of a clause such as LIMIT is negative. Only a bound parameter can be negative
     /// here.
     #[error("{clause} must be >= 0 at {position}")]
     Negative {
         /// `LIMIT`, `OFFSET`, `SLIMIT` or `SOFFSET`.
         clause: &'static str,
-        /// The integer's position.
         position: Position,
     },
     /// A duration in an expression is invalid.
@@ -185,40 +158,23 @@ pub enum ParseError {
     Duration(#[from] InvalidDuration),
     /// The duration of a clause is invalid.
     #[error("{error} at {position}")]
-    ClauseDuration {
-        /// The reason why the duration is invalid.
-        error: InvalidDuration,
-        /// The duration's position.
-        position: Position,
-    },
+    ClauseDuration { error: InvalidDuration, position: Position },
     /// A retention policy has `SHARD DURATION INF`.
     #[error("invalid duration INF for shard duration at {position}")]
-    InfiniteShard {
-        /// The position of `INF`.
-        position: Position,
-    },
+    InfiniteShard { position: Position },
     /// An option of ALTER RETENTION POLICY is repeated.
     #[error("found duplicate {option} option at {position}")]
     DuplicateOption {
-        /// The option's keyword.
         option: &'static str,
         /// The position of the repeated option.
         position: Position,
     },
     /// A regex has no closing `/` in its line.
     #[error("bad regex:  at {position}")]
-    BadRegex {
-        /// The regex's position.
-        position: Position,
-    },
+    BadRegex { position: Position },
     /// A regex is invalid in Go, or its compiled form exceeds a limit.
     #[error("{error} at {position}")]
-    Regex {
-        /// The reason why the regex is rejected.
-        error: InvalidRegex,
-        /// The regex's position.
-        position: Position,
-    },
+    Regex { error: InvalidRegex, position: Position },
     /// A `$` is not followed by a name.
     #[error("empty bound parameter")]
     EmptyParameter,
@@ -242,12 +198,7 @@ pub enum ParseError {
     #[error(
         "FOR duration must be >= GROUP BY time duration: must be a minimum of {min}, got {got}"
     )]
-    ResampleTooShort {
-        /// The shortest valid duration.
-        min: String,
-        /// The duration as written.
-        got: String,
-    },
+    ResampleTooShort { min: String, got: String },
 }
 
 /// The reason why `GROUP BY time(…)` has no valid interval. The texts are those of 1.x.

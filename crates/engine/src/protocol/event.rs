@@ -52,6 +52,7 @@ pub trait EventHandler {
 
 /// The reason why a repeatable request failed. The server always responds with status 503.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Unavailable {
     /// The platform rejected the call because of overload. The client should retry later.
     #[error("overloaded")]
@@ -65,7 +66,6 @@ pub enum Unavailable {
     /// The object reached its size limit. Reads, deletes and retention still work.
     #[error("the shard is full ({bytes} of {limit} bytes): delete data or split its group")]
     Full {
-        /// The used size, in bytes.
         bytes: u64,
         /// `SHARD_FULL_BYTES`
         limit: u64,
@@ -79,16 +79,10 @@ pub enum Unavailable {
     /// Too many parts are unmerged, and writes must wait for merges. The client should retry after
     /// a second.
     #[error("the shard must first merge {parts} parts: repeat the write in a second")]
-    Behind {
-        /// The number of parts.
-        parts: u64,
-    },
+    Behind { parts: u64 },
     /// More query pages are waiting than a shard can queue.
     #[error("{waiting} queries are waiting in the shard: repeat the query later")]
-    Busy {
-        /// The number of waiting queries.
-        waiting: u64,
-    },
+    Busy { waiting: u64 },
     /// Other queries use up the query memory.
     #[error("query memory exhausted; retry later")]
     Crowded,

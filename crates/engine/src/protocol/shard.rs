@@ -303,23 +303,18 @@ pub enum ShardRefusal {
     /// The frame contains a dropped measurement.
     #[error("measurement {} was dropped", measurement.0)]
     Retired { measurement: MeasurementId },
-    /// A column's type differs from the type that the shard recorded.
     #[error("column {} of measurement {} has another type on this shard", column.0, measurement.0)]
     TypeConflict { measurement: MeasurementId, column: ColumnId },
     /// A block that the query needs is damaged. The shard returns this error and never skips a
     /// damaged block.
     #[error("damaged block: {block}")]
     Damaged { block: String },
-    /// KILL QUERY stopped the query.
     #[error("query interrupted")]
     Interrupted,
-    /// The shard cannot evaluate the query.
     #[error("{0}")]
     Query(String),
-    /// The database or the caller has reached a rate limit of the current minute.
     #[error("{0}")]
     RateExceeded(RateExceeded),
-    /// The database has reached its limit of stored bytes.
     #[error("{0}")]
     StorageExceeded(StorageExceeded),
 }

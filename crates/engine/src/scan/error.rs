@@ -9,19 +9,15 @@ use tidemark_model::value::FieldType;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ScanError {
-    /// The data could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A regex does not compile or exceeds the size limit.
     #[error("invalid regex /{regex}/: {reason}")]
     Regex { regex: String, reason: String },
-    /// The condition's regexes need too many steps.
     #[error("{0}")]
     SlowRegex(String),
-    /// The condition calls an unknown mathematical function.
     #[error("unknown function in condition: {0}()")]
     Function(String),
-    /// An aggregate does not support the type of its input.
     #[error("{function:?} does not support {field_type:?} values")]
     Input { function: AggregateFunction, field_type: FieldType },
     /// A block contains a different type than the schema. Types never change, so the block is
@@ -32,10 +28,8 @@ pub enum ScanError {
     /// position.
     #[error("the order of series has changed")]
     Reordered,
-    /// The cached data does not belong to the request.
     #[error("the cached rows belong to another request")]
     Cached,
-    /// The partial states do not have the columns that their function writes.
     #[error("partial states of {0:?} have the wrong shape")]
     States(AggregateFunction),
 }

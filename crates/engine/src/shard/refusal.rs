@@ -10,6 +10,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 /// The reason why a shard rejected a request. A rejected write has stored no rows, except after
 /// `Store`, where the outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Refusal {
     /// The shard is not open, was wiped, or has a newer generation or schema version. The sender
     /// must refresh its state and retry.
@@ -23,55 +24,33 @@ pub enum Refusal {
     /// later.
     #[error("a split is moving these times to another shard")]
     Changing,
-    /// The column has another type on this shard.
     #[error("column {} has another type on this shard", column.0)]
-    TypeConflict {
-        /// The column's measurement.
-        measurement: MeasurementId,
-        /// The column's id.
-        column: ColumnId,
-    },
-    /// The measurement was dropped.
+    TypeConflict { measurement: MeasurementId, column: ColumnId },
     #[error("measurement {} was dropped", measurement.0)]
-    RetiredMeasurement {
-        /// The measurement's id.
-        measurement: MeasurementId,
-    },
+    RetiredMeasurement { measurement: MeasurementId },
     /// The storage of the object is full. The shard rejects writes but continues to accept reads
     /// and deletes.
     #[error(
         "the shard's storage is full ({bytes} of {limit} bytes): delete data or split its group"
     )]
     Full {
-        /// The number of bytes in use.
         bytes: u64,
         /// The limit, `SHARD_FULL_BYTES`.
         limit: u64,
     },
     /// The shard has too many unmerged parts. The sender must repeat the write after a second.
     #[error("the shard must first merge {parts} parts: repeat the write in a second")]
-    Behind {
-        /// The number of parts.
-        parts: u64,
-    },
-    /// A rate limit per minute is exceeded.
+    Behind { parts: u64 },
     #[error("{0}")]
     RateExceeded(RateExceeded),
-    /// A storage quota is exceeded.
     #[error("{0}")]
     StorageExceeded(StorageExceeded),
-    /// The frame cannot be decoded.
     #[error("malformed frame: {0}")]
     Malformed(String),
-    /// The query cannot be evaluated.
     #[error("{0}")]
     Invalid(String),
-    /// Stored data that the request needs is damaged.
     #[error("damaged block: {block}")]
-    Damaged {
-        /// The name of the damaged block.
-        block: String,
-    },
+    Damaged { block: String },
     /// The code has a bug. After the bug was reported, the event stored no rows.
     #[error(transparent)]
     Internal(#[from] Bug),

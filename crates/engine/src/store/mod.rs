@@ -67,29 +67,22 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// The reason why a storage operation failed. After an error, `atomically` leaves no changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum StoreError {
     /// The object's storage is full. Deletes still work.
     #[error("storage is full")]
     Full,
     /// The head and body together exceed [`Store::VALUE_BYTES_MAX`].
     #[error("a value of {bytes} bytes exceeds the row limit of {limit} bytes")]
-    TooLarge {
-        /// The size of the head and body.
-        bytes: usize,
-        /// The maximum size.
-        limit: usize,
-    },
+    TooLarge { bytes: usize, limit: usize },
     /// A row fails its checksum, or a newer release has written the row.
     #[error("damaged row {key} of {table}: {reason}")]
     Damaged {
         /// The table's name from [`Table::name`].
         table: &'static str,
-        /// The key of the damaged row.
         key: u64,
-        /// The kind of damage.
         reason: &'static str,
     },
-    /// The platform reported another error.
     #[error("{0}")]
     Failed(String),
 }

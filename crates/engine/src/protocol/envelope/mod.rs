@@ -52,6 +52,7 @@ const ENCODE_ERROR: u8 = 0;
 
 /// The reason why bytes are not a valid message, for example because of a newer release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum EnvelopeError {
     /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].
     #[error("a message of {0} bytes is truncated or too long")]
@@ -62,13 +63,10 @@ pub enum EnvelopeError {
          {VERSION_MAX})"
     )]
     Version(u8),
-    /// The message is for another kind of object.
     #[error("a message has the unexpected direction {0}")]
     Direction(u8),
-    /// The sender could not encode its message.
     #[error("a message could not be encoded: {0}")]
     Encode(String),
-    /// The header cannot be decoded as a message.
     #[error("unreadable message header: {0}")]
     Header(String),
 }
