@@ -27,43 +27,31 @@ use super::token::Keyword;
 
 /// A statement. Large variants are boxed to keep the enum small.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Statement {
-    /// `SELECT`
     Select(Box<SelectStatement>),
-    /// `EXPLAIN`
     Explain(ExplainStatement),
-    /// `DELETE`
     Delete(DeleteStatement),
-    /// `SHOW DATABASES`
     ShowDatabases,
-    /// `SHOW RETENTION POLICIES [ON db]`
     ShowRetentionPolicies {
         /// `ON`, or `None` for the request's database.
         database: Option<String>,
     },
-    /// `SHOW MEASUREMENTS`
     ShowMeasurements(Box<ShowMeasurementsStatement>),
     /// `SHOW SERIES`, `SHOW TAG KEYS`, `SHOW TAG VALUES` or `SHOW FIELD KEYS`
     ShowList(Box<ShowListStatement>),
-    /// `SHOW … CARDINALITY`
     ShowCardinality(Box<CardinalityStatement>),
-    /// `SHOW CONTINUOUS QUERIES`
     ShowContinuousQueries,
     /// `SHOW DIAGNOSTICS [FOR 'module']`
     ShowDiagnostics {
         /// `FOR`, which is never empty.
         module: Option<String>,
     },
-    /// `SHOW GRANTS FOR user`
     ShowGrants {
-        /// The user whose privileges are listed.
         user: String,
     },
-    /// `SHOW QUERIES`
     ShowQueries,
-    /// `SHOW SHARDS`
     ShowShards,
-    /// `SHOW SHARD GROUPS`
     ShowShardGroups,
     /// `SHOW STATS [ON db] [FOR 'module']`. 1.x does not support `ON`.
     ShowStats {
@@ -72,77 +60,49 @@ pub enum Statement {
         /// `FOR`, which is never empty.
         module: Option<String>,
     },
-    /// `SHOW SUBSCRIPTIONS`
     ShowSubscriptions,
-    /// `SHOW USERS`
     ShowUsers,
-    /// `CREATE DATABASE`
     CreateDatabase(Box<CreateDatabaseStatement>),
-    /// `CREATE RETENTION POLICY`
     CreateRetentionPolicy(Box<CreateRetentionPolicyStatement>),
-    /// `CREATE CONTINUOUS QUERY`
     CreateContinuousQuery(Box<CreateContinuousQueryStatement>),
     /// `CREATE SUBSCRIPTION name ON db.policy DESTINATIONS ALL|ANY 'host' [, 'host' …]`
     CreateSubscription {
-        /// The subscription's name.
         name: String,
-        /// The database in `ON`.
         database: String,
-        /// The policy in `ON`.
         policy: String,
         /// `ALL`: each write goes to every destination. `ANY`: each write goes to one destination.
         mode: Keyword,
         /// The URLs of the destinations, at least one.
         destinations: Vec<String>,
     },
-    /// `CREATE USER`
     CreateUser(CreateUserStatement),
-    /// `ALTER RETENTION POLICY`
     AlterRetentionPolicy(Box<AlterRetentionPolicyStatement>),
     /// `SET PASSWORD FOR name = '…'`
     SetPassword {
-        /// The user's name.
         name: String,
-        /// The password.
         password: Password,
     },
-    /// `GRANT`
     Grant(GrantStatement),
-    /// `REVOKE`
     Revoke(GrantStatement),
-    /// `DROP DATABASE name`
     DropDatabase {
-        /// The database's name.
         name: String,
     },
-    /// `DROP MEASUREMENT name`
     DropMeasurement {
-        /// The measurement's name.
         name: String,
     },
-    /// `DROP RETENTION POLICY`
     DropRetentionPolicy(NameOnDatabase),
-    /// `DROP CONTINUOUS QUERY`
     DropContinuousQuery(NameOnDatabase),
-    /// `DROP SERIES`
     DropSeries(DeleteStatement),
-    /// `DROP SHARD id`
     DropShard {
-        /// The shard's number.
         id: u64,
     },
     /// `DROP SUBSCRIPTION name ON db.policy`
     DropSubscription {
-        /// The subscription's name.
         name: String,
-        /// The database in `ON`.
         database: String,
-        /// The policy in `ON`.
         policy: String,
     },
-    /// `DROP USER name`
     DropUser {
-        /// The user's name.
         name: String,
     },
     /// `KILL QUERY id [ON host]`

@@ -14,14 +14,11 @@ use tidemark_model::regex::Regex;
 
 /// The kind of item that a SHOW statement lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ListOf {
-    /// `SHOW SERIES`
     Series,
-    /// `SHOW TAG KEYS … [WITH KEY …]`
     TagKeys(Option<TagKeyFilter>),
-    /// `SHOW TAG VALUES … WITH KEY …`
     TagValues(TagKeyFilter),
-    /// `SHOW FIELD KEYS`
     FieldKeys,
 }
 
@@ -92,16 +89,12 @@ impl fmt::Display for ShowListStatement {
 
 /// The kind of item that a cardinality statement counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum CardinalityOf {
-    /// `SHOW SERIES CARDINALITY`
     Series,
-    /// `SHOW MEASUREMENT CARDINALITY`
     Measurement,
-    /// `SHOW TAG KEY CARDINALITY`
     TagKey,
-    /// `SHOW TAG VALUES CARDINALITY … WITH KEY …`
     TagValues(TagKeyFilter),
-    /// `SHOW FIELD KEY CARDINALITY`
     FieldKey,
 }
 

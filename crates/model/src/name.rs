@@ -38,14 +38,11 @@ pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
 
 /// The kind of a name in line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum NameKind {
-    /// A measurement name.
     Measurement,
-    /// A tag key.
     TagKey,
-    /// A tag value.
     TagValue,
-    /// A field key.
     FieldKey,
 }
 

@@ -10,6 +10,7 @@ use tidemark_model::regex::Pattern;
 /// A condition on tag values. The condition refers to tags by their position in the measurement's
 /// tag order. When the order grows, the condition must be rebuilt.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Condition {
     /// A constant result for every series.
     Constant(bool),
@@ -19,25 +20,20 @@ pub enum Condition {
     Any(Vec<Condition>),
     /// A comparison of two texts for equality.
     Equal {
-        /// The left text.
         left: Text,
-        /// The right text.
         right: Text,
         /// Whether the texts must differ.
         negated: bool,
     },
     /// A comparison of a text with several texts.
     In {
-        /// The text.
         text: Text,
-        /// The texts.
         texts: BTreeSet<Box<str>>,
         /// Whether the condition is true if no text is equal.
         negated: bool,
     },
     /// A match of a text with a regular expression.
     Matches {
-        /// The text.
         text: Text,
         /// The regular expression.
         pattern: CachedRegex,

@@ -170,10 +170,10 @@ pub enum ShardBackup {
 
 /// A shard's reply to a backup request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum FromShardBackup {
     /// Release, Put, Install: the request succeeded.
     Done,
-    /// The snapshot.
     Held {
         /// The time range of the shard, which differs from the group's range during a split.
         range: TimeRange,
@@ -181,7 +181,6 @@ pub enum FromShardBackup {
         #[serde(skip)]
         point: Vec<u8>,
     },
-    /// The value.
     Value {
         /// The encoded object, which is sent as the message body.
         #[serde(skip)]
@@ -193,25 +192,23 @@ pub enum FromShardBackup {
     Filled {
         /// The number of stored values.
         values: u64,
-        /// Whether the snapshot is installed.
         is_installed: bool,
     },
 }
 
 /// A restore request to a Database. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum RestoreStep {
     /// Creates and opens new shards for these policies. A repeated request returns the same shards.
     /// The Database rejects the request if it has a measurement.
     Begin {
-        /// The name of the backup.
         backup: String,
         /// The policies of the backup, with the backup's ids and shards.
         policies: Vec<Policy>,
     },
     /// Stores a page of measurements. A page that is already stored has no effect.
     Schema {
-        /// The name of the backup.
         backup: String,
         /// The number of the page, starting with 0.
         page: u32,
@@ -222,9 +219,7 @@ pub enum RestoreStep {
     },
     /// Replaces the existing policies and shards with the new policies and shards.
     Finish {
-        /// The name of the backup.
         backup: String,
-        /// The rest of the database.
         rest: RestoredRest,
         /// The ids of the policies whose shards the caller has filled. If the Database has created
         /// other policies for the restore, it rejects the request. The list is empty in a request
@@ -317,23 +312,20 @@ pub struct BackupManifest {
 /// A key consists of names separated by `/`. A name contains only letters, digits, `-`, `_`, `.`
 /// and `=`, and does not begin with `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ToBackups {
     /// Stores an object atomically. An existing object remains unchanged.
     Put {
-        /// The key.
         key: String,
         /// The object, which is sent as the message body.
         #[serde(skip)]
         object: Vec<u8>,
     },
-    /// Reads an object.
     Get {
-        /// The key.
         key: String,
     },
     /// Lists the names of the objects directly in a folder, in ascending order.
     List {
-        /// The key of the folder.
         folder: String,
         /// The listing contains only names after this name.
         after: Option<String>,
@@ -347,10 +339,10 @@ pub enum ToBackups {
 
 /// A reply of the backup store. A failed request has no reply: the call itself fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum FromBackups {
     /// Put, Delete: the request succeeded.
     Done,
-    /// The object.
     Object {
         /// The object, which is sent as the message body.
         #[serde(skip)]
@@ -358,11 +350,9 @@ pub enum FromBackups {
     },
     /// No object has this key.
     Missing,
-    /// A page of names.
     Names {
         /// The names, at most `BACKUP_NAMES_MAX`.
         names: Vec<String>,
-        /// Whether more names follow.
         more: bool,
     },
 }

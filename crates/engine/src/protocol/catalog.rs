@@ -15,31 +15,25 @@ use tidemark_model::name::InvalidName;
 
 /// A request to the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ToCatalog {
     /// Creates a database. A repeated request finishes an interrupted creation.
     Create(CreateDatabase),
     /// Drops a database. A repeated request finishes an interrupted drop.
     Drop {
-        /// The database's name.
         name: String,
     },
     /// Returns the object of a database.
     Resolve {
-        /// The database's name.
         name: String,
     },
     /// Reports a query that continues after its first page.
     ReportQuery(Box<LiveQuery>),
-    /// Reports the end of a query.
     EndQuery {
-        /// The id of the reported query.
         id: u64,
     },
-    /// SHOW QUERIES
     Queries,
-    /// KILL QUERY
     KillQuery {
-        /// The id of the reported query.
         id: u64,
     },
     /// Returns the names of the databases that are ready, in order of creation.
@@ -53,7 +47,6 @@ pub enum ToCatalog {
     },
     /// Looks up tokens and users by their keys.
     Identify {
-        /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
     /// Stores a token or user in place of the entry with the same `version`, or as a new entry for
@@ -63,7 +56,6 @@ pub enum ToCatalog {
     RemoveGrantee {
         /// Whether to remove a user rather than a token.
         user: bool,
-        /// The user's or token's name.
         name: String,
     },
     /// Checks the checksums of all rows of the object.
@@ -74,26 +66,22 @@ pub enum ToCatalog {
         user: bool,
         /// The list contains only entries with a higher id. 0 starts with the first entry.
         after: u64,
-        /// The maximum number of entries.
         limit: u64,
     },
     /// Looks up authenticated tokens and users, and records the current day as a token's last use.
     RecordUse {
-        /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
     /// Returns a page with the token or user of this name, or an empty page if there is none.
     Grantee {
         /// Whether to return a user rather than a token.
         user: bool,
-        /// The user's or token's name.
         name: String,
     },
     /// Starts a point-in-time recovery of a database, or returns its progress.
     Recover(RecoveryRequest),
     /// Returns the progress of the last recovery of a database.
     Recovery {
-        /// The database's name.
         name: String,
     },
 }
@@ -145,17 +133,16 @@ pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
 
 /// A reply of the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum FromCatalog {
     /// The database is ready.
     Created {
-        /// The database's object.
         object: ObjectId,
         /// Whether the database was ready before this request.
         existed: bool,
     },
     /// The database, token or user no longer exists.
     Dropped {
-        /// Whether the name existed.
         existed: bool,
         /// The number of databases that have not received the removal of the token or user yet.
         #[serde(default)]
@@ -168,14 +155,11 @@ pub enum FromCatalog {
     },
     /// The report of a query or of its end was stored.
     Reported {
-        /// Whether the query was killed.
         killed: bool,
     },
     /// The reply to `Queries`, or the query that `KillQuery` killed.
     Queries(Vec<LiveQuery>),
-    /// A page of names.
     Listed {
-        /// The names, in order of creation.
         names: Vec<String>,
         /// The resume key of the next page, or `None` after the last page.
         resume: Option<u64>,
@@ -188,14 +172,10 @@ pub enum FromCatalog {
     },
     /// The reply to `Identify` and `RecordUse`.
     Identified {
-        /// The existing tokens and users.
         found: Vec<Grantee>,
-        /// Whether any user exists.
         users: bool,
     },
-    /// The token or user was stored.
     Granted {
-        /// The id of the token or user.
         id: u64,
         /// The number of databases that have not received the change yet.
         #[serde(default)]
@@ -205,9 +185,7 @@ pub enum FromCatalog {
     Refused(CatalogRefusal),
     /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
-    /// The result of a check of all rows of the object.
     Verified(VerifyPage),
-    /// A page of tokens or users.
     Grantees {
         /// The entries, in ascending order of their ids.
         rows: Vec<Grantee>,

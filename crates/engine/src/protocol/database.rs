@@ -25,6 +25,7 @@ use tidemark_model::value::FieldType;
 
 /// A request to a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ToDatabase {
     /// Initialises this object as the database, or finishes an interrupted initialisation.
     Initialise(CreateDatabase),
@@ -32,40 +33,31 @@ pub enum ToDatabase {
     Describe,
     /// Returns the measurements that changed after a version, in order of their changes.
     Schema {
-        /// The policy of the measurements.
         policy: PolicyId,
         /// The version that the caller has, or 0 for all measurements.
         after_version: u64,
     },
     /// Registers sets of columns. The Database registers or rejects each set as a whole.
     Register {
-        /// The policy of the columns.
         policy: PolicyId,
         /// Distinct sets.
         sets: Vec<ColumnSet>,
     },
-    /// CREATE RETENTION POLICY
     CreatePolicy {
         /// The new policy, which must have a name.
         spec: PolicySpec,
-        /// Whether the policy becomes the default.
         make_default: bool,
     },
-    /// ALTER RETENTION POLICY
     AlterPolicy {
         /// The policy's name and its new settings. Settings that are missing here do not change.
         spec: PolicyChange,
-        /// Whether the policy becomes the default.
         make_default: bool,
     },
-    /// DROP RETENTION POLICY
     DropPolicy {
-        /// The policy's name.
         name: String,
     },
     /// DROP MEASUREMENT, in every policy: retires the measurement's ids and frees its name.
     DropMeasurement {
-        /// The measurement's name.
         name: String,
     },
     /// CREATE CONTINUOUS QUERY. An existing query with the same name and text is not an error.
@@ -75,10 +67,8 @@ pub enum ToDatabase {
     },
     /// DROP CONTINUOUS QUERY. A missing query is not an error.
     DropContinuousQuery {
-        /// The query's name.
         name: String,
     },
-    /// SHOW CONTINUOUS QUERIES
     ContinuousQueries,
     /// Returns the object's billed rows and the jobs that failed.
     Stats,
@@ -95,7 +85,6 @@ pub enum ToDatabase {
     /// Reports a shard that is larger than its split size, or a shard that rejected a write because
     /// of a split ([`ToShard::Fence`]).
     Grown {
-        /// The policy of the group.
         policy: PolicyId,
         /// [`tidemark_model::shard_map::ShardGroup::id`]
         group: u64,
@@ -111,7 +100,6 @@ pub enum ToDatabase {
     Grants(Box<GrantsPush>),
     /// Looks up the tokens and users with permissions on this database.
     Identify {
-        /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
     /// Replaces the limits of the database, or of one token or user. Every shard applies the new
@@ -119,9 +107,7 @@ pub enum ToDatabase {
     SetQuota(QuotaChange),
     /// Returns the continuous queries with their watermarks, for a backup.
     BackUp,
-    /// A step of a restore.
     Restore(Box<RestoreStep>),
-    /// Returns the backup schedule.
     BackupSchedule,
     /// Replaces or removes the backup schedule.
     SetBackupSchedule(Option<ScheduleSettings>),
@@ -216,12 +202,11 @@ pub struct PolicyChange {
 
 /// A reply of a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum FromDatabase {
     /// Initialise, policy statements, drop: the request succeeded.
     Done,
-    /// The reply to `Describe`.
     Description(Description),
-    /// A page of measurements.
     Schema {
         /// The measurements, in ascending order of their unique [`MeasurementSchema::version`].
         measurements: Vec<MeasurementSchema>,
@@ -239,7 +224,6 @@ pub enum FromDatabase {
     },
     /// The name and text of each continuous query, in order of creation.
     ContinuousQueries(Vec<(String, String)>),
-    /// The reply to `Stats`.
     Stats(ObjectStats),
     /// The object has no database. The caller should resolve the name with the Catalog.
     NotOpen,
@@ -249,7 +233,6 @@ pub enum FromDatabase {
     Refused(DatabaseRefusal),
     /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
-    /// The result of a check of all rows of the object.
     Verified(VerifyPage),
     /// The reply to `Identify`.
     Identified {
@@ -264,11 +247,9 @@ pub enum FromDatabase {
     Late,
     /// The reply to `BackUp`.
     BackedUp(Vec<ContinuousQuery>),
-    /// The progress of a restore.
     Restoring(Restoring),
     /// The backup schedule, if one is set.
     BackupSchedule(Option<Box<BackupSchedule>>),
-    /// Freeze: the database is frozen.
     Frozen(Box<FrozenDatabase>),
     /// The replies of the shards, in the order of the messages in `Relay`.
     Relayed(Vec<FromShard>),

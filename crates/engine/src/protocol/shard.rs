@@ -16,6 +16,7 @@ use tidemark_model::time::TimeRange;
 
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ToShard {
     /// Opens this object as a shard. An open shard handles this message like `Configure`.
     Open(ShardSettings),
@@ -23,7 +24,6 @@ pub enum ToShard {
     Configure(ShardSettings),
     /// Closes the shard, which then rejects every message except `Wipe`.
     Close {
-        /// The generation in which the shard was closed.
         generation: u64,
     },
     /// Deletes all data and tables. Only the Database sends this message.
@@ -42,7 +42,6 @@ pub enum ToShard {
     },
     /// Stores a frame's rows atomically.
     Append {
-        /// The sender's view of the database.
         stamp: Stamp,
         /// The encoded frame (`batch/frame/FRAME.md`), which is sent as the message body.
         #[serde(skip)]
@@ -50,7 +49,6 @@ pub enum ToShard {
     },
     /// Makes the shard reject the query's further pages.
     Kill {
-        /// The id of the query.
         query: u64,
     },
     /// Requests one page of a scan.
@@ -59,9 +57,7 @@ pub enum ToShard {
         /// listed.
         #[serde(default)]
         query: u64,
-        /// The sender's view of the database.
         stamp: Stamp,
-        /// The scan.
         request: ScanRequest,
         /// Further scans of the query. The shard also returns the first pages of these scans, in
         /// order, until the event or the page reaches its limit. The caller sends the remaining
@@ -71,9 +67,7 @@ pub enum ToShard {
     },
     /// Returns the expected cost of a scan: a page without groups.
     Explain {
-        /// The sender's view of the database.
         stamp: Stamp,
-        /// The scan.
         request: ScanRequest,
     },
     /// Requests one page of a summary.
@@ -81,20 +75,16 @@ pub enum ToShard {
         /// The query's priority, as in `Scan`.
         #[serde(default)]
         query: u64,
-        /// The sender's view of the database.
         stamp: Stamp,
-        /// The summary.
         request: SummaryRequest,
     },
     /// Permanently hides the matching rows whose write sequence is lower than `before`.
     Delete {
-        /// The sender's view of the database.
         stamp: Stamp,
         /// The value of [`Stats::next_sequence`] that the sender read after the statement arrived,
         /// so that a delayed message hides no later rows. If a flush or merge has combined rows
         /// below and above this sequence, the shard responds with `Stale`.
         before: u64,
-        /// The rows to hide.
         deletions: Vec<Deletion>,
     },
     /// Verifies checksums in one bounded step.
@@ -102,11 +92,9 @@ pub enum ToShard {
         /// The field [`VerifyPage::resume`] of the previous page.
         resume: Option<u64>,
     },
-    /// Returns counters and sizes.
     Stats,
     /// Announces a new access number. The shard treats senders with a lower access number as stale.
     Access {
-        /// The access number.
         number: u64,
     },
     /// A step of a backup or of a restore.
@@ -168,6 +156,7 @@ pub struct ShardSettings {
 
 /// A reply of a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum FromShard {
     /// Open, Configure, Close, Access, Wipe, Delete, Fence: the request succeeded.
     Done,
@@ -182,20 +171,17 @@ pub enum FromShard {
         #[serde(skip)]
         rejected: Vec<u8>,
     },
-    /// The reply to `Weigh`.
     Weighed {
         /// The used size of the object's storage, in bytes.
         bytes: u64,
         /// A time, in nanoseconds, that splits the group: at least half of the bytes are earlier.
         at_ns: Option<i64>,
     },
-    /// A page of a scan.
     Scanned {
         /// The new end of the slice ([`ScanPage::until`]), if it is before the requested end.
         until: Option<ResultPosition>,
         /// The start of the next page, or `None` after the last page.
         position: Option<Position>,
-        /// The cost of this page.
         stats: ReadStats,
         /// The pages of the first further scans.
         #[serde(default)]
@@ -204,11 +190,8 @@ pub enum FromShard {
         #[serde(skip)]
         groups: Vec<u8>,
     },
-    /// A page of a summary.
     Summary(SummaryPage),
-    /// A step of verification.
     Verified(VerifyPage),
-    /// Counters and sizes.
     Stats(Stats),
     /// The object is not an open shard, or the sender's stamp is outdated or names another policy.
     /// The shard stored no rows. The sender must refresh its view, starting with the Catalog.
@@ -219,7 +202,6 @@ pub enum FromShard {
     Refused(ShardRefusal),
     /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
-    /// A step of a backup or of a restore.
     Backup(FromShardBackup),
 }
 
