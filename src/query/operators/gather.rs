@@ -7,6 +7,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::join_limit::{CallSeries, append};
 use crate::admission::{BufferMemory, QueryReservation};
+use crate::batch::column::gather;
 use crate::model::bug::OrBug;
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::value::FieldValue;
@@ -136,8 +137,7 @@ impl GatherExecutor {
     fn take(&mut self, batch: &RowBatch, column: &Column, rows: &[u32]) {
         let WindowRows { times_ns, values, others, .. } = &mut self.window;
         let before = times_ns.len();
-        let time = |&row: &u32| batch.times_ns.get(row as usize).copied();
-        times_ns.extend(rows.iter().filter_map(time));
+        times_ns.extend(gather(&batch.times_ns, rows));
         append(values, Some(column), rows, before);
         let GatherCall { call, plan, .. } = &self.call;
         let positions = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
@@ -216,12 +216,11 @@ impl WindowRows {
     }
 
     fn gather(&self, rows: &[u32]) -> Self {
-        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
-        let gather = |column: &Option<Column>| column.as_ref().map(|c| c.gather(rows));
+        let of_column = |column: &Option<Column>| column.as_ref().map(|c| c.gather(rows));
         Self {
-            times_ns: rows.iter().filter_map(time).collect(),
-            values: gather(&self.values),
-            others: self.others.iter().map(gather).collect(),
+            times_ns: gather(&self.times_ns, rows),
+            values: of_column(&self.values),
+            others: self.others.iter().map(of_column).collect(),
             series: pick(&self.series, rows).collect(),
         }
     }

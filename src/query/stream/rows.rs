@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
+use crate::batch::column::gather;
 use crate::batch::picker::Picker;
 use crate::model::bug::OrBug;
 use crate::model::limits::PAGE_BYTES_MAX;
@@ -59,10 +60,9 @@ impl FetchedRows {
     }
 
     fn pick(&self, rows: &[u32]) -> Self {
-        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
         Self {
             shard: self.shard,
-            times_ns: rows.iter().filter_map(time).collect(),
+            times_ns: gather(&self.times_ns, rows),
             columns: self.columns.iter().map(|column| column.gather(rows)).collect(),
             fields: self.fields,
         }

@@ -10,6 +10,7 @@ use super::error::Result;
 use super::functions::{Function, Kind};
 use super::result::{Column, Values};
 use super::work::Work;
+use crate::batch::column::gather;
 use crate::influxql::ast::Expr;
 use crate::model::time::{S_NS, TimeRange};
 use crate::model::value::FieldType;
@@ -37,9 +38,7 @@ impl StreamBatch {
         // The positions of the rows in a page fit in u32.
         let rows: Vec<u32> =
             (0..column.len() as u32).filter(|&r| column.validity.is_valid(r as usize)).collect();
-        let time = |&row: &u32| times_ns.get(row as usize).copied();
-        let times_ns = rows.iter().filter_map(time).collect();
-        Self { times_ns, values: column.values.gather(&rows) }
+        Self { times_ns: gather(times_ns, &rows), values: column.values.gather(&rows) }
     }
 
     fn empty() -> Self {

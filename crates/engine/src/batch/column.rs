@@ -142,10 +142,7 @@ impl Values {
 
     /// Copies the values at `rows` in the given order.
     pub fn gather(&self, rows: &[u32]) -> Self {
-        fn pick<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
-            rows.iter().map(|&row| values.get(row as usize).copied().or_bug()).collect()
-        }
-        map_values!(self, values => pick(values, rows), strings => strings.gather(rows))
+        map_values!(self, values => gather(values, rows), strings => strings.gather(rows))
     }
 
     /// Copies the values at `rows` in the given order. A row `None` becomes padding.
@@ -315,6 +312,11 @@ impl Column {
     pub fn get(&self, index: usize) -> Option<FieldValue> {
         self.values.get(index).filter(|_| self.validity.is_valid(index))
     }
+}
+
+/// Copies the values at `rows` in the given order.
+pub fn gather<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
+    rows.iter().map(|&row| values.get(row as usize).copied().or_bug()).collect()
 }
 
 #[cfg(test)]

@@ -23,10 +23,9 @@ pub mod shard_rows;
 pub mod slabs;
 pub mod string_column;
 
-use column::Column;
+use column::{Column, gather};
 use line_numbers::LineNumbers;
-use series_table::{SeriesTable, TagColumn};
-use tidemark_model::bug::OrBug;
+use series_table::{SeriesTable, TagColumn, renumber};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The number of cells per value above which a table is split into column sets.
@@ -53,14 +52,12 @@ impl Block {
 
     /// Copies some rows and columns, and only the series of these rows.
     pub(crate) fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
-        let series_of = |&row: &u32| self.row_series.get(row as usize).copied().or_bug();
-        let mut row_series: Vec<u32> = rows.iter().map(series_of).collect();
-        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
+        let mut row_series = gather(&self.row_series, rows);
         let fields = fields.iter().filter_map(|&at| self.fields.get(at));
         Self {
-            series: self.series.pick_used(&mut row_series),
+            series: self.series.pick(&renumber(&mut row_series)),
             row_series,
-            times_ns: rows.iter().filter_map(time).collect(),
+            times_ns: gather(&self.times_ns, rows),
             fields: fields.map(|column| column.gather(rows)).collect(),
         }
     }

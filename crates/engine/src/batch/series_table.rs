@@ -73,11 +73,6 @@ impl SeriesTable {
         let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
         Self { tags, len: numbers.len() as u32 }
     }
-
-    /// Copies the series of these rows, and replaces their numbers by the new numbers.
-    pub(super) fn pick_used(&self, row_series: &mut [u32]) -> Self {
-        self.pick(&renumber(row_series))
-    }
 }
 
 /// Replaces the numbers of the rows' series by 0, 1, 2, …, and returns the replaced numbers.

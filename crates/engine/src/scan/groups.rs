@@ -15,7 +15,7 @@ use super::series_rows::{Chosen, Dense, ReadValues, SeriesRows, positions};
 use super::spans::WindowNumbers;
 use super::stretches::End;
 use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, StringColumn};
+use crate::batch::column::{Column, StringColumn, gather};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
@@ -426,12 +426,9 @@ impl<'a> GroupRows<'a> {
         }
         let mut order: Vec<u32> = first.into_iter().take(limit).map(|(_, row)| row).collect();
         order.sort_unstable();
-        let at = |&row: &u32| row as usize;
-        self.times_ns =
-            order.iter().filter_map(|row| self.times_ns.get(at(row)).copied()).collect();
+        self.times_ns = gather(&self.times_ns, &order);
         self.columns = self.columns.iter().map(|column| column.gather(&order)).collect();
-        let series: Vec<u32> =
-            order.iter().filter_map(|row| self.series.get(at(row)).copied()).collect();
+        let series = gather(&self.series, &order);
         let mut kept = series.clone();
         kept.dedup();
         self.tags = self

@@ -2,7 +2,7 @@
 
 use super::reader::ReadStats;
 use super::request::{Position, ResultPosition};
-use crate::batch::column::{Column, StringColumn};
+use crate::batch::column::{Column, StringColumn, gather};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The value of [`PageLimits::cells`] for the pages of a shard.
@@ -135,13 +135,12 @@ impl PartialColumn {
     /// Returns the states of the windows at these positions.
     #[must_use]
     pub fn pick(&self, rows: &[u32]) -> Self {
-        let start = |&row: &u32| self.windows_ns.get(row as usize).copied();
         let aux = self.aux.iter().map(|aux| match aux {
             AuxValues::Field(column) => AuxValues::Field(column.gather(rows)),
             AuxValues::Tag(tags) => AuxValues::Tag(tags.gather(rows)),
         });
         Self {
-            windows_ns: rows.iter().filter_map(start).collect(),
+            windows_ns: gather(&self.windows_ns, rows),
             states: self.states.iter().map(|column| column.gather(rows)).collect(),
             aux: aux.collect(),
         }

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 
 use super::{FrameHeader, TableHeader};
 use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, Values};
+use crate::batch::column::{Column, Values, gather};
 use crate::batch::column_sets::{ColumnPositions, field_sets, without_small};
 use crate::batch::order::{Distinct, rank_series};
 use crate::batch::selection::Selection;
@@ -170,8 +170,7 @@ fn encode_table(
 ) -> Option<TableHeader> {
     let block = table.block;
     let start = out.len();
-    let time = |&row: &u32| block.times_ns.get(row as usize).copied().or_bug();
-    let times_ns: Vec<i64> = rows.iter().map(time).collect();
+    let times_ns = gather(&block.times_ns, rows);
     let (mut series, mut rows_of_series) = (Vec::new(), Vec::new());
     for same in rows.chunk_by(|&a, &b| series_of(a) == series_of(b)) {
         series.extend(same.first().map(|&row| series_of(row)));
