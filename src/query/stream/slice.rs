@@ -481,13 +481,7 @@ fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     if is_all || state.windows_ns.iter().all(|&start_ns| is_before(start_ns)) {
         return;
     }
-    // A state has fewer than 2^32 windows.
-    let kept: Vec<u32> = (0..)
-        .zip(&state.windows_ns)
-        .filter(|(_, start_ns)| is_before(**start_ns))
-        .map(|(row, _)| row)
-        .collect();
-    *state = state.pick(&kept);
+    *state = state.windows(is_before);
 }
 
 fn states_bytes(states: &[PartialColumn]) -> usize {

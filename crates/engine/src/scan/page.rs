@@ -146,6 +146,14 @@ impl PartialColumn {
         }
     }
 
+    /// Returns the states of the windows whose starts `has` accepts.
+    #[must_use]
+    pub fn windows(&self, has: impl Fn(i64) -> bool) -> Self {
+        // A state has fewer than 2^32 windows.
+        let windows = (0..).zip(&self.windows_ns).filter(|(_, start_ns)| has(**start_ns));
+        self.pick(&windows.map(|(row, _)| row).collect::<Vec<u32>>())
+    }
+
     /// Appends the states of later windows, or of earlier windows if the states descend. If the
     /// windows overlap or the columns differ, returns false and changes nothing.
     #[must_use]

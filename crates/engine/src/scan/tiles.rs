@@ -219,21 +219,13 @@ pub(super) fn states_of(tile: &Missing, groups: &[Group], first_ns: i64) -> Vec<
     // The first window of a range may begin before the range.
     let is_first = start_ns == first_ns;
     let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
-    groups.iter().filter_map(|group| within(group, has)).collect()
-}
-
-fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
-    let GroupData::Partials(states) = &group.data else { return None };
-    let states: Vec<_> = (states.iter())
-        .map(|state| {
-            // The number of windows is below 2^32.
-            let windows = (0..).zip(&state.windows_ns);
-            let rows: Vec<u32> = windows.filter(|(_, at)| has(**at)).map(|(row, _)| row).collect();
-            state.pick(&rows)
-        })
-        .collect();
-    let is_empty = states.iter().all(|state| state.windows_ns.is_empty());
-    (!is_empty).then(|| Group { key: group.key.clone(), data: GroupData::Partials(states) })
+    let within = |group: &Group| {
+        let GroupData::Partials(states) = &group.data else { return None };
+        let states: Vec<_> = states.iter().map(|state| state.windows(has)).collect();
+        let is_empty = states.iter().all(|state| state.windows_ns.is_empty());
+        (!is_empty).then(|| Group { key: group.key.clone(), data: GroupData::Partials(states) })
+    };
+    groups.iter().filter_map(within).collect()
 }
 
 #[cfg(test)]
