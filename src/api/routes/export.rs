@@ -26,8 +26,7 @@ use crate::api::routes::handler::{
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::coordinator::query::Query;
-use crate::coordinator::statement::Execution;
-use crate::coordinator::statement::Session;
+use crate::coordinator::statement::{Execution, Session};
 use crate::coordinator::{Context, Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
