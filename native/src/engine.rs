@@ -24,7 +24,7 @@ use tidemark::protocol::event::EventHandler;
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::events::ShardEvents;
-use tidemark::shard::turns::Pages;
+use tidemark::shard::page_queue::Pages;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 

@@ -31,7 +31,7 @@ use crate::protocol::sql::error_reply;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::events::ShardEvents;
-use crate::shard::turns::Pages;
+use crate::shard::page_queue::Pages;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 

@@ -16,7 +16,7 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::MEMTABLE_BYTES_MAX;
 use crate::shard::budget::Budget;
 use crate::shard::events::ShardEvents;
-use crate::shard::turns::Pages;
+use crate::shard::page_queue::Pages;
 
 thread_local! {
     /// The memory budget of the memtables. All shards of the isolate share this budget, because

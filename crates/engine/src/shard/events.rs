@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::Shard;
-use super::turns::{Pages, Turns};
+use super::page_queue::{PageQueue, Pages};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::event::{EventHandler, EventId, Unavailable};
@@ -28,8 +28,8 @@ const WATCH_NS: i64 = 12 * S_NS;
 pub struct ShardEvents<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
-    turns: Turns,
-    /// The page requests that wait for their turn, each with its event and its protocol version.
+    queue: PageQueue,
+    /// The waiting page requests, each with its event and its protocol version.
     paused: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
     working: Option<PendingWork>,
@@ -54,7 +54,7 @@ impl<S: Store> ShardEvents<S> {
         Self {
             shard,
             due_ns: None,
-            turns: Turns::new(pages),
+            queue: PageQueue::new(pages),
             paused: Vec::new(),
             next_event_id: 0,
             working: None,
@@ -99,7 +99,7 @@ impl<S: Store> ShardEvents<S> {
         let reply = self.shard.handle(message, platform.now_ns());
         let now_ns = platform.now_ns();
         if let Some(query) = page_of(message) {
-            self.turns.on_page(place(query), is_last(&reply), work_of(&reply), now_ns);
+            self.queue.on_page(place(query), is_last(&reply), work_of(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
         if self.works_after_replies && self.working.is_none() && self.is_due(now_ns) {
@@ -166,14 +166,14 @@ impl<S: Store> EventHandler for ShardEvents<S> {
         };
         let now_ns = platform.now_ns();
         self.shard.begin_event(now_ns);
-        let turn = match page_of(&message) {
-            Some(query) => self.turns.enqueue(event_id, place(query), now_ns),
+        let queued = match page_of(&message) {
+            Some(query) => self.queue.enqueue(event_id, place(query), now_ns),
             None => {
-                self.turns.on_write(now_ns);
+                self.queue.on_write(now_ns);
                 Ok(None)
             }
         };
-        let step = match turn {
+        let step = match queued {
             Ok(None) => self.handle_message(platform, version, &message),
             Ok(Some(ms)) => {
                 self.paused.push((event_id, version, message));
@@ -196,12 +196,12 @@ impl<S: Store> EventHandler for ShardEvents<S> {
         let is_killed = self.paused.get(at).is_some_and(|(_, _, message)| {
             page_of(message).is_some_and(|query| self.shard.is_killed(query))
         });
-        if let Some(ms) = self.turns.check_again(event_id, platform.now_ns()).filter(|_| !is_killed)
+        if let Some(ms) = self.queue.check_again(event_id, platform.now_ns()).filter(|_| !is_killed)
         {
             return pause(ms);
         }
         let (_, version, message) = self.paused.remove(at);
-        self.turns.leave(event_id);
+        self.queue.leave(event_id);
         self.handle_message(platform, version, &message)
     }
 
@@ -231,7 +231,7 @@ impl<S: Store> EventHandler for ShardEvents<S> {
     }
 
     fn abandon(&mut self, event_id: EventId) {
-        self.turns.leave(event_id);
+        self.queue.leave(event_id);
         self.paused.retain(|(paused, ..)| *paused != event_id);
         self.working = self.working.filter(|working| working.event_id != event_id);
     }

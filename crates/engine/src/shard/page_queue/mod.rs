@@ -21,9 +21,9 @@ use crate::protocol::event::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// A turn without a page ends after this time. Usually, the edge merges a page and requests the
-/// next page in a fraction of this time.
-const TURN_IDLE_MS: u32 = 400;
+/// A query that requests no page for this time makes room for another query. Usually, the edge
+/// merges a page and requests the next page in a fraction of this time.
+const READER_IDLE_MS: u32 = 400;
 /// The maximum work (`ReadStats::work`) without a pause: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
 /// The approximate time for a unit of work. The clock of Workers does not advance during the work.
@@ -99,7 +99,7 @@ impl Pages {
 }
 
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct PageQueue {
     pages: Rc<Pages>,
     waiting: Vec<WaitingPage>,
     readers: Vec<Precedence>,
@@ -115,7 +115,7 @@ struct WaitingPage {
     query: Option<Precedence>,
     /// The value of [`Pages::read`] at the last check.
     pages_seen: u64,
-    /// The value of [`Turns::reader_pages`] at the last check.
+    /// The value of [`PageQueue::reader_pages`] at the last check.
     reader_pages_seen: u64,
     idle_ms: u32,
     waited_ms: u32,
@@ -129,13 +129,13 @@ impl WaitingPage {
     }
 }
 
-impl Turns {
+impl PageQueue {
     pub(super) fn new(pages: Rc<Pages>) -> Self {
         Self { pages, waiting: Vec::new(), readers: Vec::new(), reader_pages: 0 }
     }
 
     /// Adds a page request to the queue. `query` is the continued query, or `None` for a first
-    /// page. Returns the pause before [`Turns::check_again`], in milliseconds, or `None` if the
+    /// page. Returns the pause before [`PageQueue::check_again`], in milliseconds, or `None` if the
     /// page can run now.
     pub(super) fn enqueue(
         &mut self,
@@ -165,7 +165,7 @@ impl Turns {
         let selected = self.selected_queries();
         if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &selected) {
             self.waiting.clear();
-            self.take_turn(query);
+            self.start_reading(query);
             return Ok(None);
         }
         self.pages.count_first(query, 1);
@@ -182,7 +182,7 @@ impl Turns {
     }
 
     /// Checks after a pause whether the page can run. Returns the same values as
-    /// [`Turns::enqueue`].
+    /// [`PageQueue::enqueue`].
     pub(super) fn check_again(&mut self, event_id: EventId, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.event_id == event_id)?;
         let waiting = self.waiting.get(at)?;
@@ -194,7 +194,7 @@ impl Turns {
             self.waiting.remove(at);
             self.pages.count_first(query, -1);
             self.pages.work.set(0);
-            self.take_turn(query);
+            self.start_reading(query);
             return None;
         }
         let (pages_seen, reader_pages_seen) = (self.pages.read.get(), self.reader_pages);
@@ -284,12 +284,12 @@ impl Turns {
 
     /// Returns the position of the page's query in `selected`, or `None` if the query must wait
     /// until one of these queries ends. A first page has position 0. If the selected queries have
-    /// read no page for `TURN_IDLE_MS`, the query follows them.
+    /// read no page for `READER_IDLE_MS`, the query follows them.
     fn rank(&self, at: usize, selected: &[Precedence]) -> Option<usize> {
         let page = self.waiting.get(at)?;
         let Some(query) = page.query else { return Some(0) };
         let rank = selected.iter().position(|of| of.id == query.id);
-        rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(selected.len()))
+        rank.or_else(|| (page.idle_ms >= READER_IDLE_MS).then_some(selected.len()))
     }
 
     /// Returns the pause before the next check of a waiting page, in milliseconds. A page whose
@@ -306,7 +306,7 @@ impl Turns {
         }
     }
 
-    fn take_turn(&mut self, query: Option<Precedence>) {
+    fn start_reading(&mut self, query: Option<Precedence>) {
         let Some(query) = query else { return };
         self.readers.retain(|reader| reader.id != query.id);
         if self.readers.len() >= QUERIES_READING_MAX {
@@ -316,7 +316,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turns {
+impl Drop for PageQueue {
     fn drop(&mut self) {
         for page in &self.waiting {
             self.pages.count_first(page.query, -1);
