@@ -241,6 +241,31 @@ pub enum Predicate {
     Differ(Box<Predicate>, Box<Predicate>),
 }
 
+impl Predicate {
+    /// Visits the conditions without [`Self::And`], [`Self::Or`] and [`Self::Differ`].
+    pub(crate) fn leaves<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
+        match self {
+            Self::And(a, b) | Self::Or(a, b) | Self::Differ(a, b) => {
+                a.leaves(visit);
+                b.leaves(visit);
+            }
+            leaf => visit(leaf),
+        }
+    }
+
+    /// Visits the operands of all conditions, and the operands in these operands.
+    pub(crate) fn operands(&self, visit: &mut dyn FnMut(&Operand)) {
+        self.leaves(&mut |leaf| match leaf {
+            Self::Compare(_, a, b) => {
+                a.visit(visit);
+                b.visit(visit);
+            }
+            Self::Matches { operand, .. } | Self::IsTrue(operand) => operand.visit(visit),
+            _ => {}
+        });
+    }
+}
+
 /// Comparison operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -266,6 +291,21 @@ pub enum Operand {
     Arithmetic(Arithmetic, Box<Operand>, Box<Operand>),
     /// A mathematical function, by its lower-case InfluxQL name.
     Call(String, Vec<Operand>),
+}
+
+impl Operand {
+    /// Visits this operand and the operands in it.
+    pub(crate) fn visit(&self, visit: &mut dyn FnMut(&Self)) {
+        visit(self);
+        match self {
+            Self::Field(_) | Self::Tag(_) | Self::Literal(_) => {}
+            Self::Arithmetic(_, a, b) => {
+                a.visit(visit);
+                b.visit(visit);
+            }
+            Self::Call(_, arguments) => arguments.iter().for_each(|a| a.visit(visit)),
+        }
+    }
 }
 
 /// Arithmetic and bitwise operators.

@@ -166,30 +166,14 @@ pub(super) fn without(table: FrameTable, hidden: &[HiddenSeries]) -> FrameTable 
 /// [`Refusal::Invalid`] describes the fault.
 pub fn check_predicate(predicate: &Predicate, patterns: &Patterns) -> Result<(), Refusal> {
     let mut tags = Vec::new();
-    add_tags(predicate, &mut tags);
-    tags.sort();
-    tags.dedup();
-    check_count(condition(predicate, &tags, patterns)?.comparisons())
-}
-
-fn add_tags(predicate: &Predicate, tags: &mut Vec<ColumnId>) {
-    let mut add = |operand: &Operand| {
+    predicate.operands(&mut |operand| {
         if let Operand::Tag(tag) = operand {
             tags.push(*tag);
         }
-    };
-    match predicate {
-        Predicate::And(a, b) | Predicate::Or(a, b) => {
-            add_tags(a, tags);
-            add_tags(b, tags);
-        }
-        Predicate::Compare(_, a, b) => {
-            add(a);
-            add(b);
-        }
-        Predicate::Matches { operand, .. } => add(operand),
-        _ => {}
-    }
+    });
+    tags.sort();
+    tags.dedup();
+    check_count(condition(predicate, &tags, patterns)?.comparisons())
 }
 
 /// Checks the number of comparisons in a predicate. Comparisons of one tag with several texts count
@@ -206,14 +190,11 @@ fn check_count(comparisons: usize) -> Result<(), Refusal> {
 }
 
 fn add_regexes<'a>(predicate: &'a Predicate, regexes: &mut BTreeSet<&'a str>) {
-    match predicate {
-        Predicate::And(a, b) | Predicate::Or(a, b) => {
-            add_regexes(a, regexes);
-            add_regexes(b, regexes);
+    predicate.leaves(&mut |leaf| {
+        if let Predicate::Matches { regex, .. } = leaf {
+            regexes.insert(regex);
         }
-        Predicate::Matches { regex, .. } => drop(regexes.insert(regex)),
-        _ => {}
-    }
+    });
 }
 
 fn compile(source: &str, patterns: &Patterns) -> Result<Rc<Pattern>, Refusal> {

@@ -137,7 +137,7 @@ impl<'a> Filter<'a> {
     /// Adds the cost of a condition without AND or OR.
     fn add_cost(&mut self, leaf: &Predicate) {
         let (mut operands, mut on_rows) = (0_u64, false);
-        walk(leaf, &mut |operand| {
+        leaf.operands(&mut |operand| {
             operands += 1;
             on_rows |= matches!(operand, Operand::Field(_));
         });
@@ -305,7 +305,7 @@ fn as_tag_equality(predicate: &Predicate) -> Option<(ColumnId, &str, bool)> {
 
 fn check_functions(operand: &Operand) -> Result<(), ScanError> {
     let mut unknown = None;
-    walk_operand(operand, &mut |operand| {
+    operand.visit(&mut |operand| {
         if let Operand::Call(name, arguments) = operand
             && expr::function(name, arguments.len()).is_none()
         {
@@ -331,7 +331,7 @@ fn join<'p>(decisive: bool, a: Rest<'p>, b: impl FnOnce() -> Rest<'p>) -> Rest<'
 pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
     let mut columns = Vec::new();
     if let Some(predicate) = predicate {
-        walk(predicate, &mut |operand| {
+        predicate.operands(&mut |operand| {
             if let Operand::Field(input) = operand {
                 columns.push(input.column);
             }
@@ -343,7 +343,7 @@ pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
 pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
     let mut found = false;
     if let Some(predicate) = predicate {
-        walk(predicate, &mut |operand| found |= matches!(operand, Operand::Tag(_)));
+        predicate.operands(&mut |operand| found |= matches!(operand, Operand::Tag(_)));
     }
     found
 }
@@ -369,35 +369,6 @@ pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Optio
             _ => None,
         },
         _ => None,
-    }
-}
-
-fn walk(predicate: &Predicate, visit: &mut dyn FnMut(&Operand)) {
-    match predicate {
-        Predicate::Constant(_) => {}
-        Predicate::And(a, b) | Predicate::Or(a, b) | Predicate::Differ(a, b) => {
-            walk(a, visit);
-            walk(b, visit);
-        }
-        Predicate::Compare(_, a, b) => {
-            walk_operand(a, visit);
-            walk_operand(b, visit);
-        }
-        Predicate::Matches { operand, .. } | Predicate::IsTrue(operand) => {
-            walk_operand(operand, visit);
-        }
-    }
-}
-
-fn walk_operand(operand: &Operand, visit: &mut dyn FnMut(&Operand)) {
-    visit(operand);
-    match operand {
-        Operand::Field(_) | Operand::Tag(_) | Operand::Literal(_) => {}
-        Operand::Arithmetic(_, a, b) => {
-            walk_operand(a, visit);
-            walk_operand(b, visit);
-        }
-        Operand::Call(_, arguments) => arguments.iter().for_each(|a| walk_operand(a, visit)),
     }
 }
 
