@@ -84,9 +84,6 @@ fn collect<'a>(select: &'a SelectStatement, written: &mut Vec<WrittenTarget<'a>>
 }
 
 /// Refuses a direct source with a name that 1.x reserves.
-///
-/// # Errors
-/// [`QueryError::Invalid`]
 fn check_system_names(select: &SelectStatement) -> Result<()> {
     for source in &select.sources {
         let Source::Measurement(Measurement { name: MeasurementName::Name(name), .. }) = source
@@ -108,9 +105,6 @@ fn check_system_names(select: &SelectStatement) -> Result<()> {
 }
 
 /// Refuses an empty name, as 1.x does in every statement that reads points or counts names.
-///
-/// # Errors
-/// [`QueryError::Invalid`]
 pub(crate) fn check_name(measurement: &Measurement) -> Result<()> {
     if matches!(&measurement.name, MeasurementName::Name(name) if name.is_empty()) {
         return invalid("invalid measurement");

@@ -97,9 +97,6 @@ impl Default for Limits {
 
 impl Limits {
     /// Reads the value of each limit with `read`. `None` selects the default.
-    ///
-    /// # Errors
-    /// Returns the error that `read` returns.
     pub fn read<E>(mut read: impl FnMut(&Settable) -> Result<Option<u32>, E>) -> Result<Self, E> {
         let mut limits = Self::default();
         for (value, row) in limits.0.iter_mut().zip(&SETTABLE) {
@@ -122,9 +119,6 @@ impl Limits {
     }
 
     /// Checks that the total `requested`, which includes `current`, does not exceed `limit`.
-    ///
-    /// # Errors
-    /// Returns [`Exceeded`].
     #[inline]
     pub fn check(&self, limit: Limit, current: usize, requested: usize) -> Result<(), Exceeded> {
         if requested <= self.get(limit) {

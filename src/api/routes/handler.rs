@@ -41,10 +41,7 @@ pub struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    /// Returns a parameter of the URL that must not be empty.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] with the message `missing`.
+    /// Returns a parameter of the URL. If it is empty, `missing` is the message of the error.
     pub fn required(&self, name: &str, missing: &str) -> ApiResult<String> {
         let value = self.url.filled(name).map(str::to_owned);
         value.ok_or_else(|| ApiError::Invalid(missing.to_owned()))

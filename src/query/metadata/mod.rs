@@ -30,9 +30,6 @@ pub use plan::{MetaContext, MetaPlan, MetaPolicy, MetaScan, compile};
 
 /// Returns the database that a SHOW statement reads; `None` if this module does not execute the
 /// statement.
-///
-/// # Errors
-/// [`QueryError::DatabaseRequired`]
 pub fn database(statement: &Statement, defaults: Defaults<'_>) -> Option<Result<String>> {
     let named = match statement {
         Statement::ShowMeasurements(show) => match &show.database {

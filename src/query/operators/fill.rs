@@ -45,9 +45,6 @@ pub(crate) struct SeriesFill {
 
 impl SeriesFill {
     /// `series` must have at least one window.
-    ///
-    /// # Errors
-    /// [`QueryError::StrayPoint`]
     pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self> {
         let ShownWindows { window, range, descending, .. } = windows;
         let last_ns = range.end_ns.saturating_sub(1);
@@ -69,9 +66,6 @@ impl SeriesFill {
     }
 
     /// Returns the next part, which has at most `windows_max` windows, or `None` at the end.
-    ///
-    /// # Errors
-    /// [`QueryError::Buckets`]
     pub(crate) fn next(
         &mut self,
         plan: &FillPlan,

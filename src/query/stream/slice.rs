@@ -164,9 +164,6 @@ impl Slice {
     }
 
     /// Adds the rows or states that precede the slice's end.
-    ///
-    /// # Errors
-    /// [`QueryError::Page`]
     pub(crate) fn add(&mut self, shard: u32, groups: Vec<Group>, output: &Output) -> Result<()> {
         for Group { key, data } in groups {
             if self.is_behind(&key) {

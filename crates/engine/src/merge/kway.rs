@@ -185,9 +185,6 @@ impl<C: SeriesCursor> Merge<C> {
     ///
     /// To read several columns of many short series, join their picks first ([`Picks::extend`]), so
     /// that each column of a page is decoded once.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::ColumnType`].
     pub fn column(&mut self, picks: &Picks, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         let mut columns = Vec::with_capacity(picks.pages().len());
         let mut found = None;

@@ -17,9 +17,6 @@ const CELLS_MAX: u64 = 50_000 * SKIPPED_KEY_CELLS;
 
 /// Returns a page without groups. The page's statistics are the amount of data that a scan would
 /// read, and the page's position is the last series that was counted.
-///
-/// # Errors
-/// Returns [`ScanError`] if a part cannot be read or the request is invalid.
 pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
     let order = reader.tag_order(request.measurement)?;
     let (mut last, mut stored) = (None, Stored::default());

@@ -40,9 +40,6 @@ const KEYS_PER_ITEM: u64 = 16;
 
 /// Returns one page of a summary (for SHOW statements). A full page ends between two items. The page
 /// is cached until the next write.
-///
-/// # Errors
-/// Returns [`ScanError`] if a part cannot be read or a predicate is invalid.
 pub fn summarise(
     reader: &dyn Reader,
     request: &SummaryRequest,

@@ -48,9 +48,6 @@ const FEW: usize = 4;
 const ROWS_PER_PAGE_MAX: usize = 1 << 16;
 
 /// Returns the page of the result that `request` names.
-///
-/// # Errors
-/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
 pub fn scan(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -60,9 +57,6 @@ pub fn scan(
 }
 
 /// Like [`scan`]. Several scans of an event share the compiled regexes and their remaining steps.
-///
-/// # Errors
-/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
 pub fn scan_with(
     reader: &dyn Reader,
     request: &ScanRequest,
