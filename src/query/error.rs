@@ -120,7 +120,7 @@ pub enum QueryError {
     TooManyPolicies,
     /// The plan of the statement is too large.
     #[error(
-        "the statement has more than {PLAN_ENTRIES_MAX} columns, dimensions and conditions, \
+        "the statement has more than {PLAN_ENTRIES_MAX} columns, dimensions, conditions and calls, \
          counted for each measurement in FROM: name fewer measurements or fields"
     )]
     PlanTooLarge,

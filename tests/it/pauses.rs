@@ -180,7 +180,7 @@ fn query_columns_and_conditions_are_limited() {
     let mut product = product(&[]);
     let condition = vec!["v > 1"; 6_000].join(" OR ");
     let error = error_of(&product.query("db", &format!("SELECT v FROM /./ WHERE {condition}")));
-    let expected = "has more than 300000 columns, dimensions and conditions";
+    let expected = "has more than 300000 columns, dimensions, conditions and calls";
     assert!(error.contains(expected), "{error}");
     // Each source has about 600 clock changes.
     let mut windows = |zone: &str| {

@@ -414,12 +414,16 @@ pub const POLICIES_PER_QUERY_MAX: usize = 100;
 /// The maximum number of times that FROM may name the same measurement. The rows of all sources are
 /// merged.
 pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
-/// The maximum number of entries in a statement's plan: columns, dimensions and conditions, counted
-/// once per source. The compiler pauses only between sources.
+/// The maximum number of entries in a statement's plan: columns, dimensions, conditions and calls,
+/// counted once per source. The compiler pauses only between sources, and the whole plan is freed
+/// without a pause.
 pub const PLAN_ENTRIES_MAX: usize = 300_000;
 /// The number of entries as which one operand or operator of a condition counts. Compiling the
 /// operand or operator takes as long as compiling this number of columns.
 pub const ENTRIES_PER_CONDITION: usize = 3;
+/// The number of entries as which one call counts for each source that has the call's field. Each
+/// column that the call reads in addition to the field counts as one entry.
+pub const ENTRIES_PER_CALL: usize = 3;
 /// The number of clock changes of a time zone that count as one entry. Each scan with windows
 /// contains the clock changes in the statement's time range.
 pub const CLOCK_CHANGES_PER_ENTRY: usize = 4;

@@ -195,7 +195,7 @@ async fn inputs(
         let mut feeds: Vec<Vec<Binding>> = Vec::with_capacity(node.feeds.len());
         for feed in &node.feeds {
             let (condition, sources) = (condition.as_ref(), (&name, &*sources));
-            feeds.push(bind(node, condition, feed, sources, scans, size, source_work).await);
+            feeds.push(bind(node, condition, feed, sources, scans, size, source_work).await?);
         }
         if feeds.iter().any(|feed| !feed.is_empty()) {
             node.inputs.push(plan::Input { name, feeds });
@@ -313,7 +313,7 @@ async fn bind(
     scans: &mut Vec<PlannedScan>,
     size: &PlanSize,
     source_work: usize,
-) -> Vec<Binding> {
+) -> Result<Vec<Binding>> {
     let is_only = sources.len() == 1;
     let mut bindings: Vec<Binding> = Vec::with_capacity(sources.len());
     // Maps a policy and the columns of a source to the position of the first binding; `None` if the
@@ -334,7 +334,10 @@ async fn bind(
             }),
             None => {
                 let bound = bind_source(node, condition, feed, (name, source), is_only);
-                units += CALL_WORK * feed.calls.len();
+                let calls = bound.as_ref().map_or(&[][..], |(_, binding)| &binding.calls);
+                size.add_calls(calls)?;
+                let columns: usize = calls.iter().map(|call| call.aux.len()).sum();
+                units += CALL_WORK * feed.calls.len() + columns;
                 let position = bound.is_some().then_some(bindings.len());
                 if let Some(place) = place {
                     known.insert(place, position);
@@ -348,7 +351,7 @@ async fn bind(
         }
         size.spend(units).await;
     }
-    bindings
+    Ok(bindings)
 }
 
 /// Returns a scan without its position; `None` if the scan would read nothing. `condition` is the
@@ -514,8 +517,9 @@ fn partials(
         else {
             continue;
         };
-        let mut aux = Vec::with_capacity(call.aux.len() + 1);
-        if is_subquery && !call.aux.is_empty() {
+        let reads_position = is_subquery && !call.aux.is_empty();
+        let mut aux = Vec::with_capacity(call.aux.len() + usize::from(reads_position));
+        if reads_position {
             aux.push(AuxColumn::Field(integers(POSITION_COLUMN)));
         }
         let positions: Vec<Option<usize>> = (call.aux.iter())

@@ -6,10 +6,12 @@ use super::{nodes, operands};
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{
-    ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, REGEXES_COMPILED_BYTES_MAX, WORK_PER_NAME,
+    ENTRIES_PER_CALL, ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, REGEXES_COMPILED_BYTES_MAX,
+    WORK_PER_NAME,
 };
 use crate::model::regex::Patterns;
 use crate::query::error::{QueryError, Result};
+use crate::query::plan::CallSource;
 use crate::query::work::Work;
 use crate::scan::math::MathFunction;
 
@@ -79,6 +81,11 @@ impl PlanSize {
     pub(super) fn add_entries(&self, count: usize) -> Result<()> {
         self.entries.set(self.entries.get().saturating_add(count));
         if self.entries.get() > PLAN_ENTRIES_MAX { Err(QueryError::PlanTooLarge) } else { Ok(()) }
+    }
+
+    /// Adds the calls of one source.
+    pub(super) fn add_calls(&self, calls: &[CallSource]) -> Result<()> {
+        self.add_entries(calls.iter().map(|call| ENTRIES_PER_CALL + call.aux.len()).sum())
     }
 
     /// Returns the work of creating the plan that is not added yet, in the units of
