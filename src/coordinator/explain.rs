@@ -17,8 +17,8 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, ScanRequest,
 };
 
-/// The work of describing a call, in the units of [`Work`].
-const CALL_WORK: usize = 6;
+/// The work of describing a call, in the units of [`Work`]: several texts are created.
+const CALL_WORK: usize = 20;
 /// The work of printing a line, in the units of [`Work`].
 pub(super) const LINE_WORK: usize = 4;
 /// The maximum number of lines of an expression in a plan.
@@ -254,8 +254,9 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
                     AggregateFunction::TiedPoints { latest: true, .. } => AggregateFunction::Last,
                     other => other,
                 };
-                let name = format!("{function:?}").to_lowercase();
-                format!("{name}({})", field(&call.input))
+                let mut text = format!("{function:?}(");
+                text.make_ascii_lowercase();
+                text + &field(&call.input) + ")"
             };
             let series = schema.into_iter().flat_map(MeasurementSchema::tags).count();
             // The list omits columns that only identify a point's series.
