@@ -6,10 +6,14 @@
 //! minus one. The case table contains, for each character with case variants, the gap after the
 //! previous entry and the distance to its next variant, cyclically.
 
+use std::sync::LazyLock;
+
 use crate::packed::{self, signed, unsigned};
 
 static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
 static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
+/// The pairs of a character and one of its case variants, in ascending order.
+static CASE_VARIANTS: LazyLock<Vec<(u32, u32)>> = LazyLock::new(case_variants);
 
 /// The surrogates: code points that text cannot contain.
 const SURROGATES: std::ops::RangeInclusive<u32> = 0xD800..=0xDFFF;
@@ -34,23 +38,13 @@ impl Ranges {
     }
 
     pub(super) fn fold_case(&mut self) {
-        let folds: Vec<(u32, u32)> = case_folds().collect();
-        let next = |code: u32| {
-            folds.binary_search_by_key(&code, |&(from, _)| from).ok().and_then(|at| folds.get(at))
-        };
         self.join();
         let mut others = Vec::new();
         for &(low, high) in &self.0 {
-            let from = folds.partition_point(|&(code, _)| code < low);
-            let inside = folds.iter().skip(from).take_while(|&&(code, _)| code <= high);
-            for &(code, mut other) in inside {
-                while other != code
-                    && let Some(&(_, after)) = next(other)
-                {
-                    others.push((other, other));
-                    other = after;
-                }
-            }
+            let from = CASE_VARIANTS.partition_point(|&(code, _)| code < low);
+            let inside = CASE_VARIANTS.iter().skip(from).take_while(|&&(code, _)| code <= high);
+            let outside = inside.map(|&(_, other)| other).filter(|&c| c < low || high < c);
+            others.extend(outside.map(|other| (other, other)));
         }
         self.0.append(&mut others);
     }
@@ -121,6 +115,20 @@ fn case_folds() -> impl Iterator<Item = (u32, u32)> {
         code += unsigned(&mut rest)? as u32;
         Some((code, code.wrapping_add_signed(signed(&mut rest)? as i32)))
     })
+}
+
+fn case_variants() -> Vec<(u32, u32)> {
+    let folds: Vec<(u32, u32)> = case_folds().collect();
+    let next = |code: u32| {
+        let at = folds.binary_search_by_key(&code, |&(from, _)| from).ok()?;
+        folds.get(at).map(|&(_, next)| next)
+    };
+    let mut variants = Vec::with_capacity(folds.len());
+    for &(code, first) in &folds {
+        let cycle = std::iter::successors(Some(first), |&other| next(other));
+        variants.extend(cycle.take_while(|&other| other != code).map(|other| (code, other)));
+    }
+    variants
 }
 
 #[cfg(test)]
