@@ -17,7 +17,7 @@ use crate::scan::math::MathFunction;
 
 /// The maximum memory of the compiled regexes of names and of their states between two uses, in
 /// bytes.
-pub(super) const PATTERNS_BYTES_MAX: usize = 4 * REGEXES_COMPILED_BYTES_MAX;
+pub(super) const PATTERNS_BYTES_MAX: usize = 8 * REGEXES_COMPILED_BYTES_MAX;
 
 #[derive(Debug)]
 pub(super) struct PlanSize {

@@ -17,8 +17,8 @@ use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 
 use crate::configurable_limits::Exceeded;
 use crate::limits::{
-    REGEX_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_STATES_WORK_MAX,
-    REGEX_STEPS_MAX,
+    REGEX_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_PROPERTIES_MAX,
+    REGEX_STATES_WORK_MAX, REGEX_STEPS_MAX, REGEX_UNICODE_RANGES_MAX,
 };
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
@@ -57,6 +57,14 @@ pub enum InvalidRegex {
          use fewer and shorter repetitions"
     )]
     TooLarge,
+    /// The regex has more than [`REGEX_PROPERTIES_MAX`] Unicode classes, or more than
+    /// [`REGEX_UNICODE_RANGES_MAX`] ranges of characters.
+    #[error(
+        "error parsing regexp: the expression has more than {REGEX_PROPERTIES_MAX} Unicode \
+         classes, or more than {REGEX_UNICODE_RANGES_MAX} ranges of non-ASCII characters, counted \
+         once for each repetition: use fewer classes, and fewer and shorter repetitions"
+    )]
+    TooManyRanges,
     /// Matching needs more than [`REGEX_STEPS_MAX`] steps.
     #[error(
         "a regular expression needs more than {REGEX_STEPS_MAX} steps for these texts: use fewer \

@@ -6,6 +6,7 @@
 //! minus one. The case table contains, for each character with case variants, the gap after the
 //! previous entry and the distance to its next variant, cyclically.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::packed::{self, signed, unsigned};
@@ -65,7 +66,8 @@ impl Ranges {
         self.0 = rest;
     }
 
-    fn join(&mut self) {
+    /// Sorts the ranges, and joins ranges that overlap or touch.
+    pub(super) fn join(&mut self) {
         self.0.sort();
         self.0.dedup_by(|next, before| {
             let touch = next.0 <= before.1.saturating_add(1);
@@ -76,15 +78,23 @@ impl Ranges {
         });
     }
 
+    /// Returns the number of ranges with non-ASCII characters.
+    pub(super) fn unicode_ranges(&self) -> u64 {
+        self.0.iter().filter(|&&(_, high)| high > 0x7F).count() as u64
+    }
+
     pub(super) fn into_rust(mut self) -> String {
-        use std::fmt::Write as _;
         self.join();
         let mut out = String::from("[");
         for (low, high) in self.0 {
             let low = if SURROGATES.contains(&low) { SURROGATES.end() + 1 } else { low };
             let high = if SURROGATES.contains(&high) { SURROGATES.start() - 1 } else { high };
-            if low <= high {
-                let _ = write!(out, "\\x{{{low:X}}}-\\x{{{high:X}}}");
+            if low <= high
+                && let (Some(low), Some(high)) = (char::from_u32(low), char::from_u32(high))
+            {
+                push_char(low, &mut out);
+                out.push('-');
+                push_char(high, &mut out);
             }
         }
         if out.len() == 1 {
@@ -92,6 +102,15 @@ impl Ranges {
         }
         out.push(']');
         out
+    }
+}
+
+/// Appends a character that has no special meaning in Rust's syntax, inside and outside brackets.
+pub(super) fn push_char(c: char, rust: &mut String) {
+    if c.is_ascii() && !c.is_ascii_alphanumeric() {
+        let _ = write!(rust, "\\x{{{:X}}}", u32::from(c));
+    } else {
+        rust.push(c);
     }
 }
 

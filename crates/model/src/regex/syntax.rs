@@ -1,7 +1,10 @@
 //! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's. The result
 //! contains no construct that Go and Rust interpret differently.
 
+use super::InvalidRegex;
 use super::class::{self, Rest};
+use super::ranges::{self, Ranges};
+use crate::limits::{REGEX_PROPERTIES_MAX, REGEX_UNICODE_RANGES_MAX};
 
 /// The maximum repeat count, and the maximum product of nested repeat counts.
 const REPEAT_MAX: u64 = 1000;
@@ -69,6 +72,8 @@ struct Flags {
 struct Atom {
     rust: String,
     repeats: u64,
+    /// The number of ranges of non-ASCII characters. Each repetition counts.
+    ranges: u64,
 }
 
 struct Group {
@@ -76,18 +81,20 @@ struct Group {
     before: String,
     atoms: Vec<Atom>,
     repeats: u64,
+    ranges: u64,
     flags: Flags,
 }
 
 impl Group {
     fn new(flags: Flags) -> Self {
-        Self { before: String::new(), atoms: vec![], repeats: 0, flags }
+        Self { before: String::new(), atoms: vec![], repeats: 0, ranges: 0, flags }
     }
 
     fn end_alternative(&mut self) {
         for atom in self.atoms.drain(..) {
             self.before.push_str(&atom.rust);
             self.repeats = self.repeats.max(atom.repeats);
+            self.ranges = self.ranges.saturating_add(atom.ranges);
         }
     }
 }
@@ -101,7 +108,12 @@ struct Translator<'a> {
     repetition: Option<&'a str>,
 }
 
-pub(super) fn translate(source: &str) -> Result<String, InvalidSyntax> {
+/// Translates `source`. The result is small and fast to compile, unless it repeats ASCII characters
+/// many times.
+pub(super) fn translate(source: &str) -> Result<String, InvalidRegex> {
+    if properties(source) > REGEX_PROPERTIES_MAX {
+        return Err(InvalidRegex::TooManyRanges);
+    }
     let mut t = Translator {
         source,
         rest: source,
@@ -114,10 +126,22 @@ pub(super) fn translate(source: &str) -> Result<String, InvalidSyntax> {
         t.step(c)?;
     }
     if !t.outer.is_empty() {
-        return Err(invalid(SyntaxErrorKind::MissingParen, source));
+        return Err(invalid(SyntaxErrorKind::MissingParen, source).into());
     }
     t.group.end_alternative();
+    if t.group.ranges > REGEX_UNICODE_RANGES_MAX {
+        return Err(InvalidRegex::TooManyRanges);
+    }
     Ok(t.group.before)
+}
+
+/// Returns the number of Unicode classes such as `\pL`.
+fn properties(source: &str) -> usize {
+    let (mut count, mut chars) = (0, source.chars());
+    while let Some(c) = chars.next() {
+        count += usize::from(c == '\\' && matches!(chars.next(), Some('p' | 'P')));
+    }
+    count
 }
 
 impl<'a> Translator<'a> {
@@ -141,7 +165,7 @@ impl<'a> Translator<'a> {
             '[' => {
                 let (class, rest) = class::bracket(self.rest, self.flags.fold_case)?;
                 self.rest = rest;
-                self.push(class.into_rust());
+                self.push_class(class);
             }
             '*' | '+' | '?' => {
                 let after = self.rest.get(1..).unwrap_or_default();
@@ -162,15 +186,28 @@ impl<'a> Translator<'a> {
     }
 
     fn push(&mut self, rust: String) {
-        self.group.atoms.push(Atom { rust, repeats: 0 });
+        self.group.atoms.push(Atom { rust, repeats: 0, ranges: 0 });
+    }
+
+    fn push_class(&mut self, mut class: Ranges) {
+        class.join();
+        let ranges = class.unicode_ranges();
+        self.group.atoms.push(Atom { rust: class.into_rust(), repeats: 0, ranges });
     }
 
     fn push_single(&mut self, code: u32) {
         let mut class = class::single(code);
-        if self.flags.fold_case {
-            class.fold_case();
+        match char::from_u32(code) {
+            Some(c) if !self.flags.fold_case => {
+                let mut rust = String::new();
+                ranges::push_char(c, &mut rust);
+                self.push(rust);
+            }
+            _ => {
+                class.fold_case();
+                self.push_class(class);
+            }
         }
-        self.push(class.into_rust());
     }
 
     fn anchor(&mut self, bytes: usize, rust: &str) {
@@ -197,7 +234,7 @@ impl<'a> Translator<'a> {
         inner.end_alternative();
         self.flags = inner.flags;
         let rust = format!("(?:{})", inner.before);
-        self.group.atoms.push(Atom { rust, repeats: inner.repeats });
+        self.group.atoms.push(Atom { rust, repeats: inner.repeats, ranges: inner.ranges });
         Ok(())
     }
 
@@ -283,6 +320,7 @@ impl<'a> Translator<'a> {
         if let Some(count) = count {
             // If there is no upper bound, the lower bound is used. `{0}` resets the product.
             let times = count.max.unwrap_or(count.min);
+            atom.ranges = atom.ranges.saturating_mul(times.max(1));
             atom.repeats = match (times, count.max) {
                 (0, Some(_)) => 0,
                 (0, None) => atom.repeats,
@@ -323,7 +361,7 @@ impl<'a> Translator<'a> {
             _ => {
                 if let Some((class, rest)) = class::escaped(self.rest, self.flags.fold_case)? {
                     self.rest = rest;
-                    self.push(class.into_rust());
+                    self.push_class(class);
                     return Ok(());
                 }
                 let (c, rest) = class::escaped_char(self.rest)?;

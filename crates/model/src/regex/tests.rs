@@ -128,7 +128,7 @@ fn regex_size_is_limited() {
         Regex::new("(((a{10}){10}){10})").map(|regex| regex.to_string()),
         Ok("/(((a{10}){10}){10})/".to_owned())
     );
-    assert_eq!(error("((\\pL{100}){10}\\pL{1000}){1}"), InvalidRegex::TooLarge.to_string());
+    assert_eq!(error(&".{1000}".repeat(10)), InvalidRegex::TooLarge.to_string());
     assert_eq!(
         error(&"(".repeat(500)),
         format!("error parsing regexp: missing closing ): `{}`", "(".repeat(500))
@@ -136,6 +136,25 @@ fn regex_size_is_limited() {
     assert_eq!(error(&"a".repeat((16 << 10) + 1)), InvalidRegex::TooLarge.to_string());
     let nested = format!("{}a{}", "(".repeat(500), ")".repeat(500));
     assert_eq!(error(&nested), InvalidRegex::TooLarge.to_string());
+}
+
+#[test]
+fn unicode_classes_are_limited() {
+    let too_many = InvalidRegex::TooManyRanges.to_string();
+    for source in [
+        "\\pL{40}",
+        "((\\pL{100}){10}\\pL{1000}){1}",
+        "(?i)[^\\pL]{40,}",
+        &"\\p{Ogham}".repeat(31),
+        &format!("[{}]", "\\PL".repeat(31)),
+    ] {
+        assert_eq!(error(source), too_many, "{source}");
+    }
+    for source in
+        ["\\pL{20}", "^[^/]{300}\\w{1000}$", &"\\p{Ogham}".repeat(30), &"\\\\p".repeat(40)]
+    {
+        assert!(Regex::new(source).is_ok(), "{source}");
+    }
 }
 
 #[test]
