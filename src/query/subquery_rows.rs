@@ -33,6 +33,7 @@ use crate::merge::key::SeriesKey;
 use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX, WORK_PER_TURN};
+use crate::model::regex::Patterns;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::scan::page::{Group, GroupData, PartialColumn, ScanPage};
@@ -435,6 +436,7 @@ async fn read_slice(
     };
     let mut gathered = Slice::new(request, false);
     let mut request = request.clone();
+    let patterns = Patterns::limited();
     loop {
         let limits = PageLimits {
             bytes: PAGE_BYTES_MAX,
@@ -442,7 +444,7 @@ async fn read_slice(
             cells: cells.min(piece_cells(layout, &request, calls)),
             tile: scan::TileLimits::DEFAULT,
         };
-        let piece = scan::scan(layout, &request, limits);
+        let piece = scan::scan_with(layout, &request, limits, &patterns);
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
         let ReadStats { cells, filter_cells, series, .. } = piece.stats;
         let units = cells
@@ -456,7 +458,8 @@ async fn read_slice(
             gathered.lower(until.clone());
             request.resume.until = Some(until);
         }
-        work.spend(usize::try_from(units).unwrap_or(usize::MAX)).await;
+        let units = usize::try_from(units).unwrap_or(usize::MAX);
+        work.spend(units.saturating_add(patterns.take_work())).await;
         request.resume.position = piece.position;
         if request.resume.position.is_none() {
             break;

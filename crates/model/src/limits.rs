@@ -305,6 +305,8 @@ pub(crate) const REGEX_PROPERTIES_MAX: usize = 30;
 /// The maximum number of ranges of non-ASCII characters in a regex. Each repetition counts.
 /// Compiling a range takes up to half a microsecond.
 pub(crate) const REGEX_UNICODE_RANGES_MAX: u64 = 20_000;
+/// The number of bytes of a compiled regex that count as one unit of work.
+pub(crate) const REGEX_BYTES_PER_UNIT: usize = 2;
 /// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory of
 /// a few states if that is more.
 pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;

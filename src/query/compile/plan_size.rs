@@ -39,10 +39,10 @@ impl PlanSize {
         Self { limits, sources, columns, entries, spent, work, patterns }
     }
 
-    /// Adds `units` of work, and lets the statement pause.
+    /// Adds `units` of work and the work of compiled regexes, and lets the statement pause.
     pub(super) async fn spend(&self, units: usize) {
         self.spent.set(self.spent.get().saturating_add(units));
-        self.work.spend(units).await;
+        self.work.spend(units.saturating_add(self.patterns.take_work())).await;
     }
 
     /// Adds the work of one step of the compiler for `count` columns, and lets the statement pause.

@@ -101,7 +101,9 @@ async fn collect<'a, 's>(
         let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
         let schema = policies.get(position).map(|view| view.schema);
         if let MeasurementName::Regex(_) = measurement.name {
-            work.spend(schema.map_or(0, |schema| schema.measurements.len())).await;
+            let compared = schema.map_or(0, |schema| schema.measurements.len());
+            // The regex of this source counts at the next source.
+            work.spend(compared + patterns.take_work()).await;
         }
         let named = |schema| prepare::named(measurement, schema, patterns).unwrap_or_default();
         for (name, schema) in schema.into_iter().flat_map(named) {

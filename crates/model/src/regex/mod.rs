@@ -17,8 +17,8 @@ use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 
 use crate::configurable_limits::Exceeded;
 use crate::limits::{
-    REGEX_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_PROPERTIES_MAX,
-    REGEX_STATES_WORK_MAX, REGEX_STEPS_MAX, REGEX_UNICODE_RANGES_MAX,
+    REGEX_BYTES_MAX, REGEX_BYTES_PER_UNIT, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX,
+    REGEX_PROPERTIES_MAX, REGEX_STATES_WORK_MAX, REGEX_STEPS_MAX, REGEX_UNICODE_RANGES_MAX,
 };
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
@@ -244,6 +244,8 @@ impl Pattern {
 #[derive(Debug)]
 pub struct Patterns {
     known: RefCell<BTreeMap<String, Rc<Pattern>>>,
+    /// The size of the expressions that were compiled since the last [`Patterns::take_work`].
+    compiled_bytes: Cell<usize>,
     work: RegexWork,
     cache_per_compiled: usize,
     /// The remaining work of [`Pattern::work_of_states`]. `None` accepts every regex.
@@ -255,6 +257,7 @@ impl Patterns {
     pub fn limited() -> Self {
         Self {
             known: RefCell::default(),
+            compiled_bytes: Cell::default(),
             work: RegexWork::limited(),
             cache_per_compiled: CACHE_PER_COMPILED,
             states_work_left: None,
@@ -287,6 +290,7 @@ impl Patterns {
             return Ok(Rc::clone(known));
         }
         let pattern = Pattern::with_cache(source, &self.work, self.cache_per_compiled)?;
+        self.compiled_bytes.set(self.compiled_bytes.get() + pattern.compiled_bytes());
         let pattern = Rc::new(pattern);
         if let Some(left) = &self.states_work_left {
             let work = pattern.work_of_states(left.get()).ok_or(InvalidRegex::NotAlwaysFast)?;
@@ -294,6 +298,11 @@ impl Patterns {
         }
         self.known.borrow_mut().insert(source.to_owned(), Rc::clone(&pattern));
         Ok(pattern)
+    }
+
+    /// Returns the work of compiling the expressions since the last call, in units of 50 ns.
+    pub fn take_work(&self) -> usize {
+        self.compiled_bytes.take() / REGEX_BYTES_PER_UNIT
     }
 
     /// Removes all expressions if they take more than `bytes_max` together.

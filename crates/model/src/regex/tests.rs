@@ -158,6 +158,15 @@ fn unicode_classes_are_limited() {
 }
 
 #[test]
+fn compiled_patterns_count_as_work() {
+    let patterns = Patterns::limited();
+    for expected in [true, false] {
+        patterns.get("^[a-z]{100}$").unwrap();
+        assert_eq!(patterns.take_work() > 0, expected);
+    }
+}
+
+#[test]
 fn regexes_print_with_escaped_slashes() {
     assert_eq!(Regex::new("a/b\\.c").unwrap().to_string(), "/a\\/b\\.c/");
 }
