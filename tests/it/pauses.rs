@@ -233,6 +233,13 @@ fn regexes_are_limited_by_their_work() {
     let error = answer(&mut product, &text);
     assert!(error.contains("the compiled regular expressions of the query exceed"), "{error}");
 
+    // A repeated regex is compiled once.
+    let keys = vec![r"/\pL{20}/"; 5_000].join(",");
+    let started = ThreadTime::now();
+    let counted = answer(&mut product, &format!("SHOW SERIES CARDINALITY FROM m GROUP BY {keys}"));
+    assert!(!counted.contains("error"), "{counted}");
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+
     let mut rng = fastrand::Rng::with_seed(7);
     let texts: Vec<String> =
         (0..20).map(|_| (0..20_000).map(|_| rng.choice(['a', 'b']).unwrap()).collect()).collect();

@@ -1,11 +1,13 @@
 //! Counts distinct names for SHOW … CARDINALITY, for each group of series.
 
+use std::collections::BTreeMap;
+
 use super::condition::ConditionUse;
 use super::name_filter::KeyFilter;
 use super::names::{ColumnNames, SortedNames, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
-use crate::model::regex::{Pattern, Patterns, RegexWork};
+use crate::model::regex::Patterns;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
 use crate::query::error::{Result, invalid};
@@ -81,24 +83,26 @@ impl CardinalityCount {
         dimensions: &[Dimension],
         measurements: &mut dyn Iterator<Item = &MeasurementSchema>,
     ) -> Result<()> {
-        let (mut patterns, work) = (Vec::new(), RegexWork::limited());
+        let (known, mut patterns) = (Patterns::limited(), BTreeMap::new());
         let mut all = false;
         for dimension in dimensions {
             match &dimension.expr {
                 Expr::VarRef { name, .. } => self.groups.push(name.clone()),
                 Expr::Wildcard(_) => all = true,
-                Expr::Regex(regex) => patterns.push(Pattern::new(regex.as_str(), &work)?),
+                Expr::Regex(regex) => {
+                    patterns.insert(regex.as_str(), known.get(regex.as_str())?);
+                }
                 _ => return invalid("only tag dimensions allowed"),
             }
         }
         if all || !patterns.is_empty() {
             for tag in measurements.flat_map(MeasurementSchema::tags) {
-                if all || patterns.iter().any(|pattern| pattern.is_match(&tag.key)) {
+                if all || patterns.values().any(|pattern| pattern.is_match(&tag.key)) {
                     self.groups.push(tag.key.clone());
                 }
             }
         }
-        work.check()?;
+        known.work().check()?;
         self.groups.sort();
         self.groups.dedup();
         Ok(())
