@@ -34,17 +34,29 @@ impl Confirmations {
         if self.rows.get(key).is_some_and(|known| now_ns < known.next_ns) {
             return false;
         }
-        if self.rows.len() >= CALLERS_REMEMBERED_MAX {
-            self.rows.retain(|_, known| now_ns < known.next_ns || known.least_version > 0);
-        }
-        if self.rows.len() >= CALLERS_REMEMBERED_MAX {
-            // Every caller is confirmed again at its next request.
-            self.rows = BTreeMap::new();
-        }
+        self.make_room(key, now_ns);
         let least_version = self.rows.get(key).map_or(0, |known| known.least_version);
         let next_ns = now_ns.saturating_add(CONFIRM_RETRY_NS);
         self.rows.insert(key.clone(), Confirmation { next_ns, least_version });
         true
+    }
+
+    /// Makes room for the row of a new caller. Removes the rows that are no longer needed, and if
+    /// this is not enough the oldest row. A row with a revocation is removed only if all rows have
+    /// one. A caller without a row is confirmed again at its next request.
+    fn make_room(&mut self, key: &GranteeKey, now_ns: i64) {
+        if self.rows.len() < CALLERS_REMEMBERED_MAX || self.rows.contains_key(key) {
+            return;
+        }
+        self.rows.retain(|_, known| now_ns < known.next_ns || known.least_version > 0);
+        if self.rows.len() < CALLERS_REMEMBERED_MAX {
+            return;
+        }
+        let age = |known: &Confirmation| (known.least_version > 0, known.next_ns);
+        let oldest = self.rows.iter().min_by_key(|(_, known)| age(known));
+        if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+            self.rows.remove(&oldest);
+        }
     }
 
     /// `grantees` contains the earlier replies of the databases.
@@ -64,6 +76,8 @@ impl Confirmations {
                 (other || grantees.iter().any(is_more)).then_some(row.version)
             }
         };
+        // Another request may have removed the row since `begin`.
+        self.make_room(&caller.key, now_ns);
         let known = self.rows.entry(caller.key.clone()).or_default();
         known.next_ns = now_ns.saturating_add(CONFIRMED_NS);
         known.least_version = known.least_version.max(contradicted.unwrap_or_default());

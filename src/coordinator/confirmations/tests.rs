@@ -71,11 +71,26 @@ fn catalog_overrides_wider_database_grants() {
 }
 
 #[test]
-fn remembered_confirmations_are_limited() {
+fn full_table_forgets_oldest_confirmation_and_keeps_revocations() {
     let mut confirmed = Confirmations::default();
     let key = |n: usize| GranteeKey { user: false, text: format!("{n:06}") };
-    for n in 0..3 * CALLERS_REMEMBERED_MAX {
-        assert!(confirmed.begin(&key(n), 0));
-        assert!(confirmed.rows.len() <= CALLERS_REMEMBERED_MAX);
+    let revoked = token(3, &["a"]);
+    confirmed.begin(&revoked.key(), 0);
+    confirmed.on_reply(&caller(&revoked), &[], None, 0);
+    for n in 0..CALLERS_REMEMBERED_MAX - 1 {
+        assert!(confirmed.begin(&key(n), n as i64));
     }
+    let now_ns = CALLERS_REMEMBERED_MAX as i64;
+    for n in 0..10 {
+        assert!(confirmed.begin(&key(CALLERS_REMEMBERED_MAX + n), now_ns));
+        assert_eq!(confirmed.rows.len(), CALLERS_REMEMBERED_MAX);
+        assert!(!confirmed.rows.contains_key(&key(n)) && confirmed.rows.contains_key(&key(n + 1)));
+    }
+    assert!(!confirmed.is_trusted(&revoked));
+    // The row of a caller whose reply arrives late is as new as the reply.
+    confirmed.on_reply(&Caller { key: key(0), ..caller(&revoked) }, &[], Some(&revoked), now_ns);
+    assert_eq!(confirmed.rows.len(), CALLERS_REMEMBERED_MAX);
+    assert!(confirmed.rows.contains_key(&key(0)) && !confirmed.is_trusted(&revoked));
+    // A row is never removed for its own caller.
+    assert!(confirmed.begin(&revoked.key(), CONFIRMED_NS) && !confirmed.is_trusted(&revoked));
 }
