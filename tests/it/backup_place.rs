@@ -18,6 +18,8 @@ struct Inner {
     /// The number of calls before the failure, and whether the failing call takes effect.
     dies: Option<(u32, bool)>,
     has_failed: bool,
+    /// Whether all lists have an empty first page.
+    lists_nothing: bool,
     put: Vec<String>,
 }
 
@@ -34,6 +36,11 @@ impl MemoryPlace {
         let mut inner = self.inner.borrow_mut();
         inner.dies = None;
         std::mem::take(&mut inner.has_failed)
+    }
+
+    /// Lists have an empty first page that names a next page.
+    pub(crate) fn list_nothing(&self, lists_nothing: bool) {
+        self.inner.borrow_mut().lists_nothing = lists_nothing;
     }
 
     pub(crate) fn keys(&self, with: &str) -> Vec<String> {
@@ -81,6 +88,9 @@ impl MemoryPlace {
                 Some(object) => FromBackups::Object { object: object.clone() },
                 None => FromBackups::Missing,
             },
+            ToBackups::List { .. } if inner.lists_nothing => {
+                FromBackups::Names { names: Vec::new(), more: true }
+            }
             ToBackups::List { folder, after } => {
                 let of = |key: &String| {
                     let name = key.strip_prefix(&folder)?.strip_prefix('/')?;

@@ -277,6 +277,22 @@ fn killed_restore_resumes_without_partial_reads() {
 }
 
 #[test]
+fn empty_page_with_next_page_does_not_end_list() {
+    let (mut product, place) = product();
+    load(&mut product);
+    let id = back_up(&mut product);
+    let values = place.keys("/value/");
+    place.list_nothing(true);
+    for (method, target) in [("GET", "db=a"), ("POST", "db=a"), ("DELETE", &format!("id={id}"))] {
+        let (status, body) = send(&mut product, method, &format!("/api/v3/backup?{target}"));
+        assert_eq!(status, 503, "{method}: {body}");
+    }
+    place.list_nothing(false);
+    assert_eq!((place.keys("/value/"), place.keys("/begun/")), (values, Vec::new()));
+    assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
+}
+
+#[test]
 fn restore_needs_new_or_empty_database() {
     let (mut product, _) = product();
     load(&mut product);

@@ -257,10 +257,10 @@ pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>> {
     loop {
         let after = all.last().cloned();
         match call(io, &ToBackups::List { folder: folder.clone(), after }).await? {
-            FromBackups::Names { names, more } => {
-                let is_last = !more || names.is_empty();
+            // The next page begins after the last name, so an empty page cannot have a next page.
+            FromBackups::Names { names, more } if !more || !names.is_empty() => {
                 all.extend(names);
-                if is_last {
+                if !more {
                     return Ok(all);
                 }
             }
