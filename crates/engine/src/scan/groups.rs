@@ -364,6 +364,11 @@ impl<'a> GroupRows<'a> {
         let times = series_rows.times();
         let time = |&p: &u32| times.get(p as usize).copied().or_bug();
         self.times_ns.extend(chosen.iter().map(time));
+        // A group with one row needs no rows before this row.
+        if self.limit == Some(1) && self.descending {
+            let last_ns = chosen.last().map_or(i64::MIN, time);
+            self.open.start_ns = self.open.start_ns.max(last_ns);
+        }
         for (column, read) in self.columns.iter_mut().zip(&reads) {
             append(column, read.as_ref(), &chosen);
         }

@@ -293,17 +293,27 @@ impl PageScan<'_> {
                 NextSeries::End => break,
             };
             let mut time = stretch;
+            let mut is_reread = false;
             if last.as_ref() == Some(&key) {
                 match behind.and_then(|position| position.time_ns) {
                     Some(time_ns) => time = time.intersect(&self.groups.bounds.range_from(time_ns)),
                     None => continue,
                 }
+                // The previous page ended while it read this series again.
+                is_reread = std::mem::take(&mut self.reads_latest_row_first);
             }
             self.costs.series += 1;
-            if let Some(done_ns) =
-                self.one_series(&mut merge, &key, time, !self.reads_latest_row_first)?
-            {
+            let done_ns = self.one_series(&mut merge, &key, time)?;
+            if is_reread {
+                self.read_batch(&mut merge)?;
+                self.reads_latest_row_first = true;
+            }
+            if let Some(done_ns) = done_ns {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
+            }
+            // The list is empty unless `one_series` has just read a batch.
+            if let Some(end) = self.read_without_value(stretch)? {
+                return Ok(Some(end));
             }
             if self.is_full(self.batch.picks.len()) {
                 return self.end(&mut merge, (stretch, &key), None).map(Some);
@@ -313,43 +323,46 @@ impl PageScan<'_> {
             }
         }
         self.read_batch(&mut merge)?;
-        self.read_without_value(stretch)?;
-        Ok(None)
+        self.read_without_value(stretch)
     }
 
-    /// Reads again the series whose latest row has a value in none of the fields.
-    fn read_without_value(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
+    /// Reads again the series whose latest row has a value in none of the fields. If the page is
+    /// full, returns the start of the next page. The next page also reads the rest of the batch
+    /// again, because a repeated row does not change a result with one row.
+    fn read_without_value(&mut self, stretch: TimeRange) -> Result<Option<Position>, ScanError> {
         let again = std::mem::take(&mut self.without_value);
-        if again.is_empty() {
-            return Ok(());
-        }
-        let reads_latest_row_first = std::mem::replace(&mut self.reads_latest_row_first, false);
         let measurement = [self.request.measurement];
         // The series are in the order of the first read.
-        let Some(first) = again.first() else { return Ok(()) };
+        let Some(first) = again.first() else { return Ok(None) };
         let mut merge =
             self.reader.merge(&measurement, stretch, self.request.direction(), first)?;
+        self.reads_latest_row_first = false;
+        let mut end = None;
         for key in &again {
             merge.seek(key)?;
-            if merge.next_series()? == Some(key) {
-                self.keys.tags.set(key);
-                self.one_series(&mut merge, key, stretch, false)?;
+            if merge.next_series()? != Some(key) {
+                continue;
+            }
+            self.keys.tags.set(key);
+            let done_ns = self.one_series(&mut merge, key, stretch)?;
+            if done_ns.is_some() || self.is_full(self.batch.picks.len()) {
+                end = Some(self.position(stretch, key, done_ns));
+                break;
             }
         }
         self.read_batch(&mut merge)?;
-        self.reads_latest_row_first = reads_latest_row_first;
-        Ok(())
+        self.reads_latest_row_first = true;
+        Ok(end)
     }
 
     /// Adds the rows of the current series inside `time` to the batch, and reads full batches. If
-    /// the page is full before the end of the series, returns the first unread time. If `can_end` is
-    /// false, the page does not end inside the series.
+    /// the page is full before the end of the series, returns the first unread time. The page does
+    /// not end inside a series of which it reads only the latest row.
     fn one_series(
         &mut self,
         merge: &mut MergedRows<'_>,
         key: &SeriesKey,
         time: TimeRange,
-        can_end: bool,
     ) -> Result<Option<i64>, ScanError> {
         loop {
             let open = self.groups.reach(&self.keys.tags).intersect(&time);
@@ -396,7 +409,7 @@ impl PageScan<'_> {
                     Direction::Ascending => last_ns.saturating_add(1),
                     Direction::Descending => first_ns.saturating_sub(1),
                 };
-                let is_full = can_end && self.is_full(0);
+                let is_full = !self.reads_latest_row_first && self.is_full(0);
                 if let Some(end_ns) = next_ns.or_else(|| is_full.then_some(after_ns)) {
                     return Ok(Some(end_ns));
                 }
@@ -440,9 +453,13 @@ impl PageScan<'_> {
         time_ns: Option<i64>,
     ) -> Result<Position, ScanError> {
         self.read_batch(merge)?;
-        self.read_without_value(stretch)?;
+        let earlier = self.read_without_value(stretch)?;
+        Ok(earlier.unwrap_or_else(|| self.position(stretch, key, time_ns)))
+    }
+
+    fn position(&self, stretch: TimeRange, key: &SeriesKey, time_ns: Option<i64>) -> Position {
         let (order, series) = (self.keys.tags.order().to_vec(), key.as_bytes().to_vec());
-        Ok(Position { order, stretch, series, time_ns })
+        Position { order, stretch, series, time_ns }
     }
 
     fn is_full(&self, rows: usize) -> bool {

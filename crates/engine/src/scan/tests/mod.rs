@@ -510,6 +510,32 @@ fn series_without_latest_value_is_read_completely() {
     assert_eq!(found, naive::answer(&rows, &request, &[TAG]));
 }
 
+/// The only value is far before the latest row. Each page reads a limited number of rows.
+#[test]
+fn search_for_latest_value_pauses() {
+    let row = |time_ns, field| integer_of("h".to_owned(), time_ns, field, time_ns);
+    let mut rows: Vec<Write> = (0..40_000).map(|time_ns| row(time_ns, ColumnId(11))).collect();
+    rows.push(row(20_000, FIELD));
+    let limits = PageLimits { cells: 5_000, ..HUGE };
+    for group_by in [Vec::new(), vec![TAG]] {
+        let mut source = VectorReader::new(vec![TAG], 256);
+        source.add(&rows);
+        let request = ScanRequest {
+            group_by,
+            descending: true,
+            ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(1)))
+        };
+        let all = pages_of(request, |request| scan(&source, request, limits).unwrap());
+        let found = |page: &ScanPage| match page.groups.first().map(|group| &group.data) {
+            Some(GroupData::Rows { times_ns, .. }) => times_ns.first().copied(),
+            _ => None,
+        };
+        assert_eq!(all.iter().filter_map(found).max(), Some(20_000));
+        let cells = all.iter().map(|page| page.stats.cells).max().unwrap();
+        assert!(all.len() > 2 && cells < 20_000, "{} pages of {cells} cells", all.len());
+    }
+}
+
 #[test]
 fn cached_last_points_read_no_rows() {
     let row = |(host, time_ns): (i64, i64)| {
