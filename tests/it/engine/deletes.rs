@@ -279,3 +279,28 @@ fn search_for_deleted_rows_takes_several_events() {
     }
     assert!(events > 4, "{events}");
 }
+
+#[test]
+fn search_for_measurements_of_deletes_is_limited() {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let mut shard = reopen(MemoryStore::new());
+    shard.open(&settings()).unwrap();
+    let mut now_ns = NOW_NS;
+    for part in 0..12 {
+        let point = Point { time_ns: part * WINDOW_NS + 1, ..series(MEASUREMENT.0, "x") };
+        shard.append(&encode(&[point]), &stamp(), now_ns).unwrap();
+        now_ns += HOUR_NS;
+        shard.alarm(now_ns);
+    }
+    let mut tombstones = |absent: u32| {
+        let of =
+            |of| Deletion { measurement: MeasurementId(of), predicate: None, time: TimeRange::ALL };
+        let deletions: Vec<Deletion> = (100..100 + absent).map(of).collect();
+        shard.delete(u64::MAX, &deletions, &stamp(), now_ns).unwrap();
+        let stats = shard.stats().unwrap();
+        assert_eq!(stats.parts, 12);
+        stats.tombstones
+    };
+    // A delete that would need more than 10,000 searches is stored without a complete search.
+    assert_eq!([tombstones(800), tombstones(900)], [0, 1]);
+}

@@ -1,5 +1,6 @@
 //! Implements DELETE: stores a tombstone immediately. Later merges remove the rows.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Shard;
@@ -14,8 +15,10 @@ use crate::scan::request::Deletion;
 use crate::store::Store;
 use tidemark_model::ids::MeasurementId;
 
-/// The maximum number of parts whose measurements one deletion reads.
+/// The maximum number of parts whose directories a message with deletions reads.
 const PARTS_READ_MAX: usize = 64;
+/// The maximum number of searches for a measurement in a part. The searches take a few milliseconds.
+const SEARCHES_MAX: usize = 10_000;
 
 impl<S: Store> Shard<S> {
     /// Hides the matching stored rows with a write sequence below `before`. The change is durable and
@@ -69,39 +72,45 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
+    /// Returns the deletions that may match stored rows. If the search exceeds its limits, the
+    /// result also contains the remaining deletions.
     fn affected(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.log.changed_ranges();
         // The contents of a damaged row are unknown, so every deletion may affect the row.
         let is_damaged = !loaded.log.wal.damaged().is_empty() || !loaded.damaged.known.is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
-        let mut concerned = Vec::new();
-        for deletion in deletions {
-            let in_log = |touched: &(MeasurementId, _)| touched.0 == deletion.measurement;
-            if touched.iter().any(in_log) || self.have_measurement(loaded, deletion)? {
-                concerned.push(deletion.clone());
+        let in_log: BTreeSet<MeasurementId> = touched.into_iter().map(|(of, _)| of).collect();
+        let (mut concerned, mut others): (Vec<&Deletion>, Vec<&Deletion>) =
+            deletions.iter().partition(|deletion| in_log.contains(&deletion.measurement));
+        let (mut parts_left, mut searches_left) = (PARTS_READ_MAX, SEARCHES_MAX);
+        for part in loaded.manifest().parts().values() {
+            let time = part.extent().time;
+            let count = others.iter().filter(|deletion| deletion.time.overlaps(&time)).count();
+            if count == 0 {
+                continue;
             }
-        }
-        Ok(concerned)
-    }
-
-    /// Whether a part in the time range may contain the deletion's measurement. If more than
-    /// `PARTS_READ_MAX` parts are in the time range, returns `true` without a complete search.
-    fn have_measurement(&self, loaded: &Loaded<S>, deletion: &Deletion) -> Result<bool, Refusal> {
-        let parts = loaded.manifest().parts().values();
-        let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
-        for (read, part) in inside.enumerate() {
-            if read >= PARTS_READ_MAX {
-                return Ok(true);
+            if parts_left == 0 || count > searches_left {
+                concerned.append(&mut others);
+                break;
             }
+            parts_left -= 1;
+            searches_left -= count;
             let mut values = loaded.values(&self.reads, part, &Rc::default());
-            match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
-                Ok(groups) if groups.is_empty() => {}
-                Ok(_) | Err(ReadError::Damaged { .. }) => return Ok(true),
-                Err(error) => return Err(error.into()),
+            let mut absent = Vec::with_capacity(others.len());
+            for deletion in others {
+                let may_match = deletion.time.overlaps(&time)
+                    && match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
+                        Ok(groups) => !groups.is_empty(),
+                        Err(ReadError::Damaged { .. }) => true,
+                        Err(error) => return Err(error.into()),
+                    };
+                let list = if may_match { &mut concerned } else { &mut absent };
+                list.push(deletion);
             }
+            others = absent;
         }
-        Ok(false)
+        Ok(concerned.into_iter().cloned().collect())
     }
 }
 

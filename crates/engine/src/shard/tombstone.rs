@@ -336,13 +336,19 @@ impl Deletions {
         let only: Option<BTreeSet<&MeasurementId>> = only.map(|only| only.iter().collect());
         let mut tombstones = Vec::new();
         for Tombstone { sequence, before, deletions, .. } in self.tombstones.values() {
+            let parts = manifest.parts().values();
+            let open = parts.filter(|part| part.may_be_hidden_by(*sequence, *before));
+            let times: Vec<TimeRange> = open.map(|part| part.extent().time).collect();
+            // The deletions of a statement without FROM all have the same time range.
+            let (mut known, mut may_hide) = (None, false);
             for Deletion { measurement, predicate, time } in deletions {
-                let may_hide = |part: &Part| {
-                    part.may_be_hidden_by(*sequence, *before) && time.overlaps(&part.extent().time)
-                };
-                if only.as_ref().is_some_and(|only| !only.contains(measurement))
-                    || !manifest.parts().values().any(may_hide)
-                {
+                if only.as_ref().is_some_and(|only| !only.contains(measurement)) {
+                    continue;
+                }
+                if known.replace(time) != Some(time) {
+                    may_hide = times.iter().any(|part| time.overlaps(part));
+                }
+                if !may_hide {
                     continue;
                 }
                 let condition = match predicate {
