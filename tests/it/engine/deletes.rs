@@ -304,3 +304,32 @@ fn search_for_measurements_of_deletes_is_limited() {
     // A delete that would need more than 10,000 searches is stored without a complete search.
     assert_eq!([tombstones(800), tombstones(900)], [0, 1]);
 }
+
+#[test]
+fn scan_of_hidden_series_pauses() {
+    let mut shard = reopen(MemoryStore::new());
+    shard.open(&settings()).unwrap();
+    let points = (0..4_000).map(|number| series(MEASUREMENT.0, &format!("h{number}")));
+    shard.append(&encode(&points.collect::<Vec<_>>()), &stamp(), NOW_NS).unwrap();
+    shard.alarm(NOW_NS + 3_600_000_000_000);
+    // Each delete hides every series, and the conditions of all deletes are evaluated.
+    for number in 0..200 {
+        let literal = Operand::Literal(FieldValue::String(format!("x{number}").into()));
+        let (host, literal) = (Box::new(Operand::Tag(HOST)), Box::new(literal));
+        let predicate = Predicate::Compare(Comparison::NotEqual, host, literal);
+        let deletion =
+            Deletion { measurement: MEASUREMENT, predicate: Some(predicate), time: TimeRange::ALL };
+        shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
+    }
+    let mut request = ScanRequest { time: TimeRange::ALL, ..request(None, None, false) };
+    for pages in 1.. {
+        let page = shard.scan(&request, &stamp()).unwrap();
+        assert!(page.groups.is_empty() && pages < 100, "{pages} pages");
+        if page.position.is_none() {
+            assert!(pages > 1);
+            return;
+        }
+        assert_ne!(page.position, request.resume.position);
+        request.resume.position = page.position;
+    }
+}

@@ -1,5 +1,6 @@
 //! Wraps a cursor and removes rows that a delete or a drop hides.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -36,11 +37,21 @@ impl CompiledDeletion {
     }
 }
 
+/// The estimated cost of passing a hidden series, in cells.
+const SERIES_CELLS: u64 = 30;
+/// The estimated cost of a comparison of a tombstone's condition, in cells.
+const COMPARISON_CELLS: u64 = 4;
+/// The cost, in cells, after which a cursor for queries visits a hidden series, so that the caller
+/// can end its page. A plan also counts these series.
+const HIDDEN_CELLS_MAX: u64 = 10_000;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HiddenRows {
     /// The deletions, sorted by measurement.
     deletions: Vec<CompiledDeletion>,
     retired: BTreeSet<MeasurementId>,
+    /// The cost of the evaluated conditions and of the hidden series so far, in cells.
+    cells: Cell<u64>,
 }
 
 impl HiddenRows {
@@ -51,7 +62,12 @@ impl HiddenRows {
         retired: BTreeSet<MeasurementId>,
     ) -> Self {
         deletions.sort_by_key(|deletion| deletion.measurement);
-        Self { deletions, retired }
+        Self { deletions, retired, cells: Cell::default() }
+    }
+
+    /// Returns the cost, in cells, of evaluating the conditions and of passing hidden series.
+    pub(crate) fn cells(&self) -> u64 {
+        self.cells.get()
     }
 
     /// Returns the deletions that may hide rows of a part, sorted by measurement.
@@ -115,6 +131,7 @@ impl<C: SeriesCursor> VisibleCursor<C> {
     /// Moves to the next series that the cursor visits, and determines its hidden times.
     fn find_visible_series(&mut self) -> Result<(), ReadError> {
         self.pieces.clear();
+        let cells_max = self.hidden.cells().saturating_add(HIDDEN_CELLS_MAX);
         while let Some(key) = self.cursor.key() {
             let measurement = key.measurement();
             if self.hidden.retired.contains(&measurement) {
@@ -136,8 +153,9 @@ impl<C: SeriesCursor> VisibleCursor<C> {
                 self.pass(measurement)?;
                 continue;
             }
-            let mut values = None;
+            let (mut values, mut cells) = (None, self.hidden.cells());
             for deletion in all {
+                cells += COMPARISON_CELLS * deletion.condition.comparisons() as u64;
                 let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
                 if deletion.condition.holds(values) {
                     self.times.push(deletion.time);
@@ -145,7 +163,9 @@ impl<C: SeriesCursor> VisibleCursor<C> {
             }
             join(&mut self.times);
             let is_hidden = self.times.iter().any(|time| time.intersect(&self.time) == self.time);
-            if !is_hidden || !self.skips_hidden {
+            cells += if is_hidden { SERIES_CELLS } else { 0 };
+            self.hidden.cells.set(cells);
+            if !is_hidden || !self.skips_hidden || cells >= cells_max {
                 break;
             }
             self.cursor.step()?;
@@ -214,7 +234,7 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
         if self.times.is_empty() {
             return self.cursor.page(time);
         }
-        let time = self.narrowed(time);
+        let time = self.narrowed(time.intersect(&self.time));
         while self.pieces.is_empty() && !time.is_empty() {
             let Some(page) = self.cursor.page(time)? else { break };
             self.cut(&page);
@@ -279,6 +299,7 @@ fn join(times: &mut Vec<TimeRange>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merge::condition::Text;
     use crate::merge::sequences::Sequences;
 
     /// Counts the visited series.
@@ -316,6 +337,36 @@ mod tests {
         fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<PageColumn>, ReadError> {
             Ok(None)
         }
+    }
+
+    #[test]
+    fn cursor_visits_some_hidden_series() {
+        let key = |number: u32| SeriesKey::new(MeasurementId(1), [format!("{number:05}").as_str()]);
+        let series = Series { keys: (0..50_000).map(key).collect(), at: 0, visited: 0 };
+        let text = Text::Tag(0);
+        let other = Text::Literal("other".into());
+        let tombstone = Tombstone {
+            sequence: 5,
+            before: 5,
+            measurement: MeasurementId(1),
+            time: TimeRange::ALL,
+            condition: Condition::Equal { left: text, right: other, negated: true },
+        };
+        let rows = Rc::new(HiddenRows::new(vec![tombstone], BTreeSet::new()));
+        let time = TimeRange::new(0, 10);
+        let part = Extent { sequences: Sequences { lo: 1, hi: 1, applied: 1 }, time };
+        let hidden = Rc::clone(&rows);
+        let mut visible = VisibleCursor::new(series, hidden, &part, Direction::Ascending).unwrap();
+        let mut visits = 0;
+        while visible.key().is_some() {
+            assert!(visible.page(TimeRange::ALL).unwrap().is_none());
+            let before = visible.cursor.visited;
+            visible.step().unwrap();
+            assert!(visible.cursor.visited - before < 1_000);
+            visits += 1;
+        }
+        assert!((50..500).contains(&visits), "{visits}");
+        assert_eq!(rows.cells(), 50_000 * (SERIES_CELLS + COMPARISON_CELLS));
     }
 
     #[test]

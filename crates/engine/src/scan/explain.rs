@@ -46,7 +46,7 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, S
         let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &from)?;
         let mut cells = 0;
         loop {
-            let next = keys.next(&mut merge)?;
+            let next = keys.next(&mut merge, reader)?;
             cells += std::mem::take(&mut keys.cells);
             let key = match next {
                 NextSeries::Matching(key) => {

@@ -3,7 +3,7 @@
 use super::error::ScanError;
 use super::page::SKIPPED_KEY_CELLS;
 use super::predicate::{self, Filter};
-use super::reader::MergedRows;
+use super::reader::{MergedRows, Reader};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -80,8 +80,8 @@ pub(super) struct KeyFilter<'a> {
     /// The values that can satisfy the condition, ascending, for each of the first tags in key
     /// order. The list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
-    /// The cost of excluded series and of evaluating the condition for tags, in cells. The caller
-    /// resets the cost when it has counted it.
+    /// The cost of excluded and hidden series and of evaluating the condition for tags, in cells. The
+    /// caller resets the cost when it has counted it.
     pub(super) cells: u64,
 }
 
@@ -116,11 +116,19 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Returns the next series that may satisfy the condition. After [`NextSeries::Skipped`], the
-    /// caller must call this function again.
-    pub(super) fn next(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
+    /// Returns the next series of `merge`, a merge of `reader`, that may satisfy the condition. After
+    /// [`NextSeries::Skipped`], the caller must call this function again.
+    pub(super) fn next(
+        &mut self,
+        merge: &mut MergedRows<'_>,
+        reader: &dyn Reader,
+    ) -> Result<NextSeries, ScanError> {
+        let mut hidden_cells = reader.stats().filter_cells;
         while let Some(key) = merge.next_series()? {
-            match self.decide(key)? {
+            let decision = self.decide(key)?;
+            let before = std::mem::replace(&mut hidden_cells, reader.stats().filter_cells);
+            self.cells += hidden_cells.saturating_sub(before);
+            match decision {
                 FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
                 FilterDecision::Complete => break,
                 _ if self.cells >= STEP_CELLS => return Ok(NextSeries::Skipped(key.clone())),

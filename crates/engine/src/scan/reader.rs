@@ -222,8 +222,9 @@ pub struct ReadStats {
     /// The number of decoded values and row times. For a summary, the number of series keys read.
     #[serde(default)]
     pub cells: u64,
-    /// The cost, in values, of evaluating the condition on rows and of excluded series. Only the
-    /// shard uses the cost, so messages do not contain it.
+    /// The cost, in values, of evaluating the condition on rows, of excluded series, and of the
+    /// series that deletes hide. Only the shard uses the cost, so messages do not contain it. A reader
+    /// counts only the hidden series.
     #[serde(skip)]
     pub filter_cells: u64,
 }

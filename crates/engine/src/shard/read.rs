@@ -359,7 +359,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 
     fn stats(&self) -> ReadStats {
-        self.stats.get()
+        ReadStats { filter_cells: self.hidden.cells(), ..self.stats.get() }
     }
 }
 

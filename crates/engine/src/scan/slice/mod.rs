@@ -255,7 +255,7 @@ impl PageScan<'_> {
 
     /// Counts the cost of finding the series, or of skipping some.
     fn next_series(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
-        let next = self.keys.next(merge)?;
+        let next = self.keys.next(merge, self.reader)?;
         self.costs.filter_cells += std::mem::take(&mut self.keys.cells);
         if let NextSeries::Matching(_) = next {
             self.costs.cells += SERIES_CELLS;
