@@ -281,7 +281,8 @@ impl<S: Store> Catalog<S> {
                 Err(translate(refusal).into())
             }
             (Some(EntryStage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
-                self.forget_dropped(work.entry)
+                work.users_remain = !self.forget_dropped(work.entry)?;
+                Ok(())
             }
             (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
                 Err(translate(refusal).into())
@@ -300,15 +301,22 @@ impl<S: Store> Catalog<S> {
 
     /// Deletes the row and frees the name. As in 1.x, users lose their permissions on the database.
     /// Tokens keep their permissions, because a token may name databases that do not exist.
-    fn forget_dropped(&mut self, number: u64) -> Result<()> {
+    ///
+    /// Returns `false` if further users have permissions. The event then calls the Database again,
+    /// so that other events can run before the next users.
+    fn forget_dropped(&mut self, number: u64) -> Result<bool> {
         let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
         let (grantees, store) = self.grantees()?;
-        grantees.revoke_users(store, &named.unwrap_or_default())?;
+        let users_remain = grantees.revoke_users(store, &named.unwrap_or_default())?;
         if let Some(entries) = &mut self.entries {
+            if users_remain {
+                entries.keep_dropping(&self.store, number)?;
+                return Ok(false);
+            }
             self.recoveries.remove(&self.store, number)?;
             entries.remove(&self.store, number)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Returns a page of names with ids above `after`. With `holding`, the page contains only

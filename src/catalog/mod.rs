@@ -57,6 +57,8 @@ struct CatalogWork {
     /// Whether the Database received the settings of this event's CREATE, and not the settings of
     /// an earlier, unfinished CREATE.
     own_settings: bool,
+    /// Whether users still have permissions on the database that this event drops.
+    users_remain: bool,
     creation: CreationProgress,
     notification: NotificationProgress,
     recovery: RecoveryProgress,
@@ -360,8 +362,9 @@ impl<S: Store> Catalog<S> {
                     request.policy = None;
                 }
                 result?;
-                let goes_on = event.work.creation.initialised && !self.is_ready(event.work.entry);
-                if matches!(task, CatalogTask::Alarm) && !goes_on {
+                let is_filling = event.work.creation.initialised;
+                let goes_on = is_filling && !self.is_ready(event.work.entry);
+                if matches!(task, CatalogTask::Alarm) && !goes_on && !event.work.users_remain {
                     return Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }));
                 }
             }

@@ -213,3 +213,34 @@ fn continuing_database_drop_is_retried() {
     drive(&mut catalog, event, |_| FromDatabase::Done);
     assert_eq!(catalog.next_alarm_ns(), None);
 }
+
+#[test]
+fn drop_revokes_permissions_of_many_users_in_steps() {
+    const USERS: u64 = 450;
+    for is_finished_by_alarm in [false, true] {
+        let mut catalog = Catalog::new(MemoryStore::new());
+        ask(&mut catalog, &ToCatalog::Create(create("d")));
+        for n in 0..USERS {
+            let ToCatalog::PutGrantee(row) = token(&format!("u{n}"), Some("d")) else { panic!() };
+            ask(&mut catalog, &ToCatalog::PutGrantee(Box::new(Grantee { user: true, ..*row })));
+        }
+        let event = begin(&mut catalog, &ToCatalog::Drop { name: "d".to_owned() });
+        let rounds = match is_finished_by_alarm {
+            false => drive(&mut catalog, event, |_| FromDatabase::Done).1,
+            true => {
+                let lost = FromDatabase::Unavailable(Unavailable::Overloaded);
+                drive(&mut catalog, event, |_| lost.clone());
+                let due_ns = catalog.next_alarm_ns().expect("an alarm");
+                let event = alarm_at(&mut catalog, due_ns);
+                drive(&mut catalog, event, |_| FromDatabase::NotOpen).1
+            }
+        };
+        // Each step removes the permissions of 200 users.
+        assert_eq!(rounds, [1, 1, 1]);
+        assert_eq!(catalog.next_alarm_ns(), None);
+        let (grantees, store) = catalog.grantees().unwrap();
+        assert_eq!(grantees.concerning(store, "d", 0), Ok(Vec::new()));
+        assert_eq!(grantees.page(store, true, 0, 1_000).unwrap().0.len() as u64, USERS);
+        assert!(catalog.entries().unwrap().by_name("d").is_none());
+    }
+}

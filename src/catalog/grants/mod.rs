@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
+use crate::model::limits::{
+    GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX, USERS_REVOKED_PER_STEP,
+};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row::{self, RowRange};
@@ -277,20 +279,30 @@ impl Grantees {
         Ok(())
     }
 
-    /// Removes all users' permissions on the dropped `database`.
+    /// Removes the permissions of some users on the dropped `database`. Returns whether further
+    /// users have permissions on it.
     ///
     /// # Errors
     /// [`StoreError`](crate::store::StoreError): a repeat removes the remaining permissions.
-    pub(super) fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> StoreResult<()> {
+    pub(super) fn revoke_users<S: Store>(
+        &mut self,
+        store: &S,
+        database: &str,
+    ) -> StoreResult<bool> {
         let named = self.naming(database).filter(|id| self.users.contains(id));
-        for id in named.collect::<Vec<_>>() {
+        let mut users: Vec<u64> = named.take(USERS_REVOKED_PER_STEP + 1).collect();
+        let more = users.len() > USERS_REVOKED_PER_STEP;
+        users.truncate(USERS_REVOKED_PER_STEP);
+        let mut has_changed = false;
+        for id in users {
             let Some(mut row) = GRANTEES.get(store, id)? else { continue };
             row.grants.permissions.retain(|held| held.database.as_deref() != Some(database));
             if let Put::Change(change) = self.put(store, row)? {
                 self.apply(store, *change, || Ok(()))?;
+                has_changed = true;
             }
         }
-        Ok(())
+        Ok(more && has_changed)
     }
 
     /// Returns the day of the last use of each token in `rows`.

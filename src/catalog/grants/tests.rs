@@ -133,7 +133,7 @@ fn dropped_database_revokes_user_grants() {
     for grantee in [user("u", &["d", "e"]), user("v", &["e"]), token("t", &["d"])] {
         put(&mut grantees, &store, grantee).unwrap();
     }
-    grantees.revoke_users(&store, "d").unwrap();
+    assert_eq!(grantees.revoke_users(&store, "d"), Ok(false));
     for grantees in [grantees.clone(), Grantees::load(&store).unwrap()] {
         let u = grantees.named(&store, true, "u").unwrap();
         assert_eq!(u, Some(Grantee { id: 1, version: 4, ..user("u", &["e"]) }));
