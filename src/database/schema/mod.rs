@@ -307,22 +307,30 @@ impl Schema {
 
 impl<'a> Draft<'a> {
     fn new(name: &str, known: Option<&'a MeasurementSchema>, keys: &BTreeSet<&str>) -> Self {
-        let tags = known.into_iter().flat_map(MeasurementSchema::tags);
-        let tags = tags.map(|column| column.key.as_str());
-        let fields = known.into_iter().flat_map(MeasurementSchema::fields);
-        let fields = fields.map(|(column, kind)| (column.key.as_str(), kind));
-        let tag_count = known.map_or(0, |known| known.tags().count());
-        let field_count = known.map_or(0, |known| known.fields().count());
-        Self {
+        let mut draft = Self {
             known,
             id: known.map(|known| known.id),
-            tag_count: tag_count as u64,
-            field_count: field_count as u64,
-            tags: tags.filter(|key| keys.contains(key)).collect(),
-            fields: fields.filter(|(key, _)| keys.contains(key)).collect(),
+            tags: BTreeSet::new(),
+            fields: BTreeMap::new(),
+            tag_count: 0,
+            field_count: 0,
             added: Vec::new(),
             bytes: known.map_or(MEASUREMENT_BYTES + name.len(), stored_bytes),
+        };
+        for ColumnDefinition { key, kind, .. } in known.iter().flat_map(|known| &known.columns) {
+            let is_named = keys.contains(key.as_str());
+            match *kind {
+                ColumnKind::Tag => {
+                    draft.tag_count += 1;
+                    draft.tags.extend(is_named.then_some(key.as_str()));
+                }
+                ColumnKind::Field(field) => {
+                    draft.field_count += 1;
+                    draft.fields.extend(is_named.then_some((key.as_str(), field)));
+                }
+            }
         }
+        draft
     }
 
     fn new_columns(
