@@ -22,6 +22,7 @@ use crate::model::grant::PermissionKind;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::model::name;
+use crate::model::schema::PolicySchema;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{
     ColumnSet, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
@@ -32,6 +33,10 @@ use rejections::{LineRefusal, Rejections, Retention};
 use schema_check::Columns;
 
 const SETS_PER_CALL_MAX: usize = 1_000;
+/// The maximum number of known columns of the measurements in one registration, except for a
+/// registration of one measurement. The Database rewrites all columns of a changed measurement, and
+/// needs a few milliseconds for this number.
+const COLUMNS_PER_CALL_MAX: usize = 25_000;
 /// The number of schema columns after which the lookup of columns pauses, so that other requests
 /// run.
 const COLUMNS_PER_TURN: usize = 50_000;
@@ -190,7 +195,7 @@ impl Write {
         if !missing.is_empty() {
             // The memory is not needed during the calls.
             drop(columns);
-            return self.register(&loaded.object, policy.id, missing).await;
+            return self.register(&loaded.object, (policy.id, &**schema), missing).await;
         }
         self.append(&loaded, &columns).await
     }
@@ -262,12 +267,12 @@ impl Write {
     async fn register(
         &mut self,
         database: &ObjectId,
-        policy: PolicyId,
+        (policy, schema): (PolicyId, &PolicySchema),
         sets: Vec<ColumnSet>,
     ) -> Result<Attempt> {
         let mut left = VecDeque::from(sets);
         loop {
-            let sent = next_sets(&mut left);
+            let sent = next_sets(&mut left, schema);
             let message = ToDatabase::Register { policy, sets: sent.clone() };
             let (refusals, version) = match self.io.call_database(database, &message).await? {
                 FromDatabase::Registered { refusals, version } => (refusals, version),
@@ -289,13 +294,20 @@ impl Write {
     }
 }
 
-/// Removes the sets of the next call from `left`.
-fn next_sets(left: &mut VecDeque<ColumnSet>) -> Vec<ColumnSet> {
-    let (mut sent, mut bytes) = (Vec::new(), 0);
+/// Removes the sets of the next call from `left`. The sets of a measurement must be adjacent.
+fn next_sets(left: &mut VecDeque<ColumnSet>, schema: &PolicySchema) -> Vec<ColumnSet> {
+    let (mut sent, mut bytes, mut columns): (Vec<ColumnSet>, _, _) = (Vec::new(), 0, 0);
     while let Some(set) = left.pop_front() {
+        let is_next = sent.last().is_none_or(|last| last.measurement != set.measurement);
+        if is_next {
+            let known = schema.measurements.get(&set.measurement);
+            columns += known.map_or(0, |known| known.columns.len());
+        }
         let keys = set.tags.iter().chain(set.fields.iter().map(|(key, _)| key));
         bytes += set.measurement.len() + keys.map(|key| key.len() + 16).sum::<usize>();
-        let full = sent.len() >= SETS_PER_CALL_MAX || bytes > PAGE_BYTES_MAX;
+        let full = sent.len() >= SETS_PER_CALL_MAX
+            || bytes > PAGE_BYTES_MAX
+            || is_next && columns > COLUMNS_PER_CALL_MAX;
         if full && !sent.is_empty() {
             left.push_front(set);
             break;
@@ -394,4 +406,41 @@ fn time_ns(batch: &MeasurementBatch, row: usize) -> i64 {
 fn old_line(batch: &MeasurementBatch, row: usize, oldest_kept_ns: i64) -> LineRefusal {
     let (measurement, time_ns) = (batch.name.clone(), time_ns(batch, row));
     LineRefusal::Retention { measurement, oldest_kept_ns, time_ns }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::ids::ColumnId;
+    use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+    use crate::model::value::FieldType;
+
+    #[test]
+    fn registration_of_wide_measurements_needs_several_calls() {
+        let kind = ColumnKind::Field(FieldType::Float);
+        let column = |id| ColumnDefinition { id: ColumnId(id), key: format!("f{id}"), kind };
+        let columns: Vec<ColumnDefinition> = (0..1_000).map(column).collect();
+        let wide = Arc::new(MeasurementSchema { columns, ..MeasurementSchema::default() });
+        let name = |number| format!("m{number:02}");
+        let measurements = (0..60).map(|number| (name(number), Arc::clone(&wide))).collect();
+        let schema = PolicySchema { measurements, ..PolicySchema::default() };
+        let set = |number, field: &str| ColumnSet {
+            measurement: name(number),
+            tags: Vec::new(),
+            fields: vec![(field.to_owned(), FieldType::Float)],
+        };
+        // Each measurement has two sets. Measurements without columns are small.
+        let sets: Vec<ColumnSet> =
+            (0..90).flat_map(|number| [set(number, "a"), set(number, "b")]).collect();
+        let mut left = VecDeque::from(sets.clone());
+        let (mut sent, mut calls) = (Vec::new(), Vec::new());
+        while !left.is_empty() {
+            let next = next_sets(&mut left, &schema);
+            calls.push(next.len());
+            sent.extend(next);
+        }
+        assert_eq!((calls, sent), (vec![50, 50, 80], sets));
+    }
 }
