@@ -49,7 +49,7 @@ const HIDDEN_CELLS_MAX: u64 = 10_000;
 pub(crate) struct HiddenRows {
     /// The deletions, sorted by measurement.
     deletions: Vec<CompiledDeletion>,
-    retired: BTreeSet<MeasurementId>,
+    retired: Rc<BTreeSet<MeasurementId>>,
     /// The cost of the evaluated conditions and of the hidden series so far, in cells.
     cells: Cell<u64>,
 }
@@ -59,10 +59,10 @@ impl HiddenRows {
     /// dropped measurements.
     pub(crate) fn new(
         mut deletions: Vec<CompiledDeletion>,
-        retired: BTreeSet<MeasurementId>,
+        retired: impl Into<Rc<BTreeSet<MeasurementId>>>,
     ) -> Self {
         deletions.sort_by_key(|deletion| deletion.measurement);
-        Self { deletions, retired, cells: Cell::default() }
+        Self { deletions, retired: retired.into(), cells: Cell::default() }
     }
 
     /// Returns the cost, in cells, of evaluating the conditions and of passing hidden series.

@@ -77,7 +77,7 @@ impl<S: Store> Loaded<S> {
         let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
         let sorted = Sorted::new(memtable.tables(), |measurement, _| order_of(measurement));
         // The replay of the log has removed the rows that tombstones hide.
-        let hidden = Rc::new(HiddenRows::new(Vec::new(), self.deletions.retired.clone()));
+        let hidden = Rc::new(HiddenRows::new(Vec::new(), Rc::clone(&self.deletions.retired)));
         let (lo, hi) = (self.state().head + 1, self.log.wal.next_sequence() - 1);
         let salt = self.parts.salt;
         let sequences = Sequences { lo, hi, applied: hi };

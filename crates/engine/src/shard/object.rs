@@ -164,7 +164,7 @@ impl<S: Store> Shard<S> {
     /// immediately. Also stores a tombstone, so that merges remove the rows.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.load()?;
-        let known = &loaded.deletions.retired;
+        let known = &*loaded.deletions.retired;
         let retired = known | &measurements.iter().copied().collect::<BTreeSet<_>>();
         let deletion = |&measurement: &MeasurementId| Deletion {
             measurement,
@@ -193,7 +193,7 @@ impl<S: Store> Shard<S> {
             return Err(self.discard_state(refusal));
         }
         loaded.columns.forget(&unused);
-        loaded.deletions.retired = retired;
+        loaded.deletions.retired = Rc::new(retired);
         tombstone.into_iter().for_each(|(key, tombstone)| loaded.add_tombstone(key, tombstone));
         Ok(())
     }

@@ -68,7 +68,7 @@ impl<S: Store> Loaded<S> {
             let deletions = tombstones.flat_map(|(_, tombstone)| &tombstone.deletions);
             deletions.map(|deletion| deletion.measurement).collect::<BTreeSet<_>>()
         };
-        let dropped = &measurements(true) & &self.deletions.retired;
+        let dropped = &measurements(true) & &*self.deletions.retired;
         if dropped.is_empty() {
             return dropped;
         }

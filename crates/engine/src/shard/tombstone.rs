@@ -222,8 +222,8 @@ pub(super) struct Deletions {
     /// overwrites such a row.
     pub(super) next_key: u64,
     /// The dropped measurements. The shard rejects frames of these measurements and hides their
-    /// rows.
-    pub(super) retired: BTreeSet<MeasurementId>,
+    /// rows. A shard may have 100,000 dropped measurements, so reads and merges share the set.
+    pub(super) retired: Rc<BTreeSet<MeasurementId>>,
     /// The compiled regexes of the tombstones. Their matches have no step limit, because a
     /// tombstone must always hide the same rows.
     pub(super) patterns: Patterns,
@@ -233,7 +233,7 @@ impl Deletions {
     /// Reads the tombstones and the dropped measurements. Also reads the descriptions of damaged
     /// rows, which are in the same table, into `damaged`.
     pub(super) fn read<S: Store>(store: &S, damaged: &mut DamagedRows) -> Result<Self, Refusal> {
-        let retired = read_retired(store)?;
+        let retired = Rc::new(read_retired(store)?);
         let (mut tombstones, mut next_key) = (BTreeMap::new(), 0);
         row::each(store, Table::Tombstone, &mut |key, head| {
             if key >= ASIDE_KEY {
@@ -367,7 +367,7 @@ impl Deletions {
                 });
             }
         }
-        Ok(Rc::new(hide::HiddenRows::new(tombstones, self.retired.clone())))
+        Ok(Rc::new(hide::HiddenRows::new(tombstones, Rc::clone(&self.retired))))
     }
 }
 
