@@ -147,7 +147,13 @@ impl Grantees {
         let mut from = after.saturating_add(1);
         // A store that never had a token or user has no table.
         while self.count > 0 && from < FIRST_USE_KEY {
-            let heads = GRANTEES.heads(store, from, 256)?;
+            let mut rows_max = 256;
+            // A deployment may have few users and many tokens.
+            if user {
+                let Some(id) = self.users.range(from..).next() else { break };
+                (from, rows_max) = (*id, 1);
+            }
+            let heads = GRANTEES.heads(store, from, rows_max)?;
             let Some((last, _)) = heads.last() else { break };
             from = last + 1;
             for (id, head) in &heads {

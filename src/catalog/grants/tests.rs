@@ -92,6 +92,23 @@ fn grantee_lists_are_paged_and_filtered() {
 }
 
 #[test]
+fn list_of_users_reads_no_tokens() {
+    let store = MemoryStore::new();
+    let mut grantees = Grantees::default();
+    for n in 0..600 {
+        let name = format!("{n}");
+        let row = if n % 200 == 0 { user(&name, &["d"]) } else { token(&name, &["d"]) };
+        put(&mut grantees, &store, row).unwrap();
+    }
+    let before = store.row_counts();
+    let (first, more) = grantees.page(&store, true, 0, 2).unwrap();
+    assert_eq!((names(&first), more), (vec!["0", "200"], true));
+    let (rest, more) = grantees.page(&store, true, first[1].id, 2).unwrap();
+    assert_eq!((names(&rest), more), (vec!["400"], false));
+    assert!(store.row_counts().since(before).read <= 6);
+}
+
+#[test]
 fn hundred_thousand_tokens_stay_usable() {
     let store = MemoryStore::new();
     store.open().unwrap();
