@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableFactor, TableWithJoins, Visit, Visitor,
+    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, Visit, Visitor,
 };
 
 use crate::error::QueryError;
@@ -18,6 +18,7 @@ use crate::limits::{
     COPIES_MAX, COPYING_DEPTH_MAX, CTE_DEPTH_MAX, PLANNED_COLUMNS_MAX, TABLES_MAX,
 };
 use crate::messages::TableSchema;
+use crate::tables::{CATALOG, SCHEMA};
 
 /// Checks a statement that reads these tables.
 ///
@@ -30,8 +31,12 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     }
     let Statement::Statement(statement) = statement else { return Ok(()) };
     let size = |table: &TableSchema| Size { width: table.columns.len() + 1, ..Size::TABLE };
-    let relations = tables.iter().map(|table| (table.name.to_lowercase(), size(table)));
-    let mut sizes = Sizes { relations: relations.collect(), ..Sizes::default() };
+    let mut sizes = Sizes::default();
+    for table in tables {
+        for prefix in ["", &format!("{SCHEMA}."), &format!("{CATALOG}.{SCHEMA}.")] {
+            sizes.tables.insert(format!("{prefix}{}", table.name), size(table));
+        }
+    }
     if let ControlFlow::Break(error) = statement.visit(&mut sizes) {
         return Err(error);
     }
@@ -83,12 +88,18 @@ impl Default for Size {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Cte {
+    size: Size,
+    is_read: bool,
+}
+
 #[derive(Debug, Default)]
 struct Sizes {
-    /// Maps lower-case names of tables and CTEs to their sizes.
-    relations: HashMap<String, Size>,
-    /// The sizes of the CTEs that no query has read yet, by the same names.
-    unread: HashMap<String, Size>,
+    /// Maps the names of tables to their sizes.
+    tables: HashMap<String, Size>,
+    /// The CTEs that a query at the visitor's position can read, by name.
+    ctes: HashMap<String, Cte>,
     /// Maps the address of each CTE's body to the CTE's name.
     names: HashMap<*const Query, String>,
     /// Maps the address of each other query to its width.
@@ -109,9 +120,8 @@ impl Sizes {
 
     fn relation(&self, name: &ObjectName) -> Size {
         let name = plain_name(name);
-        let last = name.rsplit('.').next().unwrap_or_default();
-        let size = self.relations.get(&name).or_else(|| self.relations.get(last));
-        size.copied().unwrap_or(Size::TABLE)
+        let cte = self.ctes.get(&name).map(|cte| cte.size);
+        cte.or_else(|| self.tables.get(&name).copied()).unwrap_or(Size::TABLE)
     }
 
     fn width(&self, query: &Query) -> usize {
@@ -153,11 +163,11 @@ impl Sizes {
     fn factor(&self, factor: &TableFactor) -> (String, usize) {
         match factor {
             TableFactor::Table { name, alias, .. } => {
-                let alias = alias.as_ref().map(|alias| alias.name.value.to_lowercase());
+                let alias = alias.as_ref().map(|alias| plain_ident(&alias.name));
                 (alias.unwrap_or_else(|| plain_name(name)), self.relation(name).width)
             }
             TableFactor::Derived { subquery, alias, .. } => {
-                let alias = alias.as_ref().map(|alias| alias.name.value.to_lowercase());
+                let alias = alias.as_ref().map(|alias| plain_ident(&alias.name));
                 (alias.unwrap_or_default(), self.width(subquery))
             }
             TableFactor::NestedJoin { table_with_joins, .. } => {
@@ -179,7 +189,7 @@ impl Visitor for Sizes {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let body: *const Query = &raw const *cte.query;
-            self.names.insert(body, cte.alias.name.value.to_lowercase());
+            self.names.insert(body, plain_ident(&cte.alias.name));
         }
         self.cte_depth += usize::from(self.names.contains_key(&(&raw const *query)));
         if self.cte_depth > CTE_DEPTH_MAX {
@@ -193,13 +203,15 @@ impl Visitor for Sizes {
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         let mut sources = self.open.pop().unwrap_or_default();
-        // The planner also plans a CTE that no query reads.
+        let (width, cost) = self.body(&query.body);
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            if let Some(size) = self.unread.remove(&cte.alias.name.value.to_lowercase()) {
+            // The planner also plans a CTE that no query reads.
+            if let Some(Cte { size, is_read: false }) =
+                self.ctes.remove(&plain_ident(&cte.alias.name))
+            {
                 sources.add(Size { copies: 1, ..size });
             }
         }
-        let (width, cost) = self.body(&query.body);
         let size = Size {
             copies: sources.copies.saturating_mul(references(&query.body)),
             width,
@@ -216,8 +228,7 @@ impl Visitor for Sizes {
             // A CTE without tables counts as one table, because each reference must be planned.
             Some(name) => {
                 let size = Size { tables: size.tables.max(1), ..size };
-                self.relations.insert(name.clone(), size);
-                self.unread.insert(name, size);
+                self.ctes.insert(name, Cte { size, is_read: false });
                 self.cte_depth -= 1;
             }
             None => {
@@ -229,8 +240,10 @@ impl Visitor for Sizes {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<QueryError> {
-        self.unread.remove(&plain_name(relation));
         self.add(self.relation(relation));
+        if let Some(cte) = self.ctes.get_mut(&plain_name(relation)) {
+            cte.is_read = true;
+        }
         ControlFlow::Continue(())
     }
 
@@ -307,10 +320,18 @@ impl Visitor for References {
     }
 }
 
-/// Returns the name without quotes, in lower case.
+/// Returns the name without quotes. As in the planner, only a name without quotes is converted to
+/// lower case.
+fn plain_ident(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}
+
 fn plain_name(name: &ObjectName) -> String {
     let part = |part: &ObjectNamePart| match part.as_ident() {
-        Some(ident) => ident.value.to_lowercase(),
+        Some(ident) => plain_ident(ident),
         None => part.to_string(),
     };
     name.0.iter().map(part).collect::<Vec<_>>().join(".")

@@ -86,6 +86,11 @@ fn exponential_plan_is_rejected() {
         let text = format!("WITH {} SELECT count(*) FROM {quote}c39{quote}", lines.join(", "));
         let said = refusal(&text);
         assert!(said.starts_with("400: the statement reads more than 64 tables"), "{said}");
+        // The names of CTEs differ in case.
+        let small = r#""C39" AS (SELECT usage FROM cpu)"#;
+        let text = format!("WITH {}, {small} SELECT count(*) FROM c39", lines.join(", "));
+        let said = refusal(&text);
+        assert!(said.starts_with("400: the statement reads more than 64 tables"), "{said}");
     }
     let tables = vec!["cpu"; 70];
     let tables: Vec<String> =
@@ -473,6 +478,9 @@ fn wildcard_column_products_are_limited() {
         format!("EXPLAIN SELECT count(*) FROM {}", joined(10)),
         format!("SELECT 1 WHERE 1 IN (SELECT count(*) FROM {})", joined(10)),
         "WITH w AS (SELECT * FROM wide) SELECT count(*) FROM w a, w b, w c, w d".to_owned(),
+        "WITH wide AS (SELECT 1) SELECT a.*, b.* FROM iox.wide a, public.iox.wide b".to_owned(),
+        "SELECT a.*, b.* FROM (WITH wide AS (SELECT 1) SELECT * FROM wide) c, wide a, wide b"
+            .to_owned(),
         "WITH a AS (SELECT * FROM wide), b AS (SELECT * FROM wide), c AS (SELECT * FROM wide) \
          SELECT 1"
             .to_owned(),
