@@ -2,7 +2,8 @@
 //!
 //! The planner plans a CTE separately for each reference. If each of several CTEs references the
 //! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take time
-//! in proportion to the number of selected columns times the number of table columns.
+//! in proportion to the number of selected columns times the number of table columns. Pipe operators
+//! are rejected, because a statement could nest thousands of them.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -187,6 +188,10 @@ impl Visitor for Sizes {
     type Break = QueryError;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+        if !query.pipe_operators.is_empty() {
+            let message = "pipe operators (|>) are not supported: use subqueries or CTEs";
+            return ControlFlow::Break(QueryError::invalid(message));
+        }
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let body: *const Query = &raw const *cte.query;
             self.names.insert(body, plain_ident(&cte.alias.name));

@@ -117,6 +117,19 @@ fn nested_ctes_are_limited() {
 }
 
 #[test]
+fn pipe_operators_are_rejected() {
+    for text in [
+        format!("SELECT usage FROM cpu {}", "|> SELECT usage + usage AS usage ".repeat(40)),
+        "SELECT * FROM (SELECT usage FROM cpu |> WHERE usage > 1)".to_owned(),
+        "WITH c AS (SELECT usage FROM cpu |> LIMIT 5) SELECT * FROM c".to_owned(),
+        "EXPLAIN SELECT usage FROM cpu |> LIMIT 5".to_owned(),
+    ] {
+        let said = refusal(&text);
+        assert!(said.starts_with("400: pipe operators (|>) are not supported"), "{text:.80}: {said}");
+    }
+}
+
+#[test]
 fn nested_expressions_are_planned_once() {
     let betweens = |depth: usize| {
         format!(
