@@ -146,6 +146,9 @@ pub const LIKE_BYTES_PER_PATTERN: i128 = 16;
 /// The maximum size of a `FixedSizeBinary` value or a `FixedSizeList` in a cast, in bytes or
 /// elements. Even NULL has this size.
 pub const FIXED_SIZE_MAX: usize = 4_096;
+/// The maximum number of centroids of an approximate percentile. Each batch of rows reserves memory
+/// for all centroids, and the memory pool does not count it.
+pub const CENTROIDS_MAX: i64 = 10_000;
 /// The maximum planning cost of a statement. The cost of a SELECT is the number of selected columns
 /// times the number of table columns, and the costs of all SELECTs are added. Planning at this
 /// limit takes about four seconds. `SELECT *` supports tables with up to 1,732 columns.

@@ -1,17 +1,18 @@
 //! Rewrites or rejects calls that DataFusion can plan but not execute: aggregates and window
 //! functions for which an assertion of DataFusion would end the whole instance, an aggregate that
-//! does not support tags, and casts to types with very large values.
+//! does not support tags, casts to types with very large values, and percentiles with very many
+//! centroids.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{Expr, ExprSchemable as _};
 
 use crate::error::QueryError;
-use crate::limits::FIXED_SIZE_MAX;
+use crate::limits::{CENTROIDS_MAX, FIXED_SIZE_MAX};
 
 /// The aggregates whose results depend on the order of the rows.
 const OF_ORDERED_ROWS: [&str; 5] =
@@ -20,6 +21,9 @@ const OF_ORDERED_ROWS: [&str; 5] =
 const OF_ONE_ARGUMENT: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
 /// The aggregate that supports texts but not tags, which are dictionaries.
 const OF_TEXT: &str = "approx_distinct";
+/// The aggregates with a number of centroids, and the position of this argument.
+const OF_CENTROIDS: [(&str, usize); 2] =
+    [("approx_percentile_cont", 2), ("approx_percentile_cont_with_weight", 3)];
 
 #[derive(Debug)]
 pub(super) struct CheckedCalls;
@@ -46,6 +50,11 @@ impl FunctionRewrite for CheckedCalls {
         {
             let message = format!("a value of the type {data_type} exceeds {FIXED_SIZE_MAX} bytes");
             return Err(QueryError::invalid(message).into());
+        }
+        match &expr {
+            Expr::AggregateFunction(call) => check_centroids(call.func.name(), &call.params.args)?,
+            Expr::WindowFunction(call) => check_centroids(call.fun.name(), &call.params.args)?,
+            _ => {}
         }
         let is_changed = match &mut expr {
             Expr::AggregateFunction(call) if call.func.name() == OF_TEXT => {
@@ -75,6 +84,23 @@ impl FunctionRewrite for CheckedCalls {
             other => Ok(Transformed::new_transformed(other, is_changed)),
         }
     }
+}
+
+/// Rejects more than [`CENTROIDS_MAX`] centroids.
+fn check_centroids(function: &str, args: &[Expr]) -> Result<()> {
+    let at = OF_CENTROIDS.iter().find(|(name, _)| *name == function).map(|(_, at)| *at);
+    let Some(centroids) = at.and_then(|at| args.get(at)) else { return Ok(()) };
+    let number = match centroids {
+        Expr::Literal(number, _) => number.cast_to(&DataType::Int64).ok(),
+        _ => None,
+    };
+    if matches!(number, Some(ScalarValue::Int64(Some(..=CENTROIDS_MAX)))) {
+        return Ok(());
+    }
+    let message = format!(
+        "{function}: the number of centroids must be a constant of at most {CENTROIDS_MAX}"
+    );
+    Err(QueryError::invalid(message).into())
 }
 
 /// Casts tags to texts. Returns whether an argument changed.

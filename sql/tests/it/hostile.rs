@@ -125,7 +125,10 @@ fn pipe_operators_are_rejected() {
         "EXPLAIN SELECT usage FROM cpu |> LIMIT 5".to_owned(),
     ] {
         let said = refusal(&text);
-        assert!(said.starts_with("400: pipe operators (|>) are not supported"), "{text:.80}: {said}");
+        assert!(
+            said.starts_with("400: pipe operators (|>) are not supported"),
+            "{text:.80}: {said}"
+        );
     }
 }
 
@@ -376,6 +379,29 @@ fn result_size_of_calls_is_limited() {
     }
     let said = refusal("SELECT range(date '2022-01-01', date '9999-01-01', interval '1 day')");
     assert!(said.starts_with("400: a range of times is a table"), "{said}");
+}
+
+#[test]
+fn centroids_are_limited() {
+    for function in
+        ["approx_percentile_cont(usage, ", "approx_percentile_cont_with_weight(usage, 1, "]
+    {
+        for rest in ["", " OVER ()"] {
+            let of = |centroids: &str| format!("SELECT {function}0.5, {centroids}){rest} FROM cpu");
+            for centroids in ["10001", "5000 * 5000", "18446744073709551615"] {
+                let said = refusal(&of(centroids));
+                assert!(
+                    said.contains("the number of centroids must be a constant of at most 10000"),
+                    "{}: {said}",
+                    of(centroids)
+                );
+            }
+        }
+    }
+    assert_eq!(ask("SELECT approx_percentile_cont(usage, 0.5, 10000) FROM cpu").unwrap(), 1);
+    let sorted = "approx_percentile_cont(0.5, 1000000000000) WITHIN GROUP (ORDER BY usage)";
+    let said = refusal(&format!("SELECT {sorted} FROM cpu"));
+    assert!(said.contains("the number of centroids must be a constant"), "{said}");
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn sql_page_limits_match_code() {
         ("TURN_BYTES_MAX", limits::TURN_BYTES_MAX as i128),
         ("TURN_CALLS_MAX", limits::TURN_CALLS_MAX as i128),
         ("JOIN_CONSTANT_BYTES_MAX", limits::JOIN_CONSTANT_BYTES_MAX as i128),
+        ("CENTROIDS_MAX", limits::CENTROIDS_MAX.into()),
         ("FIXED_SIZE_MAX", limits::FIXED_SIZE_MAX as i128),
         ("PATTERNS_MAX", limits::PATTERNS_MAX as i128),
         ("PATTERN_BYTES_MAX", limits::PATTERN_BYTES_MAX as i128),
