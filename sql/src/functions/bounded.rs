@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, OffsetSizeTrait};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::length::length;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
@@ -19,12 +19,16 @@ use datafusion::logical_expr::{
 
 use super::patterns;
 use crate::error::QueryError;
-use crate::limits::{BYTES_PER_ROW, PAIRS_PER_ROW, PATTERN_STEPS_PER_ROW, TURN_BYTES_MAX};
+use crate::limits::{
+    BYTES_PER_ROW, CHECKED_BATCH_ROWS, PAIRS_PER_ROW, PATTERN_STEPS_PER_ROW, TURN_BYTES_MAX,
+};
 use crate::turns;
 
 const ELEMENT_BYTES: i128 = 8;
 /// The maximum length, in bytes, of the text that one directive of a time format produces.
 const DIRECTIVE_BYTES: i128 = 32;
+/// The size of a result of `regexp_replace`, in bytes, up to which the result does not count.
+const SHORT_RESULT_BYTES: i128 = (TURN_BYTES_MAX / CHECKED_BATCH_ROWS) as i128;
 
 /// The rule for computing a function's cost from its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +51,12 @@ pub(super) enum Cost {
     List,
     /// The function replaces each occurrence of the second argument with the third argument.
     Replace,
-    /// The function joins the elements of the first argument. The second argument is the separator.
+    /// The function replaces elements of the first argument with the third argument.
+    Elements,
+    /// The function fills all arguments up to the length of the longest one.
+    Zip,
+    /// The function joins the elements of the first argument. The second argument is the separator,
+    /// and the third argument is the text of NULL.
     Join,
     /// The function formats times. The second argument is the format.
     Format,
@@ -80,6 +89,9 @@ pub(super) const COSTS: &[(&str, Cost)] = &[
     ("encode", Cost::Factor(2)),
     ("string_to_array", Cost::Factor(8)),
     ("replace", Cost::Replace),
+    ("array_replace_n", Cost::Elements),
+    ("array_replace_all", Cost::Elements),
+    ("arrays_zip", Cost::Zip),
     ("array_to_string", Cost::Join),
     ("to_char", Cost::Format),
     ("strpos", Cost::Product),
@@ -148,8 +160,10 @@ impl Bounded {
         };
         let count = args.args.len();
         Ok(match self.cost {
+            Cost::Pattern if self.name() == "regexp_replace" => replaced(args)?,
             Cost::Product | Cost::Pattern | Cost::Like => 0,
-            Cost::Times => repeated(widest(0)?, number(1)?),
+            Cost::Times if self.name() == "repeat" => repeated(widest(0)?, number(1)?),
+            Cost::Times => repeated(widest(0)? + ELEMENT_BYTES, number(1)?),
             Cost::Length => repeated(ELEMENT_BYTES, number(1)?),
             Cost::Resize => repeated(ELEMENT_BYTES + widest(2)?, number(1)?),
             Cost::Span => {
@@ -168,10 +182,32 @@ impl Bounded {
                 let (of, from, to) = (size(0)?, size(1)?, size(2)?);
                 sum(&|row| of.at(row).div_euclid(from.at(row).max(1)) * to.at(row) + of.at(row))
             }
+            Cost::Elements => {
+                let new = args.args.get(2).map(ColumnarValue::data_type);
+                if !new.is_some_and(|new| new.is_string() || new.is_nested()) {
+                    return Ok(0);
+                }
+                widest(2)? * size(0)?.sum(rows)
+            }
+            Cost::Zip => {
+                let lengths = (0..count).map(size).collect::<Result<Vec<_>>>()?;
+                let longest =
+                    sum(&|row| lengths.iter().map(|length| length.at(row)).max().unwrap_or(0));
+                let mut bytes = 0;
+                for (value, length) in args.args.iter().zip(&lengths) {
+                    let element = total_bytes(value, rows)? / length.sum(rows).max(1);
+                    bytes += longest * (ELEMENT_BYTES + element);
+                }
+                bytes
+            }
             Cost::Join => {
-                let (of, between) = (size(0)?, size(1)?);
-                let list = args.args.first().map_or(Ok(0), |list| total_bytes(list, rows))?;
-                list + sum(&|row| of.at(row) * (between.at(row) + ELEMENT_BYTES))
+                let Some(list) = args.args.first() else { return Ok(0) };
+                let elements = match list {
+                    ColumnarValue::Array(list) => leaves(list),
+                    ColumnarValue::Scalar(list) => leaves(&list.to_array()?).saturating_mul(rows),
+                };
+                let between = widest(1)? + widest(2)? + ELEMENT_BYTES;
+                total_bytes(list, rows)? + elements as i128 * between
             }
             Cost::Format => DIRECTIVE_BYTES / 2 * size(1)?.sum(rows),
         })
@@ -184,6 +220,29 @@ fn product(args: &ScalarFunctionArgs) -> Result<i128> {
     let [a, b] = [args.args.first(), args.args.get(1)].map(Integers::sizes);
     let (a, b) = (a?, b?);
     Ok((0..rows).map(|row| a.at(row) * b.at(row)).sum())
+}
+
+/// Returns the maximum size of the results of `regexp_replace`, in bytes. The third argument
+/// replaces each match, and may refer to groups of the match.
+fn replaced(args: &ScalarFunctionArgs) -> Result<i128> {
+    let [text, new] = [0, 2].map(|at| Integers::sizes(args.args.get(at)));
+    let (text, new) = (text?, new?);
+    let contains = |at: usize, sought: &[char]| match args.args.get(at) {
+        None => false,
+        Some(ColumnarValue::Scalar(of)) => {
+            of.try_as_str().flatten().is_some_and(|of| of.contains(sought))
+        }
+        Some(ColumnarValue::Array(_)) => true,
+    };
+    let (refers, replaces_all) = (contains(2, &['\\', '$']), contains(3, &['g']));
+    let bytes = |row: usize| {
+        let (text, new) = (text.at(row), new.at(row));
+        let matches = if replaces_all { text + 1 } else { 1 };
+        let groups = if refers { text * new / 2 } else { 0 };
+        text + matches * new + groups
+    };
+    let rows = 0..args.number_rows.max(1);
+    Ok(rows.map(bytes).filter(|bytes| *bytes > SHORT_RESULT_BYTES).sum())
 }
 
 /// The values of an integer argument, or the sizes of an argument's values.
@@ -257,8 +316,46 @@ pub(crate) fn slice_bytes(array: &dyn Array) -> usize {
         let average = values / dictionary.values().len().max(1);
         return slice_bytes(dictionary.keys()) + values.min(average * array.len());
     }
-    let bytes = array.to_data().get_slice_memory_size();
-    bytes.unwrap_or_else(|_| array.get_array_memory_size())
+    match array.data_type() {
+        DataType::Struct(_) => {
+            array.as_struct().columns().iter().map(|column| slice_bytes(column)).sum()
+        }
+        _ => match elements(array) {
+            Some(elements) => size_of::<i64>() * array.len() + slice_bytes(&elements),
+            None => {
+                let bytes = array.to_data().get_slice_memory_size();
+                bytes.unwrap_or_else(|_| array.get_array_memory_size())
+            }
+        },
+    }
+}
+
+/// Returns the elements of lists, or `None` for other values. The slices of an array share all
+/// elements, so the result contains only the elements of this slice.
+pub(crate) fn elements(array: &dyn Array) -> Option<ArrayRef> {
+    fn between<O: OffsetSizeTrait>(values: &dyn Array, offsets: &[O]) -> ArrayRef {
+        let at = |offset: Option<&O>| offset.map_or(0, |offset| offset.as_usize());
+        let (first, last) = (at(offsets.first()), at(offsets.last()));
+        values.slice(first, last - first)
+    }
+    Some(match array.data_type() {
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            between(list.values(), list.value_offsets())
+        }
+        DataType::LargeList(_) => {
+            let list = array.as_list::<i64>();
+            between(list.values(), list.value_offsets())
+        }
+        DataType::Map(..) => between(array.as_map().entries(), array.as_map().value_offsets()),
+        DataType::FixedSizeList(..) => Arc::clone(array.as_fixed_size_list().values()),
+        _ => return None,
+    })
+}
+
+/// Returns the number of elements, including the elements of nested lists.
+fn leaves(array: &dyn Array) -> usize {
+    elements(array).map_or(array.len(), |elements| leaves(&elements))
 }
 
 /// Returns the approximate size of an argument's values for all rows, in bytes. Texts are exact.
@@ -282,6 +379,10 @@ fn widest(value: Option<&ColumnarValue>) -> Result<i128> {
         Some(ColumnarValue::Array(array)) => array,
         None => return Ok(0),
     };
+    if text.data_type().is_nested() {
+        let bytes = (0..text.len()).map(|row| slice_bytes(&text.slice(row, 1)));
+        return Ok(bytes.max().unwrap_or_default() as i128);
+    }
     if !text.data_type().is_string() {
         let rows = text.len().max(1);
         return Ok((text.get_array_memory_size() / rows) as i128 + ELEMENT_BYTES);

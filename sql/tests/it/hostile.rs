@@ -320,6 +320,7 @@ fn result_size_of_calls_is_limited() {
         "length(lpad('x', 1000000000))",
         "rpad(host, 100000000, 'ab')",
         "array_repeat(1, 1000000000)",
+        "array_repeat('', 1000000000)",
         "list_repeat('x', 1000000000)",
         "array_resize([1], 1000000000)",
         "range(1000000000)",
@@ -336,6 +337,12 @@ fn result_size_of_calls_is_limited() {
         "array_resize(['x'], 1000000, repeat('a', 1000))",
         "encode(encode(repeat(host, 50000), 'hex'), 'hex')",
         "concat_ws(repeat(',', 20000000), 'a', 'b', 'c')",
+        "array_to_string(array_repeat(arrow_cast(NULL, 'Utf8'), 100000), ',', repeat('x', 1000))",
+        "array_to_string([range(100000)], repeat(',', 1000))",
+        "array_replace_all(array_repeat(host, 1000), host, repeat(host, 20000))",
+        "arrays_zip(range(1000000), [1], [2], [3])",
+        "regexp_replace(repeat(host, 10000), 'h', repeat('x', 2000), 'g')",
+        "regexp_replace(repeat(host, 10000), '(.*)', repeat('\\1', 1000))",
     ] {
         let said = refusal(&format!("SELECT {call} FROM cpu"));
         assert!(said.starts_with("507: "), "{call}: {said}");
@@ -356,9 +363,22 @@ fn result_size_of_calls_is_limited() {
         "concat(host, '-', usage)",
         "concat_ws(', ', host, usage, NULL)",
         "host || '-' || usage",
+        "array_to_string(array_repeat(host, 100), ', ', 'NULL')",
+        "array_replace_all(array_repeat(usage, 3000), 1.0, 2.0)",
+        "array_replace_all(array_repeat(host, 100), 'h1', 'host')",
+        "arrays_zip(array_repeat(usage, 100), [1, 2])",
+        "regexp_replace(repeat(host, 1000), 'h', 'the host ', 'g')",
+        "regexp_replace(repeat(host, 10000), 'h', 'the host ')",
     ] {
         assert_eq!(ask(&format!("SELECT {call} FROM cpu")).unwrap(), 100, "{call}");
     }
+    // Only one row has a long list.
+    let (list, times) = ("THEN range(100000) ELSE [1]", "THEN 1000 ELSE 1");
+    let said = refusal(&format!(
+        "SELECT array_repeat(CASE WHEN value = 1 {list} END, CASE WHEN value = 1 {times} END) \
+         FROM generate_series(1, 1000)"
+    ));
+    assert!(said.contains("would produce more than 33554432 bytes"), "{said}");
     // Each call is allowed, but not both.
     let said = refusal("SELECT repeat(host, 90000), repeat(host, 90001) FROM cpu");
     let limit = "507: the functions of the statement would produce more than 33554432 bytes in one";
