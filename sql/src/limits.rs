@@ -65,7 +65,8 @@ pub const LONG_CONSTANT_BYTES: usize = 1_024;
 /// this limit. A turn can only end between two batches.
 pub const TURN_CALLS_MAX: usize = 16_000_000;
 /// The maximum number of bytes that functions may produce in one turn. The limit applies to
-/// functions whose arguments determine the size of the result.
+/// functions whose arguments determine the size of the result, and to the rows that `unnest`
+/// produces from one row.
 pub const TURN_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// The maximum number of rows that a recursive query may produce. Every iteration produces at least
 /// one row.

@@ -24,8 +24,8 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use binning::Binning;
-pub(crate) use bounded::slice_bytes;
 use bounded::{Bounded, COSTS, Cost};
+pub(crate) use bounded::{elements, slice_bytes};
 use calls::CheckedCalls;
 use changes::Change;
 use operators::{CONCAT, ILIKE, LIKE, TextOperator};

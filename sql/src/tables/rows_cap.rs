@@ -1,13 +1,13 @@
 //! Limits the rows of operators that the memory pool does not control. Window functions and
 //! aggregates that build a single text keep all rows in memory without a reservation. Series,
-//! recursive queries and joins can produce many rows from few rows. Operators with many or costly
-//! expressions get smaller batches.
+//! recursive queries, unnested lists and joins can produce many rows from few rows. Operators with
+//! many or costly expressions get smaller batches.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -27,10 +27,10 @@ use datafusion::physical_plan::{
 };
 
 use crate::error::QueryError;
-use crate::functions::slice_bytes;
+use crate::functions::{elements, slice_bytes};
 use crate::limits::{
-    MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_BYTES_MAX,
-    WINDOW_ROWS_MAX,
+    MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
+    WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
 };
 use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
@@ -45,7 +45,11 @@ pub(super) fn cap(
 ) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let node = pairs_cap::cap(node)?;
     if let Some(limit) = makes_rows(&node) {
-        return Ok(Transformed::yes(Arc::new(RowsCap { input: node, limit })));
+        let input = match lists(&node) {
+            Some(lists) => with_limited_input(&node, &[lists])?,
+            None => node,
+        };
+        return Ok(Transformed::yes(Arc::new(RowsCap { input, limit })));
     }
     let evaluation = expressions::evaluation(&node)?;
     let held = held_rows(&node, evaluation).map(|max| {
@@ -58,6 +62,13 @@ pub(super) fn cap(
     if limits.is_empty() {
         return Ok(Transformed::no(node));
     }
+    with_limited_input(&node, &limits).map(Transformed::yes)
+}
+
+fn with_limited_input(
+    node: &Arc<dyn ExecutionPlan>,
+    limits: &[Limit],
+) -> Result<Arc<dyn ExecutionPlan>> {
     let capped = |child: &Arc<dyn ExecutionPlan>| {
         limits.iter().fold(Arc::clone(child), |input, limit| {
             Arc::new(RowsCap { input, limit: limit.clone() }) as Arc<dyn ExecutionPlan>
@@ -65,7 +76,13 @@ pub(super) fn cap(
     };
     let capped: Vec<Arc<dyn ExecutionPlan>> = node.children().into_iter().map(capped).collect();
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-    node.replace_children(capped, options).map(Transformed::yes)
+    Arc::clone(node).replace_children(capped, options)
+}
+
+/// Returns the limit on the lists that an operator unnests.
+fn lists(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
+    let lists = node.downcast_ref::<UnnestExec>()?.list_column_indices();
+    Some(Limit::Lists(lists.iter().map(|list| (list.index_in_input_schema, list.depth)).collect()))
 }
 
 /// Returns the maximum number of input rows, if the operator keeps its input in memory.
@@ -120,6 +137,9 @@ pub(super) enum Limit {
     /// A limit on the pairs of rows of the same partition: the columns of PARTITION BY, and the
     /// maximum number of pairs.
     Partitions(Vec<Arc<dyn PhysicalExpr>>, usize),
+    /// A limit on the bytes of the rows that an operator makes of a piece when it unnests lists: the
+    /// column and the depth of each list.
+    Lists(Vec<(usize, usize)>),
     /// A limit on the rows of a batch.
     Batch(Evaluation),
 }
@@ -147,6 +167,7 @@ impl DisplayAs for RowsCap {
         let max = match &self.limit {
             Limit::Rows { max, .. } | Limit::Partitions(_, max) => *max,
             Limit::Pairs(..) => PAIRS_MAX,
+            Limit::Lists(_) => TURN_BYTES_MAX,
             Limit::Batch(evaluation) => evaluation.rows,
         };
         write!(f, "{}: {max}", self.name())
@@ -158,6 +179,7 @@ impl ExecutionPlan for RowsCap {
         match self.limit {
             Limit::Pairs(..) | Limit::Partitions(..) => "PairsCap",
             Limit::Batch(_) => "BatchCap",
+            Limit::Lists(_) => "ListsCap",
             Limit::Rows { .. } => "RowsCap",
         }
     }
@@ -203,6 +225,7 @@ impl ExecutionPlan for RowsCap {
             Limit::Pairs(side, held) => pairs_cap::compared(input, side, held, pace),
             Limit::Partitions(keys, pairs_max) => pairs_cap::partitioned(input, keys, pairs_max),
             Limit::Batch(evaluation) => divided(input, evaluation, pace),
+            Limit::Lists(lists) => with_short_lists(input, lists, pace),
             Limit::Rows { what, max, are_held } => counted(input, what, max, are_held, pace),
         })
     }
@@ -259,4 +282,64 @@ fn divided(
         pace.made(batch.num_rows().saturating_mul(row_cost).max(ROWS_PER_BATCH_MIN));
         Ok(())
     })
+}
+
+/// Returns the rows of `input` in pieces of at most [`TURN_BYTES_MAX`] bytes after `lists` are
+/// unnested. Returns an error if a single row needs more bytes.
+fn with_short_lists(
+    input: SendableRecordBatchStream,
+    lists: Vec<(usize, usize)>,
+    pace: Arc<Pace>,
+) -> SendableRecordBatchStream {
+    let split = move |batch: &RecordBatch| -> Result<VecDeque<Piece>> {
+        if unnested_bytes(batch, &lists) <= TURN_BYTES_MAX {
+            return Ok([Piece::whole(batch)].into());
+        }
+        let (mut pieces, mut rows, mut bytes) = (VecDeque::new(), 0, 0);
+        for row in 0..batch.num_rows() {
+            let own = unnested_bytes(&batch.slice(row, 1), &lists);
+            if own > TURN_BYTES_MAX {
+                let remedy = "use shorter lists, or select fewer columns";
+                return Err(
+                    too_many("unnest makes of one row", TURN_BYTES_MAX, "bytes", remedy).into()
+                );
+            }
+            if rows > 0 && bytes + own > TURN_BYTES_MAX {
+                pieces.push_back(Piece { rows, pairs: 0 });
+                (rows, bytes) = (0, 0);
+            }
+            (rows, bytes) = (rows + 1, bytes + own);
+        }
+        pieces.push_back(Piece { rows, pairs: 0 });
+        Ok(pieces)
+    };
+    in_pieces(input, pace, split, |pace, batch, _| {
+        pace.made(batch.num_rows().max(ROWS_PER_BATCH_MIN));
+        Ok(())
+    })
+}
+
+/// Returns an upper bound for the size of the rows after `lists` are unnested, in bytes. The values
+/// of the other columns are repeated for each element of the longest list, and shorter lists are
+/// filled with NULL.
+fn unnested_bytes(batch: &RecordBatch, lists: &[(usize, usize)]) -> usize {
+    let (mut longest, mut bytes) = (1, 0_usize);
+    for (at, column) in batch.columns().iter().enumerate() {
+        let depths = lists.iter().filter(|(of, _)| *of == at).map(|(_, depth)| *depth);
+        let lengths = depths.flat_map(|depth| {
+            (0..column.len()).map(move |row| unnested_length(&column.slice(row, 1), depth))
+        });
+        let length = lengths.max().unwrap_or(1).max(1);
+        longest = longest.max(length);
+        bytes += size_of::<i64>() * batch.num_rows() + slice_bytes(column) / length;
+    }
+    bytes.saturating_mul(longest)
+}
+
+/// Returns the number of elements of lists at a depth of nesting.
+fn unnested_length(lists: &dyn Array, depth: usize) -> usize {
+    match elements(lists).filter(|_| depth > 0) {
+        Some(elements) => unnested_length(&elements, depth - 1),
+        None => lists.len(),
+    }
 }

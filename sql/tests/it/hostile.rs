@@ -425,6 +425,23 @@ fn centroids_are_limited() {
 }
 
 #[test]
+fn unnested_lists_are_limited() {
+    let said = refusal("SELECT unnest(range(1000000)), unnest([1]), time, host, usage FROM cpu");
+    let limit = "507: unnest makes of one row more than 33554432 bytes: use shorter lists";
+    assert!(said.starts_with(limit), "{said}");
+    let said = refusal("SELECT unnest(range(5000)), repeat(host, 9000) FROM cpu");
+    assert!(said.starts_with(limit), "{said}");
+    for (text, rows) in [
+        ("SELECT unnest(range(1000000))", 1_000_000),
+        ("SELECT unnest(range(3000)), time, repeat(host, 100) FROM cpu", 300_000),
+        ("SELECT unnest(make_array(host, host)), unnest([1, 2, 3]), usage FROM cpu", 300),
+        ("SELECT unnest(unnest([[1, 2], [3]])), host FROM cpu", 300),
+    ] {
+        assert_eq!(ask(text).unwrap(), rows, "{text}");
+    }
+}
+
+#[test]
 fn quadratic_calls_are_limited() {
     for call in [
         "strpos(repeat('a', 200000), repeat('a', 100000) || 'b')",
