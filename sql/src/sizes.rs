@@ -10,13 +10,14 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem,
+    Expr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, Visit, Visitor,
 };
 
 use crate::error::QueryError;
 use crate::limits::{
-    COPIES_MAX, COPYING_DEPTH_MAX, CTE_DEPTH_MAX, PLANNED_COLUMNS_MAX, TABLES_MAX,
+    COPIES_MAX, COPYING_DEPTH_MAX, CTE_DEPTH_MAX, GROUPING_KEYS_MAX, PLANNED_COLUMNS_MAX,
+    TABLES_MAX,
 };
 use crate::messages::TableSchema;
 use crate::tables::{CATALOG, SCHEMA};
@@ -244,6 +245,20 @@ impl Visitor for Sizes {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+        let GroupByExpr::Expressions(keys, _) = &select.group_by else {
+            return ControlFlow::Continue(());
+        };
+        let (sets, keys) = grouping_sets(keys);
+        if sets > 1 && sets.saturating_mul(keys) > GROUPING_KEYS_MAX {
+            return ControlFlow::Break(QueryError::invalid(format!(
+                "the grouping sets of a query contain more than {GROUPING_KEYS_MAX} keys: use fewer \
+                 keys in CUBE and ROLLUP"
+            )));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<QueryError> {
         self.add(self.relation(relation));
         if let Some(cte) = self.ctes.get_mut(&plain_name(relation)) {
@@ -267,6 +282,23 @@ impl Visitor for Sizes {
         self.copying -= usize::from(is_copying(expr));
         ControlFlow::Continue(())
     }
+}
+
+/// Returns the number of grouping sets, and the number of keys of the largest set.
+fn grouping_sets(keys: &[Expr]) -> (usize, usize) {
+    let size = |key: &Expr| match key {
+        Expr::Cube(keys) => {
+            (2_usize.saturating_pow(u32::try_from(keys.len()).unwrap_or(u32::MAX)), keys.len())
+        }
+        Expr::Rollup(keys) => (keys.len() + 1, keys.len()),
+        Expr::GroupingSets(sets) => {
+            let sets = sets.iter().map(|keys| grouping_sets(keys));
+            sets.fold((0_usize, 0), |all, set| (all.0.saturating_add(set.0), all.1.max(set.1)))
+        }
+        _ => (1, 1),
+    };
+    let sizes = keys.iter().map(size);
+    sizes.fold((1, 0), |all: (usize, usize), of| (all.0.saturating_mul(of.0), all.1 + of.1))
 }
 
 fn is_copying(expr: &Expr) -> bool {

@@ -402,6 +402,29 @@ fn result_size_of_calls_is_limited() {
 }
 
 #[test]
+fn grouping_sets_are_limited() {
+    let keys = |count: usize| {
+        let keys: Vec<String> = (0..count).map(|at| format!("usage + {at}")).collect();
+        keys.join(", ")
+    };
+    for group_by in [
+        format!("CUBE ({})", keys(25)),
+        format!("CUBE ({}), usage", keys(30)),
+        format!("CUBE ({0}), CUBE ({0})", keys(6)),
+        format!("ROLLUP ({})", keys(200)),
+        format!("{}, CUBE ({})", keys(100), keys(9)),
+    ] {
+        let said = refusal(&format!("SELECT count(*) FROM cpu GROUP BY {group_by}"));
+        assert!(
+            said.starts_with("400: the grouping sets of a query contain more than 16384 keys"),
+            "{group_by:.40}: {said}"
+        );
+    }
+    assert_eq!(ask(&format!("SELECT {0} FROM cpu GROUP BY {0}", keys(20))).unwrap(), 100);
+    assert_eq!(ask("SELECT count(*) FROM cpu GROUP BY CUBE (usage, host)").unwrap(), 301);
+}
+
+#[test]
 fn centroids_are_limited() {
     for function in
         ["approx_percentile_cont(usage, ", "approx_percentile_cont_with_weight(usage, 1, "]

@@ -85,6 +85,7 @@ fn sql_page_limits_match_code() {
         ("KEPT_CONSTANT_BYTES_MAX", limits::KEPT_CONSTANT_BYTES_MAX as i128),
         ("PLANNED_COLUMNS_MAX", limits::PLANNED_COLUMNS_MAX as i128),
         ("WHOLE_ANSWER_BYTES_MAX", limits::WHOLE_ANSWER_BYTES_MAX as i128),
+        ("GROUPING_KEYS_MAX", limits::GROUPING_KEYS_MAX as i128),
         ("TABLES_MAX", limits::TABLES_MAX as i128),
         ("DEPTH_MAX", limits::DEPTH_MAX as i128),
         ("PARENTHESES_DEPTH_MAX", limits::PARENTHESES_DEPTH_MAX as i128),
