@@ -2,7 +2,8 @@
 //!
 //! DataFusion's parser, planner and optimizer traverse the expression tree recursively, and a stack
 //! overflow terminates the whole instance. The tokens of a statement give an upper bound for the
-//! depth of the tree: each operator in a chain and each bracket adds one level.
+//! depth of the tree: each operator in a chain and each bracket adds one level. A clause ends a
+//! chain. The parser accepts most keywords as names, and a keyword that is a name ends no chain.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -10,6 +11,21 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
 use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
+
+/// The meaning of the previous token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Previous {
+    /// An operand may end here.
+    Operand,
+    /// An operand follows.
+    Operator,
+    /// A name follows.
+    Qualifier,
+    /// The operator IS DISTINCT, which ends with FROM.
+    Distinct,
+    /// The start of an expression or of a clause.
+    Start,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
@@ -47,8 +63,9 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
         )));
     }
     let mut levels = vec![Level::default()];
+    let mut previous = Previous::Start;
     for token in tokens.iter().filter(is_word) {
-        follow(token, &mut levels);
+        previous = follow(token, previous, &mut levels);
         let brackets = levels.iter().filter(|level| !level.is_case).count() - 1;
         if brackets > PARENTHESES_DEPTH_MAX {
             return Err(QueryError::invalid(format!(
@@ -65,25 +82,64 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn follow(token: &Token, levels: &mut Vec<Level>) {
+fn follow(token: &Token, previous: Previous, levels: &mut Vec<Level>) -> Previous {
     match token {
-        Token::LParen | Token::LBracket | Token::LBrace => levels.push(Level::default()),
-        Token::RParen | Token::RBracket | Token::RBrace => close(levels),
-        Token::Comma | Token::SemiColon => top(levels, |level| level.operators = 0),
-        Token::Word(word) => follow_word(word.keyword, levels),
-        Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) | Token::EOF => {}
-        // All other tokens are unary or binary operators.
-        _ => top(levels, |level| level.operators += 1),
+        Token::LParen | Token::LBracket | Token::LBrace => {
+            levels.push(Level::default());
+            Previous::Start
+        }
+        Token::RParen | Token::RBracket | Token::RBrace => {
+            close(levels);
+            Previous::Operand
+        }
+        Token::Comma | Token::SemiColon => {
+            top(levels, |level| level.operators = 0);
+            Previous::Start
+        }
+        Token::Word(word) if previous == Previous::Qualifier || word.quote_style.is_some() => {
+            Previous::Operand
+        }
+        Token::Word(word) => follow_word(word.keyword, previous, levels),
+        Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::DollarQuotedString(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::HexStringLiteral(_)
+        | Token::NationalStringLiteral(_)
+        | Token::UnicodeStringLiteral(_)
+        | Token::Placeholder(_)
+        | Token::EOF => Previous::Operand,
+        // All other tokens are unary or binary operators, except a star without a left operand.
+        _ => {
+            top(levels, |level| level.operators += 1);
+            match token {
+                Token::Mul if matches!(previous, Previous::Start | Previous::Qualifier) => {
+                    Previous::Operand
+                }
+                Token::Period => Previous::Qualifier,
+                _ => Previous::Operator,
+            }
+        }
     }
 }
 
-fn follow_word(keyword: Keyword, levels: &mut Vec<Level>) {
+fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) -> Previous {
+    let is_in_case = levels.last().is_some_and(|level| level.is_case);
     match keyword {
-        Keyword::CASE => levels.push(Level { is_case: true, ..Level::default() }),
-        Keyword::END if levels.last().is_some_and(|level| level.is_case) => close(levels),
+        Keyword::CASE => {
+            levels.push(Level { is_case: true, ..Level::default() });
+            Previous::Start
+        }
+        Keyword::END if is_in_case && previous == Previous::Operand => {
+            close(levels);
+            Previous::Operand
+        }
         Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => {
             top(levels, |level| level.set_operations += 1);
+            Previous::Start
         }
+        Keyword::FROM if previous == Previous::Distinct => Previous::Operator,
+        Keyword::DISTINCT if previous == Previous::Operator => Previous::Distinct,
         Keyword::SELECT
         | Keyword::FROM
         | Keyword::WHERE
@@ -91,25 +147,53 @@ fn follow_word(keyword: Keyword, levels: &mut Vec<Level>) {
         | Keyword::HAVING
         | Keyword::ORDER
         | Keyword::LIMIT
-        | Keyword::WHEN
-        | Keyword::THEN
-        | Keyword::ELSE
-        | Keyword::VALUES => top(levels, |level| level.operators = 0),
+            if previous != Previous::Operator =>
+        {
+            top(levels, |level| level.operators = 0);
+            Previous::Start
+        }
+        Keyword::WHEN | Keyword::THEN | Keyword::ELSE
+            if is_in_case && previous != Previous::Operator =>
+        {
+            top(levels, |level| level.operators = 0);
+            Previous::Start
+        }
         Keyword::AND
         | Keyword::OR
+        | Keyword::XOR
         | Keyword::NOT
         | Keyword::IS
         | Keyword::IN
         | Keyword::LIKE
         | Keyword::ILIKE
+        | Keyword::RLIKE
+        | Keyword::REGEXP
         | Keyword::SIMILAR
+        | Keyword::MATCH
+        | Keyword::MEMBER
+        | Keyword::OVERLAPS
         | Keyword::BETWEEN
         | Keyword::AT
         | Keyword::COLLATE
-        | Keyword::JOIN
-        | Keyword::EXPLAIN
-        | Keyword::DIV => top(levels, |level| level.operators += 1),
-        _ => {}
+        | Keyword::NOTNULL
+        | Keyword::DIV => {
+            top(levels, |level| level.operators += 1);
+            Previous::Operator
+        }
+        Keyword::JOIN | Keyword::EXPLAIN => {
+            top(levels, |level| level.operators += 1);
+            Previous::Start
+        }
+        Keyword::ALL | Keyword::ANY | Keyword::SOME if previous == Previous::Operator => previous,
+        Keyword::BY
+        | Keyword::CONNECT_BY_ROOT
+        | Keyword::INTERVAL
+        | Keyword::OF
+        | Keyword::ON
+        | Keyword::TO
+        | Keyword::ZONE => Previous::Operator,
+        Keyword::AS | Keyword::OVER | Keyword::WITHIN => Previous::Qualifier,
+        _ => Previous::Operand,
     }
 }
 
@@ -144,6 +228,14 @@ mod tests {
         assert_eq!(refusal(&format!("SELECT * FROM cpu WHERE host IN ({values})")), "");
         let cases = vec!["WHEN usage > 1 THEN 2"; 500].join(" ");
         assert_eq!(refusal(&format!("SELECT CASE {cases} END FROM cpu")), "");
+        let cases = vec!["CASE WHEN a = 1 THEN b * 2 ELSE count(*) END AS end"; 500].join(", ");
+        assert_eq!(refusal(&format!("SELECT {cases} FROM cpu")), "");
+        let cases = vec!["CASE WHEN a THEN E'x' END || CASE WHEN b THEN X'00' END"; 500].join(", ");
+        assert_eq!(refusal(&format!("SELECT {cases} FROM cpu")), "");
+        let clauses = "FROM cpu WHERE a IS DISTINCT FROM 1 GROUP BY a HAVING b > 1 ORDER BY a";
+        let subqueries = vec![format!("(SELECT *, cpu.* {clauses} LIMIT 1 + 1)"); 100].join(", ");
+        assert_eq!(refusal(&format!("SELECT DISTINCT * {clauses}")), "");
+        assert_eq!(refusal(&format!("SELECT {subqueries} {clauses}")), "");
         assert_eq!(refusal("SELECT 'a string that does not end"), "");
     }
 
@@ -158,6 +250,23 @@ mod tests {
             format!("a{}", "[1]".repeat(200)),
             format!("{}1{}", "CASE WHEN true THEN ".repeat(150), " END".repeat(150)),
             vec!["1"; 200].join(" UNION ALL SELECT "),
+            // The keywords in these chains are names.
+            vec!["values"; 200].join(" + "),
+            vec!["where"; 200].join(" + "),
+            vec!["cpu.limit"; 200].join(" + "),
+            vec!["1 * from"; 200].join(" * "),
+            vec!["values"; 200].join(" IS DISTINCT FROM "),
+            vec!["1"; 200].join(" XOR "),
+            vec!["where"; 200].join(" SIMILAR TO "),
+            vec!["where"; 200].join(" LIKE ANY "),
+            vec!["where"; 200].join(" AT TIME ZONE "),
+            vec!["interval where"; 200].join(" + "),
+            vec!["count(*) OVER limit"; 200].join(" + "),
+            vec!["median(a) WITHIN GROUP (ORDER BY a)"; 200].join(" + "),
+            format!("{}1", "CASE WHEN end THEN 1 + ".repeat(200)),
+            format!("{}1", "CASE WHEN 1 + end + ".repeat(200)),
+            vec!["(SELECT 1) AS limit"; 200].join(" CROSS JOIN "),
+            vec!["(SELECT 1) a"; 200].join(" JOIN (SELECT 1) then ON where = "),
         ];
         for chain in chains {
             let message = refusal(&format!("SELECT {chain}"));
