@@ -110,7 +110,8 @@ pub const COPIES_MAX: usize = 65_536;
 /// The maximum number of grouping sets of a query, multiplied by the keys of the largest set. The
 /// planner creates all sets of CUBE, whose number doubles with each key.
 pub const GROUPING_KEYS_MAX: usize = 16_384;
-/// The maximum number of tables that a statement may read. Every reference to a table counts.
+/// The maximum number of tables that a statement may read. Every reference to a table counts, and so
+/// does every subquery without tables.
 pub const TABLES_MAX: usize = 64;
 /// The maximum number of parameters of a statement.
 pub const PARAMETERS_MAX: usize = 1_000;

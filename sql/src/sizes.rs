@@ -231,7 +231,8 @@ impl Visitor for Sizes {
             )));
         }
         match self.names.remove(&(&raw const *query)) {
-            // A CTE without tables counts as one table, because each reference must be planned.
+            // A query without tables counts as one table, because each reference to it must be
+            // planned, and may be an input of a join.
             Some(name) => {
                 let size = Size { tables: size.tables.max(1), ..size };
                 self.ctes.insert(name, Cte { size, is_read: false });
@@ -239,7 +240,7 @@ impl Visitor for Sizes {
             }
             None => {
                 self.widths.insert(&raw const *query, width);
-                self.add(size);
+                self.add(Size { tables: size.tables.max(1), ..size });
             }
         }
         ControlFlow::Continue(())
@@ -263,6 +264,13 @@ impl Visitor for Sizes {
         self.add(self.relation(relation));
         if let Some(cte) = self.ctes.get_mut(&plain_name(relation)) {
             cte.is_read = true;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
+        if matches!(factor, TableFactor::UNNEST { .. }) {
+            self.add(Size::TABLE);
         }
         ControlFlow::Continue(())
     }
