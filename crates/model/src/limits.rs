@@ -456,10 +456,11 @@ pub const SQL_INFO_IDS_MAX: usize = 1_000;
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
-/// The maximum number of measurements whose names are searched for in the text of a SQL statement.
-/// The tables found this way are sent with the statement. If there are more measurements, reading
-/// the statement's tables requires another request.
-pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
+/// The maximum work of searching the text of a SQL statement for the names of measurements: the
+/// number of measurements, multiplied by the bytes of the text. The tables found this way are sent
+/// with the statement. If the work is larger, reading the statement's tables requires another
+/// request.
+pub const SQL_NAMES_SEARCH_MAX: usize = 10_000_000;
 /// The maximum number of points with the same time that `first` and `last` keep for a text column.
 /// The functions need these points to select the same point as 1.x.
 pub const TIED_POINTS_MAX: usize = 64;

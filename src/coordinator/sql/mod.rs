@@ -20,7 +20,7 @@ use super::{Io, Output, Parts};
 use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
-use crate::model::limits::{SQL_TABLES_LOOKED_FOR_MAX, UNLIMITED};
+use crate::model::limits::{SQL_NAMES_SEARCH_MAX, UNLIMITED};
 use crate::model::schema::{ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::time::S_NS;
 use crate::protocol::call::{Address, CallFailure};
@@ -443,10 +443,9 @@ fn named_tables(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
     names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
 }
 
-/// Returns the tables whose names occur in `text`; `None` if the policy has too many tables for
-/// this search.
+/// Returns the tables whose names occur in `text`; `None` if the search would take too long.
 fn tables_named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSchema>> {
-    if schema.measurements.len() > SQL_TABLES_LOOKED_FOR_MAX {
+    if schema.measurements.len().saturating_mul(text.len()) > SQL_NAMES_SEARCH_MAX {
         return None;
     }
     let named = schema.measurements.iter().filter(|(name, _)| is_named(text, name));
