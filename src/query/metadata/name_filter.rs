@@ -13,13 +13,13 @@ use crate::query::error::{Result, invalid};
 /// A comparison with a name or a tag value.
 #[derive(Clone, Debug)]
 pub(super) enum NameTest {
-    In(Vec<String>),
+    In(BTreeSet<String>),
     Matches(Rc<Pattern>),
 }
 
 impl NameTest {
     pub(super) fn equal(name: &str) -> Self {
-        Self::In(vec![name.to_owned()])
+        Self::In([name.to_owned()].into())
     }
 
     pub(super) fn matches(regex: &Regex, patterns: &Patterns) -> Result<Self> {
@@ -40,7 +40,7 @@ impl NameTest {
 
     pub(super) fn accepts(&self, name: &str) -> bool {
         match self {
-            Self::In(names) => names.iter().any(|known| known == name),
+            Self::In(names) => names.contains(name),
             Self::Matches(pattern) => pattern.is_match(name),
         }
     }
@@ -113,7 +113,7 @@ impl KeyFilter {
         let (test, wanted) = match filter {
             TagKeyFilter::Equal(key) => (NameTest::equal(key), true),
             TagKeyFilter::NotEqual(key) => (NameTest::equal(key), false),
-            TagKeyFilter::In(keys) => (NameTest::In(keys.clone()), true),
+            TagKeyFilter::In(keys) => (NameTest::In(keys.iter().cloned().collect()), true),
             TagKeyFilter::Match(regex) => (NameTest::matches(regex, patterns)?, true),
             TagKeyFilter::NotMatch(regex) => (NameTest::matches(regex, patterns)?, false),
         };
