@@ -16,6 +16,9 @@ use crate::query::work::Work;
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
 
+/// Copying the value of a group key takes as long as this number of comparisons.
+const COMPARISONS_PER_GROUP: usize = 8;
+
 #[derive(Clone, Debug)]
 enum CountOf {
     Series,
@@ -112,7 +115,7 @@ impl CardinalityCount {
         match &self.of {
             CountOf::Series | CountOf::TagKey => true,
             CountOf::TagValues(keys) if keys.accepts(key) => true,
-            _ => self.groups.iter().any(|group| group == key),
+            _ => self.groups.binary_search_by(|group| group.as_str().cmp(key)).is_ok(),
         }
     }
 
@@ -165,13 +168,16 @@ impl CardinalityCount {
                 CountOf::FieldKey => return listed(false).for_each(single),
             }
         }
+        let keys = || known.tags.iter().map(|(_, key)| key.as_str());
+        let positions: BTreeMap<&str, usize> = keys().zip(0..).collect();
+        let places: Vec<Option<&usize>> =
+            self.groups.iter().map(|group| positions.get(group.as_str())).collect();
         for values in &summary.items {
-            let tags = || known.tags.iter().map(|(_, key)| key.as_str()).zip(values);
-            let present = || tags().filter(|(_, value)| !value.is_empty());
-            let value = |group| tags().find(|(key, _)| *key == group).map(|(_, value)| value);
+            let present = || keys().zip(values).filter(|(_, value)| !value.is_empty());
+            let value = |place: &Option<&usize>| place.and_then(|&place| values.get(place));
             let series = series_key(known, values);
             let group: Vec<&str> =
-                self.groups.iter().map(|g| value(g).map_or("", String::as_str)).collect();
+                places.iter().map(|place| value(place).map_or("", String::as_str)).collect();
             let mut grouped = |name: &str| add(&[&group[..], &[name]].concat());
             match &self.of {
                 CountOf::Series => grouped(&series),
@@ -184,6 +190,11 @@ impl CardinalityCount {
                 }
             }
         }
+    }
+
+    /// The number of comparisons that take as long as the list of the groups of a series.
+    pub(super) fn comparisons(&self) -> usize {
+        self.groups.len().saturating_mul(COMPARISONS_PER_GROUP)
     }
 
     /// Whether the executor can count hashes, without storing up to a million names.

@@ -33,7 +33,7 @@ struct MetaStream {
 }
 
 const CHUNK_ROWS: usize = 10_000;
-/// The number of comparisons of SHOW MEASUREMENTS in one unit of work.
+/// The number of comparisons of a listed item in one unit of work.
 const COMPARED_PER_UNIT: usize = 8;
 
 #[derive(Debug)]

@@ -50,6 +50,7 @@ impl Render {
     pub(super) fn comparisons(&self) -> usize {
         match self {
             Self::Measurements(Some(filter), _) => filter.leaves.len(),
+            Self::Count(count) => count.comparisons(),
             _ => 0,
         }
     }

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::admission::QueryReservation;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use crate::query::work::Work;
+use crate::scan::page::{MeasurementSummary, SummaryPage};
+use crate::scan::reader::ReadStats;
 use crate::scan::request::Predicate;
 
 /// Returns measurements with the tag `host`.
@@ -98,4 +101,46 @@ fn comparisons_with_missing_tags_are_evaluated_once() {
     ] {
         assert_eq!(predicate(condition), expected, "{condition}");
     }
+}
+
+#[test]
+fn series_of_many_groups_are_counted_in_turns() {
+    const SERIES: usize = 600;
+    let schema = schema(1);
+    let context = MetaContext {
+        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
+        default_policy: "autogen",
+        defaults: Defaults::default(),
+        now_ns: 0,
+    };
+    let keys: Vec<String> = (0..999).map(|n| format!("t{n}")).collect();
+    let text = format!("SHOW SERIES CARDINALITY GROUP BY host, {}", keys.join(", "));
+    let plan = compile(&parsed(&text), &context).expect("compiles");
+    let (reservation, work) = (QueryReservation::default(), Work::default());
+    let mut executor = MetaExecutor::new(plan, &[1], &reservation, &work);
+    let (mut pauses, mut groups) = (0, 0);
+    loop {
+        match executor.next().expect("a step") {
+            MetaStep::Need(needs) => {
+                let items = (0..SERIES).map(|n| vec![format!("h{n:03}")]).collect();
+                let summary = MeasurementSummary {
+                    measurement: MeasurementId(0),
+                    items,
+                    ..MeasurementSummary::default()
+                };
+                let page = SummaryPage {
+                    measurements: vec![summary],
+                    resume: None,
+                    stats: ReadStats::default(),
+                };
+                executor.supply(needs[0].stream, page).expect("memory");
+            }
+            MetaStep::Chunk(_) => groups += 1,
+            MetaStep::Pause => pauses += 1,
+            MetaStep::Done => break,
+        }
+    }
+    assert_eq!(groups, SERIES);
+    // The series and the groups each need three turns.
+    assert!(pauses >= 5, "{pauses} pauses");
 }
