@@ -1,6 +1,7 @@
 //! Stores decoded rows of one or several series, and selects the rows and values that a call reads.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -21,7 +22,7 @@ use tidemark_model::value::{FieldType, FieldValue};
 pub(super) struct DecodedRows {
     pub(super) times_ns: Vec<i64>,
     /// The requested columns with at least one value. Each column has as many rows as `times_ns`.
-    pub(super) columns: Vec<(ColumnId, Rc<Column>)>,
+    pub(super) columns: BTreeMap<ColumnId, Rc<Column>>,
 }
 
 /// The decoded rows of one series.
@@ -69,8 +70,7 @@ impl SeriesRows {
 
     /// Reads the values of an input and applies its cast. Returns `None` if no row can have a value.
     pub(super) fn read(&self, input: &Input) -> Result<Option<ReadValues<'_>>, ScanError> {
-        let column = self.block.columns.iter().find(|(column, _)| *column == input.column);
-        let Some((_, column)) = column else { return Ok(None) };
+        let Some(column) = self.block.columns.get(&input.column) else { return Ok(None) };
         let stored = column.values.field_type();
         if stored != input.field_type {
             let (column, expected) = (input.column, input.field_type);

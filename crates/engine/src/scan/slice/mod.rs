@@ -485,7 +485,8 @@ impl PageScan<'_> {
         if picks.is_empty() {
             return Ok(());
         }
-        let mut rows = DecodedRows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
+        let mut rows =
+            DecodedRows { times_ns: picks.times_ns().to_vec(), ..DecodedRows::default() };
         self.costs.cells += read(merge, &picks, &self.condition_columns, &mut rows)?;
         let block = Rc::new(rows);
         let mut chosen: Vec<SelectedRows> = Vec::with_capacity(series.len());
@@ -545,7 +546,7 @@ fn keep_few(picks: Picks, rows: &mut DecodedRows, chosen: &mut [SelectedRows]) -
     }
     let picks = picks.only(&places);
     rows.times_ns = picks.times_ns().to_vec();
-    for (_, column) in &mut rows.columns {
+    for column in rows.columns.values_mut() {
         *column = Rc::new(column.gather(&places));
     }
     picks
@@ -560,7 +561,7 @@ fn read(
 ) -> Result<u64, ScanError> {
     let mut cells = 0;
     for &id in columns {
-        if rows.columns.iter().all(|(known, _)| *known != id) {
+        if !rows.columns.contains_key(&id) {
             cells += picks.rows_read() as u64;
             let column = merge.column(picks, id)?;
             bug::ensure(column.iter().all(|column| column.has_rows(rows.times_ns.len())));
