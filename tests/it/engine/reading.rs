@@ -9,7 +9,7 @@ use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
 use tidemark::protocol::event::{EventHandler, EventId, Unavailable};
 use tidemark::protocol::shard::{FromShard, ShardRefusal, ToShard};
-use tidemark::scan::request::{SummaryRequest, SummaryWant};
+use tidemark::scan::request::{Input, SummaryRequest, SummaryWant};
 use tidemark::shard::events::ShardEvents;
 use tidemark::store::memory::MemoryStore;
 
@@ -110,4 +110,25 @@ fn page_limit_does_not_block_writes() {
     assert_eq!(busy.to_string(), text);
     assert_eq!(object.ask(&page(0, true)), Ok(FromShard::Unavailable(busy)));
     assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));
+}
+
+/// An event ends before it has executed all scans, because their series take time.
+#[test]
+fn series_count_as_work_of_an_event() {
+    let mut shard = reopen(MemoryStore::new());
+    shard.open(&settings()).unwrap();
+    let point = |n: u32| Point {
+        measurement: 1,
+        tags: vec![(1, format!("h{n}"))],
+        time_ns: 1,
+        fields: vec![(11, FieldValue::Integer(1))],
+    };
+    let points: Vec<Point> = (0..1_000).map(point).collect();
+    shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    let fields = vec![Input { column: ColumnId(11), field_type: field_type(11), cast: None }];
+    let output = Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false };
+    let further = vec![scan_of(output.clone()); 40];
+    let message = ToShard::Scan { query: 0, stamp: stamp(), request: scan_of(output), further };
+    let FromShard::Scanned { further, .. } = shard.handle(&message, NOW_NS) else { panic!() };
+    assert!((4..10).contains(&further.len()), "{} pages", further.len());
 }

@@ -7,6 +7,7 @@ use super::usage::Counts;
 use crate::protocol::envelope::Wire;
 use crate::protocol::event::Unavailable;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, Stats, ToShard};
+use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::store::Store;
 use tidemark_model::bug;
@@ -14,8 +15,10 @@ use tidemark_model::regex::Patterns;
 
 /// The work after which an event starts no further scan.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
-/// The fixed work of a scan, in addition to its rows.
+/// The fixed work of a scan, in addition to its series, groups and rows.
 const PAGE_WORK: u64 = 2_000;
+/// The work of a series or of a group, in addition to its rows. Both take 1 to 2 µs.
+const SERIES_WORK: u64 = 150;
 
 impl<S: Store> Shard<S> {
     /// Executes the operation that a message requests. If a bug was reported, the shard drops its
@@ -102,7 +105,7 @@ impl<S: Store> Shard<S> {
     ) -> Result<(FromShard, u64), Refusal> {
         let patterns = Patterns::limited();
         let page = self.scan_with(request, stamp, &patterns)?;
-        let (mut work, mut cells) = (page.stats.work(), page.stats.cells);
+        let (mut work, mut cells) = (work_of(&page), page.stats.cells);
         let mut reply = FromShard::scanned(&page);
         for request in further {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.page_bytes / 2 {
@@ -111,12 +114,17 @@ impl<S: Store> Shard<S> {
             // The caller repeats a failed further scan separately, and then receives the error. The
             // scan may fail only because the scans before have used up the steps of the regexes.
             let Ok(page) = self.scan_with(request, stamp, &patterns) else { break };
-            work += page.stats.work() + PAGE_WORK;
+            work += work_of(&page);
             cells = cells.saturating_add(page.stats.cells);
             reply.add_page(&page);
         }
         Ok((reply, cells))
     }
+}
+
+fn work_of(page: &ScanPage) -> u64 {
+    let series_and_groups = page.stats.series.saturating_add(page.groups.len() as u64);
+    SERIES_WORK.saturating_mul(series_and_groups).saturating_add(PAGE_WORK + page.stats.work())
 }
 
 fn refused(refusal: Refusal) -> FromShard {
