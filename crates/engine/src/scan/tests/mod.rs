@@ -409,7 +409,7 @@ fn a_page_counts_terms_of_condition() {
         (conjunction(&above, 10), 1, 5_000, 1..=1),
         (conjunction(&above, 4_000), 1, 5_000, 5..=13),
         (conjunction(&above, 10), 700, 7, 1..=1),
-        (conjunction(&above, 4_000), 700, 7, 30..=36),
+        (conjunction(&above, 4_000), 700, 7, 110..=125),
         (conjunction(&is_host, 10), 700, 7, 1..=1),
         (conjunction(&is_host, 100), 700, 7, 1..=1),
         (conjunction(&is_host, 4_000), 700, 7, 5..=6),
