@@ -177,7 +177,7 @@ fn tag_arguments(select: &SelectStatement) -> usize {
 
 fn written_row(points: u64) -> SeriesChunk {
     let points = i64::try_from(points).unwrap_or(i64::MAX);
-    let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));
+    let count = ResultColumn::full(Values::Integer(vec![points]));
     SeriesChunk {
         name: Some("result".into()),
         tags: [].into(),

@@ -426,7 +426,7 @@ impl GroupExecutor {
         let arguments = number
             .filter(|_| node.outputs.iter().any(is_math))
             .map(|number| fill::arguments(columns, number, node, rows));
-        let outputs = node.outputs.iter().map(|output| {
+        let evaluate = |output: &Scalar| {
             let columns = match &arguments {
                 Some(arguments) if is_math(output) => arguments,
                 _ => columns,
@@ -444,11 +444,19 @@ impl GroupExecutor {
                     number.map(|number| Column::full(scalar::repeat(number, 1))),
                 ),
                 (None, Some(number), Scalar::Column(index)) if node.has_type(*index) => {
-                    ResultColumn::Values(Column::full(scalar::repeat(number, rows)))
+                    ResultColumn::full(scalar::repeat(number, rows))
                 }
                 // 1.x does not fill a column whose name is unknown.
                 (None, ..) => ResultColumn::Null,
             }
+        };
+        // A statement may select the same call or variable thousands of times.
+        let mut known: Vec<Option<ResultColumn>> = vec![None; columns.len()];
+        let outputs = node.outputs.iter().map(|output| match output {
+            Scalar::Column(index) if let Some(known) = known.get_mut(*index) => {
+                known.get_or_insert_with(|| evaluate(output)).clone()
+            }
+            _ => evaluate(output),
         });
         let zone = shifts(node.zone.as_ref(), &times_ns);
         let values = std::iter::once(ResultColumn::Time(times_ns)).chain(outputs).collect();

@@ -28,20 +28,20 @@ pub struct SeriesChunk {
     pub zone: Rc<[(i64, i64)]>,
 }
 
-/// One column of a result.
+/// One column of a result. Equal columns of a statement share their values.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResultColumn {
     /// Times in nanoseconds, never null.
     Time(Vec<i64>),
     /// A column of values. Invalid values are null.
-    Values(Column),
+    Values(Rc<Column>),
     /// Values, and a replacement for invalid values, possibly of another type. For `fill(5)`, 1.x
     /// returns the unconverted number in string and boolean columns next to a selector.
     Filled {
         /// The values of the column.
-        column: Column,
+        column: Rc<Column>,
         /// A column with one row.
-        otherwise: Column,
+        otherwise: Rc<Column>,
     },
     /// No source has the column's name, so every row is null.
     Null,
@@ -58,6 +58,13 @@ pub struct ResultColumns {
     pub group_keys: Rc<[String]>,
     /// The zone in `tz()`, which is a name in the IANA database.
     pub zone: Option<Rc<str>>,
+}
+
+impl ResultColumn {
+    /// Creates a column without null values.
+    pub fn full(values: Values) -> Self {
+        Self::Values(Rc::new(Column::full(values)))
+    }
 }
 
 impl SeriesChunk {
@@ -114,9 +121,10 @@ impl SeriesChunk {
     /// Returns the rows of a chunk that contains only strings.
     pub fn strings(&self) -> Vec<Vec<String>> {
         let cell = |column: &ResultColumn, row| match column {
-            ResultColumn::Values(Column { values: Values::String(texts), .. }) => {
-                texts.get(row).to_owned()
-            }
+            ResultColumn::Values(column) => match &column.values {
+                Values::String(texts) => texts.get(row).to_owned(),
+                _ => String::new(),
+            },
             _ => String::new(),
         };
         (0..self.rows).map(|row| self.values.iter().map(|c| cell(c, row)).collect()).collect()
@@ -143,7 +151,7 @@ impl SeriesChunk {
             name: name.map(Rc::from),
             tags: Rc::from([]),
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
-            values: values.into_iter().map(|v| ResultColumn::Values(Column::full(v))).collect(),
+            values: values.into_iter().map(ResultColumn::full).collect(),
             rows,
             partial: false,
             zone: Rc::from([]),

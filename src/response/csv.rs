@@ -11,7 +11,7 @@ use crate::line_protocol::escape_tag;
 use crate::model::bug::OrBug;
 use crate::model::limits::REPLY_PIECE_BYTES_MAX;
 use crate::model::time::Precision;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
+use crate::query::result::{ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
 /// The CSV text of a response.
 pub struct CsvWriter {
@@ -139,7 +139,7 @@ impl<'a> Cells<'a> {
                 let unit_ns = epoch.unit_ns();
                 Self::Times { times_ns, unit_ns, last_ns: None, printed: Vec::new() }
             }
-            ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
+            ResultColumn::Values(full) if full.validity == Validity::All => match &full.values {
                 Values::Integer(values) => Self::Integers(values),
                 Values::String(texts)
                     if let Some((printed, codes)) =

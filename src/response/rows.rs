@@ -10,7 +10,7 @@ use super::time::{self, Clock, TimeForm};
 use crate::model::bug::{self, OrBug};
 use crate::model::limits::{PRINTED_TEXT_BYTES_MAX, REPLY_PIECE_BYTES_MAX};
 use crate::model::time::Precision;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
+use crate::query::result::{ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
 /// Appends the rows as arrays to the open array of values. Returns the position of the next row,
 /// which is before the end of `range` if the text is longer than [`REPLY_PIECE_BYTES_MAX`].
@@ -156,7 +156,7 @@ impl<'a> Cells<'a> {
     fn new(column: &'a ResultColumn, rows: usize, bytes_left: &mut usize) -> Self {
         match column {
             ResultColumn::Time(times_ns) => Self::Times(times_ns),
-            ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
+            ResultColumn::Values(full) if full.validity == Validity::All => match &full.values {
                 Values::Integer(values) => Self::Integers(values),
                 Values::String(texts)
                     if let Some(printed) =

@@ -5,7 +5,7 @@ use crate::model::bug;
 use crate::model::limits::{
     MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX,
 };
-use crate::query::result::{Column, ResultColumn, StringColumn, Values};
+use crate::query::result::{ResultColumn, StringColumn, Values};
 
 fn chunk(host: &str, values: &[f64], partial: bool) -> SeriesChunk {
     SeriesChunk {
@@ -14,7 +14,7 @@ fn chunk(host: &str, values: &[f64], partial: bool) -> SeriesChunk {
         columns: Rc::from(["time".to_owned(), "v".to_owned()]),
         values: vec![
             ResultColumn::Time((0..values.len() as i64).map(|i| i * 1_500_000_000).collect()),
-            ResultColumn::Values(Column::full(Values::Float(values.to_vec()))),
+            ResultColumn::full(Values::Float(values.to_vec())),
         ],
         rows: values.len(),
         partial,
@@ -56,7 +56,7 @@ fn chunks_of_one_series_join() {
 fn short_column_fails_response() {
     for format in [Format::Json, Format::Csv] {
         let mut short = chunk("a", &[1.0, 2.0], false);
-        short.values[1] = ResultColumn::Values(Column::full(Values::Float(vec![1.0])));
+        short.values[1] = ResultColumn::full(Values::Float(vec![1.0]));
         let options = Options { format, ..Options::default() };
         let text = bug::tolerate(|| bug::catch(|| written(options, &[short])));
         assert!(text.is_err(), "{text:?}");
@@ -136,7 +136,7 @@ fn chunk_with_long_rows_is_written_in_parts() {
     let dictionary = [text.as_str()].into_iter().collect();
     let long = StringColumn::coded(dictionary, vec![0; rows]).unwrap();
     let mut whole = chunk(&text, &vec![1.0; rows], false);
-    whole.values[1] = ResultColumn::Values(Column::full(Values::String(long)));
+    whole.values[1] = ResultColumn::full(Values::String(long));
     let written = |options: &Options, held_bytes_max: usize, rows_max: usize| {
         let mut writer = writer(options.clone());
         let (mut next, mut bytes) = (0, Vec::new());

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tidemark::api::http::Response;
 use tidemark::batch::string_column::StringColumn;
 use tidemark::model::time::Precision;
-use tidemark::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use tidemark::query::result::{ResultColumn, SeriesChunk, Values};
 use tidemark::response::{Ending, Format, Options, writer};
 
 use crate::allocator::{live, peak_since};
@@ -104,7 +104,7 @@ fn large_msgpack_document_is_chunked() {
         columns: Rc::from(["time".to_owned(), "s".to_owned()]),
         values: vec![
             ResultColumn::Time(vec![0; rows]),
-            ResultColumn::Values(Column::full(Values::String(strings.clone()))),
+            ResultColumn::full(Values::String(strings.clone())),
         ],
         rows,
         partial,

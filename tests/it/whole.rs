@@ -1,5 +1,7 @@
 //! Tests writes and queries from several edges with real shards, while objects crash.
 
+use std::rc::Rc;
+
 use tidemark::coordinator::error::Error;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 
@@ -56,6 +58,23 @@ fn written_points_survive_crashes() {
                 world.settle();
             }
         }
+    }
+}
+
+#[test]
+fn equal_columns_share_their_values() {
+    let mut world = World::new(3, real_shard::make);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 1, None)).unwrap();
+    world.run(&edge, write("db", "m f=1,s=\"x\" 1\nm f=2 2")).unwrap();
+    for text in ["SELECT f, s, f FROM m", "SELECT sum(f), max(f), sum(f) FROM m"] {
+        let chunks = world.run_statement(&edge, "db", text).unwrap();
+        let [_, ResultColumn::Values(a), ResultColumn::Values(b), ResultColumn::Values(c)] =
+            chunks[0].values.as_slice()
+        else {
+            panic!("{chunks:?}")
+        };
+        assert!(Rc::ptr_eq(a, c) && !Rc::ptr_eq(a, b), "{text}");
     }
 }
 

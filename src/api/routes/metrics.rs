@@ -321,7 +321,7 @@ struct Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::column::{Column, Values};
+    use crate::batch::column::Values;
 
     fn numbers(name: &str, tags: &[(&str, &str)], columns: &[(&str, i64)]) -> SeriesChunk {
         let names: Vec<&str> = columns.iter().map(|&(name, _)| name).collect();
@@ -388,7 +388,7 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
     fn usage_metrics_cover_two_days() {
         let mut chunk = numbers("usage", &[("database", "d")], &[("requests", 0)]);
         chunk.rows = 3;
-        chunk.values = vec![ResultColumn::Values(Column::full(Values::Integer([5, 7, 9].into())))];
+        chunk.values = vec![ResultColumn::full(Values::Integer([5, 7, 9].into()))];
         let text = Exposition::OpenMetrics.text(&[chunk], None);
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let sample =
@@ -400,9 +400,9 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
     fn quota_metrics_name_their_limit() {
         let mut chunk =
             numbers("quota", &[("database", "d"), ("token", "t")], &[("allowed", 5), ("used", 2)]);
-        let limit = Column::full(Values::String(["points_per_minute"].into_iter().collect()));
+        let limit = Values::String(["points_per_minute"].into_iter().collect());
         chunk.columns = ["limit", "allowed", "used"].map(str::to_owned).into();
-        chunk.values.insert(0, ResultColumn::Values(limit));
+        chunk.values.insert(0, ResultColumn::full(limit));
         let text = Exposition::OpenMetrics.text(&[chunk], None);
         let labels = "{database=\"d\",token=\"t\",limit=\"points_per_minute\"}";
         assert!(text.contains(&format!("tidemark_quota_allowed{labels} 5\n")), "{text}");

@@ -207,9 +207,9 @@ fn valid_rows(column: &Column) -> Vec<Option<u32>> {
 pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
     match (otherwise, &column.values) {
         (Some(otherwise), Values::String(_) | Values::Boolean(_)) => {
-            ResultColumn::Filled { column, otherwise }
+            ResultColumn::Filled { column: column.into(), otherwise: otherwise.into() }
         }
-        _ => ResultColumn::Values(column),
+        _ => ResultColumn::Values(column.into()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
-use crate::query::result::{Column, ResultColumn, ResultColumns, SeriesChunk};
+use crate::query::result::{ResultColumn, ResultColumns, SeriesChunk};
 use crate::response::cell::Cell;
 
 /// The name of the measurement column, as in InfluxDB 3.
@@ -121,9 +121,8 @@ impl Layout {
             column.kind = match values {
                 ResultColumn::Time(_) => TableKind::Time,
                 ResultColumn::Null => TableKind::Unknown,
-                ResultColumn::Values(Column { values, .. })
-                | ResultColumn::Filled { column: Column { values, .. }, .. } => {
-                    TableKind::Field(values.field_type())
+                ResultColumn::Values(column) | ResultColumn::Filled { column, .. } => {
+                    TableKind::Field(column.values.field_type())
                 }
             };
         }

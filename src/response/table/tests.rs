@@ -34,7 +34,7 @@ fn chunk(measurement: &str, region: &str, text: &str, zone: &[(i64, i64)]) -> Se
         let mut validity = Validity::All;
         validity.push(0, true);
         validity.push(1, false);
-        ResultColumn::Values(Column { values, validity })
+        ResultColumn::Values(Column { values, validity }.into())
     };
     let strings = |texts: [&str; 2]| Values::String(texts.into_iter().collect::<StringColumn>());
     let result = columns(None);
@@ -49,7 +49,7 @@ fn chunk(measurement: &str, region: &str, text: &str, zone: &[(i64, i64)]) -> Se
             first(Values::Unsigned(vec![u64::MAX, 0])),
             first(strings([text, ""])),
             first(Values::Boolean(vec![true, false])),
-            ResultColumn::Values(Column::full(strings(["h\"1", ""]))),
+            ResultColumn::full(strings(["h\"1", ""])),
             ResultColumn::Null,
         ],
         rows: 2,
@@ -289,6 +289,7 @@ fn mixed_and_non_finite_values_print() {
     let otherwise = Column::full(Values::Float(vec![5.0]));
     let floats = Values::Float(vec![f64::NAN, f64::NEG_INFINITY]);
     let mut chunk = SeriesChunk::of_columns(None, &["s", "f"], [floats]);
+    let (column, otherwise) = (column.into(), otherwise.into());
     chunk.values.insert(0, ResultColumn::Filled { column, otherwise });
     let all = |format| written(format, Layout::of_chunk(&chunk), std::slice::from_ref(&chunk));
     assert_eq!(all(TableFormat::Csv), b"s,f\na,NaN\n5.0,-inf\n");

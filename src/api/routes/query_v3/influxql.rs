@@ -30,7 +30,7 @@ use crate::protocol::call::{Address, Call, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::sql::{FromSql, Parameter, ToSql};
 use crate::query::error::QueryError;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::{ResultColumn, SeriesChunk, Values};
 use crate::response::table::{Layout, TableFormat, TableWriter};
 
 /// InfluxDB's message.
@@ -312,7 +312,7 @@ impl Shape {
         let mut values: Vec<ResultColumn> =
             chunk.values.into_iter().take(names.len() - 1).collect();
         let at = if *self == Self::Databases { values.len() } else { 0 };
-        values.insert(at, ResultColumn::Values(Column::full(added)));
+        values.insert(at, ResultColumn::full(added));
         let columns = names.iter().map(|name| (*name).to_owned()).collect();
         SeriesChunk { name: None, tags: Rc::from([]), columns, values, ..chunk }
     }
