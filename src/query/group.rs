@@ -29,6 +29,9 @@ use crate::model::value::FieldValue;
 const FILLED_AT_ONCE_MAX: usize = 50_000;
 /// The work of a group without its calls and rows, in the units of [`Work`].
 const GROUP_WORK: usize = 40;
+/// The work of creating a column of a chunk, in addition to its rows. A chunk of a group with few
+/// rows may have thousands of columns.
+const COLUMN_WORK: usize = 8;
 
 #[derive(Debug)]
 enum FeedState {
@@ -427,6 +430,7 @@ impl GroupExecutor {
             .filter(|_| node.outputs.iter().any(is_math))
             .map(|number| fill::arguments(columns, number, node, rows));
         let evaluate = |output: &Scalar| {
+            self.work.add(COLUMN_WORK);
             let columns = match &arguments {
                 Some(arguments) if is_math(output) => arguments,
                 _ => columns,

@@ -55,7 +55,13 @@ impl Work {
 
     /// Whether the statement must pause before it continues.
     pub fn is_due(&self) -> bool {
-        self.turn.get() >= WORK_PER_TURN
+        self.left() == 0
+    }
+
+    /// Returns the units of work that the request may do before it pauses.
+    pub(crate) fn left(&self) -> usize {
+        // A turn has far fewer than 2^32 units.
+        WORK_PER_TURN.saturating_sub(self.turn.get()) as usize
     }
 
     /// Adds `units` of work. A [`Computation`] that awaits this function pauses if the turn's work

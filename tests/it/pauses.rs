@@ -293,6 +293,8 @@ fn long_computations_yield_the_thread() {
         (format!("SELECT v FROM /^n/ WHERE {}", vec!["v > 1"; 100].join(" OR ")), 1),
         // The statement has 5,000 rows of 400 operands and operators.
         (format!("SELECT v{terms} FROM m"), 5),
+        // The statement has 200 series of one row with 2,000 columns.
+        (format!("SELECT {} FROM m WHERE time < 200s GROUP BY *", vec!["v"; 2_000].join(",")), 8),
         // The statement has 398 calls that read 5,000 rows.
         (format!("SELECT {} FROM m", derivatives.join(",")), 5),
         // The statement has 200 windows of a thousand calls.

@@ -41,7 +41,8 @@ impl Unread {
         Self { batch, next: 0 }
     }
 
-    /// Takes the rows of one turn if each row costs `row_work` units, and counts this work.
+    /// Takes the rows for the rest of the turn, at least one row, if each row costs `row_work`
+    /// units. Counts this work.
     pub(crate) fn next(
         unread: &mut Option<Self>,
         row_work: usize,
@@ -49,7 +50,7 @@ impl Unread {
     ) -> Option<RowBatch> {
         let Self { batch, next } = unread.take()?;
         let rows = batch.times_ns.len();
-        let end = rows.min(next + rows_per_turn(row_work));
+        let end = rows.min(next + (work.left() / row_work.max(1)).max(1));
         work.add((end - next) * row_work);
         if (next, end) == (0, rows) {
             return Some(batch);
@@ -309,6 +310,18 @@ mod tests {
         };
         assert!(batch.columns.iter().all(is_full));
         assert_eq!(batch.columns.len(), COLUMNS);
+    }
+
+    #[test]
+    fn unread_rows_fill_the_rest_of_a_turn() {
+        let work = Work::default();
+        work.add(WORK_PER_TURN as usize - 1_000);
+        let batch = RowBatch { times_ns: (0..100).collect(), columns: Vec::new() };
+        let mut unread = Some(Unread::new(batch));
+        let mut next = || Unread::next(&mut unread, 100, &work).map(|rows| rows.times_ns.len());
+        assert_eq!([next(), next()], [Some(10), Some(1)]);
+        work.rest();
+        assert_eq!([next(), next()], [Some(89), None]);
     }
 
     #[test]
