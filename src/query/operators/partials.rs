@@ -16,8 +16,8 @@ use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
-/// The work of merging the states of a call, in addition to one unit for each window of a state.
-const CALL_WORK: usize = 40;
+/// The work of merging a state of a call, in addition to one unit for each window of the state.
+const MERGE_WORK: usize = 40;
 
 /// The work of taking a call's states from a page.
 const STATE_WORK: usize = 4;
@@ -80,7 +80,8 @@ pub(crate) fn merge(
 ) -> Result<Option<CallSeries>> {
     let partials: Vec<PartialColumn> =
         states.into_iter().map(|(partial, aux)| normal(partial, &aux, plan, node)).collect();
-    work.add(CALL_WORK + partials.iter().map(|partial| partial.windows_ns.len()).sum::<usize>());
+    let windows = partials.iter().map(|partial| partial.windows_ns.len());
+    work.add(windows.map(|windows| MERGE_WORK + windows).sum());
     let call = partials.first().and_then(|first| merge_call(plan, node, first));
     call.map(|call| values(&call, &partials, node)).transpose()
 }
