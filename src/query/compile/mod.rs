@@ -36,6 +36,7 @@ use super::source::{Defaults, SourceName};
 use super::work::{Work, complete};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::model::configurable_limits::Limits;
+use crate::model::limits::WORK_PER_NAME;
 use crate::model::schema::PolicySchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
@@ -93,8 +94,17 @@ pub(crate) async fn compile_in_turns(
     let size = PlanSize::new(context.limits, work);
     size.spend(shared.parts.saturating_mul(CHECK_WORK)).await;
     let prepared = prepare::prepare(&checked, context, &size).await?;
-    let root = Rc::new(lower::lower(prepared, &[], &mut scans).await?);
-    Ok(Plan { scans, work: size.remaining_work(), root })
+    match lower::lower(prepared, &[], &mut scans).await {
+        Ok(root) => Ok(Plan { scans, work: size.remaining_work(), root: Rc::new(root) }),
+        Err(error) => {
+            // Freeing thousands of requests at once would take milliseconds.
+            for scan in scans {
+                drop(scan);
+                work.spend(WORK_PER_NAME).await;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Checks `select` without a schema. 1.x performs this check before it looks up the statement's
@@ -168,7 +178,7 @@ mod tests {
     use crate::influxql::ast::Statement;
     use crate::influxql::bound_params::Params;
     use crate::model::ids::{ColumnId, MeasurementId};
-    use crate::model::limits::{COLUMNS_PER_QUERY_MAX, WORK_PER_NAME};
+    use crate::model::limits::COLUMNS_PER_QUERY_MAX;
     use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
     use crate::model::value::FieldType;
     use crate::query::executor::{ExecStep, Executor};
