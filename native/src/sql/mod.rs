@@ -221,7 +221,7 @@ impl Sql {
             Some((Arc::clone(supervisor), permit))
         });
         let (supervisor, in_process) =
-            found.ok_or("no SQL process has a place for the statement")?;
+            found.ok_or("too many statements are running; retry later")?;
         statements.retain(|one| one.strong_count() > 0);
         statements.push(Arc::downgrade(statement));
         Ok(Slot { supervisor, _in_process: in_process, _permit: permit })
