@@ -109,14 +109,15 @@ pub(crate) fn is_immutable(plan: &LogicalPlan) -> Result<bool> {
     Ok(is_immutable)
 }
 
-/// Returns the total size of the constants in an optimized statement, in bytes.
-pub(crate) fn constant_bytes(plan: &LogicalPlan) -> Result<usize> {
+/// Returns the total size of the constants in an optimized statement, in bytes. Constants with less
+/// than `bytes_min` bytes do not count.
+pub(crate) fn constant_bytes(plan: &LogicalPlan, bytes_min: usize) -> Result<usize> {
     let mut bytes = 0;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expression| {
             expression.apply(|inner| {
                 if let Expr::Literal(value, _) = inner {
-                    bytes += value.size();
+                    bytes += Some(value.size()).filter(|size| *size >= bytes_min).unwrap_or(0);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::kept_plans;
-use crate::limits::KEPT_CONSTANT_BYTES_MAX;
+use crate::limits::{BATCH_ROWS, KEPT_CONSTANT_BYTES_MAX, LONG_CONSTANT_BYTES, TURN_BYTES_MAX};
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::sizes;
 use crate::tables::{self, RowFilter, SystemRows};
@@ -194,10 +194,11 @@ pub(crate) async fn plan(
     check_reads_only(&logical)?;
     let is_immutable = kept_plans::is_immutable(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
-    let Physical { columns, root, constant_bytes } = physical(state, logical).await?;
+    let Physical { columns, root, constant_bytes, batch_rows } = physical(state, logical).await?;
     let is_small = constant_bytes <= KEPT_CONSTANT_BYTES_MAX;
+    let config = state.config().clone().with_batch_size(batch_rows);
     Ok(Plan {
-        context: TaskContext::from(state),
+        context: TaskContext::from(state).with_session_config(config),
         is_reusable: is_immutable && is_small && kept_plans::is_stateless(&root),
         root,
         columns,
@@ -210,21 +211,28 @@ struct Physical {
     root: Arc<dyn ExecutionPlan>,
     /// The size of the constants in the optimized statement, in bytes.
     constant_bytes: usize,
+    /// The maximum number of rows in the batches of all operators. A join may copy a long constant
+    /// of its input to each row of a batch.
+    batch_rows: usize,
 }
 
 async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical, DataFusionError> {
     // The result of an EXPLAIN has one row for each planning stage.
     if let LogicalPlan::Explain(_) = logical {
         let root = state.create_physical_plan(&logical).await?;
-        return Ok(Physical { columns: root.schema(), root, constant_bytes: 0 });
+        let columns = root.schema();
+        return Ok(Physical { columns, root, constant_bytes: 0, batch_rows: BATCH_ROWS });
     }
     let analyzed =
         state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})?;
     let planned = Arc::clone(analyzed.schema().inner());
     let optimized = state.optimizer().optimize(analyzed, state, |_, _| {})?;
     let root = state.query_planner().create_physical_plan(&optimized, state).await?;
-    let constant_bytes = kept_plans::constant_bytes(&optimized)?;
-    Ok(Physical { columns: columns(&planned, &root.schema()), root, constant_bytes })
+    let constant_bytes = kept_plans::constant_bytes(&optimized, 0)?;
+    let long_bytes = kept_plans::constant_bytes(&optimized, LONG_CONSTANT_BYTES)?;
+    let batch_rows = (TURN_BYTES_MAX / long_bytes.max(1)).clamp(1, BATCH_ROWS);
+    let columns = columns(&planned, &root.schema());
+    Ok(Physical { columns, root, constant_bytes, batch_rows })
 }
 
 /// Combines the types in the physical plan with the nullability and metadata in the statement.

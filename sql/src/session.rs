@@ -18,8 +18,11 @@ use tokio::task::JoinHandle;
 use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
+use crate::functions::batch_bytes;
 use crate::kept_plans::{KeptPlans, PlanInputs};
-use crate::limits::{BATCHES_WAITING_MAX, KEPT_TEXT_BYTES_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
+use crate::limits::{
+    BATCHES_WAITING_MAX, KEPT_TEXT_BYTES_MAX, PARAMETERS_MAX, PIECE_BYTES, POOL_BYTES_MAX,
+};
 use crate::messages::{
     Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
 };
@@ -28,7 +31,8 @@ use crate::sessions::{Capabilities, Sessions};
 use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
 
-/// The number of rows above which a batch is sent alone.
+/// The number of rows above which a batch is sent alone. A batch of more than `PIECE_BYTES` bytes is
+/// also sent alone.
 const JOINED_ROWS_MIN: usize = 1_024;
 /// The number of memory consumers that an out-of-memory error lists.
 const CONSUMERS_NAMED: usize = 3;
@@ -318,13 +322,15 @@ async fn next_rows(
 ) -> Result<Option<RecordBatch>, QueryError> {
     let Some(first) = rows.next().await.transpose()? else { return Ok(None) };
     let schema = rows.get_ref().schema();
-    let mut count = first.num_rows();
+    let (mut count, mut bytes) = (first.num_rows(), batch_bytes(&first));
     let mut batches = vec![first];
     while count < JOINED_ROWS_MIN
+        && bytes < PIECE_BYTES
         && let Some(Some(batch)) = rows.next().now_or_never()
     {
         let batch = batch?;
         count += batch.num_rows();
+        bytes += batch_bytes(&batch);
         batches.push(batch);
     }
     match batches.as_slice() {

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, OffsetSizeTrait};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, OffsetSizeTrait, RecordBatch,
+};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::length::length;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
@@ -306,6 +308,11 @@ impl Integers {
             Self::Each(_) => 0,
         }
     }
+}
+
+/// Returns the approximate size of the values in a batch, in bytes.
+pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| slice_bytes(column)).sum()
 }
 
 /// Returns the approximate size of the values in an array, in bytes.

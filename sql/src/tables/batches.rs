@@ -34,7 +34,7 @@ pub(super) enum Source {
 }
 
 /// Converts the rows of a page to batches with the columns in `schema`. A batch has at most
-/// [`BATCH_ROWS`] rows.
+/// `rows_max` rows.
 ///
 /// # Errors
 /// Returns an error if the page is invalid or does not contain these columns.
@@ -42,6 +42,7 @@ pub(super) fn batches(
     page: &[u8],
     sources: &[Source],
     schema: &SchemaRef,
+    rows_max: usize,
 ) -> Result<Vec<RecordBatch>, QueryError> {
     let unreadable =
         |reason: &str| QueryError::internal(format!("the page of a scan cannot be used: {reason}"));
@@ -69,8 +70,8 @@ pub(super) fn batches(
             RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
                 .map_err(QueryError::from)
         };
-        for start in (0..times_ns.len()).step_by(BATCH_ROWS) {
-            made.push(of(start..times_ns.len().min(start + BATCH_ROWS))?);
+        for start in (0..times_ns.len()).step_by(rows_max) {
+            made.push(of(start..times_ns.len().min(start + rows_max))?);
         }
     }
     Ok(made)

@@ -24,6 +24,17 @@ impl Piece {
     pub(super) fn whole(batch: &RecordBatch) -> Self {
         Self { rows: batch.num_rows(), pairs: 0 }
     }
+
+    /// Divides a batch into pieces of at most `rows_max` rows.
+    pub(super) fn small(batch: &RecordBatch, rows_max: usize) -> VecDeque<Self> {
+        let mut left = batch.num_rows();
+        let mut pieces = VecDeque::from([Self { rows: left.min(rows_max), pairs: 0 }]);
+        while left > rows_max {
+            left -= rows_max;
+            pieces.push_back(Self { rows: left.min(rows_max), pairs: 0 });
+        }
+        pieces
+    }
 }
 
 /// Returns the rows of `input`. `split` divides each batch into at least one piece. `count` gets

@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 };
 
 use crate::error::QueryError;
-use crate::functions::{elements, slice_bytes};
+use crate::functions::{batch_bytes, elements, slice_bytes};
 use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
     WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
@@ -217,6 +217,7 @@ impl ExecutionPlan for RowsCap {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let pace = Pace::of(&context);
+        let batch_rows = context.session_config().batch_size();
         if let Limit::Pairs(Side::Held, held) = &self.limit {
             held.clear();
         }
@@ -226,25 +227,28 @@ impl ExecutionPlan for RowsCap {
             Limit::Partitions(keys, pairs_max) => pairs_cap::partitioned(input, keys, pairs_max),
             Limit::Batch(evaluation) => divided(input, evaluation, pace),
             Limit::Lists(lists) => with_short_lists(input, lists, pace),
-            Limit::Rows { what, max, are_held } => counted(input, what, max, are_held, pace),
+            Limit::Rows { what, max, are_held } => {
+                counted(input, what, max, are_held, batch_rows, pace)
+            }
         })
     }
 }
 
-/// Returns the rows of `input`, or an error if the operator `what` gets more than `max` rows. Also
-/// limits the size of rows that the operator keeps in memory.
+/// Returns the rows of `input` in batches of up to `batch_rows` rows, or an error if the operator
+/// `what` gets more than `max` rows. Also limits the size of rows that the operator keeps in memory.
 fn counted(
     input: SendableRecordBatchStream,
     what: &'static str,
     max: usize,
     are_held: bool,
+    batch_rows: usize,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
     let (mut rows, mut bytes) = (0, 0);
     in_pieces(
         input,
         pace,
-        |batch| Ok([Piece::whole(batch)].into()),
+        move |batch| Ok(Piece::small(batch, batch_rows)),
         move |pace, batch, _| {
             pace.made(batch.num_rows().max(ROWS_PER_BATCH_MIN));
             rows += batch.num_rows();
@@ -253,7 +257,7 @@ fn counted(
                 return Err(too_many(what, max, "rows", remedy).into());
             }
             if are_held {
-                bytes += batch.columns().iter().map(|column| slice_bytes(column)).sum::<usize>();
+                bytes += batch_bytes(batch);
             }
             match bytes > WINDOW_BYTES_MAX {
                 true => Err(too_many_bytes().into()),
@@ -269,15 +273,7 @@ fn divided(
     Evaluation { rows, row_cost, .. }: Evaluation,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
-    let split = move |batch: &RecordBatch| -> Result<VecDeque<Piece>> {
-        let mut left = batch.num_rows();
-        let mut pieces = VecDeque::from([Piece { rows: left.min(rows), pairs: 0 }]);
-        while left > rows {
-            left -= rows;
-            pieces.push_back(Piece { rows: left.min(rows), pairs: 0 });
-        }
-        Ok(pieces)
-    };
+    let split = move |batch: &RecordBatch| Ok(Piece::small(batch, rows));
     in_pieces(input, pace, split, move |pace, batch, _| {
         pace.made(batch.num_rows().saturating_mul(row_cost).max(ROWS_PER_BATCH_MIN));
         Ok(())

@@ -183,6 +183,7 @@ impl ExecutionPlan for Scan {
             filter.apply(&mut request);
         }
         Ok(Box::pin(ScanStream {
+            batch_rows: context.session_config().batch_size(),
             handle: exchange.register_scan(request),
             pace: Pace::of(&context),
             schema: self.schema(),
@@ -228,6 +229,8 @@ struct ScanStream {
     pace: Arc<Pace>,
     schema: SchemaRef,
     sources: Vec<Source>,
+    /// The maximum number of rows in a batch.
+    batch_rows: usize,
     ready: VecDeque<RecordBatch>,
     rows_left: Option<u64>,
     metrics: BaselineMetrics,
@@ -284,7 +287,7 @@ impl Stream for ScanStream {
             if page.bytes.is_empty() {
                 continue;
             }
-            match batches(&page.bytes, &rows.sources, &rows.schema) {
+            match batches(&page.bytes, &rows.sources, &rows.schema, rows.batch_rows) {
                 Ok(batches) => rows.ready.extend(batches),
                 Err(error) => return Poll::Ready(Some(Err(DataFusionError::from(error)))),
             }

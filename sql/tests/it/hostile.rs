@@ -2,6 +2,7 @@
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;
+use tidemark_sql::limits::TURN_BYTES_MAX;
 
 use super::database::{Database, Layout, request};
 
@@ -314,6 +315,21 @@ fn joins_with_costly_conditions_take_several_turns() {
     );
     let limit = "507: the condition of a join contains more than 4096 bytes of constants";
     assert!(said.starts_with(limit), "{said}");
+}
+
+#[test]
+fn joins_copy_long_constants_to_small_batches() {
+    let (engine, database) = (Engine::default(), Database::default());
+    for condition in ["true", "a.k = b.value % 1"] {
+        let text = format!(
+            "SELECT t, value FROM (SELECT repeat('x', 65536) AS t, 0 AS k) a \
+             JOIN generate_series(1, 600) b ON {condition}"
+        );
+        let answered = database.run(&engine, request(&text, Vec::new()), Layout::PLAIN).unwrap();
+        let rows: Vec<usize> = answered.batches.iter().map(|batch| batch.num_rows()).collect();
+        assert_eq!(rows.iter().sum::<usize>(), 600, "{condition}");
+        assert!(rows.iter().all(|rows| rows * 65_536 <= TURN_BYTES_MAX), "{condition}: {rows:?}");
+    }
 }
 
 #[test]
