@@ -10,7 +10,8 @@ pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// in memory without a reservation in the memory pool.
 pub const WINDOW_ROWS_MAX: usize = 500_000;
 /// The maximum size of the input of a window function or `string_agg`, in bytes. The columns that a
-/// window function only passes on count too.
+/// window function only passes on count too. The results of window functions also count: a result
+/// that is a text counts as the longest text of the input.
 pub const WINDOW_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// The maximum number of pairs of rows of the same partition in the input of `array_agg` or
 /// `string_agg` as a window function. Each row gets a list of up to all rows of its partition. A

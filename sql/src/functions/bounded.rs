@@ -315,6 +315,17 @@ pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| slice_bytes(column)).sum()
 }
 
+/// Returns the size of the longest text in a batch, in bytes. Tags do not count, because a copy of a
+/// tag references the same text.
+pub(crate) fn longest_text_bytes(batch: &RecordBatch) -> usize {
+    let longest = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().offsets().lengths().max(),
+        DataType::Utf8View => column.as_string_view().lengths().map(|bytes| bytes as usize).max(),
+        _ => None,
+    };
+    batch.columns().iter().filter_map(longest).max().unwrap_or_default()
+}
+
 /// Returns the approximate size of the values in an array, in bytes.
 pub(crate) fn slice_bytes(array: &dyn Array) -> usize {
     if let Some(dictionary) = array.as_any_dictionary_opt() {

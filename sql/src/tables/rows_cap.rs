@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 };
 
 use crate::error::QueryError;
-use crate::functions::{batch_bytes, elements, slice_bytes};
+use crate::functions::{batch_bytes, elements, longest_text_bytes, slice_bytes};
 use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
     WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
@@ -36,7 +36,7 @@ use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
 use crate::tables::pairs_cap::{self, Held, Side};
 use crate::tables::pieces::{Piece, in_pieces};
-use crate::tables::window_rows;
+use crate::tables::window_rows::{self, Results};
 use crate::turns::Pace;
 
 pub(super) fn cap(
@@ -52,10 +52,7 @@ pub(super) fn cap(
         return Ok(Transformed::yes(Arc::new(RowsCap { input, limit })));
     }
     let evaluation = expressions::evaluation(&node)?;
-    let held = held_rows(&node, evaluation).map(|max| {
-        let what = "a window function or string_agg processes";
-        Limit::Rows { what, max, are_held: true }
-    });
+    let held = held_rows(&node, evaluation)?;
     let partitions = windows(&node).and_then(partitions);
     let limits: Vec<Limit> =
         evaluation.map(Limit::Batch).into_iter().chain(held).chain(partitions).collect();
@@ -85,16 +82,22 @@ fn lists(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
     Some(Limit::Lists(lists.iter().map(|list| (list.index_in_input_schema, list.depth)).collect()))
 }
 
-/// Returns the maximum number of input rows, if the operator keeps its input in memory.
-fn held_rows(node: &Arc<dyn ExecutionPlan>, evaluation: Option<Evaluation>) -> Option<usize> {
+/// Returns the limit of an operator that keeps its input in memory.
+fn held_rows(
+    node: &Arc<dyn ExecutionPlan>,
+    evaluation: Option<Evaluation>,
+) -> Result<Option<Limit>> {
+    let what = "a window function or string_agg processes";
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         let mut calls = aggregate.aggr_expr().iter();
         let is_text = calls.any(|call| call.fun().name() == "string_agg");
-        return is_text.then_some(WINDOW_ROWS_MAX);
+        let held = Some(Results::default());
+        return Ok(is_text.then_some(Limit::Rows { what, max: WINDOW_ROWS_MAX, held }));
     }
+    let Some(windows) = windows(node) else { return Ok(None) };
     // A window function evaluates its constant arguments for all rows at once.
-    windows(node)?;
-    Some(evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants))
+    let max = evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants);
+    Ok(Some(Limit::Rows { what, max, held: Some(Results::of(windows)?) }))
 }
 
 fn windows(node: &Arc<dyn ExecutionPlan>) -> Option<&[Arc<dyn WindowExpr>]> {
@@ -124,13 +127,14 @@ fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
         false if makes => ("a join or a series returns", MADE_ROWS_MAX),
         false => return None,
     };
-    Some(Limit::Rows { what, max, are_held: false })
+    Some(Limit::Rows { what, max, held: None })
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
-    /// A limit on the rows that the operator `what` returns or keeps in memory.
-    Rows { what: &'static str, max: usize, are_held: bool },
+    /// A limit on the rows that the operator `what` returns or keeps in memory. If the operator keeps
+    /// the rows in memory, `held` is the size of its results.
+    Rows { what: &'static str, max: usize, held: Option<Results> },
     /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
     /// the join keeps in memory.
     Pairs(Side, Arc<Held>),
@@ -227,24 +231,23 @@ impl ExecutionPlan for RowsCap {
             Limit::Partitions(keys, pairs_max) => pairs_cap::partitioned(input, keys, pairs_max),
             Limit::Batch(evaluation) => divided(input, evaluation, pace),
             Limit::Lists(lists) => with_short_lists(input, lists, pace),
-            Limit::Rows { what, max, are_held } => {
-                counted(input, what, max, are_held, batch_rows, pace)
-            }
+            Limit::Rows { what, max, held } => counted(input, what, max, held, batch_rows, pace),
         })
     }
 }
 
 /// Returns the rows of `input` in batches of up to `batch_rows` rows, or an error if the operator
-/// `what` gets more than `max` rows. Also limits the size of rows that the operator keeps in memory.
+/// `what` gets more than `max` rows. Also limits the size of the rows and results that the operator
+/// keeps in memory.
 fn counted(
     input: SendableRecordBatchStream,
     what: &'static str,
     max: usize,
-    are_held: bool,
+    held: Option<Results>,
     batch_rows: usize,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
-    let (mut rows, mut bytes) = (0, 0);
+    let (mut rows, mut bytes, mut text_bytes) = (0, 0, 0);
     in_pieces(
         input,
         pace,
@@ -256,10 +259,10 @@ fn counted(
                 let remedy = "narrow the time range or aggregate first";
                 return Err(too_many(what, max, "rows", remedy).into());
             }
-            if are_held {
-                bytes += batch_bytes(batch);
-            }
-            match bytes > WINDOW_BYTES_MAX {
+            let Some(results) = held else { return Ok(()) };
+            bytes += batch_bytes(batch);
+            text_bytes = text_bytes.max(longest_text_bytes(batch));
+            match results.bytes(rows, text_bytes).saturating_add(bytes) > WINDOW_BYTES_MAX {
                 true => Err(too_many_bytes().into()),
                 false => Ok(()),
             }

@@ -1,8 +1,10 @@
-//! Limits the input of aggregates in windows. Most aggregates return their value in constant time.
-//! Others read all earlier rows again for each row, or return a list of these rows.
+//! Limits the input of window functions. Most aggregates in windows return their value in constant
+//! time. Others read all earlier rows again for each row, or return a list of these rows. Functions
+//! such as `first_value` copy the text of one row to other rows.
 
 use std::sync::Arc;
 
+use datafusion::error::Result;
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::window::{
@@ -11,6 +13,34 @@ use datafusion::physical_expr::window::{
 use datafusion::scalar::ScalarValue;
 
 use crate::limits::{WINDOW_FRAME_ROWS, WINDOW_LIST_PAIRS_MAX, WINDOW_REPEATED_PAIRS_MAX};
+
+/// The size of the values that window functions return for one row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Results {
+    /// The total size of the values with a fixed size, in bytes.
+    fixed_bytes: usize,
+    /// The number of texts.
+    texts: usize,
+}
+
+impl Results {
+    pub(super) fn of(windows: &[Arc<dyn WindowExpr>]) -> Result<Self> {
+        let mut results = Self::default();
+        for window in windows {
+            let field = window.field()?;
+            results.fixed_bytes += field.data_type().primitive_width().unwrap_or_default();
+            results.texts += usize::from(field.data_type().is_string());
+        }
+        Ok(results)
+    }
+
+    /// Returns the maximum size of the values for `rows` rows, in bytes, if the longest text of the
+    /// rows has `text_bytes` bytes.
+    pub(super) fn bytes(self, rows: usize, text_bytes: usize) -> usize {
+        let of_row = self.texts.saturating_mul(text_bytes).saturating_add(self.fixed_bytes);
+        of_row.saturating_mul(rows)
+    }
+}
 
 /// The aggregates that read all rows of a frame for each row.
 const REPEATED: [&str; 6] = [

@@ -251,6 +251,25 @@ fn window_functions_are_limited_by_rows() {
     );
     let limit = "507: a window function or string_agg processes more than 50331648 bytes";
     assert!(said.starts_with(limit), "{said}");
+    // One long text would be copied to all rows.
+    let first = |bytes: usize| {
+        format!(
+            "SELECT max(octet_length(f)) FROM (SELECT first_value(t) OVER (ORDER BY value) AS f \
+             FROM (SELECT value, repeat('x', CASE WHEN value = 1 THEN {bytes} ELSE 1 END) AS t \
+             FROM generate_series(1, 10000)))"
+        )
+    };
+    let said = refusal(&first(100_000));
+    assert!(said.starts_with(limit), "{said}");
+    assert_eq!(ask(&first(1_000)).unwrap(), 1);
+    // The results of many functions are larger than the input.
+    let lags: Vec<String> =
+        (1..=30).map(|at| format!("lag(value, {at}) OVER w AS l{at}")).collect();
+    let said = refusal(&format!(
+        "SELECT {} FROM generate_series(1, 400000) WINDOW w AS (ORDER BY value)",
+        lags.join(", ")
+    ));
+    assert!(said.starts_with(limit), "{said}");
     let text = "SELECT string_agg(value::text, ',') FROM generate_series(1, 600000)";
     assert!(refusal(text).starts_with("507: a window function or string_agg processes more"));
     let few = "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY value) AS n FROM \
