@@ -354,13 +354,28 @@ enum Info {
     Switch(bool),
     Large(i64),
     Number(i32),
-    Texts,
+    /// A list of words.
+    Words(&'static str),
     NoConversions,
 }
 
+/// The functions that a program such as DBeaver suggests, without aliases.
+const NUMERIC_FUNCTIONS: &str = "abs acos asin atan atan2 cbrt ceil cos cosh degrees exp factorial \
+     floor gcd lcm ln log log10 log2 pi power radians random round signum sin sinh sqrt tan tanh \
+     trunc";
+const STRING_FUNCTIONS: &str = "ascii bit_length btrim chr concat concat_ws digest initcap left \
+     levenshtein lower lpad ltrim md5 octet_length regexp_like regexp_match regexp_replace repeat \
+     replace reverse right rpad rtrim sha256 split_part starts_with strpos substr to_hex translate \
+     upper uuid";
+const SYSTEM_FUNCTIONS: &str = "arrow_cast arrow_typeof version";
+const TIME_FUNCTIONS: &str = "current_date current_time date_bin date_bin_gapfill \
+     date_bin_wallclock date_bin_wallclock_gapfill date_part date_trunc from_unixtime make_date now \
+     to_char to_date to_local_time to_timestamp to_timestamp_micros to_timestamp_millis \
+     to_timestamp_nanos to_timestamp_seconds to_unixtime tz";
+
 /// The values in ascending order of the numbers in `FlightSql.proto`. The name of the server is
 /// InfluxDB's, because clients check this name.
-const INFOS: [(RangeInclusive<u32>, Info); 49] = [
+const INFOS: [(RangeInclusive<u32>, Info); 53] = [
     (0..=0, Info::Text("InfluxDB IOx")),
     (1..=1, Info::Text("2")),
     (2..=2, Info::Text("1.3")),
@@ -377,7 +392,12 @@ const INFOS: [(RangeInclusive<u32>, Info); 49] = [
     (506..=506, Info::Switch(true)),
     // Nulls sort above all values.
     (507..=507, Info::Number(0)),
-    (508..=512, Info::Texts),
+    // Clients know the keywords of SQL.
+    (508..=508, Info::Words("")),
+    (509..=509, Info::Words(NUMERIC_FUNCTIONS)),
+    (510..=510, Info::Words(STRING_FUNCTIONS)),
+    (511..=511, Info::Words(SYSTEM_FUNCTIONS)),
+    (512..=512, Info::Words(TIME_FUNCTIONS)),
     (513..=513, Info::Text("\\")),
     (514..=514, Info::Text("")),
     (515..=516, Info::Switch(true)),
@@ -447,7 +467,8 @@ pub(super) fn sql_info(requested_ids: &[u32]) -> ApiResult<RecordBatch> {
             Info::Switch(is_on) => (1, push(&mut switches, is_on)),
             Info::Large(number) => (2, push(&mut large, number)),
             Info::Number(number) => (3, push(&mut numbers, number)),
-            Info::Texts => {
+            Info::Words(words) => {
+                words.split_whitespace().for_each(|word| lists.values().append_value(word));
                 lists.append(true);
                 (4, lists.len() - 1)
             }
@@ -567,6 +588,11 @@ mod tests {
         assert!(values.value(1).as_boolean().value(0));
         assert_eq!(values.value(2).as_string::<i32>().value(0), "\"");
         assert_eq!(some.num_rows(), 3);
+        let functions = sql_info(&[508, 512]).unwrap();
+        let values = functions.column(1).as_any().downcast_ref::<UnionArray>().unwrap();
+        let texts = |row: usize| values.value(row).as_list::<i32>().value(0);
+        assert_eq!((texts(0).len(), texts(1).len()), (0, 21));
+        assert_eq!(texts(1).as_string::<i32>().value(2), "date_bin");
         assert_eq!(sql_info(&[0; SQL_INFO_IDS_MAX]).unwrap().num_rows(), 1);
         let error = sql_info(&[0; SQL_INFO_IDS_MAX + 1]).unwrap_err().to_string();
         assert!(error.contains("SQL_INFO_IDS_MAX"), "{error}");
