@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array as _, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray,
+    Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
+use tidemark::model::value::FieldType;
 
 use super::SystemRows;
 use super::measurement::TIME;
 use crate::messages::{SystemTable, TableSchema};
 
-/// The columns of `system.queries`, in the order of the values in each row.
+/// The first columns of `system.queries`, in the order of the values in each row.
 const QUERIES_COLUMNS: &[&str] =
     &["id", "phase", "issue_time", "query_type", "query_text", "running_duration"];
+/// The position of the column `phase`.
+const PHASE: usize = 1;
 
 /// Creates the table of running queries. The table is empty if the rows were not requested for the
 /// statement.
@@ -36,7 +39,14 @@ pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
             _ => Arc::new(values.collect::<StringArray>()),
         }
     };
-    table(QUERIES_COLUMNS, QUERIES_COLUMNS.iter().enumerate().map(column).collect())
+    let is_in = |phase: &str| -> ArrayRef {
+        let phases = rows.iter().map(|row| row.get(PHASE).and_then(Option::as_deref));
+        Arc::new(phases.map(|of_row| Some(of_row == Some(phase))).collect::<BooleanArray>())
+    };
+    let mut columns: Vec<ArrayRef> = QUERIES_COLUMNS.iter().enumerate().map(column).collect();
+    // InfluxDB also lists the queries that have ended.
+    columns.extend([is_in("success"), is_in("running"), is_in("killed")]);
+    table(&[QUERIES_COLUMNS, &["success", "running", "cancelled"]].concat(), columns)
 }
 
 pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TableProvider>> {
@@ -44,7 +54,11 @@ pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TablePro
     for table in tables {
         rows.push([&table.name, TIME, TIME]);
         for column in &table.columns {
-            let data_type = column.field_type.map_or("tag", |field_type| field_type.name());
+            let data_type = match column.field_type {
+                None => "tag",
+                Some(FieldType::Unsigned) => "uinteger",
+                Some(field_type) => field_type.name(),
+            };
             rows.push([&table.name, &column.name, data_type]);
         }
     }
