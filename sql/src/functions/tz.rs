@@ -61,9 +61,13 @@ impl ScalarUDFImpl for Tz {
             Some(Some(ScalarValue::Utf8(Some(zone)))) => zone,
             Some(_) => return Err(no_zone().into()),
         };
-        zone.parse::<Zone>().map_err(|_| no_zone())?;
+        zone.parse::<Zone>().map_err(|_| {
+            QueryError::invalid(format!("TZ requires a valid timezone string, got {zone:?}"))
+        })?;
         let shown = DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.into()));
-        Ok(Arc::new(Field::new(NAME, shown, true)))
+        // The clients of InfluxDB recognize a time by the metadata of its column.
+        let metadata = args.arg_fields.first().map(|time| time.metadata().clone());
+        Ok(Arc::new(Field::new(NAME, shown, true).with_metadata(metadata.unwrap_or_default())))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -116,11 +116,12 @@ fn arrow_message_size_is_limited() {
 
 #[test]
 fn columns_carry_influxdb_type_metadata() {
-    let schema = ask("SELECT host, f, time FROM t").schema;
+    let schema = ask("SELECT host, f, time, tz(time, 'Europe/Paris') AS z FROM t").schema;
     let kind = |at: usize| schema.field(at).metadata()["iox::column::type"].clone();
     assert_eq!(kind(0), "iox::column_type::tag");
     assert_eq!(kind(1), "iox::column_type::field::float");
     assert_eq!(kind(2), "iox::column_type::timestamp");
+    assert_eq!(kind(3), "iox::column_type::timestamp");
     assert!(!schema.field(2).is_nullable());
 }
 
