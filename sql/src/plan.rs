@@ -20,7 +20,9 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::kept_plans;
-use crate::limits::{BATCH_ROWS, KEPT_CONSTANT_BYTES_MAX, LONG_CONSTANT_BYTES, TURN_BYTES_MAX};
+use crate::limits::{
+    BATCH_ROWS, CHECKED_BATCH_ROWS, KEPT_CONSTANT_BYTES_MAX, LONG_CONSTANT_BYTES, TURN_BYTES_MAX,
+};
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::sizes;
 use crate::tables::{self, RowFilter, SystemRows};
@@ -211,8 +213,8 @@ struct Physical {
     root: Arc<dyn ExecutionPlan>,
     /// The size of the constants in the optimized statement, in bytes.
     constant_bytes: usize,
-    /// The maximum number of rows in the batches of all operators. A join may copy a long constant
-    /// of its input to each row of a batch.
+    /// The maximum number of rows in the batches of all operators. A join may copy a text or a long
+    /// constant of its input to each row of a batch.
     batch_rows: usize,
 }
 
@@ -230,7 +232,8 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     let root = state.query_planner().create_physical_plan(&optimized, state).await?;
     let constant_bytes = kept_plans::constant_bytes(&optimized, 0)?;
     let long_bytes = kept_plans::constant_bytes(&optimized, LONG_CONSTANT_BYTES)?;
-    let batch_rows = (TURN_BYTES_MAX / long_bytes.max(1)).clamp(1, BATCH_ROWS);
+    let rows_max = if tables::joins_texts(&root) { CHECKED_BATCH_ROWS } else { BATCH_ROWS };
+    let batch_rows = (TURN_BYTES_MAX / long_bytes.max(1)).clamp(1, rows_max);
     let columns = columns(&planned, &root.schema());
     Ok(Physical { columns, root, constant_bytes, batch_rows })
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -114,14 +115,23 @@ fn partitions(windows: &[Arc<dyn WindowExpr>]) -> Option<Limit> {
     Some(Limit::Partitions(windows.first()?.partition_by().to_vec(), pairs_max))
 }
 
-/// Returns the limit of an operator that can produce many rows from few rows.
-fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
-    let makes = node.is::<LazyMemoryExec>()
-        || node.is::<UnnestExec>()
-        || node.is::<CrossJoinExec>()
+/// Whether a join of the plan returns texts. The join may copy a text to each row of a batch.
+pub(crate) fn joins_texts(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_text = |column: &FieldRef| column.data_type().is_string();
+    (is_join(node) && node.schema().fields().iter().any(is_text))
+        || node.children().into_iter().any(joins_texts)
+}
+
+fn is_join(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<CrossJoinExec>()
         || node.is::<NestedLoopJoinExec>()
         || node.is::<HashJoinExec>()
-        || node.is::<SortMergeJoinExec>();
+        || node.is::<SortMergeJoinExec>()
+}
+
+/// Returns the limit of an operator that can produce many rows from few rows.
+fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
+    let makes = node.is::<LazyMemoryExec>() || node.is::<UnnestExec>() || is_join(node);
     let (what, max) = match node.is::<RecursiveQueryExec>() {
         true => ("a recursive query returns", RECURSION_ROWS_MAX),
         false if makes => ("a join or a series returns", MADE_ROWS_MAX),

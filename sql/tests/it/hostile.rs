@@ -2,7 +2,7 @@
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;
-use tidemark_sql::limits::TURN_BYTES_MAX;
+use tidemark_sql::limits::{CHECKED_BATCH_ROWS, TURN_BYTES_MAX};
 
 use super::database::{Database, Layout, request};
 
@@ -349,6 +349,18 @@ fn joins_copy_long_constants_to_small_batches() {
         assert_eq!(rows.iter().sum::<usize>(), 600, "{condition}");
         assert!(rows.iter().all(|rows| rows * 65_536 <= TURN_BYTES_MAX), "{condition}: {rows:?}");
     }
+}
+
+#[test]
+fn joins_copy_texts_to_small_batches() {
+    let mut database = Database::default();
+    database.write(&format!("m,k=a s=\"{}\" 1", "x".repeat(2_000)));
+    let text = "SELECT s, value FROM m JOIN generate_series(1, 3000) ON k = repeat('a', value % 2)";
+    let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
+    let batches = answered.unwrap().batches;
+    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+    assert_eq!(rows.iter().sum::<usize>(), 1_500);
+    assert!(rows.iter().all(|&rows| rows <= CHECKED_BATCH_ROWS), "{rows:?}");
 }
 
 #[test]
