@@ -31,8 +31,8 @@ use crate::sessions::{Capabilities, Sessions};
 use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
 
-/// The number of rows above which a batch is sent alone. A batch of more than `PIECE_BYTES` bytes is
-/// also sent alone.
+/// The number of rows above which a batch is sent alone. A batch of more than `PIECE_BYTES` bytes
+/// is also sent alone.
 const JOINED_ROWS_MIN: usize = 1_024;
 /// The number of memory consumers that an out-of-memory error lists.
 const CONSUMERS_NAMED: usize = 3;

@@ -315,8 +315,8 @@ pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| slice_bytes(column)).sum()
 }
 
-/// Returns the size of the longest text in a batch, in bytes. Tags do not count, because a copy of a
-/// tag references the same text.
+/// Returns the size of the longest text in a batch, in bytes. Tags do not count, because a copy of
+/// a tag references the same text.
 pub(crate) fn longest_text_bytes(batch: &RecordBatch) -> usize {
     let longest = |column: &ArrayRef| match column.data_type() {
         DataType::Utf8 => column.as_string::<i32>().offsets().lengths().max(),

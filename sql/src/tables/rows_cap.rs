@@ -142,8 +142,8 @@ fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
 
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
-    /// A limit on the rows that the operator `what` returns or keeps in memory. If the operator keeps
-    /// the rows in memory, `held` is the size of its results.
+    /// A limit on the rows that the operator `what` returns or keeps in memory. If the operator
+    /// keeps the rows in memory, `held` is the size of its results.
     Rows { what: &'static str, max: usize, held: Option<Results> },
     /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
     /// the join keeps in memory.

@@ -369,8 +369,8 @@ const STRING_FUNCTIONS: &str = "ascii bit_length btrim chr concat concat_ws dige
      upper uuid";
 const SYSTEM_FUNCTIONS: &str = "arrow_cast arrow_typeof version";
 const TIME_FUNCTIONS: &str = "current_date current_time date_bin date_bin_gapfill \
-     date_bin_wallclock date_bin_wallclock_gapfill date_part date_trunc from_unixtime make_date now \
-     to_char to_date to_local_time to_timestamp to_timestamp_micros to_timestamp_millis \
+     date_bin_wallclock date_bin_wallclock_gapfill date_part date_trunc from_unixtime make_date \
+     now to_char to_date to_local_time to_timestamp to_timestamp_micros to_timestamp_millis \
      to_timestamp_nanos to_timestamp_seconds to_unixtime tz";
 
 /// The values in ascending order of the numbers in `FlightSql.proto`. The name of the server is
