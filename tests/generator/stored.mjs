@@ -211,27 +211,43 @@ function asFilled(answer, present, [lower, upper], { parsed }) {
   return [answer[0], `${json(document)}\n`];
 }
 
+const OTHER_TYPES = ['string', 'boolean'];
+
 /**
  * If the statement selects columns without a call, 1.x returns a subquery's row even if none of the
  * selected columns has a value. Therefore the function selects all stored columns, and then removes
- * the additional columns.
+ * the additional columns. If a column has different types in several subqueries, 1.x shows the values
+ * of each type, but of stored rows only the values of one type. Therefore the function also selects
+ * each such column as a string and as a boolean. A stored row has a tag by which its subquery groups
+ * only for the outer statement, but the subquery has no column with this tag.
  */
 async function asking(parts, { real, parsed }) {
   const shown = fieldsOf(parts);
   if (shown.some(({ expression }) => /\w\(|^[*/]/.test(expression))) return (own) => real(statement(own));
   const databases = split(parts.FROM, ', ').map((source) => source.split('.')[0]);
-  const keys = [];
-  for (const database of databases) {
+  const [types, hidden] = [new Map(), new Map()];
+  for (const [at, database] of databases.entries()) {
     const found = seriesOf(parsed(await real(`SHOW FIELD KEYS ON ${database}`)));
-    keys.push(...found.flatMap((series) => series.get('values').map(([key]) => key)));
+    // If several subqueries have rows of a measurement, a row's subquery is unknown.
+    for (const name of found.map((series) => series.get('name'))) hidden.set(name, hidden.has(name) ? [] : (parts.hiddenOf?.[at] ?? []));
+    for (const [key, type] of found.flatMap((series) => series.get('values'))) types.set(key, union(types.get(key) ?? [], [type]));
   }
-  const more = union(keys).map((key, at) => `${key} AS more${at}`);
+  const typed = shown.flatMap(({ expression }, at) => {
+    const isMixed = types.get(expression)?.length > 1;
+    return isMixed ? OTHER_TYPES.map((type) => ({ at: at + 1, expression, type })) : [];
+  });
+  const more = [...typed.map(({ expression, type }) => `${expression}::${type}`), ...types.keys()].map((one, at) => `${one} AS more${at}`);
+  const cellsOf = (row, name) => {
+    const cells = row.slice(0, shown.length + 1);
+    typed.forEach(({ at }, number) => (cells[at] ??= row[cells.length + number]));
+    return cells.map((cell, at) => (at > 0 && hidden.get(name).includes(shown[at - 1].expression.replace(/::tag$/, '')) ? null : cell));
+  };
   return async (own) => {
     const [status, body] = await real(statement({ ...own, SELECT: [own.SELECT, ...more].join(', ') }));
     const document = parsed([status, body]);
     for (const series of seriesOf(document)) {
       series.set('columns', series.get('columns').slice(0, shown.length + 1));
-      series.set('values', series.get('values').map((row) => row.slice(0, shown.length + 1)));
+      series.set('values', series.get('values').map((row) => cellsOf(row, series.get('name'))));
     }
     return [status, document ? `${json(document)}\n` : body];
   };
@@ -291,9 +307,10 @@ async function around(own, context, how) {
   const tags = union(...stored.map((one) => one.tags));
   const matching = (pattern) => (all ?? tags).flatMap((tag) => (isPattern(tag) && pattern !== '*' ? [pattern] : groupsBy([pattern], tag) ? [tag] : []));
   const known = dimensions.flatMap((one) => (isPattern(one) ? matching(one) : [one]));
-  const hidden = below.tags.filter((tag) => !inner.some((text) => shows(text, tag)));
+  const hiddenOf = inner.map((text) => below.tags.filter((tag) => !shows(text, tag)));
+  const hidden = hiddenOf.reduce((all, some) => all.filter((tag) => some.includes(tag)));
   const SELECT = hidden.length > 0 ? fieldsOf(own).map((field) => withoutHidden(field, hidden)).join(', ') : own.SELECT;
-  return { ...own, SELECT, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
+  return { ...own, SELECT, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', '), hiddenOf };
 }
 
 /** Whether the outer statement can read the tag as a column of this subquery. */
