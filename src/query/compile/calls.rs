@@ -14,7 +14,7 @@ use crate::influxql::ast::{Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result, invalid};
-use crate::query::functions::{DefaultFill, Execution, Function, Kind, Output};
+use crate::query::functions::{Arguments, DefaultFill, Execution, Function, Kind, Output};
 use crate::query::gathered::GatheredFunction;
 use crate::query::operators::fill::FillPlan;
 use crate::query::plan::{CallBase, CallPlan, GatherPlan, Variable};
@@ -150,7 +150,9 @@ impl<'a> CallBuilder<'a> {
                 (CallBase::Gather(Rc::new(plan)), argument)
             }
         };
-        let (variable, data_type) = self.argument(function, argument)?;
+        let by_tags = function.arguments == Arguments::FieldTagsAndLimit && args.len() > 2;
+        let stage = if by_tags { Stage::Grouped } else { Stage::Rows };
+        let (variable, data_type) = self.argument(function, argument, stage)?;
         let output = match &base {
             // The values of count_hll() are integers, although its type is unsigned.
             CallBase::Gather(plan) if plan.counted => Some(FieldType::Integer),
@@ -164,12 +166,45 @@ impl<'a> CallBuilder<'a> {
         Ok((function.kind, plan))
     }
 
-    fn argument(&mut self, function: &Function, argument: &Expr) -> Result<(usize, DataType)> {
-        let variable = self.variable(argument);
-        let known = self.variables.get(variable);
-        let data_type = known.map_or(DataType::Unknown, |variable| variable.data_type);
-        check_type(function, self.received(data_type), "Interrupt")?;
-        Ok((variable, data_type))
+    fn argument(
+        &mut self,
+        function: &Function,
+        argument: &Expr,
+        stage: Stage,
+    ) -> Result<(usize, DataType)> {
+        let Expr::VarRef { name, cast } = argument else { return Ok((0, DataType::Unknown)) };
+        let data_type = self.names.resolve(name, *cast);
+        if self.has_iterator(argument) {
+            check_type(function, self.received(data_type), stage)?;
+            return Ok((self.variable(argument), data_type));
+        }
+        let absent = |absent: &DataType| !self.names.has_values(name, *absent);
+        let data_type = match data_type {
+            DataType::Tag => [DataType::String, DataType::Boolean].into_iter().find(absent),
+            other => Some(other),
+        };
+        let data_type = data_type.unwrap_or(DataType::Unknown);
+        let variable = self.position_of(Variable { name: name.clone(), data_type });
+        Ok((variable, DataType::Float))
+    }
+
+    /// Whether 1.x creates an iterator for the argument, whose type the function checks. Without an
+    /// iterator, the function reads no values and returns floats. This is the case for a tag of a
+    /// measurement, if no measurement has the field with the type of the cast, and if no subquery
+    /// has the column.
+    fn has_iterator(&self, argument: &Expr) -> bool {
+        match argument {
+            Expr::VarRef { name, cast } => match self.names.resolve(name, *cast) {
+                _ if !self.checked.subqueries.is_empty() => {
+                    self.names.fields.contains_key(name.as_str())
+                        || self.names.tags.contains(name.as_str())
+                }
+                DataType::Tag => false,
+                data_type => self.names.has_values(name, data_type),
+            },
+            Expr::Call { args, .. } => args.first().is_none_or(|first| self.has_iterator(first)),
+            _ => true,
+        }
     }
 
     /// Returns the type that a function receives. If all sources are subqueries, functions treat tags
@@ -252,12 +287,17 @@ impl<'a> CallBuilder<'a> {
         let mut plan = match args.first() {
             Some(call @ Expr::Call { name, .. }) => {
                 let (_, plan) = self.plan(call)?;
-                let stage = if name == "distinct" { "Interval" } else { "Interrupt" };
+                let stage = if name == "distinct" { Stage::Windows } else { Stage::Rows };
                 let input = self.received(resolve::type_of(call, self.names)?);
-                check_type(function, input, stage)?;
+                if self.has_iterator(call) {
+                    check_type(function, input, stage)?;
+                }
                 plan
             }
-            Some(argument) => CallPlan::new(CallBase::Values, self.argument(function, argument)?.0),
+            Some(argument) => {
+                let (variable, _) = self.argument(function, argument, Stage::Rows)?;
+                CallPlan::new(CallBase::Values, variable)
+            }
             None => return Err(unsupported()),
         };
         // A subquery without windows inherits the windows of its outer statement.
@@ -391,20 +431,38 @@ fn place_variables(scalar: &mut Scalar, calls: usize) {
     }
 }
 
-/// Rejects the types that 1.x rejects when it creates its iterators. `stage` names the iterator from
-/// which the function reads.
-fn check_type(function: &Function, data_type: DataType, stage: &str) -> Result<()> {
+/// The iterator of 1.x from which a function reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Rows,
+    /// The windows of `distinct`.
+    Windows,
+    /// The largest or smallest points of each combination of tags, for `top` and `bottom`.
+    Grouped,
+}
+
+/// Rejects the types that 1.x rejects when it creates its iterators.
+fn check_type(function: &Function, data_type: DataType, stage: Stage) -> Result<()> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {
         return Ok(());
     }
+    // `min` and `max` accept booleans, so only a string is an error in the inner iterator.
+    let is_inner = stage == Stage::Grouped && data_type == DataType::String;
     let name = match function.name {
         // 1.x names the wrong function.
         "holt_winters" | "holt_winters_with_fit" => "elapsed".to_owned(),
+        "top" if is_inner => "max".to_owned(),
+        "bottom" if is_inner => "min".to_owned(),
         name => name.trim_start_matches("non_negative_").replace('_', " "),
     };
     let kind = data_type.name();
-    invalid(format!("unsupported {name} iterator type: *query.{kind}{stage}Iterator"))
+    let iterator = match stage {
+        Stage::Windows => "Interval",
+        Stage::Grouped if !is_inner => "ReduceBoolean",
+        Stage::Rows | Stage::Grouped => "Interrupt",
+    };
+    invalid(format!("unsupported {name} iterator type: *query.{kind}{iterator}Iterator"))
 }
 
 /// Returns the number in `fill(number)`, as written.

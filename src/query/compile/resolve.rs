@@ -20,6 +20,10 @@ pub(crate) struct KnownNames {
     pub(crate) hidden: BTreeSet<Rc<str>>,
     /// The names in `fields` that are columns with a type error in at least one subquery.
     pub(crate) invalid: BTreeSet<Rc<str>>,
+    /// The names in `fields` that are strings in at least one source.
+    strings: BTreeSet<Rc<str>>,
+    /// The names in `fields` that are booleans in at least one source.
+    booleans: BTreeSet<Rc<str>>,
     /// Includes the dimensions of subqueries.
     pub(crate) tags: BTreeSet<Rc<str>>,
 }
@@ -51,6 +55,14 @@ impl KnownNames {
 
     pub(crate) fn add_field(&mut self, name: &str, data_type: DataType) {
         self.hidden.remove(name);
+        let same = match data_type {
+            DataType::String => Some(&mut self.strings),
+            DataType::Boolean => Some(&mut self.booleans),
+            _ => None,
+        };
+        if let Some(same) = same.filter(|same| !same.contains(name)) {
+            same.insert(Rc::from(name));
+        }
         match self.fields.get_mut(name) {
             Some(known) => *known = data_type.max(*known),
             None => drop(self.fields.insert(Rc::from(name), data_type)),
@@ -72,6 +84,16 @@ impl KnownNames {
     /// Whether a source has the tag, or a subquery has a column of tag values with this name.
     pub(crate) fn is_tag(&self, name: &str) -> bool {
         self.tags.contains(name) || self.fields.get(name) == Some(&DataType::Tag)
+    }
+
+    /// Whether at least one source can have values of this type. Every number can be converted to
+    /// another type of number.
+    pub(crate) fn has_values(&self, name: &str, data_type: DataType) -> bool {
+        match data_type {
+            DataType::String => self.strings.contains(name),
+            DataType::Boolean => self.booleans.contains(name),
+            _ => true,
+        }
     }
 
     pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
