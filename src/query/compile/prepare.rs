@@ -112,9 +112,6 @@ pub(crate) async fn prepare<'a>(
         size.spend_columns(inner.columns.len()).await;
     }
     let mut fields = checked.fields.clone();
-    if checked.reads_only_subqueries() {
-        fields.iter_mut().for_each(|field| remove_casts(&mut field.expr, &known, false));
-    }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
     let (fields, group_keys) =
         expand::expand(fields, &checked.select.dimensions, &known, size).await?;
@@ -134,6 +131,18 @@ pub(crate) async fn prepare<'a>(
     if checked.facts.nested {
         columns = visible_columns(&shown, &known);
         size.spend_columns(columns.len()).await;
+    }
+    if checked.reads_only_subqueries() {
+        for (Field { expr, .. }, _) in &mut shown {
+            remove_casts(expr, &known, false);
+            resolve::bind(expr, &known);
+        }
+        for column in &mut columns {
+            let field = shown.get(column.position.saturating_sub(1));
+            column.value_type =
+                field.and_then(|(field, _)| resolve::column_type(&field.expr, &known));
+        }
+        size.spend_columns(shown.len()).await;
     }
     size.spend(SELECT_WORK).await;
     let buckets_max = context.limits.get(Limit::Buckets) as u64;
@@ -159,18 +168,28 @@ fn mentioned(select: &SelectStatement) -> Option<BTreeSet<&str>> {
     names
 }
 
-/// Removes casts that have no effect on a subquery's columns: 1.x converts only numbers to numbers
-/// (`castToType`). A function (`called`) reads only values of its argument's type.
+/// Removes casts that have no effect on the values of a subquery's columns: 1.x converts only
+/// numbers to numbers (`castToType`). A function (`called`) reads only values of its argument's
+/// type. A cast of a column without a type has the effect that rows of nulls are shown.
 fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
         Expr::VarRef { name, cast } => {
             let own = known.fields.get(name.as_str()).copied();
-            let is_kept = match cast {
+            let has_type = own.is_some_and(|own| own != DataType::Unknown);
+            let is_absent = !has_type && !known.tags.contains(name.as_str());
+            let is_kept = match *cast {
+                Some(Cast::Field) | None => false,
+                Some(_) if is_absent => true,
+                Some(Cast::Tag) if called && has_type && own != Some(DataType::Tag) => {
+                    // A function reads tags as strings.
+                    *cast = Some(Cast::String);
+                    true
+                }
+                Some(Cast::Tag) => false,
                 Some(Cast::Float | Cast::Integer | Cast::Unsigned) => {
                     own.is_some_and(|own| own.is_number() || called)
                 }
                 Some(Cast::String | Cast::Boolean) => own.is_some() && called,
-                Some(Cast::Field | Cast::Tag) | None => false,
             };
             if !is_kept {
                 *cast = None;
@@ -194,7 +213,8 @@ fn visible_columns(shown: &[(Field, bool)], known: &KnownNames) -> Vec<SubqueryC
         let data_type = resolve::column_type(&field.expr, known);
         let written = if *hidden { None } else { names.next() };
         let name = written.unwrap_or_else(|| field.name());
-        columns.push(SubqueryColumn { name, data_type, position, hidden: *hidden });
+        let value_type = data_type;
+        columns.push(SubqueryColumn { name, data_type, value_type, position, hidden: *hidden });
     }
     if columns.iter().any(|column| column.hidden) {
         let shown = columns.iter().filter(|column| !column.hidden);
@@ -297,6 +317,8 @@ pub(crate) struct SubqueryColumn {
     pub(crate) name: String,
     /// `None` if the column has a type error.
     pub(crate) data_type: Option<DataType>,
+    /// The type of the column's values. A cast can change `data_type`, but converts only numbers.
+    pub(crate) value_type: Option<DataType>,
     /// The position in the subquery's columns. Position 0 is the time.
     pub(crate) position: usize,
     pub(crate) hidden: bool,
@@ -337,8 +359,8 @@ pub(crate) fn derive_subquery(
         add(key, ColumnKind::Tag);
     }
     let mut fields = Vec::new();
-    for SubqueryColumn { name, data_type, position, .. } in columns {
-        let field_type = match *data_type {
+    for SubqueryColumn { name, value_type, position, .. } in columns {
+        let field_type = match *value_type {
             Some(DataType::Tag) => Some(FieldType::String),
             other => other.and_then(DataType::field_type),
         };
