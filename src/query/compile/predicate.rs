@@ -285,8 +285,11 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
         return Some(has_value(field));
     }
     match expr {
-        _ if scope.is_derived() => None,
+        Expr::Binary { op: BinaryOp::EqRegex | BinaryOp::NeRegex, left, .. } => {
+            has_text(left, scope)
+        }
         Expr::Paren(inner) => has_result(inner, scope),
+        _ if scope.is_derived() => None,
         Expr::Binary { op, left, right } if comparison(*op).is_none() => {
             let of_left = has_result(left, scope)?;
             match boolean_field(left, scope) {
@@ -298,20 +301,62 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
     }
 }
 
+/// Returns the condition that a regex can be matched; `None` if it always can be. In 1.x, a match
+/// has no result if the left side is missing or is not a text.
+fn has_text(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
+    let is_stored = !scope.is_derived();
+    match operand(expr, scope) {
+        Some(tag @ Operand::Tag(_)) if is_stored => Some(is_missing(tag, false)),
+        Some(Operand::Literal(FieldValue::String(_))) => {
+            (is_stored && is_reference(expr)).then_some(Predicate::Constant(false))
+        }
+        Some(field @ Operand::Field(Input { field_type: FieldType::String, cast: None, .. })) => {
+            Some(has_value(field))
+        }
+        Some(Operand::Tag(_)) => None,
+        _ => Some(Predicate::Constant(false)),
+    }
+}
+
 /// Compares a boolean with an incomparable type. In 1.x, a missing value is `false`, except for a
 /// missing field of a stored row.
 fn compare_mixed(op: Comparison, boolean: &Expr, value: &Expr, scope: Scope<'_>) -> Predicate {
-    let value = match operand(value, scope) {
-        Some(value @ Operand::Arithmetic(..)) => value,
-        Some(value @ Operand::Field(_)) if scope.is_derived() => value,
+    let is_missing = match operand(value, scope) {
+        Some(value @ Operand::Arithmetic(..)) => not(has_value(value)),
+        Some(value @ Operand::Field(_)) if scope.is_derived() => not(has_value(value)),
+        None if has_no_value(value, scope) => Predicate::Constant(true),
         _ => return Predicate::Constant(false),
     };
     let holds = condition(boolean, Scope { compared: true, ..scope });
     let holds = if op == Comparison::Equal { not(holds) } else { holds };
-    let compared = and(not(has_value(value)), holds);
+    let compared = and(is_missing, holds);
     match has_result(boolean, scope) {
         Some(has_result) => and(has_result, compared),
         None => compared,
+    }
+}
+
+/// Whether 1.x evaluates the expression to nil in every row. A duration has no value, and arithmetic
+/// with a missing value has none.
+fn has_no_value(expr: &Expr, scope: Scope<'_>) -> bool {
+    match expr {
+        Expr::Paren(inner) => has_no_value(inner, scope),
+        Expr::Binary { op, left, right } => {
+            use Arithmetic::{BitAnd, BitOr, BitXor};
+            let is_missing = |side: &Expr| {
+                let is_name = matches!(side, Expr::VarRef { .. });
+                has_no_value(side, scope) || (is_name && operand(side, scope).is_none())
+            };
+            // A bitwise operator treats a missing value next to a boolean as false.
+            let is_value = match arithmetic(*op) {
+                Some(BitAnd | BitOr | BitXor) => {
+                    is_boolean(left, scope) || is_boolean(right, scope)
+                }
+                of => of.is_none(),
+            };
+            !is_value && (is_missing(left) || is_missing(right))
+        }
+        other => matches!(other, Expr::DurationLiteral(_)),
     }
 }
 
