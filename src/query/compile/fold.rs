@@ -79,9 +79,14 @@ fn literals(op: BinaryOp, left: &Expr, right: &Expr, context: FoldContext<'_>) -
         TimeLiteral, UnsignedLiteral,
     };
     match (left, right) {
-        (NilLiteral, _) => {
+        (NilLiteral, _) | (StringLiteral(_), NilLiteral) => {
             matches!(op, BinaryOp::Eq | BinaryOp::Ne).then_some(BooleanLiteral(false))
         }
+        (
+            BooleanLiteral(_) | DurationLiteral(_) | IntegerLiteral(_) | NumberLiteral(_)
+            | TimeLiteral(_),
+            NilLiteral,
+        ) => Some(BooleanLiteral(false)),
         (BooleanLiteral(a), BooleanLiteral(b)) => booleans(op, *a, *b),
         (IntegerLiteral(a), IntegerLiteral(b)) => integers(op, *a, *b),
         (IntegerLiteral(a), UnsignedLiteral(b)) => mixed(op, (*a).into(), (*b).into()),
