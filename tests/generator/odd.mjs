@@ -4,6 +4,7 @@
 // each time.
 
 import { escape, START_NS } from './data.mjs';
+import { grammarLines, grammarStatement } from './grammar.mjs';
 
 /** The database of this file's measurements, and its second retention policy. */
 export const ODD = 'odd';
@@ -44,12 +45,15 @@ export function oddLines(random) {
     }),
   );
   const signs = SIGNS.map((tag, n) => `signs,k=${escape(tag)}${random.chance(0.7) ? `,l=${escape(random.pick(SIGNS))}` : ''} v=${n},s="${tag.replace(/"/g, '\\"')}" ${seconds(n)}`);
-  return { autogen: [...twins, ...both, ...few, ...pieces(0, 20), ...mixed, ...signs], [POLICY]: pieces(1, 20) };
+  const lines = { autogen: [...twins, ...both, ...few, ...pieces(0, 20), ...mixed, ...signs], [POLICY]: pieces(1, 20) };
+  const more = grammarLines(random, POLICY);
+  return Object.fromEntries(Object.entries(lines).map(([policy, own]) => [policy, [...own, ...more[policy]]]));
 }
 
 /** `data` contains the measurements that `randomData` has generated. */
 export function oddStatement(random, data) {
   const kinds = { twins, both, few, casts, policies, compared, ordered, mixed, signs };
+  if (random.chance(0.3)) return { text: grammarStatement(random, ODD, POLICY), tied: false };
   return { text: kinds[random.pick(Object.keys(kinds))](random, data), tied: false };
 }
 

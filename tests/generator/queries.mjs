@@ -28,7 +28,7 @@ export class Queries {
   /** Also returns whether the result may contain rows with the same time from several series. */
   next() {
     const { random } = this;
-    const kind = random.weighted([[70, 'one'], [12, 'odd'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
+    const kind = random.weighted([[65, 'one'], [17, 'odd'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
     if (kind === 'timed') return timed(random);
     if (kind === 'show') return show(random);
     if (kind === 'odd') return oddStatement(random, this.data);

@@ -48,9 +48,13 @@ const MATH_CALL = new RegExp(
   'g',
 );
 
-/** Removes the types of mathematical functions, and rounds decimal numbers to three digits. */
+/**
+ * Removes the types of mathematical functions, and rounds decimal numbers to three digits. Removes the
+ * parentheses around a negation, which 1.x omits although the text then has another meaning.
+ */
 function calm(error) {
-  const digits = error?.replace(/\b\d+\.\d+\b/g, (number) => Number(number).toFixed(3));
+  const plain = error?.replace(/\((-1 \* [\w:]+)\)/g, '$1');
+  const digits = plain?.replace(/\b\d+\.\d+\b/g, (number) => Number(number).toFixed(3));
   const typed = digits?.replace(new RegExp(`(${MATH_CALL.source})::(?:integer|float)`, 'g'), '$1');
   const found = /^type error: (.*): incompatible types: (\w+) and (\w+)$/.exec(typed);
   if (!found) return typed;
@@ -204,8 +208,8 @@ export const RULES = [
     },
   },
   {
-    name: 'type errors with the text of later versions: mathematical functions return floats, and numbers have all their digits',
-    holds: ({ theirs }) => theirs.body.includes('"type error: '),
+    name: 'errors with the text of later versions: mathematical functions return floats, numbers have all their digits, and negations have parentheses',
+    holds: ({ theirs }) => theirs.body.includes('"error":'),
     proof({ theirs, ours }) {
       const [one, other] = [errorOf(theirs.document), errorOf(ours.document)];
       return theirs.status === ours.status && one !== other && calm(one) === calm(other);

@@ -49,6 +49,7 @@ const CLAUSES = {
   'few values': /odd\.\.few/,
   'types that differ among measurements': /odd\.(?:\.|autogen\.\/\^)t/,
   'characters of regexes': /\bsigns\b/,
+  'any expression': /odd\.\w*\.(?:one|"two w"|\/one)/,
   SHOW: /SHOW /,
   CARDINALITY: / CARDINALITY/,
 };
