@@ -39,7 +39,7 @@ impl CompiledDeletion {
 
 /// The estimated cost of passing a hidden series, in cells.
 const SERIES_CELLS: u64 = 30;
-/// The estimated cost of a comparison of a tombstone's condition, in cells.
+/// The estimated cost of a comparison of a deletion's condition, in cells.
 const COMPARISON_CELLS: u64 = 4;
 /// The cost, in cells, after which a cursor for queries visits a hidden series, so that the caller
 /// can end its page. A plan also counts these series.
@@ -345,14 +345,14 @@ mod tests {
         let series = Series { keys: (0..50_000).map(key).collect(), at: 0, visited: 0 };
         let text = Text::Tag(0);
         let other = Text::Literal("other".into());
-        let tombstone = Tombstone {
+        let deletion = CompiledDeletion {
             sequence: 5,
             before: 5,
             measurement: MeasurementId(1),
             time: TimeRange::ALL,
             condition: Condition::Equal { left: text, right: other, negated: true },
         };
-        let rows = Rc::new(HiddenRows::new(vec![tombstone], BTreeSet::new()));
+        let rows = Rc::new(HiddenRows::new(vec![deletion], BTreeSet::new()));
         let time = TimeRange::new(0, 10);
         let part = Extent { sequences: Sequences { lo: 1, hi: 1, applied: 1 }, time };
         let hidden = Rc::clone(&rows);
