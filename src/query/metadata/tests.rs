@@ -5,6 +5,7 @@ use crate::admission::QueryReservation;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
+use crate::query::executor::ExecStep;
 use crate::query::work::Work;
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::reader::ReadStats;
@@ -121,7 +122,7 @@ fn series_of_many_groups_are_counted_in_turns() {
     let (mut pauses, mut groups) = (0, 0);
     loop {
         match executor.next().expect("a step") {
-            MetaStep::Need(needs) => {
+            ExecStep::Need(needs) => {
                 let items = (0..SERIES).map(|n| vec![format!("h{n:03}")]).collect();
                 let summary = MeasurementSummary {
                     measurement: MeasurementId(0),
@@ -135,9 +136,9 @@ fn series_of_many_groups_are_counted_in_turns() {
                 };
                 executor.supply(needs[0].stream, page).expect("memory");
             }
-            MetaStep::Chunk(_) => groups += 1,
-            MetaStep::Pause => pauses += 1,
-            MetaStep::Done => break,
+            ExecStep::Chunk(_) => groups += 1,
+            ExecStep::Pause => pauses += 1,
+            ExecStep::Done => break,
         }
     }
     assert_eq!(groups, SERIES);
