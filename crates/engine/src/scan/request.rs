@@ -1,6 +1,7 @@
 //! Defines scan, summary and delete requests that the edge sends to a shard.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::merge::cursor::Direction;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -27,7 +28,7 @@ pub struct ScanRequest {
     /// The start and end of the requested page.
     pub resume: Resume,
     /// The approximate maximum size of the page in bytes, at most [`PAGE_BYTES_MAX`].
-    #[serde(default = "whole_page")]
+    #[serde(rename = "piece_bytes", default = "whole_page", deserialize_with = "page_bytes")]
     pub page_bytes: usize,
     /// The maximum number of groups that the caller needs. A slice may end after these groups, but
     /// may also contain more.
@@ -37,6 +38,11 @@ pub struct ScanRequest {
 
 fn whole_page() -> usize {
     PAGE_BYTES_MAX
+}
+
+/// Reads the size of a page, which is a `u32` in messages.
+fn page_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    usize::try_from(u32::deserialize(deserializer)?).map_err(Error::custom)
 }
 
 impl ScanRequest {
@@ -410,7 +416,7 @@ pub struct SummaryRequest {
     #[serde(default)]
     pub items_max: Option<u64>,
     /// The approximate maximum size of the page in bytes, at most [`PAGE_BYTES_MAX`].
-    #[serde(default = "whole_page")]
+    #[serde(rename = "piece_bytes", default = "whole_page", deserialize_with = "page_bytes")]
     pub page_bytes: usize,
 }
 
