@@ -99,7 +99,7 @@ pub(crate) enum Execution {
     Whole,
     /// The edge applies the function to a series in order ([`crate::query::transforms`]).
     Streamed,
-    /// The edge applies the function ([`MathFunction`](crate::scan::math::MathFunction)) to the values of one row.
+    /// The edge applies the function to the values of one row ([`crate::scan::math`]).
     Row,
 }
 

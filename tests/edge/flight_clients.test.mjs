@@ -15,7 +15,7 @@ import { hasChromium, launched } from './chromium.mjs';
 import { columns, comesBack, judge, judgeRestart, manyRows, ofJavaScript, served } from './flight_cases.mjs';
 import { casesOf, rowsOf } from './flight_js.mjs';
 import { token, withoutSql } from './harness.mjs';
-import { hasPythonClients, order, pythonProgram } from './python.mjs';
+import { hasPythonClients, order, orderMs, pythonProgram } from './python.mjs';
 import { staticHost } from './static_host.mjs';
 
 setLogger({ error() {}, warn() {} });
@@ -195,7 +195,7 @@ test('every Flight client passes every case', built, async (t) => {
     }
     // One process runs all clients, because the imports of the libraries take seconds.
     const first = calls().length;
-    const { error, ...seen } = await order('flight_matrix', { action: 'cases', ...what });
+    const { error, ...seen } = await order('flight_matrix', { action: 'cases', ...what }, 4 * orderMs);
     assert.equal(error, null);
     for (const [client, different] of Object.entries(pythonClients)) {
       await python.test(`${client}, every case`, (one) => {

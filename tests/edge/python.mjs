@@ -12,7 +12,7 @@ export const pythonProgram = at('.cache', 'python', 'bin', 'python');
 const requirements = 'tests/edge/python/requirements.txt';
 const inputs = [requirements];
 
-const orderMs = 120_000;
+export const orderMs = 120_000;
 
 async function install() {
   rmSync(folder, { recursive: true, force: true });
@@ -45,10 +45,10 @@ export async function hasPyinflux3(t) {
 }
 
 /** Runs tests/edge/python/`script`.py with the order `what`. Returns the script's report. */
-export function order(script, what) {
+export function order(script, what, timeoutMs = orderMs) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   return new Promise((resolve, reject) => {
-    execFile(pythonProgram, args, { timeout: orderMs }, (error, stdout, stderr) => {
+    execFile(pythonProgram, args, { timeout: timeoutMs }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${script} ${what.action}: ${error.message}\n${stderr}`));
       else resolve(JSON.parse(stdout.trimEnd().split('\n').at(-1)));
     });
