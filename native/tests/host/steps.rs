@@ -24,7 +24,7 @@ const DISKS: [&str; 3] = ["full", "broken", "read_only"];
 /// The maximum time until a server without faults has merged the parts.
 const MERGE_MAX: Duration = Duration::from_secs(90);
 /// The time for which a server with a faulty disk runs.
-const FAULTY: Duration = Duration::from_millis(150);
+const FAULTY: Duration = Duration::from_millis(300);
 
 /// The value of each time.
 type Points = BTreeMap<u64, u64>;
