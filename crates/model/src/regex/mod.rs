@@ -146,18 +146,19 @@ impl Pattern {
     /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`], with Go's error texts. The
     /// matches count as `work`.
     pub fn new(source: &str, work: &RegexWork) -> Result<Self, InvalidRegex> {
-        Self::with_cache(source, work, CACHE_PER_COMPILED)
+        Self::with_cache(source, work, CACHE_PER_COMPILED, true)
     }
 
     fn with_cache(
         source: &str,
         work: &RegexWork,
         cache_per_compiled: usize,
+        limits_ranges: bool,
     ) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);
         }
-        let rust = syntax::translate(source)?;
+        let rust = syntax::translate(source, limits_ranges)?;
         let config = NFA::config()
             .nfa_size_limit(Some(REGEX_COMPILED_BYTES_MAX))
             .which_captures(WhichCaptures::None);
@@ -248,6 +249,8 @@ pub struct Patterns {
     compiled_bytes: Cell<usize>,
     work: RegexWork,
     cache_per_compiled: usize,
+    /// Whether [`REGEX_PROPERTIES_MAX`] and [`REGEX_UNICODE_RANGES_MAX`] apply.
+    limits_ranges: bool,
     /// The remaining work of [`Pattern::work_of_states`]. `None` accepts every regex.
     states_work_left: Option<Cell<u64>>,
 }
@@ -260,15 +263,17 @@ impl Patterns {
             compiled_bytes: Cell::default(),
             work: RegexWork::limited(),
             cache_per_compiled: CACHE_PER_COMPILED,
+            limits_ranges: true,
             states_work_left: None,
         }
     }
 
     /// Creates an empty list for the expressions of stored deletes, whose matches must be correct
-    /// after any number of steps.
+    /// after any number of steps. Release 0.1.0 stored deletes without the limits of Unicode classes
+    /// and ranges.
     pub fn of_deletes() -> Self {
         let (work, cache_per_compiled) = (RegexWork::unlimited(), DELETE_CACHE_PER_COMPILED);
-        Self { work, cache_per_compiled, ..Self::limited() }
+        Self { work, cache_per_compiled, limits_ranges: false, ..Self::limited() }
     }
 
     /// Creates an empty list for the expressions of a new delete. The list accepts only expressions
@@ -276,7 +281,7 @@ impl Patterns {
     /// [`REGEX_STATES_WORK_MAX`] for all expressions together.
     pub fn of_new_delete() -> Self {
         let states_work_left = Some(Cell::new(REGEX_STATES_WORK_MAX));
-        Self { states_work_left, ..Self::of_deletes() }
+        Self { limits_ranges: true, states_work_left, ..Self::of_deletes() }
     }
 
     /// Returns the steps that the matches of all expressions share.
@@ -289,7 +294,8 @@ impl Patterns {
         if let Some(known) = self.known.borrow().get(source) {
             return Ok(Rc::clone(known));
         }
-        let pattern = Pattern::with_cache(source, &self.work, self.cache_per_compiled)?;
+        let (cache, limits_ranges) = (self.cache_per_compiled, self.limits_ranges);
+        let pattern = Pattern::with_cache(source, &self.work, cache, limits_ranges)?;
         self.compiled_bytes.set(self.compiled_bytes.get() + pattern.compiled_bytes());
         let pattern = Rc::new(pattern);
         if let Some(left) = &self.states_work_left {

@@ -108,10 +108,10 @@ struct Translator<'a> {
     repetition: Option<&'a str>,
 }
 
-/// Translates `source`. The result is small and fast to compile, unless it repeats ASCII characters
-/// many times.
-pub(super) fn translate(source: &str) -> Result<String, InvalidRegex> {
-    if properties(source) > REGEX_PROPERTIES_MAX {
+/// Translates `source`. With `limits_ranges`, the result is small and fast to compile, unless it
+/// repeats ASCII characters many times.
+pub(super) fn translate(source: &str, limits_ranges: bool) -> Result<String, InvalidRegex> {
+    if limits_ranges && properties(source) > REGEX_PROPERTIES_MAX {
         return Err(InvalidRegex::TooManyRanges);
     }
     let mut t = Translator {
@@ -129,7 +129,7 @@ pub(super) fn translate(source: &str) -> Result<String, InvalidRegex> {
         return Err(invalid(SyntaxErrorKind::MissingParen, source).into());
     }
     t.group.end_alternative();
-    if t.group.ranges > REGEX_UNICODE_RANGES_MAX {
+    if limits_ranges && t.group.ranges > REGEX_UNICODE_RANGES_MAX {
         return Err(InvalidRegex::TooManyRanges);
     }
     Ok(t.group.before)

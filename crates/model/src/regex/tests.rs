@@ -155,6 +155,11 @@ fn unicode_classes_are_limited() {
     {
         assert!(Regex::new(source).is_ok(), "{source}");
     }
+    // Stored deletes of release 0.1.0 stay valid.
+    let source = "\\p{Ogham}".repeat(31);
+    assert!(Patterns::of_deletes().get(&source).is_ok());
+    let error = Patterns::of_new_delete().get(&source).map(|_| ());
+    assert_eq!(error, Err(InvalidRegex::TooManyRanges));
 }
 
 #[test]
