@@ -444,6 +444,7 @@ async fn read_slice(
             cells: cells.min(piece_cells(layout, &request, calls)),
             tile: scan::TileLimits::DEFAULT,
         };
+        patterns.work().renew();
         let piece = scan::scan_with(layout, &request, limits, &patterns);
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
         let ReadStats { cells, filter_cells, series, .. } = piece.stats;

@@ -127,6 +127,11 @@ impl RegexWork {
         Self { steps_left: Rc::new(Cell::new(u64::MAX)) }
     }
 
+    /// Allows [`REGEX_STEPS_MAX`] steps from now on.
+    pub fn renew(&self) {
+        self.steps_left.set(REGEX_STEPS_MAX);
+    }
+
     /// Whether all matches so far are correct.
     ///
     /// # Errors
