@@ -259,6 +259,7 @@ impl<S: Store> Catalog<S> {
         reply: Result<FromDatabase, CallFailure>,
     ) -> Result<()> {
         let reply = reply.map_err(Unavailable::from)?;
+        work.users_remain = false;
         let entry = self.entries()?.get(work.entry);
         let stage = entry.map(|entry| entry.stage);
         let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
