@@ -20,6 +20,8 @@ use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 /// The first key of `USES` in the `schema` table. Tokens and users have lower keys.
 const FIRST_USE_KEY: u64 = 1 << 52;
+/// The maximum number of rows that a list reads at once.
+const ROWS_AT_ONCE: u32 = 256;
 /// The day of the last use, in days since the epoch (UTC). The number of a row is the token's id.
 /// The day has a separate row, so that a use does not change the token's row.
 const USES: RowRange<u32> = RowRange::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
@@ -147,11 +149,14 @@ impl Grantees {
         let mut from = after.saturating_add(1);
         // A store that never had a token or user has no table.
         while self.count > 0 && from < FIRST_USE_KEY {
-            let mut rows_max = 256;
+            let mut rows_max = ROWS_AT_ONCE;
             // A deployment may have few users and many tokens.
             if user {
-                let Some(id) = self.users.range(from..).next() else { break };
-                (from, rows_max) = (*id, 1);
+                let Some(&first) = self.users.range(from..).next() else { break };
+                from = first;
+                let users = self.users.range(first..).zip(first..);
+                let adjacent = users.take_while(|&(&id, next)| id == next);
+                rows_max = adjacent.zip(1..=ROWS_AT_ONCE).last().map_or(1, |(_, rows)| rows);
             }
             let heads = GRANTEES.heads(store, from, rows_max)?;
             let Some((last, _)) = heads.last() else { break };
