@@ -83,6 +83,8 @@ pub(super) struct KeyFilter<'a> {
     /// The cost of excluded and hidden series and of evaluating the condition for tags, in cells. The
     /// caller resets the cost when it has counted it.
     pub(super) cells: u64,
+    /// The reader's cost of hidden series that `cells` already contains.
+    hidden_cells: u64,
 }
 
 impl<'a> KeyFilter<'a> {
@@ -100,7 +102,8 @@ impl<'a> KeyFilter<'a> {
             Some(values)
         });
         let only = only.collect();
-        Self { measurement, direction, filter, tags: SeriesTags::new(order), only, cells: 0 }
+        let (tags, cells, hidden_cells) = (SeriesTags::new(order), 0, 0);
+        Self { measurement, direction, filter, tags, only, cells, hidden_cells }
     }
 
     /// Returns a key that precedes every needed series.
@@ -116,17 +119,18 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Returns the next series of `merge`, a merge of `reader`, that may satisfy the condition. After
-    /// [`NextSeries::Skipped`], the caller must call this function again.
+    /// Returns the next series of `merge`, a merge of `reader`, that may satisfy the condition. Also
+    /// counts the hidden series that the reader has passed since the last call, for example when it
+    /// created `merge`. After [`NextSeries::Skipped`], the caller must call this function again.
     pub(super) fn next(
         &mut self,
         merge: &mut MergedRows<'_>,
         reader: &dyn Reader,
     ) -> Result<NextSeries, ScanError> {
-        let mut hidden_cells = reader.stats().filter_cells;
         while let Some(key) = merge.next_series()? {
             let decision = self.decide(key)?;
-            let before = std::mem::replace(&mut hidden_cells, reader.stats().filter_cells);
+            let hidden_cells = reader.stats().filter_cells;
+            let before = std::mem::replace(&mut self.hidden_cells, hidden_cells);
             self.cells += hidden_cells.saturating_sub(before);
             match decision {
                 FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
