@@ -41,6 +41,9 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
+/// The number of series without a value in their latest row after which the scan reads these series
+/// again. Reading them again needs a new merge.
+const REREAD_SERIES_MIN: usize = 64;
 /// The selected rows are few if at most one in `FEW` rows is selected.
 const FEW: usize = 4;
 /// The maximum number of rows in a page. The limit bounds the caller's memory, because the caller
@@ -311,8 +314,10 @@ impl PageScan<'_> {
             if let Some(done_ns) = done_ns {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
-            // The list is empty unless `one_series` has just read a batch.
-            if let Some(end) = self.read_without_value(stretch)? {
+            // Only reading a batch extends the list, so the batch is empty.
+            if self.without_value.len() >= REREAD_SERIES_MIN
+                && let Some(end) = self.read_without_value(stretch)?
+            {
                 return Ok(Some(end));
             }
             if self.is_full(self.batch.picks.len()) {
