@@ -174,8 +174,11 @@ impl<'a> CallBuilder<'a> {
     ) -> Result<(usize, DataType)> {
         let Expr::VarRef { name, cast } = argument else { return Ok((0, DataType::Unknown)) };
         let data_type = self.names.resolve(name, *cast);
-        if self.has_iterator(argument) {
+        let is_read = self.has_iterator(argument);
+        if is_read {
             check_type(function, self.received(data_type), stage)?;
+        }
+        if is_read || data_type == DataType::Unknown {
             return Ok((self.variable(argument), data_type));
         }
         let absent = |absent: &DataType| !self.names.has_values(name, *absent);
