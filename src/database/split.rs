@@ -28,6 +28,7 @@ use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::shard_rows::{ShardRows, split_by_shard};
+use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId};
 use crate::model::limits::{
     CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, PAGE_BYTES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_AHEAD_NS,
@@ -482,7 +483,7 @@ fn scan(measurement: &MeasurementSchema, time: TimeRange, resume: Resume) -> Sca
         time,
         predicate: None,
         group_by: measurement.tags().map(|column| column.id).collect(),
-        descending: false,
+        direction: Direction::Ascending,
         output: Output::Rows {
             fields: fields
                 .map(|(column, field_type)| Input { column: column.id, field_type, cast: None })

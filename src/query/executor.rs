@@ -343,7 +343,7 @@ impl Executor {
             Front::Group(key) => Some(key),
             Front::Missing | Front::End => None,
         });
-        let key = if self.node.descending { keys.max() } else { keys.min() };
+        let key = if self.node.direction.is_descending() { keys.max() } else { keys.min() };
         match key.map(<[String]>::to_vec) {
             Some(key) => {
                 let input = self.input();

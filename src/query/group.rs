@@ -207,9 +207,9 @@ impl GroupExecutor {
                 FeedState::Rows { merge, unread, .. } => {
                     let sources: Vec<&[VariableSource]> =
                         bindings.iter().map(|b| &b.variables[..]).collect();
-                    let (n_columns, descending) = (node.variables.len(), node.descending);
+                    let (n_columns, direction) = (node.variables.len(), node.direction);
                     let work = &self.work;
-                    match merge.next(&self.key, streams, &sources, n_columns, descending, work)? {
+                    match merge.next(&self.key, streams, &sources, n_columns, direction, work)? {
                         Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                         Merged::Pause => return Ok(Some(ExecStep::Pause)),
                         Merged::End => {
@@ -385,7 +385,7 @@ impl GroupExecutor {
 
     fn joined(&mut self) -> Option<SeriesChunk> {
         let series = self.calls.iter_mut().map(|call| call.series.take()).collect();
-        self.join = Some(Join::new(series, self.node.descending));
+        self.join = Some(Join::new(series, self.node.direction));
         self.next_chunk()
     }
 
@@ -527,8 +527,8 @@ impl CallExecutor {
     fn fill(&self) -> Option<(&FillPlan, ShownWindows<'_>)> {
         let Self { node, plan, .. } = self;
         let (window, range) = (node.window.as_ref()?, node.range_with(plan.windows_before));
-        let (descending, limit) = (node.descending, node.buckets_max);
-        Some((plan.fill.as_ref()?, ShownWindows { window, range, descending, limit }))
+        let (direction, limit) = (node.direction, node.buckets_max);
+        Some((plan.fill.as_ref()?, ShownWindows { window, range, direction, limit }))
     }
 
     fn push(&mut self, mut piece: StreamBatch) {

@@ -11,6 +11,7 @@ use super::result::ResultColumns;
 use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
+use crate::merge::cursor::Direction;
 use crate::model::ids::ColumnId;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::{FieldType, FieldValue};
@@ -64,7 +65,7 @@ pub(crate) struct SelectNode {
     pub(crate) row_work: usize,
     /// The keys in ascending order.
     pub(crate) group_keys: Rc<[String]>,
-    pub(crate) descending: bool,
+    pub(crate) direction: Direction,
     pub(crate) limit: u64,
     pub(crate) offset: u64,
     pub(crate) slimit: u64,
@@ -241,8 +242,8 @@ pub(crate) struct CallSource {
 }
 
 /// Extends a range before its start, or after its end if times descend.
-pub(crate) fn extended(mut range: TimeRange, by_ns: i64, descending: bool) -> TimeRange {
-    if descending {
+pub(crate) fn extended(mut range: TimeRange, by_ns: i64, direction: Direction) -> TimeRange {
+    if direction.is_descending() {
         range.end_ns = range.end_ns.saturating_add(by_ns);
     } else {
         range.start_ns = range.start_ns.saturating_sub(by_ns);
@@ -262,7 +263,7 @@ impl SelectNode {
     /// times descend.
     pub(crate) fn range_with(&self, windows_before: u32) -> TimeRange {
         let every_ns = self.window.as_ref().map_or(0, |window| window.every_ns);
-        extended(self.range, every_ns.saturating_mul(windows_before.into()), self.descending)
+        extended(self.range, every_ns.saturating_mul(windows_before.into()), self.direction)
     }
 
     /// Returns the time of a row that covers the whole range: the lower bound, or the epoch if the

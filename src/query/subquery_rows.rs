@@ -222,7 +222,7 @@ impl Derived {
                 self.begin_folding();
             }
             return match self.fold()? {
-                true => ready(self.folded_page(scan, request.descending)),
+                true => ready(self.folded_page(scan, request.direction)),
                 false => Ok(Poll::Pending),
             };
         }
@@ -305,7 +305,7 @@ impl Derived {
         }
         let last = groups.last().map(|group| group.key.clone());
         let group = last.or_else(|| request.resume.from.as_ref().map(|from| from.group.clone()));
-        let end_ns = if request.descending { i64::MIN } else { i64::MAX };
+        let end_ns = if request.direction.is_descending() { i64::MIN } else { i64::MAX };
         let until = ResultPosition { group: group.unwrap_or_default(), time_ns: end_ns };
         ScanPage { groups, until: Some(until), ..ScanPage::default() }
     }
@@ -334,12 +334,12 @@ impl Derived {
         Ok(true)
     }
 
-    fn folded_page(&mut self, scan: usize, descending: bool) -> ScanPage {
+    fn folded_page(&mut self, scan: usize, direction: Direction) -> ScanPage {
         let own = self.folded.iter_mut().find(|(of, _)| *of == scan);
         let states = own.map(|(_, states)| std::mem::take(states)).unwrap_or_default();
         let group = |(key, states)| Group { key, data: GroupData::Partials(states) };
         let mut groups: Vec<Group> = states.into_iter().map(group).collect();
-        if descending {
+        if direction.is_descending() {
             groups.reverse();
         }
         ScanPage { groups, ..ScanPage::default() }
@@ -380,7 +380,7 @@ async fn merged(
 ) -> Result<States> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
     let mut all = read_all(layout, request, cells, work).await?.groups;
-    if request.descending {
+    if request.direction.is_descending() {
         all.reverse();
     }
     let mut merged = States::with_capacity(before.len().max(all.len()));
@@ -493,18 +493,18 @@ fn piece_cells(layout: &Layout, request: &ScanRequest, calls: usize) -> u64 {
             let reached = all.partition_point(|(key, _)| key.as_bytes() < &*position.series);
             let is_known = |(key, _): &(SeriesKey, _)| key.as_bytes() == position.series;
             let is_whole = position.time_ns.is_none() && all.get(reached).is_some_and(is_known);
-            match request.descending {
-                false => reached + usize::from(is_whole)..all.len(),
-                true => 0..all.len().min(reached + usize::from(!is_whole)),
+            match request.direction {
+                Direction::Ascending => reached + usize::from(is_whole)..all.len(),
+                Direction::Descending => 0..all.len().min(reached + usize::from(!is_whole)),
             }
         }
     };
     if left.len() <= series_max {
         return u64::MAX;
     }
-    let next = match request.descending {
-        false => left.start..left.start + series_max,
-        true => left.end - series_max..left.end,
+    let next = match request.direction {
+        Direction::Ascending => left.start..left.start + series_max,
+        Direction::Descending => left.end - series_max..left.end,
     };
     let columns = calls.min(layout.columns.len()) as u64;
     let cells = |(_, rows): &(SeriesKey, Range<u32>)| SERIES_CELLS + columns * rows.len() as u64;
@@ -659,7 +659,7 @@ impl ArrivedRows {
 
     /// Returns the rows in order of the series. Their times are their positions in the result.
     async fn by_position(&self, node: &SelectNode, work: &Work) -> Vec<PlacedRow> {
-        let (sorted, descending) = (!node.in_order_of_series, node.descending);
+        let (sorted, direction) = (!node.in_order_of_series, node.direction);
         // The points of top() and bottom() are sorted by window.
         let place = |row: u32| {
             let time_ns = self.time_of(row);
@@ -667,14 +667,14 @@ impl ArrivedRows {
         };
         let mut rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
         // Of equal rows, the last one that arrived is the first one in descending order.
-        let arrival = |row: u32| if descending { u32::MAX - row } else { row };
-        if sorted && descending {
+        let arrival = |row: u32| if direction.is_descending() { u32::MAX - row } else { row };
+        if sorted && direction.is_descending() {
             let key = |row: u32| (place(row), self.group_of(row), arrival(row));
             sort(&mut rows, |&a, &b| key(a).cmp(&key(b)), work).await;
         } else if sorted {
             let key = |row: u32| (place(row), arrival(row));
             sort(&mut rows, |&a, &b| key(a).cmp(&key(b)), work).await;
-        } else if descending {
+        } else if direction.is_descending() {
             // The series arrived in descending order, but 1.x returns them in ascending order.
             let key = |row: u32| (self.group_of(row), arrival(row));
             sort(&mut rows, |&a, &b| key(a).cmp(&key(b)), work).await;
@@ -938,7 +938,7 @@ mod tests {
             columns: vec![(ColumnId(1), Vec::new())].into(),
             series: std::iter::once((key(0), 0..LONG)).chain(short).collect(),
         };
-        let cells = |descending: bool, position: Option<(u32, Option<i64>)>, calls: usize| {
+        let cells = |direction: Direction, position: Option<(u32, Option<i64>)>, calls: usize| {
             let position = position.map(|(series, time_ns)| Position {
                 order: Vec::new(),
                 stretch: TimeRange::ALL,
@@ -947,21 +947,21 @@ mod tests {
             });
             let output = Output::Aggregates { calls: Vec::new(), window: None, limit: None };
             let resume = Resume { position, ..Resume::default() };
-            let request = ScanRequest { descending, resume, ..request(output) };
+            let request = ScanRequest { direction, resume, ..request(output) };
             piece_cells(&layout, &request, calls)
         };
         let short = SERIES_CELLS + 1;
         let long = u64::from(LONG) - 1;
-        assert_eq!(cells(false, None, 0), u64::MAX);
-        assert_eq!(cells(false, None, 1), 25_000 * short + long);
-        assert_eq!(cells(false, Some((0, Some(5))), 1), 25_000 * short + long);
-        assert_eq!(cells(false, Some((0, None)), 1), 25_000 * short);
-        assert_eq!(cells(false, Some((0, None)), 50), 500 * short);
-        assert_eq!(cells(false, Some((35_000, None)), 1), u64::MAX);
-        assert_eq!(cells(true, None, 1), 25_000 * short);
-        assert_eq!(cells(true, Some((25_000, Some(5))), 1), 25_000 * short);
-        assert_eq!(cells(true, Some((25_001, None)), 1), 25_000 * short);
-        assert_eq!(cells(true, Some((25_000, None)), 1), u64::MAX);
+        assert_eq!(cells(Direction::Ascending, None, 0), u64::MAX);
+        assert_eq!(cells(Direction::Ascending, None, 1), 25_000 * short + long);
+        assert_eq!(cells(Direction::Ascending, Some((0, Some(5))), 1), 25_000 * short + long);
+        assert_eq!(cells(Direction::Ascending, Some((0, None)), 1), 25_000 * short);
+        assert_eq!(cells(Direction::Ascending, Some((0, None)), 50), 500 * short);
+        assert_eq!(cells(Direction::Ascending, Some((35_000, None)), 1), u64::MAX);
+        assert_eq!(cells(Direction::Descending, None, 1), 25_000 * short);
+        assert_eq!(cells(Direction::Descending, Some((25_000, Some(5))), 1), 25_000 * short);
+        assert_eq!(cells(Direction::Descending, Some((25_001, None)), 1), 25_000 * short);
+        assert_eq!(cells(Direction::Descending, Some((25_000, None)), 1), u64::MAX);
     }
 
     /// The rows of the series are not in the order of the result.

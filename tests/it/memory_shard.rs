@@ -10,6 +10,7 @@ use tidemark::batch::column::{Column, Values};
 use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::line_protocol::{Options, TimestampUnit};
+use tidemark::merge::cursor::Direction;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX};
 use tidemark::model::time::{Precision, TimeRange};
@@ -181,11 +182,11 @@ fn repeated(number: usize) -> Vec<u8> {
     encode_block(block, &[], &[ColumnId(11)])
 }
 
-fn rows_of(column: u32, descending: bool) -> ScanRequest {
+fn rows_of(column: u32, direction: Direction) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type: FieldType::String, cast: None };
     let output =
         Output::Rows { fields: vec![input], tags: Vec::new(), limit: None, every_row: false };
-    ScanRequest { output, descending, ..count_of(column, FieldType::String) }
+    ScanRequest { output, direction, ..count_of(column, FieldType::String) }
 }
 
 /// Repeated text is small in storage and in memory, but large in a page.
@@ -200,8 +201,8 @@ fn repeated_strings_bound_page_memory() {
             run_due(&mut shard, NOW_NS);
         }
     }
-    for descending in [false, true] {
-        let mut next = Some(rows_of(11, descending));
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let mut next = Some(rows_of(11, direction));
         let (mut rows, mut highest) = (0, 0);
         loop {
             let before = live();
@@ -212,7 +213,7 @@ fn repeated_strings_bound_page_memory() {
                 rows += times_ns.len();
             }
         }
-        println!("descending {descending}: {highest} bytes at the peak of a page");
+        println!("{direction:?}: {highest} bytes at the peak of a page");
         assert_eq!(rows, 12 * 20_000);
         assert!(highest < 8 * PAGE_BYTES_MAX as isize, "{highest}");
     }
@@ -256,7 +257,7 @@ fn overlaid_strings_stay_dictionary_encoded() {
         assert!(event < EVENT_BYTES_MAX, "{what}: {event}");
     };
     let scan = |what: &str, shard: &mut Shard<MemoryStore>| {
-        let (mut next, mut rows) = (Some(rows_of(11, false)), 0);
+        let (mut next, mut rows) = (Some(rows_of(11, Direction::Ascending)), 0);
         loop {
             let before = held(&store);
             let Some(page) = next_page(shard, &mut next, &STAMP).unwrap() else { break };

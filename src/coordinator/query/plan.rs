@@ -128,14 +128,14 @@ fn conditions(predicate: &Predicate) -> usize {
 
 /// Returns the request for the plan of a scan. A shard reads no columns for the plan.
 fn plan_request(request: &ScanRequest) -> ScanRequest {
-    let &ScanRequest { measurement, time, descending, page_bytes, .. } = request;
+    let &ScanRequest { measurement, time, direction, page_bytes, .. } = request;
     let (fields, tags) = (Vec::new(), Vec::new());
     ScanRequest {
         measurement,
         time,
         predicate: request.predicate.clone(),
         group_by: Vec::new(),
-        descending,
+        direction,
         output: Output::Rows { fields, tags, limit: None, every_row: false },
         resume: Resume::default(),
         page_bytes,

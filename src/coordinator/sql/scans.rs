@@ -10,6 +10,7 @@ use crate::coordinator::error::{Error, Result};
 use crate::coordinator::live_queries::named_shards;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
+use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, ObjectId};
 use crate::model::limits::{PAGE_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SQL_PAGE_ROWS_MAX};
 use crate::model::schema::MeasurementSchema;
@@ -341,7 +342,7 @@ fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanReq
         time: scan.time,
         predicate,
         group_by,
-        descending: scan.first == Some(TimeOrder::Descending),
+        direction: Direction::descending_if(scan.first == Some(TimeOrder::Descending)),
         output,
         resume: Resume::default(),
         page_bytes: PAGE_BYTES_MAX,

@@ -282,10 +282,10 @@ impl<'a> CallBuilder<'a> {
     }
 
     fn transform(&mut self, function: &Function, args: &[Expr]) -> Result<CallPlan> {
-        let descending = self.checked.descending;
+        let direction = self.checked.direction;
         let unsupported = || QueryError::Unsupported(format!("{}()", function.name));
         let range = self.checked.range;
-        let transform = Transform::find(function.name, args, self.window, range, descending)
+        let transform = Transform::find(function.name, args, self.window, range, direction)
             .ok_or_else(unsupported)?;
         let mut plan = match args.first() {
             Some(call @ Expr::Call { name, .. }) => {
@@ -309,7 +309,8 @@ impl<'a> CallBuilder<'a> {
         plan.windows_before += u32::from(reads_window_before);
         // In 1.x, the start of the previous window overflows if the range has no lower bound, and
         // 1.x then reads no points.
-        plan.silent |= reads_window_before && !descending && !self.checked.has_lower_bound();
+        plan.silent |=
+            reads_window_before && !direction.is_descending() && !self.checked.has_lower_bound();
         let input = match &plan.missing {
             Some(missing) => Some(missing.field_type()),
             None => {

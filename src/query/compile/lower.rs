@@ -100,7 +100,7 @@ pub(crate) async fn lower(
         zone_name: checked.select.timezone.as_deref().map(Rc::from),
         outputs,
         group_keys: group_keys.into(),
-        descending: checked.descending,
+        direction: checked.direction,
         limit: checked.select.limit,
         offset: checked.select.offset,
         slimit: checked.select.slimit,
@@ -201,7 +201,7 @@ async fn inputs(
             node.inputs.push(plan::Input { name, feeds });
         }
     }
-    if node.descending {
+    if node.direction.is_descending() {
         node.inputs.reverse();
     }
     Ok(())
@@ -411,7 +411,7 @@ fn bind_source(
         time,
         predicate: condition.map(|c| predicate::lower(c, columns, derived)),
         group_by,
-        descending: node.descending,
+        direction: node.direction,
         output,
         resume: Resume::default(),
         page_bytes: PAGE_BYTES_MAX,

@@ -8,6 +8,7 @@ use super::fold::FoldContext;
 use super::local_time::Zone;
 use super::{arguments, nodes, operands, time_range};
 use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
+use crate::merge::cursor::Direction;
 use crate::model::limits::{SUBQUERY_PARTS_MAX, SUBQUERY_READINGS_MAX};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
 use crate::query::error::{QueryError, Result, invalid};
@@ -64,7 +65,7 @@ pub(crate) struct CheckedSelect<'a> {
     pub(crate) facts: StatementCheck,
     /// The effective fill method. In a subquery, `null` becomes `none`.
     pub(crate) fill: Fill,
-    pub(crate) descending: bool,
+    pub(crate) direction: Direction,
     /// For a subquery, the number of windows before the outer range that its rows include, because
     /// the outer functions read these windows.
     pub(crate) windows_before: u32,
@@ -94,7 +95,7 @@ impl CheckedSelect<'_> {
     fn range_with(&self, windows: i64) -> TimeRange {
         let ns = self.facts.interval.every_ns.saturating_mul(windows);
         let all = TimeRange::new(MIN_TIME_NS, MAX_TIME_NS.saturating_add(1));
-        extended(self.range, ns, self.descending).intersect(&all)
+        extended(self.range, ns, self.direction).intersect(&all)
     }
 
     fn check_subqueries(&mut self, shared: &mut Shared) -> Result<()> {
@@ -152,14 +153,14 @@ pub(crate) fn check<'a>(
     if select.into.is_some() && fill == Fill::Null {
         fill = Fill::None;
     }
-    let mut descending = select.descending();
+    let mut direction = Direction::descending_if(select.descending());
     let mut floor = TimeRange::ALL;
     if let Some((outer, windows_before, _)) = outer {
         floor = outer.floor;
-        if select.order.is_some() && descending != outer.descending {
+        if select.order.is_some() && direction != outer.direction {
             return invalid("subqueries must be ordered in the same direction as the query itself");
         }
-        descending = outer.descending;
+        direction = outer.direction;
         range = range.intersect(&outer.range_with(windows_before.into()));
         if facts.interval.is_zero() && !outer.facts.interval.is_zero() {
             facts.interval = outer.facts.interval;
@@ -181,7 +182,7 @@ pub(crate) fn check<'a>(
         fields,
         facts,
         fill,
-        descending,
+        direction,
         windows_before: outer.map_or(0, |(_, windows_before, _)| windows_before),
         readings: outer.map_or(1, |(_, _, readings)| readings),
         zone,
@@ -190,7 +191,8 @@ pub(crate) fn check<'a>(
     if outer.is_none() {
         let extra = checked.facts.extra_intervals;
         // In 1.x, the start of the range overflows, and 1.x then reads no points.
-        let overflows = has_windows && !descending && extra > 0 && !checked.has_lower_bound();
+        let overflows =
+            has_windows && !direction.is_descending() && extra > 0 && !checked.has_lower_bound();
         checked.floor = if overflows { TimeRange::new(0, 0) } else { checked.range_with(extra) };
     }
     checked.check_subqueries(shared)?;

@@ -2,6 +2,7 @@
 //! and others), and to fields that are missing in a row (1.x `floatIteratorScanner.ScanAt`).
 
 use super::join_limit::{CallSeries, gather_or, gather_or_null, last_before};
+use crate::merge::cursor::Direction;
 use crate::model::limits::STRAY_WINDOWS_MIN;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::{FieldType, FieldValue};
@@ -26,7 +27,7 @@ pub(crate) struct ShownWindows<'a> {
     pub(crate) window: &'a Window,
     /// Without a lower bound, the result starts at the earliest non-empty window.
     pub(crate) range: TimeRange,
-    pub(crate) descending: bool,
+    pub(crate) direction: Direction,
     pub(crate) limit: u64,
 }
 
@@ -46,12 +47,12 @@ pub(crate) struct SeriesFill {
 impl SeriesFill {
     /// `series` must have at least one window.
     pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self> {
-        let ShownWindows { window, range, descending, .. } = windows;
+        let ShownWindows { window, range, direction, .. } = windows;
         let last_ns = range.end_ns.saturating_sub(1);
         let bounded = range.start_ns > MIN_TIME_NS;
         let first_present = series.times_ns.first().copied().unwrap_or(range.start_ns);
         let last_present = series.times_ns.last().copied().unwrap_or(range.start_ns);
-        let (next_ns, end_ns) = if descending {
+        let (next_ns, end_ns) = if direction.is_descending() {
             let end = if bounded { window.start(range.start_ns) } else { last_present };
             (window.start(last_ns), end)
         } else {
@@ -101,8 +102,8 @@ impl SeriesFill {
         windows: ShownWindows<'_>,
         windows_max: usize,
     ) -> Result<(Vec<i64>, Vec<Option<u32>>)> {
-        let ShownWindows { window, descending, limit, .. } = windows;
-        let before = |a: i64, b: i64| if descending { a > b } else { a < b };
+        let ShownWindows { window, direction, limit, .. } = windows;
+        let before = |a: i64, b: i64| if direction.is_descending() { a > b } else { a < b };
         let (mut times, mut rows) = (Vec::new(), Vec::new());
         while times.len() < windows_max {
             let present = self.series.times_ns.get(self.row).copied();
@@ -127,7 +128,7 @@ impl SeriesFill {
             if self.count > limit {
                 return Err(QueryError::Buckets { requested: self.count, limit });
             }
-            self.next_ns = window.step(self.next_ns, &mut self.shift_ns, descending);
+            self.next_ns = window.step(self.next_ns, &mut self.shift_ns, direction);
         }
         Ok((times, rows))
     }
@@ -321,13 +322,16 @@ mod tests {
     use super::*;
     use crate::query::result::Values::Integer;
 
-    fn filled(plan: FillPlan, range: TimeRange, descending: bool) -> Vec<(i64, Option<i64>)> {
+    fn filled(plan: FillPlan, range: TimeRange, direction: Direction) -> Vec<(i64, Option<i64>)> {
         let window = Window { every_ns: 10, offset_ns: 0, zone: Vec::new() };
-        let (times_ns, values) =
-            if descending { (vec![40, 10], vec![7, 1]) } else { (vec![10, 40], vec![1, 7]) };
+        let (times_ns, values) = if direction.is_descending() {
+            (vec![40, 10], vec![7, 1])
+        } else {
+            (vec![10, 40], vec![1, 7])
+        };
         let series =
             CallSeries { times_ns, values: Column::full(Integer(values)), aux: Vec::new() };
-        let windows = ShownWindows { window: &window, range, descending, limit: 100 };
+        let windows = ShownWindows { window: &window, range, direction, limit: 100 };
         // The size of the parts does not change the result.
         let in_parts_of = |windows_max: usize| {
             let mut fill = SeriesFill::new(series.clone(), windows).expect("no stray point");
@@ -353,18 +357,18 @@ mod tests {
     fn fill_covers_every_window_in_range() {
         let range = TimeRange::new(5, 55);
         assert_eq!(
-            filled(FillPlan::Null, range, false),
+            filled(FillPlan::Null, range, Direction::Ascending),
             [(0, None), (10, Some(1)), (20, None), (30, None), (40, Some(7)), (50, None)]
         );
         let late = TimeRange::new(25, 65);
         assert_eq!(
-            filled(FillPlan::Null, late, false),
+            filled(FillPlan::Null, late, Direction::Ascending),
             [(10, Some(1)), (30, None), (40, Some(7)), (50, None), (60, None)]
         );
         let open = TimeRange::new(MIN_TIME_NS, 45);
         let nine = FillPlan::Value(FieldValue::Integer(9));
         assert_eq!(
-            filled(nine, open, true),
+            filled(nine, open, Direction::Descending),
             [(40, Some(7)), (30, Some(9)), (20, Some(9)), (10, Some(1))]
         );
     }
@@ -373,11 +377,11 @@ mod tests {
     fn fill_previous_and_linear_work() {
         let range = TimeRange::new(0, 60);
         assert_eq!(
-            filled(FillPlan::Previous, range, false),
+            filled(FillPlan::Previous, range, Direction::Ascending),
             [(0, None), (10, Some(1)), (20, Some(1)), (30, Some(1)), (40, Some(7)), (50, Some(7))]
         );
         assert_eq!(
-            filled(FillPlan::Linear, range, false),
+            filled(FillPlan::Linear, range, Direction::Ascending),
             [(0, None), (10, Some(1)), (20, Some(3)), (30, Some(5)), (40, Some(7)), (50, None)]
         );
     }

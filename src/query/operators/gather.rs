@@ -262,7 +262,7 @@ impl GatherCall {
         // In both directions, 1.x sorts points of top(), bottom() and sample() by ascending time,
         // and distinct values by their first time.
         let ordered = plan.keeps_times() || plan.function == GatheredFunction::Distinct;
-        if node.descending && !ordered {
+        if node.direction.is_descending() && !ordered {
             rows.reverse();
         }
         let own_times = plan.keeps_times() || node.keeps_point_time;
@@ -297,7 +297,7 @@ impl GatherCall {
     /// Whether a function reads the rows of a descending statement in ascending order. In 1.x, the
     /// reading order determines which of several equal values the function selects.
     fn reads_ascending(&self) -> bool {
-        self.node.descending && self.plan.keeps_times()
+        self.node.direction.is_descending() && self.plan.keeps_times()
     }
 
     /// Returns the number of each row's combination of tag arguments; empty without tag arguments.

@@ -1,6 +1,7 @@
 //! Contains the values of a call for one group, applies LIMIT and OFFSET to them, and joins the
 //! values of several calls by time (1.x `multiScannerCursor`).
 
+use crate::merge::cursor::Direction;
 use crate::model::bug::OrBug;
 use crate::model::value::FieldValue;
 use crate::query::result::Column;
@@ -162,13 +163,13 @@ pub(crate) struct Join {
     whole: Option<Joined>,
     /// The number of each series' rows in earlier parts.
     passed: Vec<usize>,
-    descending: bool,
+    direction: Direction,
 }
 
 impl Join {
-    pub(crate) fn new(mut series: Vec<Option<CallSeries>>, descending: bool) -> Self {
+    pub(crate) fn new(mut series: Vec<Option<CallSeries>>, direction: Direction) -> Self {
         let (whole, passed) = (without_changes(&mut series), vec![0; series.len()]);
-        Self { series, whole, passed, descending }
+        Self { series, whole, passed, direction }
     }
 
     /// Returns the next rows; `None` after the last rows. Returns at most `rows_max` rows, unless
@@ -230,7 +231,7 @@ impl Join {
     /// series' last row in earlier parts. If a series has several rows at a time, that time is
     /// repeated.
     fn align(&mut self, rows_max: usize) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
-        let Self { series, passed, descending, .. } = self;
+        let Self { series, passed, direction, .. } = self;
         let starts: Vec<usize> = passed.iter().map(|rows| rows.saturating_sub(1)).collect();
         let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];
         let mut times_ns = Vec::new();
@@ -238,7 +239,7 @@ impl Join {
             let heads = series.iter().zip(&*passed).filter_map(|(series, &row)| {
                 series.as_ref().and_then(|series| series.times_ns.get(row)).copied()
             });
-            let next_ns = if *descending { heads.max() } else { heads.min() };
+            let next_ns = if direction.is_descending() { heads.max() } else { heads.min() };
             let Some(time_ns) = next_ns else { break };
             times_ns.push(time_ns);
             let all = series.iter().zip(&mut *passed).zip(starts.iter().zip(&mut rows));
@@ -291,7 +292,7 @@ mod tests {
         carry: bool,
         rows_max: usize,
     ) -> Joined {
-        let mut join = Join::new(series.to_vec(), false);
+        let mut join = Join::new(series.to_vec(), Direction::Ascending);
         let is_whole = join.whole.is_some();
         let (mut all_ns, mut all) = (Vec::new(), vec![None; series.len()]);
         while let Some((times_ns, columns)) = join.next(missing, carry, rows_max, &Work::default())

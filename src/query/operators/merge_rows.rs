@@ -1,6 +1,7 @@
 //! Merges the rows of a group from several shards by time.
 
 use super::join_limit::append;
+use crate::merge::cursor::Direction;
 use crate::model::bug::OrBug;
 use crate::model::limits::WORK_PER_TURN;
 use crate::model::value::FieldType;
@@ -113,7 +114,7 @@ impl RowMerge {
         streams: &mut [Stream],
         sources: &[&[VariableSource]],
         n_columns: usize,
-        descending: bool,
+        direction: Direction,
         work: &Work,
     ) -> Result<Merged> {
         self.cursors.resize_with(streams.len(), Cursor::default);
@@ -128,7 +129,7 @@ impl RowMerge {
             [] => Merged::End,
             [only] => Merged::Batch(only.take_rest()),
             several => {
-                let batch = merge(several, n_columns, descending);
+                let batch = merge(several, n_columns, direction);
                 work.add(batch.times_ns.len() * n_columns / CELLS_PER_UNIT);
                 Merged::Batch(batch)
             }
@@ -188,9 +189,9 @@ impl RowMerge {
 }
 
 /// Merges rows by time until a stream has no remaining rows, or a turn's work is done.
-fn merge(cursors: &mut [&mut Cursor], n_columns: usize, descending: bool) -> RowBatch {
+fn merge(cursors: &mut [&mut Cursor], n_columns: usize, direction: Direction) -> RowBatch {
     let starts: Vec<usize> = cursors.iter().map(|cursor| cursor.next).collect();
-    let (times_ns, order) = order(cursors, n_columns, descending);
+    let (times_ns, order) = order(cursors, n_columns, direction);
     // Concatenate the rows of all streams, then select the rows in order.
     let mut bases = Vec::with_capacity(cursors.len());
     let mut base = 0;
@@ -221,7 +222,7 @@ fn merge(cursors: &mut [&mut Cursor], n_columns: usize, descending: bool) -> Row
 fn order(
     cursors: &mut [&mut Cursor],
     n_columns: usize,
-    descending: bool,
+    direction: Direction,
 ) -> (Vec<i64>, Vec<(usize, usize)>) {
     let (mut times, mut order) = (Vec::new(), Vec::new());
     let mut types: Vec<Option<FieldType>> = vec![None; n_columns];
@@ -235,7 +236,9 @@ fn order(
         let mut best: Option<(i64, usize)> = None;
         for (position, cursor) in cursors.iter().enumerate() {
             let Some(time) = cursor.time() else { return (times, order) };
-            if best.is_none_or(|(best, _)| if descending { time > best } else { time < best }) {
+            if best.is_none_or(
+                |(best, _)| if direction.is_descending() { time > best } else { time < best },
+            ) {
                 best = Some((time, position));
             }
         }
@@ -300,7 +303,9 @@ mod tests {
         // The rest of the turn suffices for the rows of 50 streams.
         let stream_work = 1 + 200 * (1 + COLUMNS) / CELLS_PER_UNIT;
         work.add(WORK_PER_TURN as usize - 50 * stream_work);
-        let mut next = || merge.next(&[], &mut streams, &sources, COLUMNS, false, &work).unwrap();
+        let mut next = || {
+            merge.next(&[], &mut streams, &sources, COLUMNS, Direction::Ascending, &work).unwrap()
+        };
         assert!(matches!(next(), Merged::Pause));
         assert!(work.pauses().unwrap());
         let Merged::Batch(batch) = next() else { panic!("no rows") };
@@ -331,7 +336,7 @@ mod tests {
         let mut cursors: Vec<Cursor> = (0..100).map(new).collect();
         let mut times_ns = Vec::new();
         while cursors.iter().all(|cursor| cursor.time().is_some()) {
-            let batch = merge(&mut cursors.iter_mut().collect::<Vec<_>>(), 0, false);
+            let batch = merge(&mut cursors.iter_mut().collect::<Vec<_>>(), 0, Direction::Ascending);
             assert!((1..=2_000).contains(&batch.times_ns.len()), "{}", batch.times_ns.len());
             times_ns.extend(batch.times_ns);
         }

@@ -149,7 +149,7 @@ fn values(
             return Err(QueryError::Buckets { requested, limit: node.buckets_max });
         }
     }
-    let finished = merge.finish(node.descending);
+    let finished = merge.finish(node.direction);
     let times_ns = match (finished.times_ns, &node.window) {
         (Some(times_ns), _) if node.keeps_point_time => times_ns,
         (_, Some(_)) => finished.windows_ns,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crate::batch::column::gather;
 use crate::batch::picker::Picker;
+use crate::merge::cursor::Direction;
 use crate::model::bug::OrBug;
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::query::result::{Column, StringColumn, Values};
@@ -105,14 +106,14 @@ impl SliceRows {
         self.len() * ORDER_BYTES
     }
 
-    pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
+    pub(super) fn first_ns(&self, direction: Direction) -> Option<i64> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns).copied();
-        if descending { times_ns.max() } else { times_ns.min() }
+        if direction.is_descending() { times_ns.max() } else { times_ns.min() }
     }
 
     /// Returns row numbers sorted by time, shard and arrival. Rows are numbered across all pages.
-    fn order(&self, descending: bool) -> Vec<u32> {
-        let mut order = self.unsorted(descending);
+    fn order(&self, direction: Direction) -> Vec<u32> {
+        let mut order = self.unsorted(direction);
         // All entries are distinct, so an unstable sort has the result of a stable sort and needs
         // less memory.
         order.sort_unstable();
@@ -121,12 +122,10 @@ impl SliceRows {
 
     /// Returns a number for each row's time, which ascends in the direction of the result, and the
     /// row's number.
-    fn unsorted(&self, descending: bool) -> Vec<(i64, u32)> {
-        // Inverted bits reverse the order of times.
-        let turned = |&time_ns: &i64| if descending { !time_ns } else { time_ns };
+    fn unsorted(&self, direction: Direction) -> Vec<(i64, u32)> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
-        order.extend(times_ns.map(turned).zip(0..));
+        order.extend(times_ns.map(|&time_ns| direction.turn(time_ns)).zip(0..));
         order
     }
 
@@ -148,8 +147,8 @@ impl SliceRows {
 
     /// Keeps approximately the first half. Returns the time and shard of the first dropped row, and
     /// the number of kept rows with that time and shard. Returns `None` if there are too few rows.
-    pub(super) fn halve(&mut self, descending: bool) -> Option<(i64, u32, usize)> {
-        let (mut order, starts) = (self.order(descending), self.starts());
+    pub(super) fn halve(&mut self, direction: Direction) -> Option<(i64, u32, usize)> {
+        let (mut order, starts) = (self.order(direction), self.starts());
         let half = order.len() / 2;
         let first = *order.get(half).filter(|_| half > 0)?;
         let key = self.key(&starts, first)?;
@@ -162,10 +161,10 @@ impl SliceRows {
 
     /// Drops the rows after a cut: a time, a shard, and the number of rows with that time and shard
     /// that precede the cut.
-    pub(super) fn cut(&mut self, time_ns: i64, shard: u32, rows: usize, descending: bool) {
+    pub(super) fn cut(&mut self, time_ns: i64, shard: u32, rows: usize, direction: Direction) {
         let mut of_both = 0;
         let mut is_before = |of: u32, at_ns: i64| {
-            let time = if descending { time_ns.cmp(&at_ns) } else { at_ns.cmp(&time_ns) };
+            let time = direction.order(at_ns.cmp(&time_ns));
             match time.then(of.cmp(&shard)) {
                 Ordering::Less => true,
                 Ordering::Greater => false,
@@ -202,30 +201,30 @@ impl SliceRows {
         self.bytes = self.pieces.iter().map(FetchedRows::bytes).sum();
     }
 
-    pub(super) fn finish(self, descending: bool, is_ordered: bool) -> GroupParts {
-        if is_ordered || self.is_ordered(descending) {
+    pub(super) fn finish(self, direction: Direction, is_ordered: bool) -> GroupParts {
+        if is_ordered || self.is_ordered(direction) {
             return GroupParts::Pieces(self.pieces.into_iter().map(FetchedRows::data).collect());
         }
-        let order = self.order(descending);
+        let order = self.order(direction);
         GroupParts::Sorted { rows: self, order, next: 0 }
     }
 
     /// Like [`Self::finish`] for rows that may need to be sorted. Awaits only [`Work::spend`].
-    pub(super) async fn finish_in_turns(self, descending: bool, work: &Work) -> GroupParts {
-        if self.is_ordered(descending) {
-            return self.finish(descending, true);
+    pub(super) async fn finish_in_turns(self, direction: Direction, work: &Work) -> GroupParts {
+        if self.is_ordered(direction) {
+            return self.finish(direction, true);
         }
-        let mut order = self.unsorted(descending);
+        let mut order = self.unsorted(direction);
         sort(&mut order, Ord::cmp, work).await;
         let order = order.into_iter().map(|(_, row)| row).collect();
         GroupParts::Sorted { rows: self, order, next: 0 }
     }
 
-    fn is_ordered(&self, descending: bool) -> bool {
+    fn is_ordered(&self, direction: Direction) -> bool {
         let times = self.pieces.iter().flat_map(|piece| &piece.times_ns);
-        match descending {
-            true => times.is_sorted_by(|a, b| a >= b),
-            false => times.is_sorted(),
+        match direction {
+            Direction::Descending => times.is_sorted_by(|a, b| a >= b),
+            Direction::Ascending => times.is_sorted(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{FetchedRows, GroupParts, SliceRows};
+use crate::merge::cursor::Direction;
 use crate::model::time::TimeRange;
 use crate::query::error::{QueryError, Result};
 use crate::query::work::Work;
@@ -44,39 +45,39 @@ impl Cut {
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
-    fn after_group(group: Vec<String>, descending: bool) -> Self {
-        Self::new(group, if descending { i64::MIN } else { i64::MAX })
+    fn after_group(group: Vec<String>, direction: Direction) -> Self {
+        Self::new(group, if direction.is_descending() { i64::MIN } else { i64::MAX })
     }
 
-    fn is_behind_group(&self, descending: bool) -> bool {
-        self.time_ns == if descending { i64::MIN } else { i64::MAX }
+    fn is_behind_group(&self, direction: Direction) -> bool {
+        self.time_ns == if direction.is_descending() { i64::MIN } else { i64::MAX }
     }
 
-    fn order(&self, other: &Self, descending: bool) -> Ordering {
-        let turned = |order: Ordering| if descending { order.reverse() } else { order };
-        turned(self.group.cmp(&other.group))
-            .then(turned(self.time_ns.cmp(&other.time_ns)))
+    fn order(&self, other: &Self, direction: Direction) -> Ordering {
+        direction
+            .order(self.group.cmp(&other.group))
+            .then(direction.order(self.time_ns.cmp(&other.time_ns)))
             .then(self.shard.cmp(&other.shard))
             .then(self.rows.cmp(&other.rows))
     }
 
     /// Returns a position for a shard: after the rows with the cut's time if `with_time` is true,
     /// otherwise before these rows.
-    fn position(&self, with_time: bool, descending: bool) -> ResultPosition {
-        let time_ns = match (with_time, descending) {
+    fn position(&self, with_time: bool, direction: Direction) -> ResultPosition {
+        let time_ns = match (with_time, direction) {
             (false, _) => self.time_ns,
-            (true, false) => self.time_ns.saturating_add(1),
-            (true, true) => self.time_ns.saturating_sub(1),
+            (true, Direction::Ascending) => self.time_ns.saturating_add(1),
+            (true, Direction::Descending) => self.time_ns.saturating_sub(1),
         };
         ResultPosition { group: self.group.clone(), time_ns }
     }
 
-    fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
-        self.position(shard < self.shard, descending)
+    fn begin_of(&self, shard: u32, direction: Direction) -> ResultPosition {
+        self.position(shard < self.shard, direction)
     }
 
-    fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
-        self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
+    fn end_of(&self, shard: u32, direction: Direction) -> ResultPosition {
+        self.position(shard < self.shard || (shard == self.shard && self.rows > 0), direction)
     }
 }
 
@@ -88,7 +89,7 @@ enum Gathered {
 
 #[derive(Debug)]
 pub(crate) struct Slice {
-    descending: bool,
+    direction: Direction,
     is_derived: bool,
     is_ungrouped: bool,
     /// The request's last time bound, in the direction of the result.
@@ -110,13 +111,13 @@ pub(crate) struct Slice {
 
 impl Slice {
     pub(crate) fn new(request: &ScanRequest, is_derived: bool) -> Self {
-        let descending = request.descending;
+        let direction = request.direction;
         let TimeRange { start_ns, end_ns } = request.time;
         Self {
-            descending,
+            direction,
             is_derived,
             is_ungrouped: request.group_by.is_empty(),
-            end_ns: if descending { start_ns } else { end_ns },
+            end_ns: if direction.is_descending() { start_ns } else { end_ns },
             from: None,
             until: None,
             groups: BTreeMap::new(),
@@ -130,8 +131,8 @@ impl Slice {
 
     /// The start and end as positions for a shard.
     pub(super) fn positions(&self, shard: u32) -> (Option<ResultPosition>, Option<ResultPosition>) {
-        let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
-        let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
+        let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.direction));
+        let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.direction));
         (from, until)
     }
 
@@ -139,7 +140,7 @@ impl Slice {
     /// Also returns `None` for subqueries, which determine the order of their groups themselves.
     pub(super) fn starts_after(&self) -> Option<&[String]> {
         let from = self.from.as_ref().filter(|_| !self.is_derived)?;
-        from.is_behind_group(self.descending).then_some(&from.group)
+        from.is_behind_group(self.direction).then_some(&from.group)
     }
 
     /// Includes the temporary memory for sorting.
@@ -158,7 +159,7 @@ impl Slice {
 
     pub(super) fn is_last(&self) -> bool {
         let is_end = |until: &Cut| {
-            self.is_ungrouped && !self.is_derived && until.is_behind_group(self.descending)
+            self.is_ungrouped && !self.is_derived && until.is_behind_group(self.direction)
         };
         self.until.as_ref().is_none_or(is_end)
     }
@@ -167,7 +168,7 @@ impl Slice {
     pub(crate) fn add(&mut self, shard: u32, groups: Vec<Group>, output: &Output) -> Result<()> {
         for Group { key, data } in groups {
             if self.is_behind(&key) {
-                self.following.add(&key, self.descending);
+                self.following.add(&key, self.direction);
                 continue;
             }
             match (data, output) {
@@ -190,10 +191,11 @@ impl Slice {
         let cut = self.from.as_ref().filter(|cut| cut.group == key && cut.shard == rows.shard);
         let until = self.until.as_ref().filter(|cut| cut.group == key);
         let until_ns = until.map(|cut| cut.time_ns);
-        let (descending, is_derived, mut passed) = (self.descending, self.is_derived, self.passed);
+        let (direction, is_derived, mut passed) = (self.direction, self.is_derived, self.passed);
         let is_wanted = |time_ns: i64| {
-            let is_behind =
-                |until_ns| if descending { time_ns < until_ns } else { time_ns > until_ns };
+            let is_behind = |until_ns| {
+                if direction.is_descending() { time_ns < until_ns } else { time_ns > until_ns }
+            };
             // The order of a subquery's rows is independent of their times.
             if is_derived {
                 return true;
@@ -230,7 +232,7 @@ impl Slice {
         output: &Output,
     ) -> Result<()> {
         if let Some(until) = self.until.as_ref().filter(|cut| cut.group == key) {
-            states.iter_mut().for_each(|state| before(state, until.time_ns, self.descending));
+            states.iter_mut().for_each(|state| before(state, until.time_ns, self.direction));
         }
         match self.groups.get_mut(&key) {
             Some(Gathered::States(known)) => {
@@ -247,9 +249,9 @@ impl Slice {
     }
 
     fn is_behind(&self, key: &[String]) -> bool {
-        self.until.as_ref().is_some_and(|until| match self.descending {
-            true => *key < *until.group,
-            false => *key > *until.group,
+        self.until.as_ref().is_some_and(|until| match self.direction {
+            Direction::Descending => *key < *until.group,
+            Direction::Ascending => *key > *until.group,
         })
     }
 
@@ -257,7 +259,7 @@ impl Slice {
     /// already ends before `end`.
     pub(crate) fn lower(&mut self, end: ResultPosition) {
         let cut = Cut::new(end.group, end.time_ns);
-        let is_before = |until: &Cut| cut.order(until, self.descending).is_lt();
+        let is_before = |until: &Cut| cut.order(until, self.direction).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
             return;
         }
@@ -271,12 +273,12 @@ impl Slice {
         match self.groups.get_mut(&until.group) {
             Some(Gathered::Rows(rows)) if !self.is_derived => {
                 let before = rows.bytes;
-                drop_behind(rows, self.from.as_ref(), until, self.descending);
+                drop_behind(rows, self.from.as_ref(), until, self.direction);
                 self.bytes = (self.bytes + rows.bytes).saturating_sub(before);
             }
             Some(Gathered::States(states)) => {
                 let bytes_before = states_bytes(states);
-                states.iter_mut().for_each(|s| before(s, until.time_ns, self.descending));
+                states.iter_mut().for_each(|s| before(s, until.time_ns, self.direction));
                 self.bytes = (self.bytes + states_bytes(states)).saturating_sub(bytes_before);
             }
             _ => {}
@@ -294,7 +296,7 @@ impl Slice {
             let Some(last) = self.last_key() else { return };
             self.drop_group(&last);
             if let Some(kept) = self.last_key() {
-                self.until = Some(Cut::after_group(kept, self.descending));
+                self.until = Some(Cut::after_group(kept, self.direction));
             }
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
@@ -302,13 +304,13 @@ impl Slice {
             // The end is a time, a shard and a number of rows. More rows with this time may have
             // arrived since the end was last changed. Drop the rows beyond the end's position.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
-                drop_behind(rows, self.from.as_ref(), until, self.descending);
+                drop_behind(rows, self.from.as_ref(), until, self.direction);
                 self.bytes = rows.bytes;
                 if self.bytes + rows.order_bytes() <= bytes_max {
                     return;
                 }
             }
-            let Some((time_ns, shard, mut stay)) = rows.halve(self.descending) else { return };
+            let Some((time_ns, shard, mut stay)) = rows.halve(self.direction) else { return };
             let from = self.from.as_ref().filter(|from| {
                 from.group == *key && (from.time_ns, from.shard) == (time_ns, shard)
             });
@@ -319,9 +321,9 @@ impl Slice {
     }
 
     fn last_key(&self) -> Option<Vec<String>> {
-        let last = match self.descending {
-            true => self.groups.keys().next(),
-            false => self.groups.keys().next_back(),
+        let last = match self.direction {
+            Direction::Descending => self.groups.keys().next(),
+            Direction::Ascending => self.groups.keys().next_back(),
         };
         last.cloned()
     }
@@ -333,7 +335,7 @@ impl Slice {
             None => return,
         };
         self.bytes = self.bytes.saturating_sub(bytes + key_bytes(key));
-        self.following.add(key, self.descending);
+        self.following.add(key, self.direction);
     }
 
     /// Takes the complete groups in order, and starts the next slice. Partial states of a divided
@@ -341,10 +343,10 @@ impl Slice {
     pub(crate) fn take(&mut self) -> Vec<(Vec<String>, GroupParts)> {
         let next = self.next_end();
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
-        if self.descending {
+        if self.direction.is_descending() {
             groups.reverse();
         }
-        let cut = self.until.as_ref().filter(|until| !until.is_behind_group(self.descending));
+        let cut = self.until.as_ref().filter(|until| !until.is_behind_group(self.direction));
         let cut = cut.map(|until| until.group.clone());
         let mut complete = Vec::with_capacity(groups.len());
         self.bytes = 0;
@@ -360,9 +362,9 @@ impl Slice {
                     // changed. Drop the rows beyond the end's position.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
-                        drop_behind(&mut rows, self.from.as_ref(), until, self.descending);
+                        drop_behind(&mut rows, self.from.as_ref(), until, self.direction);
                     }
-                    complete.push((key, rows.finish(self.descending, self.is_derived)));
+                    complete.push((key, rows.finish(self.direction, self.is_derived)));
                 }
             }
         }
@@ -376,14 +378,14 @@ impl Slice {
     /// [`Work::spend`].
     pub(crate) async fn into_groups(self, work: &Work) -> Vec<(Vec<String>, GroupParts)> {
         let mut groups: Vec<_> = self.groups.into_iter().collect();
-        if self.descending {
+        if self.direction.is_descending() {
             groups.reverse();
         }
         let mut complete = Vec::with_capacity(groups.len());
         for (key, gathered) in groups {
             let parts = match gathered {
                 Gathered::States(states) => GroupParts::of_states(states),
-                Gathered::Rows(rows) => rows.finish_in_turns(self.descending, work).await,
+                Gathered::Rows(rows) => rows.finish_in_turns(self.direction, work).await,
             };
             complete.push((key, parts));
         }
@@ -395,7 +397,7 @@ impl Slice {
         let until = self.until.as_ref().filter(|_| !self.is_derived)?;
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
-        if until.is_behind_group(self.descending) {
+        if until.is_behind_group(self.direction) {
             // If the slice contains only the rest of a large group, the number of groups that fit
             // cannot be predicted.
             let groups = match from {
@@ -406,21 +408,22 @@ impl Slice {
             };
             // Unknown groups may also precede the end, so allow all groups that fit.
             self.groups_max = groups.saturating_add(groups / 3);
-            return self.following.end(groups, until, self.descending);
+            return self.following.end(groups, until, self.direction);
         }
         let rows = match self.groups.get(&until.group) {
             Some(Gathered::States(_)) => return None,
             Some(Gathered::Rows(rows)) => Some(rows),
             None => None,
         };
-        let first_ns = || rows.and_then(|rows| rows.first_ns(self.descending));
+        let first_ns = || rows.and_then(|rows| rows.first_ns(self.direction));
         let began_ns = from.map(|from| from.time_ns).or_else(first_ns);
         let end_ns = began_ns.and_then(|began_ns| self.next_time_ns(began_ns, until.time_ns));
-        let is_inside =
-            |&ns: &i64| if self.descending { ns > self.end_ns } else { ns < self.end_ns };
+        let is_inside = |&ns: &i64| {
+            if self.direction.is_descending() { ns > self.end_ns } else { ns < self.end_ns }
+        };
         Some(match end_ns.filter(is_inside) {
             Some(time_ns) => Cut::new(until.group.clone(), time_ns),
-            None => Cut::after_group(until.group.clone(), self.descending),
+            None => Cut::after_group(until.group.clone(), self.direction),
         })
     }
 
@@ -448,13 +451,13 @@ impl Slice {
 }
 
 /// The end of the slice must be inside the group.
-fn drop_behind(rows: &mut SliceRows, from: Option<&Cut>, until: &Cut, descending: bool) {
+fn drop_behind(rows: &mut SliceRows, from: Option<&Cut>, until: &Cut, direction: Direction) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
     // The rows that precede the slice are not stored and must not be counted.
     let kept = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
-    rows.cut(until.time_ns, until.shard, kept, descending);
+    rows.cut(until.time_ns, until.shard, kept, direction);
 }
 
 fn merge(output: &Output, into: &mut [PartialColumn], from: &[PartialColumn]) -> Result<()> {
@@ -471,10 +474,11 @@ fn merge(output: &Output, into: &mut [PartialColumn], from: &[PartialColumn]) ->
 }
 
 /// Drops the windows that do not precede `time_ns`.
-fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
-    let is_before =
-        |start_ns: i64| if descending { start_ns > time_ns } else { start_ns < time_ns };
-    let is_all = time_ns == if descending { i64::MIN } else { i64::MAX };
+fn before(state: &mut PartialColumn, time_ns: i64, direction: Direction) {
+    let is_before = |start_ns: i64| {
+        if direction.is_descending() { start_ns > time_ns } else { start_ns < time_ns }
+    };
+    let is_all = time_ns == if direction.is_descending() { i64::MIN } else { i64::MAX };
     if is_all || state.windows_ns.iter().all(|&start_ns| is_before(start_ns)) {
         return;
     }
@@ -498,28 +502,36 @@ struct NextGroups {
 }
 
 impl NextGroups {
-    fn add(&mut self, key: &[String], descending: bool) {
+    fn add(&mut self, key: &[String], direction: Direction) {
         if self.keys.contains(key) {
             return;
         }
         self.bytes += following_bytes(key);
         self.keys.insert(key.to_vec());
         while self.keys.len() > FOLLOWING_GROUPS_MAX || self.bytes > FOLLOWING_BYTES_MAX {
-            let farthest = if descending { self.keys.pop_first() } else { self.keys.pop_last() };
+            let farthest = if direction.is_descending() {
+                self.keys.pop_first()
+            } else {
+                self.keys.pop_last()
+            };
             let Some(farthest) = farthest else { return };
             self.bytes = self.bytes.saturating_sub(following_bytes(&farthest));
         }
     }
 
-    fn end(&mut self, groups: usize, from: &Cut, descending: bool) -> Option<Cut> {
-        self.keys.retain(|key| match descending {
-            true => *key < from.group,
-            false => *key > from.group,
+    fn end(&mut self, groups: usize, from: &Cut, direction: Direction) -> Option<Cut> {
+        self.keys.retain(|key| match direction {
+            Direction::Descending => *key < from.group,
+            Direction::Ascending => *key > from.group,
         });
         self.bytes = self.keys.iter().map(|key| following_bytes(key)).sum();
         let at = groups.min(self.keys.len()).checked_sub(1).filter(|at| *at >= groups / 2)?;
-        let key = if descending { self.keys.iter().nth_back(at) } else { self.keys.iter().nth(at) };
-        key.map(|key| Cut::after_group(key.clone(), descending))
+        let key = if direction.is_descending() {
+            self.keys.iter().nth_back(at)
+        } else {
+            self.keys.iter().nth(at)
+        };
+        key.map(|key| Cut::after_group(key.clone(), direction))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::admission::QueryReservation;
 use crate::batch::column::Values;
+use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::model::time::TimeRange;
@@ -16,11 +17,11 @@ type Row = (String, i64, i64);
 
 struct Shard {
     rows: Vec<Row>,
-    descending: bool,
+    direction: Direction,
 }
 
 impl Shard {
-    fn new(rng: &mut fastrand::Rng, first: i64, descending: bool) -> Self {
+    fn new(rng: &mut fastrand::Rng, first: i64, direction: Direction) -> Self {
         let mut rows = Vec::new();
         for series in 0..rng.i64(0..6) {
             let group = (*rng.choice(&["", "a", "b"]).unwrap()).to_owned();
@@ -30,16 +31,16 @@ impl Shard {
                 time_ns += rng.i64(1..3);
             }
         }
-        Self { rows, descending }
+        Self { rows, direction }
     }
 
     fn is_before(&self, row: &Row, place: &ResultPosition) -> bool {
         let key = (row.0.as_str(), row.1);
         let place = (place.group.first().map_or("", String::as_str), place.time_ns);
-        match (self.descending, key.0 == place.0) {
-            (false, _) => key < place,
-            (true, true) => key.1 > place.1,
-            (true, false) => key.0 > place.0,
+        match (self.direction, key.0 == place.0) {
+            (Direction::Ascending, _) => key < place,
+            (Direction::Descending, true) => key.1 > place.1,
+            (Direction::Descending, false) => key.0 > place.0,
         }
     }
 
@@ -78,7 +79,7 @@ pub(crate) fn request(output: Output) -> ScanRequest {
         time: TimeRange::ALL,
         predicate: None,
         group_by: Vec::new(),
-        descending: false,
+        direction: Direction::Ascending,
         output,
         resume: Resume::default(),
         page_bytes: PAGE_BYTES_MAX,
@@ -95,8 +96,8 @@ fn read(
 ) -> (Vec<Row>, usize) {
     let fields = vec![Input { column: ColumnId(9), field_type: FieldType::Integer, cast: None }];
     let output = Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false };
-    let descending = shards[0].descending;
-    let request = ScanRequest { group_by: vec![ColumnId(1)], descending, ..request(output) };
+    let direction = shards[0].direction;
+    let request = ScanRequest { group_by: vec![ColumnId(1)], direction, ..request(output) };
     let mut stream = Stream::new(
         0,
         shards.len() as u32,
@@ -137,10 +138,10 @@ fn read(
 fn stream_merges_shard_rows_in_order() {
     for seed in 0..2_000 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let descending = rng.bool();
+        let direction = Direction::descending_if(rng.bool());
         let count = rng.i64(1..9);
         let shards: Vec<Shard> =
-            (0..count).map(|at| Shard::new(&mut rng, at * 10_000, descending)).collect();
+            (0..count).map(|at| Shard::new(&mut rng, at * 10_000, direction)).collect();
         let expected = in_order(&shards);
         for bytes_max in [1, 400, 3_000, 1_000_000] {
             let (found, _) = read(&shards, (bytes_max, 20), &mut rng);
@@ -153,30 +154,35 @@ fn in_order(shards: &[Shard]) -> Vec<Row> {
     let mut rows: Vec<Row> = shards.iter().flat_map(|shard| shard.rows.clone()).collect();
     rows.sort_by(|a, b| {
         let order = (&a.0, a.1).cmp(&(&b.0, b.1));
-        if shards[0].descending { order.reverse() } else { order }
+        shards[0].direction.order(order)
     });
     rows
 }
 
 /// Creates a shard of `series` series with one row per second. The shard returns its rows in two
 /// time ranges.
-fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending: bool) -> Shard {
+fn long(
+    group: impl Fn(i64) -> String,
+    (series, seconds): (i64, i64),
+    direction: Direction,
+) -> Shard {
     let mut rows = Vec::new();
     let halves = [0..seconds / 2, seconds / 2..seconds];
     for half in 0..2 {
-        let half = halves[if descending { 1 - half } else { half }].clone();
-        let all = (0..series).map(|at| if descending { series - 1 - at } else { at });
+        let half = halves[if direction.is_descending() { 1 - half } else { half }].clone();
+        let all =
+            (0..series).map(|at| if direction.is_descending() { series - 1 - at } else { at });
         for series in all {
             let times = half.clone().map(|second| (second, series * seconds + second));
             let mut of_series: Vec<Row> =
                 times.map(|(second, number)| (group(series), second, number)).collect();
-            if descending {
+            if direction.is_descending() {
                 of_series.reverse();
             }
             rows.extend(of_series);
         }
     }
-    Shard { rows, descending }
+    Shard { rows, direction }
 }
 
 #[test]
@@ -189,10 +195,9 @@ fn long_result_is_read_once() {
         ("few large ones", |series| format!("{series:03}"), (3, 6_000)),
     ];
     for (name, group, size) in cases {
-        for descending in [false, true] {
+        for direction in [Direction::Ascending, Direction::Descending] {
             for count in [1, 8] {
-                let shards: Vec<Shard> =
-                    (0..count).map(|_| long(group, size, descending)).collect();
+                let shards: Vec<Shard> = (0..count).map(|_| long(group, size, direction)).collect();
                 let (found, given) = read(&shards, (100_000, 300), &mut rng);
                 let expected = in_order(&shards);
                 assert!(found == expected, "{name}, {count} shards");

@@ -3,6 +3,7 @@
 //! `elapsed(x, unit)`: the time between consecutive values (1.x `ElapsedReducer`).
 
 use super::StreamBatch;
+use crate::merge::cursor::Direction;
 use crate::query::result::Values;
 
 /// The time and value of a stream's last point. Only the field with the stream's type is used.
@@ -42,15 +43,15 @@ fn changes<T: Copy, R>(
 pub(crate) struct Derivative {
     pub(super) unit_ns: i64,
     pub(super) non_negative: bool,
-    pub(super) descending: bool,
+    pub(super) direction: Direction,
     pub(super) last: LastPoint,
 }
 
 impl Derivative {
     pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
-        let Self { unit_ns, non_negative, descending, ref mut last } = *self;
+        let Self { unit_ns, non_negative, direction, ref mut last } = *self;
         let rate = |change: f64, passed_ns: i64| {
-            let passed_ns = if descending { -passed_ns } else { passed_ns };
+            let passed_ns = if direction.is_descending() { -passed_ns } else { passed_ns };
             let is_shown = !(non_negative && change < 0.0);
             is_shown.then(|| change / (passed_ns as f64 / unit_ns as f64))
         };

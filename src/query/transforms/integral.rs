@@ -2,6 +2,7 @@
 //! `FloatIntegralReducer`).
 
 use super::StreamBatch;
+use crate::merge::cursor::Direction;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::query::math;
 use crate::query::result::Values;
@@ -12,7 +13,7 @@ pub(crate) struct Integral {
     unit_ns: i64,
     window: Option<Window>,
     range: TimeRange,
-    descending: bool,
+    direction: Direction,
     last: Option<(i64, f64)>,
     /// The current window's start and end, in the statement's direction.
     bounds: (i64, i64),
@@ -26,10 +27,10 @@ impl Integral {
         unit_ns: i64,
         window: Option<Window>,
         range: TimeRange,
-        descending: bool,
+        direction: Direction,
     ) -> Self {
         let (last, bounds, sum, integers) = (None, (0, 0), 0.0, false);
-        Self { unit_ns, window, range, descending, last, bounds, sum, integers }
+        Self { unit_ns, window, range, direction, last, bounds, sum, integers }
     }
 
     fn bounds_of(&self, time_ns: i64) -> (i64, i64) {
@@ -42,13 +43,17 @@ impl Integral {
             }
             None => return (0, 0),
         };
-        if self.descending { (bounds.end, bounds.start) } else { (bounds.start, bounds.end) }
+        if self.direction.is_descending() {
+            (bounds.end, bounds.start)
+        } else {
+            (bounds.start, bounds.end)
+        }
     }
 
     fn is_past(&self, time_ns: i64) -> bool {
         let end = self.bounds.1;
         (self.window.is_some() || self.integers)
-            && if self.descending { time_ns <= end } else { time_ns >= end }
+            && if self.direction.is_descending() { time_ns <= end } else { time_ns >= end }
     }
 
     fn add_area(&mut self, from: (i64, f64), to: (i64, f64)) {

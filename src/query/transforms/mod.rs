@@ -12,6 +12,7 @@ use super::result::{Column, Values};
 use super::work::Work;
 use crate::batch::column::gather;
 use crate::influxql::ast::Expr;
+use crate::merge::cursor::Direction;
 use crate::model::time::{S_NS, TimeRange};
 use crate::model::value::FieldType;
 use crate::scan::request::Window;
@@ -85,7 +86,7 @@ impl Transform {
         args: &[Expr],
         window: Option<&Window>,
         range: TimeRange,
-        descending: bool,
+        direction: Direction,
     ) -> Option<Self> {
         let unit = |default_ns: i64| match args.get(1) {
             Some(Expr::DurationLiteral(ns)) => *ns,
@@ -94,11 +95,11 @@ impl Transform {
         let (non_negative, last) = (name.starts_with("non_negative_"), LastPoint::default());
         Some(match name {
             "integral" => {
-                Self::Integral(Integral::new(unit(S_NS), window.cloned(), range, descending))
+                Self::Integral(Integral::new(unit(S_NS), window.cloned(), range, direction))
             }
             "derivative" | "non_negative_derivative" => {
                 let unit_ns = unit(window.map_or(S_NS, |window| window.every_ns));
-                Self::Derivative(Derivative { unit_ns, non_negative, descending, last })
+                Self::Derivative(Derivative { unit_ns, non_negative, direction, last })
             }
             "difference" | "non_negative_difference" => {
                 Self::Difference(Difference { non_negative, last })
@@ -176,7 +177,7 @@ mod tests {
             let numbers = numbers.iter().map(|&number| Expr::IntegerLiteral(number));
             let args: Vec<Expr> =
                 std::iter::once(Expr::BooleanLiteral(true)).chain(numbers).collect();
-            Transform::find(name, &args, Some(&window), range, false)
+            Transform::find(name, &args, Some(&window), range, Direction::Ascending)
         };
         let most = u32::MAX as usize;
         let average = find("moving_average", &[1 << 32]);

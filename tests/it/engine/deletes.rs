@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
+use tidemark::merge::cursor::Direction;
 use tidemark::model::limits::{
     PENDING_DELETES_BYTES_MAX, PENDING_DELETES_MAX, REGEXES_PER_QUERY_MAX,
 };
@@ -58,14 +59,18 @@ fn is(tag: ColumnId, value: &str) -> Predicate {
     Predicate::Compare(Comparison::Equal, Box::new(Operand::Tag(tag)), Box::new(literal))
 }
 
-fn request(group_by: Option<ColumnId>, window_ns: Option<i64>, descending: bool) -> ScanRequest {
+fn request(
+    group_by: Option<ColumnId>,
+    window_ns: Option<i64>,
+    direction: Direction,
+) -> ScanRequest {
     let window = |every_ns| Window { every_ns, offset_ns: 0, zone: Vec::new() };
     let input = Input { column: ColumnId(11), field_type: field_type(11), cast: None };
     let calls = vec![AggregateCall { function: AggregateFunction::Sum, input, aux: Vec::new() }];
     ScanRequest {
         time: TimeRange::new(0, ROWS),
         group_by: group_by.into_iter().collect(),
-        descending,
+        direction,
         ..scan_of(Output::Aggregates { calls, window: window_ns.map(window), limit: None })
     }
 }
@@ -93,7 +98,7 @@ fn cached_results_reflect_deletes() {
         for _ in 0..40 {
             let group_by = [None, Some(HOST), Some(SITE)][rng.usize(..3)];
             let window_ns = [None, Some(10), Some(25)][rng.usize(..3)];
-            let request = request(group_by, window_ns, rng.bool());
+            let request = request(group_by, window_ns, Direction::descending_if(rng.bool()));
             let found = sums(&mut shard, request.clone(), &stamp()).unwrap();
             assert_eq!(found, expected(&rows, &request));
             if rng.u8(..3) > 0 {
@@ -214,7 +219,7 @@ fn scans_of_an_event_share_the_steps_of_regexes() {
         let scan = |of| ScanRequest {
             measurement: MeasurementId(of),
             predicate: Some(matches(regex)),
-            ..request(None, None, false)
+            ..request(None, None, Direction::Ascending)
         };
         let further = (2..=MEASUREMENTS).map(scan).collect();
         let message = ToShard::Scan { query: 0, stamp: stamp(), request: scan(1), further };
@@ -321,7 +326,8 @@ fn scan_of_hidden_series_pauses() {
             Deletion { measurement: MEASUREMENT, predicate: Some(predicate), time: TimeRange::ALL };
         shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
     }
-    let mut request = ScanRequest { time: TimeRange::ALL, ..request(None, None, false) };
+    let mut request =
+        ScanRequest { time: TimeRange::ALL, ..request(None, None, Direction::Ascending) };
     for pages in 1.. {
         let page = shard.scan(&request, &stamp()).unwrap();
         assert!(page.groups.is_empty() && pages < 100, "{pages} pages");

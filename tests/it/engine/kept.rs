@@ -1,5 +1,6 @@
 //! Tests the cached aggregates of a shard. They must equal the aggregates that a scan computes.
 
+use tidemark::merge::cursor::Direction;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::partial;
 use tidemark::scan::request::{
@@ -17,7 +18,7 @@ pub(super) struct Question {
     pub(super) time: TimeRange,
     pub(super) window_ns: Option<i64>,
     pub(super) by_tag: bool,
-    pub(super) descending: bool,
+    pub(super) direction: Direction,
 }
 
 /// Sums by group and window. The key contains the start of the window, or 0 without windows.
@@ -31,7 +32,7 @@ impl Question {
             measurement,
             time: self.time,
             group_by: self.by_tag.then_some(ColumnId(1)).into_iter().collect(),
-            descending: self.descending,
+            direction: self.direction,
             ..scan_of(Output::Aggregates { calls: vec![sum()], window, limit: None })
         }
     }
@@ -94,7 +95,8 @@ pub(super) fn ask_latest<S: Store>(
     let field = Input { column: INTEGERS.0, field_type: FieldType::Integer, cast: None };
     let output =
         Output::Rows { fields: vec![field], tags: Vec::new(), limit: Some(1), every_row: false };
-    let question = Question { time, window_ns: None, by_tag: true, descending: true };
+    let question =
+        Question { time, window_ns: None, by_tag: true, direction: Direction::Descending };
     let request = ScanRequest { output, ..question.request(measurement) };
     let (mut latest, mut next) = (BTreeMap::new(), Some(request));
     while let Some(page) = next_page(shard, &mut next, stamp)? {
@@ -172,7 +174,7 @@ fn repeated_query_reads_only_new_rows() {
         time: TimeRange::new(start, end),
         window_ns: Some(10),
         by_tag: false,
-        descending: false,
+        direction: Direction::Ascending,
     };
     let ask = |question: Question, shard: &mut Shard<_>| {
         let request = question.request(MeasurementId(1));
@@ -208,7 +210,8 @@ fn repeated_query_returns_identical_digits() {
     let call = AggregateCall { function: AggregateFunction::Stddev, ..sum() };
     let mut ask = |end_ns| {
         let time = TimeRange::new(0, end_ns);
-        let question = Question { time, window_ns: Some(100), by_tag: false, descending: false };
+        let question =
+            Question { time, window_ns: Some(100), by_tag: false, direction: Direction::Ascending };
         let calls = vec![call.clone()];
         let window = Some(Window { every_ns: 100, offset_ns: 0, zone: Vec::new() });
         let output = Output::Aggregates { calls, window, limit: None };
@@ -253,7 +256,8 @@ fn rows_of<S: Store>(shard: &mut Shard<S>, request: ScanRequest) -> (u64, u64, u
 fn multi_page_results_are_cached_whole() {
     let mut shard = many_series();
     let time = TimeRange::new(0, 2_000);
-    let question = Question { time, window_ns: Some(100), by_tag: true, descending: false };
+    let question =
+        Question { time, window_ns: Some(100), by_tag: true, direction: Direction::Ascending };
     let request = ScanRequest { page_bytes: 100_000, ..question.request(MeasurementId(1)) };
     let (rows, _, pieces) = rows_of(&mut shard, request.clone());
     assert!(rows == 20_000 && pieces > 3, "{rows} rows in {pieces} pieces");

@@ -1,6 +1,7 @@
 //! The life of a shard: a sequence of steps that may fail. A grid is the model of the shard's
 //! contents, and defines the required state after a failure.
 
+use tidemark::merge::cursor::Direction;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
@@ -295,7 +296,7 @@ impl Life {
             },
             window_ns: [None, Some(WINDOW_NS / 2), Some(WINDOW_NS)][self.rng.usize(..3)],
             by_tag: self.rng.bool(),
-            descending: self.rng.bool(),
+            direction: Direction::descending_if(self.rng.bool()),
         };
         let (stamp, id) = (self.stamp(), self.ids[measurement]);
         let found = question.ask(&mut self.shard, id, &stamp)?;

@@ -23,6 +23,7 @@ use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::batch::{Block, FrameTable};
+use tidemark::merge::cursor::Direction;
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark::model::limits::PAGE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
@@ -235,7 +236,7 @@ pub(crate) fn scan_of(output: Output) -> ScanRequest {
         time: TimeRange::ALL,
         predicate: None,
         group_by: Vec::new(),
-        descending: false,
+        direction: Direction::Ascending,
         output,
         resume: Resume::default(),
         page_bytes: PAGE_BYTES_MAX,

@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::rc::Rc;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::key::SeriesKey;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Fixed};
@@ -21,7 +23,8 @@ pub const CURSORS_MAX: usize = 2_048;
 /// Field columns and their types, in ascending order of their ids.
 pub type Columns = Rc<[(ColumnId, FieldType)]>;
 
-/// The order in which a cursor returns series and their pages.
+/// The order of series and their pages in a cursor, and of groups, windows and rows in a result.
+/// Serialized as a boolean: whether the order is descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Direction {
     /// From the lowest key to the highest, and from the earliest page of a series to the latest.
@@ -32,9 +35,19 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Returns the descending direction if `is_descending` is true, otherwise the ascending one.
+    pub const fn descending_if(is_descending: bool) -> Self {
+        if is_descending { Self::Descending } else { Self::Ascending }
+    }
+
+    /// Whether the order is descending.
+    pub const fn is_descending(self) -> bool {
+        matches!(self, Self::Descending)
+    }
+
     /// Converts a time to a number that increases in this direction. Applying the conversion twice
     /// returns the original time.
-    pub(super) const fn turn(self, time_ns: i64) -> i64 {
+    pub const fn turn(self, time_ns: i64) -> i64 {
         match self {
             Self::Ascending => time_ns,
             Self::Descending => !time_ns,
@@ -48,6 +61,18 @@ impl Direction {
             Self::Ascending => ascending,
             Self::Descending => ascending.reverse(),
         }
+    }
+}
+
+impl Serialize for Direction {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(self.is_descending())
+    }
+}
+
+impl<'de> Deserialize<'de> for Direction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bool::deserialize(deserializer).map(Self::descending_if)
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Bounds<'a> {
 
 impl<'a> Bounds<'a> {
     pub(super) fn new(request: &'a ScanRequest) -> Self {
-        let (direction, until) = (request.direction(), request.resume.until.clone());
+        let (direction, until) = (request.direction, request.resume.until.clone());
         Self { request, direction, until, is_lowered: false }
     }
 

@@ -16,6 +16,7 @@ use super::spans::WindowNumbers;
 use super::stretches::End;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, gather};
+use crate::merge::cursor::Direction;
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
@@ -283,7 +284,7 @@ impl<'a> Groups<'a> {
 struct GroupRows<'a> {
     fields: &'a [Input],
     every_row: bool,
-    descending: bool,
+    direction: Direction,
     /// The maximum number of rows. The group keeps the first rows by time.
     limit: Option<usize>,
     times_ns: Vec<i64>,
@@ -308,7 +309,7 @@ impl<'a> GroupRows<'a> {
         Self {
             fields,
             every_row,
-            descending: request.descending,
+            direction: request.direction,
             limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             times_ns: Vec::new(),
             series: Vec::new(),
@@ -353,9 +354,9 @@ impl<'a> GroupRows<'a> {
             positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
         // One series cannot contribute more rows than the limit.
         if let Some(limit) = self.limit {
-            match self.descending {
-                true => drop(chosen.drain(..chosen.len().saturating_sub(limit))),
-                false => chosen.truncate(limit),
+            match self.direction {
+                Direction::Descending => drop(chosen.drain(..chosen.len().saturating_sub(limit))),
+                Direction::Ascending => chosen.truncate(limit),
             }
         }
         if chosen.is_empty() {
@@ -365,7 +366,7 @@ impl<'a> GroupRows<'a> {
         let time = |&p: &u32| times.get(p as usize).copied().or_bug();
         self.times_ns.extend(chosen.iter().map(time));
         // A group with one row needs no rows before this row.
-        if self.limit == Some(1) && self.descending {
+        if self.limit == Some(1) && self.direction.is_descending() {
             let last_ns = chosen.last().map_or(i64::MIN, time);
             self.open.start_ns = self.open.start_ns.max(last_ns);
         }
@@ -419,15 +420,15 @@ impl<'a> GroupRows<'a> {
         let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
             return;
         };
-        // Inverting the bits reverses the order of integers.
-        let turned = |time_ns: i64| if self.descending { !time_ns } else { time_ns };
-        let times_ns = self.times_ns.iter().map(|&time_ns| turned(time_ns));
+        let times_ns = self.times_ns.iter().map(|&time_ns| self.direction.turn(time_ns));
         // Rows with equal times are ordered by series, in the order in which the series were added.
         let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
-        let last_ns = turned(first.select_nth_unstable(last).1.0);
-        match self.descending {
-            true => self.open.start_ns = self.open.start_ns.max(last_ns),
-            false => self.open.end_ns = self.open.end_ns.min(last_ns.saturating_add(1)),
+        let last_ns = self.direction.turn(first.select_nth_unstable(last).1.0);
+        match self.direction {
+            Direction::Descending => self.open.start_ns = self.open.start_ns.max(last_ns),
+            Direction::Ascending => {
+                self.open.end_ns = self.open.end_ns.min(last_ns.saturating_add(1))
+            }
         }
         let mut order: Vec<u32> = first.into_iter().take(limit).map(|(_, row)| row).collect();
         order.sort_unstable();
@@ -512,7 +513,7 @@ struct GroupStates<'a> {
     calls: &'a [AggregateCall],
     accumulators: Vec<Box<dyn Accumulator>>,
     windows: WindowNumbers,
-    descending: bool,
+    direction: Direction,
     limit: Option<u64>,
     /// Whether each call needs only the first point in the reading direction.
     is_of_one_end: bool,
@@ -530,7 +531,7 @@ impl<'a> GroupStates<'a> {
             calls,
             accumulators: calls.iter().map(accumulator).collect::<Result<_, _>>()?,
             windows: WindowNumbers::new(window, request.time.start_ns),
-            descending: request.descending,
+            direction: request.direction,
             limit: request.output.windows_max(),
             is_of_one_end: End::of(&request.output).is_some(),
             cut_ns: None,
@@ -594,8 +595,8 @@ impl<'a> GroupStates<'a> {
             return self.cut_ns;
         }
         let fitting = (count.saturating_mul(bytes_max) / bytes.max(1)).clamp(1, count - 1);
-        let mut order = self.windows.order(self.descending);
-        let border = |window: &usize| self.windows.border_ns(*window, self.descending);
+        let mut order = self.windows.order(self.direction);
+        let border = |window: &usize| self.windows.border_ns(*window, self.direction);
         let Some((at, time_ns)) =
             (fitting..count).find_map(|at| Some((at, border(order.get(at)?)?)))
         else {
@@ -624,7 +625,7 @@ impl<'a> GroupStates<'a> {
     }
 
     fn finish(self) -> Option<GroupData> {
-        let order = self.windows.order(self.descending);
+        let order = self.windows.order(self.direction);
         let starts_ns = self.windows.starts_ns();
         let partials: Vec<_> =
             self.accumulators.iter().map(|a| a.partial(&order, starts_ns)).collect();

@@ -5,6 +5,7 @@ use super::error::ScanError;
 use super::page::PartialColumn;
 use super::request::AggregateCall;
 use super::spans::WindowNumbers;
+use crate::merge::cursor::Direction;
 
 pub use super::accumulator::Finished;
 
@@ -46,13 +47,13 @@ impl Merge {
     }
 
     /// Returns the merged states in the form of a page.
-    pub fn partial(&self, descending: bool) -> PartialColumn {
-        self.accumulator.partial(&self.windows.order(descending), self.windows.starts_ns())
+    pub fn partial(&self, direction: Direction) -> PartialColumn {
+        self.accumulator.partial(&self.windows.order(direction), self.windows.starts_ns())
     }
 
     /// Returns the final values.
-    pub fn finish(&self, descending: bool) -> Finished {
-        self.accumulator.finish(&self.windows.order(descending), self.windows.starts_ns())
+    pub fn finish(&self, direction: Direction) -> Finished {
+        self.accumulator.finish(&self.windows.order(direction), self.windows.starts_ns())
     }
 }
 
@@ -66,7 +67,7 @@ pub fn merge(
     let mut merge = Merge::new(call)?;
     merge.add(into)?;
     merge.add(from)?;
-    *into = merge.partial(false);
+    *into = merge.partial(Direction::Ascending);
     Ok(())
 }
 
@@ -74,5 +75,5 @@ pub fn merge(
 pub fn finish(call: &AggregateCall, states: &PartialColumn) -> Result<Finished, ScanError> {
     let mut merge = Merge::new(call)?;
     merge.add(states)?;
-    Ok(merge.finish(false))
+    Ok(merge.finish(Direction::Ascending))
 }

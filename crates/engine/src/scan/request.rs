@@ -21,8 +21,9 @@ pub struct ScanRequest {
     /// The tag columns of the group key, in key order. If the list is empty, all rows belong to one
     /// group.
     pub group_by: Vec<ColumnId>,
-    /// Whether the order is descending: groups by key, and rows and windows by time.
-    pub descending: bool,
+    /// The order of groups by key, and of rows and windows by time.
+    #[serde(rename = "descending")]
+    pub direction: Direction,
     /// The kind of result.
     pub output: Output,
     /// The start and end of the requested page.
@@ -47,11 +48,7 @@ fn page_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Er
 
 impl ScanRequest {
     pub(super) fn wants_newest(&self) -> bool {
-        self.descending && matches!(self.output, Output::Rows { limit: Some(1), .. })
-    }
-
-    pub(super) fn direction(&self) -> Direction {
-        if self.descending { Direction::Descending } else { Direction::Ascending }
+        self.direction.is_descending() && matches!(self.output, Output::Rows { limit: Some(1), .. })
     }
 }
 

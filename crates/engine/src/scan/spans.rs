@@ -6,6 +6,7 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 
 use super::request::Window;
+use crate::merge::cursor::Direction;
 use tidemark_model::bug::OrBug;
 
 /// A list of consecutive rows in the same window. `window` is the number of the window.
@@ -105,25 +106,25 @@ impl WindowNumbers {
 
     /// Returns the first time of a window in the given direction. Returns `None` if this
     /// time does not separate earlier windows from later windows.
-    pub(super) fn border_ns(&self, number: usize, descending: bool) -> Option<i64> {
+    pub(super) fn border_ns(&self, number: usize, direction: Direction) -> Option<i64> {
         let start_ns = *self.starts_ns.get(number)?;
         let window = self.window.as_ref()?;
         if !window.is_regular_near(start_ns) {
             return None;
         }
         let end_ns = start_ns.saturating_add(window.every_ns);
-        Some(if descending { end_ns.saturating_sub(1) } else { start_ns })
+        Some(if direction.is_descending() { end_ns.saturating_sub(1) } else { start_ns })
     }
 
-    pub(super) fn order(&self, descending: bool) -> Vec<usize> {
+    pub(super) fn order(&self, direction: Direction) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.starts_ns.len()).collect();
-        let mut descends = false;
+        let mut is_descending = false;
         if self.numbers.is_none() {
-            descends = self.starts_ns.first() > self.starts_ns.last();
+            is_descending = self.starts_ns.first() > self.starts_ns.last();
         } else {
             order.sort_by_key(|&number| self.starts_ns.get(number).copied());
         }
-        if descends != descending {
+        if is_descending != direction.is_descending() {
             order.reverse();
         }
         order
@@ -212,7 +213,7 @@ mod tests {
         let found: Vec<_> = spans.iter().map(|s| (s.window, s.rows.clone())).collect();
         assert_eq!(found, [(0, 0..2), (1, 2..3), (2, 3..4), (3, 0..1), (1, 1..2), (4, 2..3)]);
         assert_eq!(windows.starts_ns(), [10, 20, 40, -10, 30]);
-        assert_eq!(windows.order(true), [2, 4, 1, 0, 3]);
+        assert_eq!(windows.order(Direction::Descending), [2, 4, 1, 0, 3]);
         windows.keep(&[3, 0]);
         assert_eq!((windows.number(10), windows.number(-10), windows.number(20)), (1, 0, 2));
     }
@@ -235,15 +236,15 @@ mod tests {
                 });
                 assert_eq!(windows.number(start_ns), expected, "{starts:?}");
                 if random.u8(0..8) == 0 {
-                    let order = windows.order(random.bool());
+                    let order = windows.order(Direction::descending_if(random.bool()));
                     windows.keep(&order);
                     starts = order.iter().map(|&window| starts[window]).collect();
                 }
             }
-            let descending = random.bool();
+            let direction = Direction::descending_if(random.bool());
             let mut sorted: Vec<i64> =
-                windows.order(descending).iter().map(|&s| windows.starts_ns()[s]).collect();
-            if descending {
+                windows.order(direction).iter().map(|&s| windows.starts_ns()[s]).collect();
+            if direction.is_descending() {
                 sorted.reverse();
             }
             assert!(sorted.is_sorted() && sorted.len() == starts.len());

@@ -52,7 +52,7 @@ impl Stretches {
             matches!(request.output, Output::Rows { limit: None, every_row: false, .. });
         let ends_slices = is_ordered && one_group.is_some();
         let end = End::of(&request.output);
-        let is_backwards = end.map_or(request.descending, |end| end == End::Latest);
+        let is_backwards = end.map_or(request.direction.is_descending(), |end| end == End::Latest);
         let (mut span, mut tiling) = (None, Tiling::default());
         if ends_slices || end.is_some() || is_limited(&request.output) {
             let end = (time, is_backwards);

@@ -270,6 +270,7 @@ fn escaped(value: &str) -> impl Iterator<Item = u8> + '_ {
 mod tests {
     use super::*;
     use crate::batch::column::{Column, Values};
+    use crate::merge::cursor::Direction;
     use crate::scan::page::AuxValues;
     use crate::scan::partial::Merge;
     use crate::scan::request::{AggregateCall, Input};
@@ -298,9 +299,9 @@ mod tests {
             for point in points.iter().skip(shard).step_by(shards) {
                 own.add(&piece(point)).expect("a state");
             }
-            edge.add(&own.partial(false)).expect("states");
+            edge.add(&own.partial(Direction::Ascending)).expect("states");
         }
-        let answer = edge.finish(false);
+        let answer = edge.finish(Direction::Ascending);
         let [AuxValues::Tag(series)] = answer.aux.as_slice() else { panic!("a tag") };
         assert_eq!(answer.windows_ns.len(), 1);
         format!("{:?} {}", answer.values.get(0), series.get(0))
@@ -357,9 +358,9 @@ mod tests {
             for one in series.iter().skip(shard).step_by(shards) {
                 own.add(&piece(one)).expect("a state");
             }
-            edge.add(&own.partial(false)).expect("states");
+            edge.add(&own.partial(Direction::Ascending)).expect("states");
         }
-        edge.finish(false).values.get(0)
+        edge.finish(Direction::Ascending).values.get(0)
     }
 
     /// The expected results come from InfluxDB 1.6.7.

@@ -19,6 +19,7 @@ use super::reader::{Estimate, Reader};
 use super::request::{AggregateCall, Output, Position, Predicate, ScanRequest};
 use super::stretches::End;
 use crate::codec::metadata;
+use crate::merge::cursor::Direction;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -155,7 +156,7 @@ struct Name<'a> {
     measurement: MeasurementId,
     predicate: &'a Option<Predicate>,
     group_by: &'a [ColumnId],
-    descending: bool,
+    direction: Direction,
     output: &'a Output,
     tile: TimeRange,
     behind: Option<&'a Position>,
@@ -182,13 +183,13 @@ pub(super) fn look_up(
     (time, caches_immediately): (TimeRange, bool),
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
-    let &ScanRequest { measurement, ref predicate, ref group_by, descending, ref output, .. } =
+    let &ScanRequest { measurement, ref predicate, ref group_by, direction, ref output, .. } =
         request;
     let Some(cache) = reader.result_cache() else { return Ok(Found::Never) };
     let version = cache.version(&[measurement], time)?;
     let tile = time;
     let name = |behind| {
-        let name = Name { measurement, predicate, group_by, descending, output, tile, behind };
+        let name = Name { measurement, predicate, group_by, direction, output, tile, behind };
         metadata::encode(&name)
     };
     // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
@@ -241,7 +242,7 @@ mod tests {
             time,
             predicate: None,
             group_by: Vec::new(),
-            descending: false,
+            direction: Direction::Ascending,
             output: Output::Aggregates { calls: Vec::new(), window, limit: None },
             resume: Resume::default(),
             page_bytes: 0,

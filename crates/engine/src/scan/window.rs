@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::request::Window;
+use crate::merge::cursor::Direction;
 use tidemark_model::time::{H_NS, MAX_TIME_NS, MIN_TIME_NS};
 
 impl Window {
@@ -29,11 +30,11 @@ impl Window {
         aligned_ns.saturating_add(moved_ns).saturating_add(self.offset_ns)
     }
 
-    /// Returns the start that `fill()` expects after `start_ns`, or before `start_ns` if
-    /// `descending` is set. `shift_ns` is the UTC offset at the previous start, and is updated to
-    /// the offset at the new start (1.x `floatFillIterator`).
-    pub fn step(&self, start_ns: i64, shift_ns: &mut i64, descending: bool) -> i64 {
-        let every_ns = if descending { -self.every_ns } else { self.every_ns };
+    /// Returns the start that `fill()` expects after `start_ns` in the given direction. `shift_ns`
+    /// is the UTC offset at the previous start, and is updated to the offset at the new start (1.x
+    /// `floatFillIterator`).
+    pub fn step(&self, start_ns: i64, shift_ns: &mut i64, direction: Direction) -> i64 {
+        let every_ns = if direction.is_descending() { -self.every_ns } else { self.every_ns };
         let next_ns = start_ns.saturating_add(every_ns);
         let moved_ns = self.moved(next_ns.saturating_sub(1), *shift_ns);
         *shift_ns = self.shift(next_ns.saturating_sub(1));

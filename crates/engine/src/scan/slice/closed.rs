@@ -138,7 +138,7 @@ impl PageScan<'_> {
     ) -> Result<Option<Vec<Vec<String>>>, ScanError> {
         let cells_max = self.costs.filter_cells + KEYS_MAX * SKIPPED_KEY_CELLS;
         let (measurement, first) = (self.request.measurement, self.keys.first());
-        let mut merge = source.rows(run, measurement, self.request.direction(), &first)?;
+        let mut merge = source.rows(run, measurement, self.request.direction, &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         loop {
             let next = self.next_series(&mut merge)?;

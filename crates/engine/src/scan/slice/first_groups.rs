@@ -96,7 +96,7 @@ impl PageScan<'_> {
         if self.caching == Caching::Tiles && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
             return Ok(());
         }
-        if let Some(last) = first.last(self.request.direction()) {
+        if let Some(last) = first.last(self.request.direction) {
             self.groups.bounds.end_at(last, TimeRange::ALL);
             self.caching = Caching::Nothing;
         }
@@ -104,7 +104,7 @@ impl PageScan<'_> {
     }
 
     fn find_first(&mut self, stretch: TimeRange, first: &mut First) -> Result<(), ScanError> {
-        let direction = self.request.direction();
+        let direction = self.request.direction;
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, direction, &from)?;

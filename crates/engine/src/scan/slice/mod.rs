@@ -84,7 +84,7 @@ pub fn scan_with(
         },
         caching: Caching::of(request),
         group_order: GroupOrder::of(&request.group_by, &order),
-        keys: KeyFilter::new(request.measurement, request.direction(), &filter, order),
+        keys: KeyFilter::new(request.measurement, request.direction, &filter, order),
         groups: Groups::new(request),
         batch: Batch::default(),
         batch_pages: match inputs(request).any(|input| input.field_type == FieldType::String) {
@@ -250,7 +250,7 @@ impl PageScan<'_> {
         let known = known.filter(|(tag, _)| self.keys.tags.order().contains(tag));
         let (values, measurement) =
             (known.map(|(_, value)| value.as_str()), self.request.measurement);
-        match self.request.direction() {
+        match self.request.direction {
             Direction::Ascending => first.max(SeriesKey::new(measurement, values)),
             Direction::Descending => first.min(SeriesKey::past(measurement, values)),
         }
@@ -281,8 +281,7 @@ impl PageScan<'_> {
         let last = last.map(|key| key.ok_or(ScanError::Reordered)).transpose()?;
         let from = last.clone().unwrap_or_else(|| self.first());
         let measurement = [self.request.measurement];
-        let mut merge =
-            self.reader.merge(&measurement, stretch, self.request.direction(), &from)?;
+        let mut merge = self.reader.merge(&measurement, stretch, self.request.direction, &from)?;
         loop {
             let key = match self.next_series(&mut merge)? {
                 NextSeries::Matching(key) => key,
@@ -339,8 +338,7 @@ impl PageScan<'_> {
         let measurement = [self.request.measurement];
         // The series are in the order of the first read.
         let Some(first) = again.first() else { return Ok(None) };
-        let mut merge =
-            self.reader.merge(&measurement, stretch, self.request.direction(), first)?;
+        let mut merge = self.reader.merge(&measurement, stretch, self.request.direction, first)?;
         self.reads_latest_row_first = false;
         let mut end = None;
         for key in &again {
@@ -384,7 +382,7 @@ impl PageScan<'_> {
             else {
                 continue;
             };
-            let is_through = match self.request.direction() {
+            let is_through = match self.request.direction {
                 Direction::Ascending => first_ns >= open.end_ns,
                 Direction::Descending => last_ns < open.start_ns,
             };
@@ -400,7 +398,7 @@ impl PageScan<'_> {
             let end = self.batch.picks.len();
             // Later rows of the series can extend its last entry only if the direction is
             // ascending, because times must ascend within an entry.
-            match (self.request.direction(), self.batch.series.last_mut()) {
+            match (self.request.direction, self.batch.series.last_mut()) {
                 (Direction::Ascending, Some((last, last_end))) if last == key => *last_end = end,
                 _ => self.batch.series.push((key.clone(), end)),
             }
@@ -410,7 +408,7 @@ impl PageScan<'_> {
                 || self.batch.filter_cells >= self.batch_cells_max()
             {
                 self.read_batch(merge)?;
-                let after_ns = match self.request.direction() {
+                let after_ns = match self.request.direction {
                     Direction::Ascending => last_ns.saturating_add(1),
                     Direction::Descending => first_ns.saturating_sub(1),
                 };
@@ -442,7 +440,7 @@ impl PageScan<'_> {
         if end.saturating_sub(start) <= rows_max {
             return (picks, None);
         }
-        let (rows, next) = match self.request.direction() {
+        let (rows, next) = match self.request.direction {
             Direction::Ascending => (start..start + rows_max, start + rows_max),
             Direction::Descending => (end - rows_max..end, end - rows_max - 1),
         };

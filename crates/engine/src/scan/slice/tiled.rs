@@ -110,7 +110,7 @@ impl PageScan<'_> {
     }
 
     pub(super) fn beginning(&self, time: TimeRange) -> Position {
-        let time_ns = match self.request.direction() {
+        let time_ns = match self.request.direction {
             Direction::Ascending => time.start_ns,
             Direction::Descending => time.end_ns.saturating_sub(1),
         };

@@ -15,6 +15,7 @@ use super::request::{
     ResultPosition, Resume, ScanRequest,
 };
 use super::{PageLimits, TileLimits, explain, scan};
+use crate::merge::cursor::Direction;
 use naive::{Answer, Point};
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
@@ -40,7 +41,7 @@ fn request_of(output: Output) -> ScanRequest {
         time: TimeRange::ALL,
         predicate: None,
         group_by: Vec::new(),
-        descending: false,
+        direction: Direction::Ascending,
         output,
         resume: Resume::default(),
         page_bytes: PAGE_BYTES_MAX,
@@ -142,7 +143,9 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosi
                 }
             }
         }
-        rows.sort_by_key(|row| if request.descending { (-row.0, row.1) } else { (row.0, row.1) });
+        rows.sort_by_key(|row| {
+            if request.direction.is_descending() { (-row.0, row.1) } else { (row.0, row.1) }
+        });
         for (_, number, row) in rows.into_iter().filter(|row| time.contains(row.0)) {
             let GroupData::Rows { times_ns, fields, tags } = &parts[number] else { continue };
             let row = [row as u32];
@@ -197,14 +200,14 @@ fn evaluate(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
         _ => usize::MAX,
     };
     let finished = merges.into_iter().map(|(key, merges)| {
-        let calls = merges.iter().map(|m| finished_points(m.finish(request.descending)));
+        let calls = merges.iter().map(|m| finished_points(m.finish(request.direction)));
         let calls = calls.map(|points| points.into_iter().take(limit).collect());
         (key, calls.collect())
     });
     let rows =
         rows.into_iter().map(|(key, rows)| (key, vec![rows.into_iter().take(limit).collect()]));
     let mut answer: Vec<_> = finished.chain(rows).collect();
-    if request.descending {
+    if request.direction.is_descending() {
         answer.reverse();
     }
     answer
@@ -253,10 +256,10 @@ fn close(a: &Point, b: &Point, tolerance: f64) -> bool {
         && a.values.iter().zip(&b.values).all(value)
 }
 
-fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
+fn as_multiset(mut answer: Answer, direction: Direction) -> Answer {
     for points in answer.iter_mut().flat_map(|(_, calls)| calls) {
         points.sort_by_key(|point| {
-            let time_ns = if descending { -point.time_ns } else { point.time_ns };
+            let time_ns = if direction.is_descending() { -point.time_ns } else { point.time_ns };
             (time_ns, format!("{:?}", point.values))
         });
     }
@@ -337,8 +340,9 @@ fn page_size_does_not_change_result() {
 #[test]
 fn rows_with_equal_time_appear_once() {
     const SERIES: i64 = 1_500;
-    for (fields, value, descending) in
-        [(1, 0, false), (5, 0, false), (5, 0, true), (7, 0, false), (5, 63, false), (5, -300, true)]
+    let (up, down) = (Direction::Ascending, Direction::Descending);
+    for (fields, value, direction) in
+        [(1, 0, up), (5, 0, up), (5, 0, down), (7, 0, up), (5, 63, up), (5, -300, down)]
     {
         let columns = (10..10 + fields).map(ColumnId);
         let row = |series: i64| Write {
@@ -350,7 +354,7 @@ fn rows_with_equal_time_appear_once() {
         source.add(&(0..SERIES).map(row).collect::<Vec<_>>());
         let inputs = columns.clone().map(integers).collect();
         let output = rows_output(inputs, vec![TAG], None);
-        let request = ScanRequest { descending, ..request_of(output) };
+        let request = ScanRequest { direction, ..request_of(output) };
         let limits = PageLimits { bytes: 8_000, ..HUGE };
         let found = evaluate(&request, &pages(&source, &request, limits));
         let mut tags: Vec<_> =
@@ -417,13 +421,13 @@ fn a_page_counts_terms_of_condition() {
         (excluded(10), 700, 7, 1..=1),
         (excluded(4_000), 700, 7, 5..=6),
     ] {
-        for descending in [false, true] {
+        for direction in [Direction::Ascending, Direction::Descending] {
             let mut source = VectorReader::new(vec![TAG], 1_024);
             let rows = (0..series).flat_map(|host| (5..5 + each).map(move |ns| (host, ns)));
             source.add(&rows.map(row).collect::<Vec<_>>());
             let request = ScanRequest {
                 predicate: Some(predicate.clone()),
-                descending,
+                direction,
                 ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), None))
             };
             let (mut count, mut rows) = (0, 0);
@@ -450,7 +454,7 @@ fn a_page_counts_excluded_series_of_runs() {
     }
     let mut request = ScanRequest {
         predicate: Some(matches_tag("^h7$")),
-        descending: true,
+        direction: Direction::Descending,
         ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(1)))
     };
     let one_group = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
@@ -502,7 +506,7 @@ fn series_without_latest_value_is_read_completely() {
     source.add(&rows);
     let request = ScanRequest {
         group_by: vec![TAG],
-        descending: true,
+        direction: Direction::Descending,
         ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(1)))
     };
     let limits = PageLimits { cells: 1, ..HUGE };
@@ -522,7 +526,7 @@ fn search_for_latest_value_pauses() {
         source.add(&rows);
         let request = ScanRequest {
             group_by,
-            descending: true,
+            direction: Direction::Descending,
             ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(1)))
         };
         let all = pages_of(request, |request| scan(&source, request, limits).unwrap());
@@ -557,7 +561,7 @@ fn cached_last_points_read_no_rows() {
         let request = ScanRequest {
             predicate,
             group_by: vec![TAG],
-            descending: true,
+            direction: Direction::Descending,
             ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(limit)))
         };
         let ask = || {
@@ -586,21 +590,22 @@ fn slimit_skips_rows_of_other_groups() {
     let sums = Output::Aggregates { calls: vec![call], window: None, limit: None };
     let rows = |limit| rows_output(vec![integers(FIELD)], Vec::new(), limit);
     for order in [[1, 2], [2, 1]].map(|ids| ids.map(ColumnId).to_vec()) {
-        for (output, descending) in
-            [(&sums, false), (&sums, true), (&rows(None), false), (&rows(Some(2)), true)]
+        let (up, down) = (Direction::Ascending, Direction::Descending);
+        for (output, direction) in
+            [(&sums, up), (&sums, down), (&rows(None), up), (&rows(Some(2)), down)]
         {
             let mut source = VectorReader::new(order.clone(), 8);
             let times = (0..100).flat_map(|time_ns| (0..60).map(move |host| (host, time_ns)));
             source.add(&times.map(row).collect::<Vec<_>>());
             let request = |groups_max| ScanRequest {
                 group_by: vec![TAG],
-                descending,
+                direction,
                 groups_max,
                 ..request_of(output.clone())
             };
             let (all, some) = (request(None), request(Some(3)));
             let first = scan(&source, &some, HUGE).unwrap();
-            let last = if descending { "h57" } else { "h02" };
+            let last = if direction.is_descending() { "h57" } else { "h02" };
             let until = first.until.map(|until| until.group.concat());
             assert_eq!(until.as_deref(), Some(last), "{order:?} {output:?}");
             assert_eq!(first.groups.len(), 3);
@@ -621,14 +626,14 @@ fn sharded_scan_equals_single_scan() {
             *limit = None;
         }
         let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));
-        let whole = as_multiset(whole, case.request.descending);
+        let whole = as_multiset(whole, case.request.direction);
         for shards in [2, 4, 7] {
             let sources = case.split(shards);
             let pages: Vec<ScanPage> = sources
                 .into_iter()
                 .flat_map(|source| pages(&source, &case.request, HUGE))
                 .collect();
-            let found = as_multiset(evaluate(&case.request, &pages), case.request.descending);
+            let found = as_multiset(evaluate(&case.request, &pages), case.request.direction);
             let text = || format!("{shards} shards {}", difference(&case, &found, &whole));
             assert!(same(&found, &whole, case.tolerance()), "{}", text());
         }
@@ -656,7 +661,7 @@ fn partial_columns_merge_like_pages() {
             merge.add(&a).unwrap();
             super::partial::merge(call, &mut a, &b).unwrap();
             let one_way = super::partial::finish(call, &a).unwrap();
-            let other_way = merge.finish(false);
+            let other_way = merge.finish(Direction::Ascending);
             assert_eq!(one_way.windows_ns, other_way.windows_ns);
             assert_eq!((one_way.times_ns, one_way.aux), (other_way.times_ns, other_way.aux));
         }

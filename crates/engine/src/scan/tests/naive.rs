@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::vectors::{Tags, Write, key};
+use crate::merge::cursor::Direction;
 use crate::scan::request::{
     AggregateCall, AggregateFunction, Arithmetic, AuxColumn, Comparison, Input, Operand, Output,
     Predicate, ScanRequest, Window,
@@ -74,7 +75,7 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]
             let calls = match &request.output {
                 Output::Rows { fields, tags, limit, every_row } => {
                     let wanted = (fields.as_slice(), tags.as_slice(), *every_row);
-                    vec![raw(&rows, wanted, order, *limit, request.descending)]
+                    vec![raw(&rows, wanted, order, *limit, request.direction)]
                 }
                 Output::Aggregates { calls, window, limit } => calls
                     .iter()
@@ -89,7 +90,7 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]
         })
         .filter(|(_, calls)| calls.iter().any(|points| !points.is_empty()))
         .collect();
-    if request.descending {
+    if request.direction.is_descending() {
         answer.reverse();
     }
     answer
@@ -100,11 +101,11 @@ fn raw(
     (fields, tags, every_row): (&[Input], &[ColumnId], bool),
     order: &[ColumnId],
     limit: Option<u64>,
-    descending: bool,
+    direction: Direction,
 ) -> Vec<Point> {
     let mut rows: Vec<&Row> = rows.iter().collect();
     rows.sort_by_key(|row| (row.time_ns, key(&row.tags, order)));
-    if descending {
+    if direction.is_descending() {
         rows.reverse();
     }
     let points = rows.into_iter().filter_map(|row| {
@@ -144,7 +145,7 @@ fn windows(
         .into_iter()
         .map(|(time_ns, points)| Point { time_ns, values: aggregate(call.function, points) })
         .collect();
-    if request.descending {
+    if request.direction.is_descending() {
         points.reverse();
     }
     points

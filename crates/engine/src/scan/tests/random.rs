@@ -1,6 +1,7 @@
 //! Generates random schemas, data and requests from a seed.
 
 use super::vectors::{MEASUREMENT, Tags, VectorReader, Write};
+use crate::merge::cursor::Direction;
 use crate::scan::request::{
     AggregateCall, AggregateFunction, Arithmetic, AuxColumn, Comparison, Input, Operand, Output,
     Predicate, Resume, ScanRequest, Window,
@@ -156,7 +157,7 @@ fn request(rng: &mut fastrand::Rng, span: i64, rows: i64) -> ScanRequest {
         time,
         predicate: rng.bool().then(|| predicate(rng, 3)),
         group_by,
-        descending: rng.bool(),
+        direction: Direction::descending_if(rng.bool()),
         output,
         resume: Resume::default(),
         page_bytes: PAGE_BYTES_MAX,
