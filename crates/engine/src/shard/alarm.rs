@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Shard;
-use super::log::ENOUGH;
+use super::log::FLUSH_WANTED;
 use super::manifest::Manifest;
 use super::object::Loaded;
 use super::plan::Plan;
@@ -126,8 +126,9 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match task {
         AlarmTask::Flush => {
-            let is_enough = loaded.log.size().reaches(&ENOUGH) || has_many_deleted_frames(loaded);
-            has_frames.then_some(if is_enough { now_ns } else { paused_ns })
+            let is_flush_wanted =
+                loaded.log.size().reaches(&FLUSH_WANTED) || has_many_deleted_frames(loaded);
+            has_frames.then_some(if is_flush_wanted { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {
             // Deleting a row and inserting another row costs one more row write than reusing a row.

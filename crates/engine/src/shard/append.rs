@@ -1,7 +1,7 @@
 //! Appends a frame to the WAL and then to the memtable. The shard replies after both.
 
 use super::Shard;
-use super::log::{DecodedFrame, FORCED, FlushSize};
+use super::log::{DecodedFrame, FLUSH_FORCED, FlushSize};
 use super::object::Loaded;
 use super::refusal::Refusal;
 use crate::batch::frame::FrameHeader;
@@ -107,7 +107,7 @@ impl<S: Store> Shard<S> {
     /// Flushes the memtable if it has no room for the frame.
     fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
         let log = &self.load()?.log;
-        let is_full = log.size().plus(frame).reaches(&FORCED);
+        let is_full = log.size().plus(frame).reaches(&FLUSH_FORCED);
         if is_full && !log.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 }

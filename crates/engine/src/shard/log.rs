@@ -32,7 +32,7 @@ pub(super) struct DecodedFrame<'a> {
     frame: &'a [u8],
     pub header: FrameHeader,
     decoded_bytes: u64,
-    /// `None` if the decoded tables exceed `ENOUGH.decoded_bytes`. The append then drops the
+    /// `None` if the decoded tables exceed `FLUSH_WANTED.decoded_bytes`. The append then drops the
     /// memtable, so the next flush or read decodes the frame from the log.
     tables: Option<Vec<FrameTable>>,
     series: SeriesSketch,
@@ -51,7 +51,7 @@ impl<'a> DecodedFrame<'a> {
             seed.iter().for_each(|&seed| count_series(&table, seed, &mut series));
             decoded_bytes += table_bytes(&table);
             match &mut tables {
-                Some(tables) if decoded_bytes <= ENOUGH.decoded_bytes => tables.push(table),
+                Some(tables) if decoded_bytes <= FLUSH_WANTED.decoded_bytes => tables.push(table),
                 tables => *tables = None,
             }
         })?;
@@ -214,7 +214,7 @@ impl Log {
             let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
             // If any table of a frame is damaged, no row of the frame is added. For a large frame,
             // a first pass therefore decodes all tables without keeping them.
-            let added = match decoded_bytes > ENOUGH.decoded_bytes {
+            let added = match decoded_bytes > FLUSH_WANTED.decoded_bytes {
                 true => frame::decode_each(bytes, drop)
                     .and_then(|()| frame::decode_each(bytes, &mut add)),
                 false => frame::decode(bytes).map(|tables| tables.into_iter().for_each(&mut add)),
@@ -317,11 +317,12 @@ pub(super) struct FlushSize {
 }
 
 /// The size at which the alarm flushes.
-pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
+pub(super) const FLUSH_WANTED: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
 /// The size that the log must not reach: an append first flushes the log if the log would reach
 /// this size with the new frame. Writes that arrive during the flush wait. The log therefore
 /// contains fewer than two million values (16 MB at 8 bytes each), unless a single frame has more.
-pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
+pub(super) const FLUSH_FORCED: FlushSize =
+    FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
 
 /// The minimum number of bytes that a value counts as. A flush takes as long for a boolean as for
 /// an integer.

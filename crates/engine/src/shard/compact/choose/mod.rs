@@ -32,7 +32,7 @@ const LARGEST: (u64, u64) = (2, 3);
 const SEALED_BYTES: u64 = 32_000_000;
 /// The minimum average number of rows per series for which the series of a part count as long.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// The size of a full flush of incompressible values (`FORCED` in `shard/log.rs`). While
+/// The size of a full flush of incompressible values (`FLUSH_FORCED` in `shard/log.rs`). While
 /// writes continue, a merge of such parts would only write the same values again.
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
 /// The maximum number of parts in a component whose full flushes are not merged. In a component
