@@ -324,7 +324,7 @@ pub(crate) const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
 /// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
 /// subqueries once for each different number of windows that its functions read before the range, so
 /// the numbers of nested SELECTs multiply.
-pub const SUBQUERY_READINGS_MAX: u32 = 64;
+pub const SUBQUERY_COMPILATIONS_MAX: u32 = 64;
 /// The maximum number of sources, operands and operators in the subqueries of a SELECT, counted once
 /// for each time that a subquery is compiled. A text in which no subquery is compiled twice
 /// cannot reach the limit.

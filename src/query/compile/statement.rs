@@ -9,7 +9,7 @@ use super::local_time::Zone;
 use super::{arguments, nodes, operands, time_range};
 use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
 use crate::merge::cursor::Direction;
-use crate::model::limits::{SUBQUERY_PARTS_MAX, SUBQUERY_READINGS_MAX};
+use crate::model::limits::{SUBQUERY_COMPILATIONS_MAX, SUBQUERY_PARTS_MAX};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::plan::extended;
@@ -69,9 +69,9 @@ pub(crate) struct CheckedSelect<'a> {
     /// For a subquery, the number of windows before the outer range that its rows include, because
     /// the outer functions read these windows.
     pub(crate) windows_before: u32,
-    /// The number of times that a subquery is executed. It is executed once for each number of
+    /// The number of times that the subquery is compiled and executed: once for each number of
     /// windows that functions of the outer statement read before their range.
-    pub(crate) readings: u32,
+    pub(crate) compilations: u32,
     pub(crate) zone: Option<Zone>,
     pub(crate) subqueries: Vec<CheckedSelect<'a>>,
 }
@@ -104,11 +104,11 @@ impl CheckedSelect<'_> {
         for source in &select.sources {
             let Source::Subquery(inner) = source else { continue };
             for &windows_before in &numbers {
-                let readings = self.readings.saturating_mul(numbers.len() as u32);
-                if readings > SUBQUERY_READINGS_MAX {
-                    return Err(QueryError::Readings { limit: SUBQUERY_READINGS_MAX });
+                let compilations = self.compilations.saturating_mul(numbers.len() as u32);
+                if compilations > SUBQUERY_COMPILATIONS_MAX {
+                    return Err(QueryError::Readings { limit: SUBQUERY_COMPILATIONS_MAX });
                 }
-                let inner = check(inner, shared, Some((&*self, windows_before, readings)))?;
+                let inner = check(inner, shared, Some((&*self, windows_before, compilations)))?;
                 self.subqueries.push(inner);
             }
         }
@@ -184,7 +184,7 @@ pub(crate) fn check<'a>(
         fill,
         direction,
         windows_before: outer.map_or(0, |(_, windows_before, _)| windows_before),
-        readings: outer.map_or(1, |(_, _, readings)| readings),
+        compilations: outer.map_or(1, |(_, _, compilations)| compilations),
         zone,
         subqueries: Vec::new(),
     };
