@@ -527,7 +527,7 @@ impl CallExecutor {
     fn fill(&self) -> Option<(&FillPlan, ShownWindows<'_>)> {
         let Self { node, plan, .. } = self;
         let (window, range) = (node.window.as_ref()?, node.range_with(plan.windows_before));
-        let (direction, limit) = (node.direction, node.buckets_max);
+        let (direction, limit) = (node.direction, node.query_windows_max);
         Some((plan.fill.as_ref()?, ShownWindows { window, range, direction, limit }))
     }
 

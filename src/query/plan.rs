@@ -76,7 +76,7 @@ pub(crate) struct SelectNode {
     /// The number in `fill(number)`, as written, which replaces missing strings and booleans.
     pub(crate) fill_number: Option<FieldValue>,
     pub(crate) window: Option<Window>,
-    pub(crate) buckets_max: u64,
+    pub(crate) query_windows_max: u64,
     /// The zone of `tz()`, for printing times.
     pub(crate) zone: Option<Zone>,
     pub(crate) variables: Vec<Variable>,

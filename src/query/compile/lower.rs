@@ -45,14 +45,14 @@ pub(crate) async fn lower(
     scans: &mut Vec<PlannedScan>,
 ) -> Result<SelectNode> {
     let Prepared { checked, mut measurements, known, shown, mut group_keys, .. } = prepared;
-    let Prepared { subqueries, size, buckets_max, .. } = prepared;
+    let Prepared { subqueries, size, query_windows_max, .. } = prepared;
     group_keys.extend_from_slice(outer_keys);
     group_keys.sort();
     group_keys.dedup();
     // As in 1.x, report errors in subqueries before errors in the outer statement.
     let inner_keys = subquery_keys(&group_keys, &shown);
     let inner_nodes = derive(subqueries, &inner_keys, size, &mut measurements, scans).await?;
-    let window = window(checked, buckets_max)?;
+    let window = window(checked, query_windows_max)?;
     let mut builder = CallBuilder::new(checked, &known, size, window.as_ref());
     let mut outputs: Vec<Scalar> = Vec::with_capacity(shown.len());
     let mut column_types = Vec::with_capacity(shown.len());
@@ -109,7 +109,7 @@ pub(crate) async fn lower(
         floor: checked.floor,
         fill_number: calls::fill_number(checked.fill),
         window,
-        buckets_max,
+        query_windows_max,
         zone: checked.zone.clone(),
         variables,
         calls: calls.into_iter().map(Rc::new).collect(),

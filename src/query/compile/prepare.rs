@@ -73,7 +73,7 @@ pub(crate) struct Prepared<'a> {
     /// The columns that the outer statement can read; empty for the outermost statement.
     pub(super) columns: Vec<SubqueryColumn>,
     pub(super) subqueries: Vec<Prepared<'a>>,
-    pub(super) buckets_max: u64,
+    pub(super) query_windows_max: u64,
     pub(super) size: &'a PlanSize,
 }
 
@@ -145,7 +145,7 @@ pub(crate) async fn prepare<'a>(
         size.spend_columns(shown.len()).await;
     }
     size.spend(SELECT_WORK).await;
-    let buckets_max = context.limits.get(Limit::Buckets) as u64;
+    let query_windows_max = context.limits.get(Limit::Buckets) as u64;
     Ok(Prepared {
         checked,
         measurements,
@@ -154,7 +154,7 @@ pub(crate) async fn prepare<'a>(
         group_keys,
         columns,
         subqueries,
-        buckets_max,
+        query_windows_max,
         size,
     })
 }

@@ -144,9 +144,9 @@ fn values(
     let mut merge = Merge::new(call).map_err(shape)?;
     for partial in partials {
         merge.add(partial).map_err(shape)?;
-        if merge.windows() as u64 > node.buckets_max {
+        if merge.windows() as u64 > node.query_windows_max {
             let requested = merge.windows() as u64;
-            return Err(QueryError::Buckets { requested, limit: node.buckets_max });
+            return Err(QueryError::Buckets { requested, limit: node.query_windows_max });
         }
     }
     let finished = merge.finish(node.direction);
