@@ -1,6 +1,6 @@
 //! Makes and deletes backups, on request or by a schedule. A backup is made in this order: the
-//! points of all shards, the map, the values that the backup store lacks, and finally the manifest.
-//! A backup without a manifest is incomplete.
+//! snapshots of all shards, the map, the values that the backup store lacks, and finally the
+//! manifest. A backup without a manifest is incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::model::shard_map::Policy;
 use crate::model::time::{H_NS, TimeRange};
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, ShardBackup,
-    checksum, open_point,
+    checksum, open_snapshot,
 };
 use crate::protocol::backup_schedule::{BackupSchedule, DuePass, PassDone};
 use crate::protocol::call::Address;
@@ -103,17 +103,17 @@ impl BackupTask {
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>> {
         let Some(object) = store::get(&self.io, self.id.map()).await? else { return Ok(None) };
         let map: BackedUpMap = store::open(ObjectKind::Map, &self.id.map(), &object)?;
-        self.progress.shards = map.points.len() as u64;
+        self.progress.shards = map.snapshots.len() as u64;
         Ok(Some((map, checksum(&object))))
     }
 
     async fn make_map(&mut self) -> Result<bool> {
-        let mut points = store::list(&self.io, self.id.points()).await?;
+        let mut snapshots = store::list(&self.io, self.id.snapshots()).await?;
         let pages = store::list(&self.io, self.id.pages()).await?;
         // A policy may be dropped while the backup reads the schema. In this case the map is made
         // again.
         loop {
-            let Some(mut map) = self.put_points(&mut points).await? else { return Ok(false) };
+            let Some(mut map) = self.put_snapshots(&mut snapshots).await? else { return Ok(false) };
             match self.io.call_database(&self.database, &ToDatabase::BackUp).await? {
                 FromDatabase::BackedUp(queries) => map.continuous = queries,
                 other => return Err(self.refused(other)),
@@ -142,9 +142,9 @@ impl BackupTask {
         }
     }
 
-    /// Stores the missing points, and adds their names to `stored`. Returns the map without
+    /// Stores the missing snapshots, and adds their names to `stored`. Returns the map without
     /// measurements.
-    async fn put_points(&mut self, stored: &mut Vec<String>) -> Result<Option<BackedUpMap>> {
+    async fn put_snapshots(&mut self, stored: &mut Vec<String>) -> Result<Option<BackedUpMap>> {
         loop {
             let description =
                 match self.io.call_database(&self.database, &ToDatabase::Describe).await? {
@@ -157,11 +157,11 @@ impl BackupTask {
                 .collect();
             self.progress.shards = shards.len() as u64;
             self.progress.remaining = self.progress.shards;
-            let (mut points, mut missing) = (Vec::new(), Vec::new());
+            let (mut snapshots, mut missing) = (Vec::new(), Vec::new());
             for (shard, range) in shards {
-                let prefix = store::point_prefix(&shard, &range);
+                let prefix = store::snapshot_prefix(&shard, &range);
                 match stored.iter().find(|name| name.starts_with(&prefix)) {
-                    Some(name) => points.push((shard, name.clone())),
+                    Some(name) => snapshots.push((shard, name.clone())),
                     None => missing.push(shard),
                 }
             }
@@ -173,7 +173,7 @@ impl BackupTask {
                     default_policy,
                     dropped_default,
                     quotas,
-                    points,
+                    snapshots,
                     ..BackedUpMap::default()
                 }));
             }
@@ -183,10 +183,10 @@ impl BackupTask {
                 }
                 let hold = ShardBackup::Hold { backup: self.id.begun_s };
                 match self.io.call_shard(shard, &ToShard::Backup(hold)).await? {
-                    FromShard::Backup(FromShardBackup::Held { range, point }) => {
-                        let prefix = store::point_prefix(shard, &range);
-                        let name = store::sealed_name(&prefix, &point);
-                        self.put(self.id.point(&name), point).await?;
+                    FromShard::Backup(FromShardBackup::Held { range, snapshot }) => {
+                        let prefix = store::snapshot_prefix(shard, &range);
+                        let name = store::sealed_name(&prefix, &snapshot);
+                        self.put(self.id.snapshot(&name), snapshot).await?;
                         stored.push(name);
                     }
                     // The shard's group was dropped or split after the map was read.
@@ -235,16 +235,16 @@ impl BackupTask {
             stored.iter().find(|name| name.starts_with(&prefix)).cloned()
         };
         let mut indexes: Vec<Option<String>> =
-            map.points.iter().map(|(shard, _)| index_of(shard)).collect();
+            map.snapshots.iter().map(|(shard, _)| index_of(shard)).collect();
         self.progress.remaining = indexes.iter().filter(|index| index.is_none()).count() as u64;
-        for (index, (shard, point)) in indexes.iter_mut().zip(&map.points) {
+        for (index, (shard, snapshot)) in indexes.iter_mut().zip(&map.snapshots) {
             if index.is_some() {
                 continue;
             }
             if !self.left.take() {
                 return Ok(None);
             }
-            let Some(name) = self.copy_shard(shard, point).await? else { return Ok(None) };
+            let Some(name) = self.copy_shard(shard, snapshot).await? else { return Ok(None) };
             *index = Some(name);
             self.progress.remaining -= 1;
         }
@@ -253,11 +253,11 @@ impl BackupTask {
 
     /// Copies the values that the backup store lacks, and then the shard's index. Returns the
     /// index's name.
-    async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>> {
-        let key = self.id.point(point);
+    async fn copy_shard(&mut self, shard: &ObjectId, snapshot: &str) -> Result<Option<String>> {
+        let key = self.id.snapshot(snapshot);
         let object = store::get_sealed(&self.io, &key).await?;
         let (numbers, _) =
-            open_point(&object).map_err(|reason| BackupError::damaged(&key, reason))?;
+            open_snapshot(&object).map_err(|reason| BackupError::damaged(&key, reason))?;
         let names = store::list(&self.io, self.id.values(shard)).await?;
         let numbered = |name: String| Some((store::value_number(&name)?, name));
         let stored: BTreeMap<u64, String> = names.into_iter().filter_map(numbered).collect();
@@ -279,7 +279,7 @@ impl BackupTask {
             self.put(self.id.value(shard, &name), value).await?;
             values.push(name);
         }
-        let index = BackedUpValues { point: point.to_owned(), values };
+        let index = BackedUpValues { snapshot: snapshot.to_owned(), values };
         let object = store::seal(ObjectKind::Index, &index, "index")?;
         let name = store::sealed_name(&store::index_prefix(shard), &object);
         self.put(self.id.index(&name), object).await?;
@@ -374,11 +374,14 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
         mark_deleting(&io, &id).await?;
         let others = other_indexes(&io, &id).await?;
         let indexes = store::list(&io, id.indexes()).await?;
-        let mut points = store::list(&io, id.points()).await?;
+        let mut snapshots = store::list(&io, id.snapshots()).await?;
         let mut objects_left = ObjectBudget::default();
-        while let Some(point) = points.first() {
-            let shard = store::shard_of_point(point).ok_or_else(|| {
-                BackupError::damaged(&id.points(), "the key does not contain the name of a shard")
+        while let Some(snapshot) = snapshots.first() {
+            let shard = store::shard_of_snapshot(snapshot).ok_or_else(|| {
+                BackupError::damaged(
+                    &id.snapshots(),
+                    "the key does not contain the name of a shard",
+                )
             })?;
             let prefix = store::index_prefix(&shard);
             let of_shard = |key: &&String| {
@@ -397,20 +400,20 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
                 release(&io, &shard, &id).await;
             }
             let own_indexes = indexes.iter().filter(|name| name.starts_with(&prefix));
-            let (own_points, rest): (Vec<String>, Vec<String>) = points
+            let (own_snapshots, rest): (Vec<String>, Vec<String>) = snapshots
                 .iter()
                 .cloned()
-                .partition(|name| store::shard_of_point(name).as_ref() == Some(&shard));
+                .partition(|name| store::shard_of_snapshot(name).as_ref() == Some(&shard));
             let own = own_indexes
                 .map(|name| id.index(name))
-                .chain(own_points.iter().map(|name| id.point(name)))
+                .chain(own_snapshots.iter().map(|name| id.snapshot(name)))
                 .collect();
             // The backup's own objects for the shard are deleted last, because a later request
             // needs them to find the shard.
             if !delete_all(&io, &mut objects_left, [values, own]).await? {
-                return Ok(remaining(&points));
+                return Ok(remaining(&snapshots));
             }
-            points = rest;
+            snapshots = rest;
         }
         let pages = store::list(&io, id.pages()).await?;
         let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
@@ -478,9 +481,9 @@ async fn delete_all(
     Ok(true)
 }
 
-fn remaining(points: &[String]) -> u64 {
+fn remaining(snapshots: &[String]) -> u64 {
     let shards: BTreeSet<ObjectId> =
-        points.iter().filter_map(|name| store::shard_of_point(name)).collect();
+        snapshots.iter().filter_map(|name| store::shard_of_snapshot(name)).collect();
     shards.len() as u64 + 1
 }
 

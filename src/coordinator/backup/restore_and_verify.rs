@@ -11,7 +11,7 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectError, ObjectKind,
-    RestoreStep, RestoredRest, Restoring, ShardBackup, checksum, open_metadata, open_point,
+    RestoreStep, RestoredRest, Restoring, ShardBackup, checksum, open_metadata, open_snapshot,
     open_value,
 };
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
@@ -84,7 +84,7 @@ struct Restore {
 
 impl Restore {
     async fn run(&mut self) -> Result<()> {
-        self.progress.shards = self.map.points.len() as u64;
+        self.progress.shards = self.map.snapshots.len() as u64;
         let (backup, policies) = (self.from.to_string(), self.map.policies.clone());
         let Restoring::Filling { policies, pages } =
             self.call_database(RestoreStep::Begin { backup, policies }).await?
@@ -95,7 +95,7 @@ impl Restore {
         self.filled = policies.iter().map(|policy| policy.id).collect();
         let groups = policies.into_iter().flat_map(|policy| policy.groups);
         let shards: Vec<ObjectId> = groups.flat_map(|group| group.shards).collect();
-        if shards.len() != self.map.points.len() {
+        if shards.len() != self.map.snapshots.len() {
             let reason = "the number of shards differs from the number of checkpoints";
             return Err(BackupError::damaged(&self.from.key("map"), reason).into());
         }
@@ -141,8 +141,8 @@ impl Restore {
         let lacks_shard = || BackupError::damaged(&done, "the manifest does not list every shard");
         let index_key = self.from.index(self.manifest.indexes.get(at).ok_or_else(lacks_shard)?);
         let index = store::get_index(&self.io, &index_key).await?;
-        let (source, _) = self.map.points.get(at).ok_or_else(lacks_shard)?;
-        let point = store::get_sealed(&self.io, &self.from.point(&index.point)).await?;
+        let (source, _) = self.map.snapshots.get(at).ok_or_else(lacks_shard)?;
+        let snapshot = store::get_sealed(&self.io, &self.from.snapshot(&index.snapshot)).await?;
         let Some(stored) = self.values_in(shard).await? else { return Ok(true) };
         let stored = usize::try_from(stored).unwrap_or(usize::MAX);
         for (position, name) in index.values.iter().enumerate().skip(stored) {
@@ -157,7 +157,7 @@ impl Restore {
             let position = position as u64;
             self.call_shard_for_restore(shard, ShardBackup::Put { position, value }).await?;
         }
-        self.call_shard_for_restore(shard, ShardBackup::Install { point }).await?;
+        self.call_shard_for_restore(shard, ShardBackup::Install { snapshot }).await?;
         Ok(true)
     }
 
@@ -318,7 +318,7 @@ impl Check {
             (section, at) = (1, 0);
         }
         let first_shard = usize::try_from(section - 1).unwrap_or(usize::MAX);
-        let shards = manifest.indexes.iter().zip(&map.points).enumerate().skip(first_shard);
+        let shards = manifest.indexes.iter().zip(&map.snapshots).enumerate().skip(first_shard);
         for (position, (index, (shard, _))) in shards {
             let section = position as u64 + 1;
             if !left.take() {
@@ -331,7 +331,7 @@ impl Check {
                 continue;
             };
             if at == 0 {
-                self.point(&index).await?;
+                self.check_snapshot(&index).await?;
             }
             while let Some(name) = index.values.get(at) {
                 if !left.take() {
@@ -346,10 +346,10 @@ impl Check {
         Ok(None)
     }
 
-    /// Checks that a shard's point is readable and lists the same values as the shard's index.
-    async fn point(&mut self, index: &BackedUpValues) -> Result<()> {
-        let key = self.id.point(&index.point);
-        let read = |point: &[u8]| open_point(point).map(|(numbers, _)| numbers);
+    /// Checks that a shard's snapshot is readable and lists the same values as the shard's index.
+    async fn check_snapshot(&mut self, index: &BackedUpValues) -> Result<()> {
+        let key = self.id.snapshot(&index.snapshot);
+        let read = |snapshot: &[u8]| open_snapshot(snapshot).map(|(numbers, _)| numbers);
         let named = index.values.iter().map(|name| store::value_number(name));
         if let Some(numbers) = self.check(&key, read).await?
             && !named.eq(numbers.into_iter().map(Some))

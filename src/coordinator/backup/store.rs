@@ -114,12 +114,13 @@ impl BackupId {
         format!("{}/{name}", self.pages())
     }
 
-    pub(super) fn points(&self) -> String {
+    /// The folder of the snapshots has this name in existing backups.
+    pub(super) fn snapshots(&self) -> String {
         self.key("points")
     }
 
-    pub(super) fn point(&self, name: &str) -> String {
-        format!("{}/{name}", self.points())
+    pub(super) fn snapshot(&self, name: &str) -> String {
+        format!("{}/{name}", self.snapshots())
     }
 
     pub(super) fn indexes(&self) -> String {
@@ -180,7 +181,7 @@ pub(super) fn marks(database: &str, mark: Mark) -> String {
     format!("{}/{mark}", folder(database))
 }
 
-pub(super) fn point_prefix(shard: &ObjectId, range: &TimeRange) -> String {
+pub(super) fn snapshot_prefix(shard: &ObjectId, range: &TimeRange) -> String {
     format!("{shard}.{}.{}-", range.start_ns, range.end_ns)
 }
 
@@ -200,8 +201,8 @@ pub(super) fn value_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.split_once('-')?.0, 16).ok()
 }
 
-/// Parses the name of a point. The id of the shard's object contains no dot.
-pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
+/// Parses the name of a snapshot. The id of the shard's object contains no dot.
+pub(super) fn shard_of_snapshot(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
 

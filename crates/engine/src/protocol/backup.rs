@@ -28,7 +28,7 @@ pub enum ObjectKind {
     /// A row of a shard's table `value`.
     Value = b'V',
     /// A shard's snapshot: its state at one moment, without its values.
-    Point = b'P',
+    Snapshot = b'P',
     /// The names of the objects that contain a snapshot's values.
     Index = b'I',
     /// A page of a policy's measurements.
@@ -104,15 +104,15 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
 
 /// Encodes a snapshot. `numbers` are the value numbers as pairs of first number and count,
 /// ascending.
-pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
+pub(crate) fn seal_snapshot(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();
-    Ok(seal(ObjectKind::Point, &[&length, &numbers, rows]))
+    Ok(seal(ObjectKind::Snapshot, &[&length, &numbers, rows]))
 }
 
 /// Decodes the value numbers and the rows of a snapshot.
-pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
-    let (numbers, rows) = split(open(ObjectKind::Point, bytes)?)?;
+pub fn open_snapshot(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
+    let (numbers, rows) = split(open(ObjectKind::Snapshot, bytes)?)?;
     let runs: Vec<(u64, u64)> = metadata::decode(numbers).map_err(|_| ObjectError::Content)?;
     let count = runs.iter().try_fold(0_u64, |sum, (_, count)| sum.checked_add(*count));
     if count.is_none_or(|count| count > VALUES_PER_SHARD_MAX) {
@@ -164,7 +164,7 @@ pub enum ShardBackup {
     Install {
         /// The encoded snapshot, which is sent as the message body.
         #[serde(skip)]
-        point: Vec<u8>,
+        snapshot: Vec<u8>,
     },
 }
 
@@ -179,7 +179,7 @@ pub enum FromShardBackup {
         range: TimeRange,
         /// The encoded snapshot, which is sent as the message body.
         #[serde(skip)]
-        point: Vec<u8>,
+        snapshot: Vec<u8>,
     },
     Value {
         /// The encoded object, which is sent as the message body.
@@ -284,14 +284,16 @@ pub struct BackedUpMap {
     /// The policy's position and the object name of each page of measurements, in order.
     pub schema: Vec<(u32, String)>,
     /// The object name of each shard's snapshot.
-    pub points: Vec<(ObjectId, String)>,
+    #[serde(rename = "points")]
+    pub snapshots: Vec<(ObjectId, String)>,
 }
 
 /// The object names of a snapshot's values, in the order of the value numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackedUpValues {
     /// The object name of the snapshot.
-    pub point: String,
+    #[serde(rename = "point")]
+    pub snapshot: String,
     /// The object names of the values.
     pub values: Vec<String>,
 }
@@ -368,20 +370,20 @@ mod tests {
     fn backup_objects_round_trip_and_verify() {
         let value = seal_value(b"head", b"body");
         assert_eq!(open_value(&value), Ok((&b"head"[..], &b"body"[..])));
-        let point = seal_point(&[(7, 2), (20, 1)], b"rows").unwrap();
-        assert_eq!(open_point(&point), Ok((vec![7, 8, 20], &b"rows"[..])));
-        assert_eq!(open(ObjectKind::Point, &value), Err(ObjectError::Kind));
-        for bit in 0..point.len() * 8 {
-            let mut bad = point.clone();
+        let snapshot = seal_snapshot(&[(7, 2), (20, 1)], b"rows").unwrap();
+        assert_eq!(open_snapshot(&snapshot), Ok((vec![7, 8, 20], &b"rows"[..])));
+        assert_eq!(open(ObjectKind::Snapshot, &value), Err(ObjectError::Kind));
+        for bit in 0..snapshot.len() * 8 {
+            let mut bad = snapshot.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(open_point(&bad), Err(ObjectError::Checksum), "bit {bit}");
+            assert_eq!(open_snapshot(&bad), Err(ObjectError::Checksum), "bit {bit}");
         }
         assert_eq!(checksum(&value).to_le_bytes(), value[value.len() - 4..]);
     }
 
     #[test]
     fn backup_point_with_huge_range_fails() {
-        let point = seal_point(&[(0, u64::MAX)], b"").unwrap();
-        assert_eq!(open_point(&point), Err(ObjectError::Content));
+        let snapshot = seal_snapshot(&[(0, u64::MAX)], b"").unwrap();
+        assert_eq!(open_snapshot(&snapshot), Err(ObjectError::Content));
     }
 }

@@ -364,13 +364,15 @@ impl FromShard {
 wire!(
     ToShard,
     body in Self::Append { frame: body, .. }
-        | Self::Backup(ShardBackup::Put { value: body, .. } | ShardBackup::Install { point: body })
+        | Self::Backup(
+            ShardBackup::Put { value: body, .. } | ShardBackup::Install { snapshot: body }
+        )
 );
 wire!(
     FromShard,
     body in Self::Scanned { groups: body, .. }
         | Self::Appended { rejected: body, .. }
         | Self::Backup(
-            FromShardBackup::Held { point: body, .. } | FromShardBackup::Value { value: body }
+            FromShardBackup::Held { snapshot: body, .. } | FromShardBackup::Value { value: body }
         )
 );

@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::split::Fence;
 use super::{Shard, damage};
 use crate::protocol::backup::{
-    self, FromShardBackup, ShardBackup, open_point, open_value, seal_point, seal_value,
+    self, FromShardBackup, ShardBackup, open_snapshot, open_value, seal_snapshot, seal_value,
 };
 use crate::store::{Store, StoreError, StoreResult, Table, row};
 use tidemark_model::limits::{BACKUP_HOLD_NS, BACKUP_POINT_BYTES_MAX};
@@ -36,7 +36,7 @@ impl<S: Store> Shard<S> {
             ShardBackup::Release { backup } => self.release(Some(*backup), now_ns),
             ShardBackup::Progress => self.filled(),
             ShardBackup::Put { position, value } => self.put_value(*position, value),
-            ShardBackup::Install { point } => self.install(point),
+            ShardBackup::Install { snapshot } => self.install(snapshot),
         }
     }
 
@@ -54,15 +54,15 @@ impl<S: Store> Shard<S> {
         let all: BTreeSet<u64> = earlier.chain(numbers.iter().copied()).collect();
         let until_ns = now_ns.saturating_add(BACKUP_HOLD_NS);
         let hold = Hold { id: backup, numbers: all.iter().copied().collect(), until_ns };
-        let rows = self.point_rows()?;
+        let rows = self.snapshot_rows()?;
         self.change(None, |draft| draft.manifest.add_hold(hold))?;
-        let point = seal_point(runs.runs(), &rows).map_err(|reason| {
+        let snapshot = seal_snapshot(runs.runs(), &rows).map_err(|reason| {
             Refusal::Invalid(format!("the snapshot cannot be encoded: {reason}"))
         })?;
-        Ok(FromShardBackup::Held { range, point })
+        Ok(FromShardBackup::Held { range, snapshot })
     }
 
-    fn point_rows(&mut self) -> Result<Vec<u8>, Refusal> {
+    fn snapshot_rows(&mut self) -> Result<Vec<u8>, Refusal> {
         let loaded = self.load()?;
         let (store, mut rows) = (&*loaded.store, Vec::new());
         let (head, manifest) = (row::encode(loaded.state())?, loaded.manifest().compact());
@@ -199,16 +199,16 @@ impl<S: Store> Shard<S> {
 
     /// Stores the rows of a snapshot, and opens the shard for queries. The shard does not adopt the
     /// source's settings or other state, such as the fence of a split.
-    fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
+    fn install(&mut self, snapshot: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
-        let mark = u64::from(backup::checksum(point)) + 1;
+        let mark = u64::from(backup::checksum(snapshot)) + 1;
         match loaded.state().restored {
             0 => check_fresh(loaded)?,
             restored if restored == mark => return Ok(FromShardBackup::Done),
             _ => return Err(malformed("the shard was restored from another checkpoint")),
         }
         let (settings, usage) = (loaded.state().settings.clone(), loaded.usage());
-        let (numbers, rows) = open_point(point).map_err(malformed)?;
+        let (numbers, rows) = open_snapshot(snapshot).map_err(malformed)?;
         let rows =
             read_rows(rows).ok_or_else(|| malformed("the rows of the snapshot cannot be read"))?;
         let is_state = |row: &&PointRow<'_>| (row.table, row.key) == (Table::State, STATE_KEY);
