@@ -132,7 +132,7 @@ impl<S: Store> Catalog<S> {
         let now_ns = event.platform.now_ns();
         if request.dry_run {
             let status = RecoveryStatus {
-                stage: RecoveryStage::Looked,
+                stage: RecoveryStage::Checked,
                 shards: history_check.shards,
                 ..Recovery::new(0, request.time_ns, now_ns).status()
             };
@@ -214,7 +214,7 @@ impl<S: Store> Catalog<S> {
             return Ok(Next::Reply(FromCatalog::Recovery(Some(row.status()))));
         }
         Ok(match row.stage {
-            RecoveryStage::Looked | RecoveryStage::Done => {
+            RecoveryStage::Checked | RecoveryStage::Done => {
                 Next::Reply(FromCatalog::Recovery(Some(row.status())))
             }
             RecoveryStage::Freezing | RecoveryStage::Asking => {
@@ -636,9 +636,9 @@ enum ExpectedHistory {
 impl HistoryCheck {
     fn new(database: Address, shards: Vec<Address>, time_ns: i64, now_ns: i64) -> Self {
         let count = shards.len() as u64;
-        let look = |to, wanted| CheckedObject { to, time_ns, wanted };
-        let shards = shards.into_iter().map(|shard| look(shard, ExpectedHistory::Either));
-        let left = std::iter::once(look(database, ExpectedHistory::Past)).chain(shards).collect();
+        let check = |to, wanted| CheckedObject { to, time_ns, wanted };
+        let shards = shards.into_iter().map(|shard| check(shard, ExpectedHistory::Either));
+        let left = std::iter::once(check(database, ExpectedHistory::Past)).chain(shards).collect();
         let undo_ns = now_ns - RECOVERY_AGO_NS_MIN;
         Self { time_ns, undo_ns, left, replies: 0, shards: count }
     }
@@ -649,9 +649,9 @@ impl HistoryCheck {
 
     fn requests(&self) -> Vec<Request> {
         let next = self.left.iter().take(CALLS_PER_ROUND_MAX);
-        let request = |look: &CheckedObject| {
-            let message = ToStorage::Look { time_ns: look.time_ns };
-            Request::new(look.to.clone(), envelope::encode(&message))
+        let request = |object: &CheckedObject| {
+            let message = ToStorage::CheckHistory { time_ns: object.time_ns };
+            Request::new(object.to.clone(), envelope::encode(&message))
         };
         next.map(request).collect()
     }
@@ -662,27 +662,30 @@ impl HistoryCheck {
             let Some(CheckedObject { to, wanted, .. }) = self.left.pop_front() else { break };
             self.replies += 1;
             match (envelope::decode_reply(reply).map_err(Unavailable::from)?, wanted) {
-                (FromStorage::Looked { .. }, ExpectedHistory::Past | ExpectedHistory::Either)
-                | (FromStorage::Young(_), ExpectedHistory::NoPast) => {}
-                (FromStorage::Young(_), ExpectedHistory::Either) => {
+                (
+                    FromStorage::HasHistory { .. },
+                    ExpectedHistory::Past | ExpectedHistory::Either,
+                )
+                | (FromStorage::LacksHistory(_), ExpectedHistory::NoPast) => {}
+                (FromStorage::LacksHistory(_), ExpectedHistory::Either) => {
                     let made_since = self.time_ns.saturating_add(HISTORY_START_NS_MAX);
-                    let looks = [
+                    let checks = [
                         (self.undo_ns, ExpectedHistory::Past),
                         (made_since, ExpectedHistory::NoPast),
                     ];
-                    self.left.extend(looks.map(|(time_ns, wanted)| CheckedObject {
+                    self.left.extend(checks.map(|(time_ns, wanted)| CheckedObject {
                         to: to.clone(),
                         time_ns,
                         wanted,
                     }));
                 }
-                (FromStorage::Young(reason), ExpectedHistory::Past)
+                (FromStorage::LacksHistory(reason), ExpectedHistory::Past)
                     if matches!(to, Address::Database(_)) =>
                 {
                     return Ok(Some(RecoveryRefusal::Failed(reason)));
                 }
-                (FromStorage::Young(_), ExpectedHistory::Past)
-                | (FromStorage::Looked { .. }, ExpectedHistory::NoPast) => {
+                (FromStorage::LacksHistory(_), ExpectedHistory::Past)
+                | (FromStorage::HasHistory { .. }, ExpectedHistory::NoPast) => {
                     return Ok(Some(RecoveryRefusal::BeingMade));
                 }
                 (FromStorage::Unsupported(reason), _) => {
@@ -691,7 +694,7 @@ impl HistoryCheck {
                 (FromStorage::Failed(reason), _) => {
                     return Ok(Some(RecoveryRefusal::Failed(reason)));
                 }
-                (FromStorage::Armed | FromStorage::Another, _) => {
+                (FromStorage::StateSelected | FromStorage::OtherInstance, _) => {
                     return Err(Unavailable::Changing);
                 }
             }
@@ -709,38 +712,38 @@ impl HistoryCheck {
 struct PointInTimeReset {
     targets: Vec<Address>,
     /// For each target, the instance that must end.
-    lives: Vec<u64>,
+    instances: Vec<u64>,
     step: Step,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    Look,
-    Arm,
+    CheckHistory,
+    SelectState,
     Restart,
     CheckAgain,
 }
 
 impl PointInTimeReset {
     fn new(targets: Vec<Address>) -> Self {
-        Self { targets, lives: Vec::new(), step: Step::Look }
+        Self { targets, instances: Vec::new(), step: Step::CheckHistory }
     }
 
     fn requests(&self, time_ns: i64) -> Vec<Request> {
-        let lives = self.lives.iter().copied().chain(std::iter::repeat(0));
-        let message = |life: u64| match self.step {
-            Step::Look | Step::CheckAgain => ToStorage::Look { time_ns },
-            Step::Arm => ToStorage::Arm { life, time_ns },
-            Step::Restart => ToStorage::Restart { life },
+        let instances = self.instances.iter().copied().chain(std::iter::repeat(0));
+        let message = |instance: u64| match self.step {
+            Step::CheckHistory | Step::CheckAgain => ToStorage::CheckHistory { time_ns },
+            Step::SelectState => ToStorage::SelectState { instance, time_ns },
+            Step::Restart => ToStorage::Restart { instance },
         };
-        let of = |(to, life): (&Address, u64)| {
-            Request::new(to.clone(), envelope::encode(&message(life)))
+        let of = |(to, instance): (&Address, u64)| {
+            Request::new(to.clone(), envelope::encode(&message(instance)))
         };
-        self.targets.iter().zip(lives).map(of).collect()
+        self.targets.iter().zip(instances).map(of).collect()
     }
 
     fn on_replies(&mut self, replies: Replies) -> Result<bool, Unavailable> {
-        let mut lives = Vec::new();
+        let mut instances = Vec::new();
         for reply in replies {
             let reply = envelope::decode_reply::<FromStorage>(reply);
             // Usually, an instance that ends sends no reply.
@@ -748,26 +751,28 @@ impl PointInTimeReset {
                 continue;
             }
             match (reply.map_err(Unavailable::from)?, self.step) {
-                (FromStorage::Looked { life }, Step::Look | Step::CheckAgain) => lives.push(life),
-                (FromStorage::Armed, Step::Arm) => {}
+                (FromStorage::HasHistory { instance }, Step::CheckHistory | Step::CheckAgain) => {
+                    instances.push(instance);
+                }
+                (FromStorage::StateSelected, Step::SelectState) => {}
                 (
                     FromStorage::Unsupported(reason)
                     | FromStorage::Failed(reason)
-                    | FromStorage::Young(reason),
+                    | FromStorage::LacksHistory(reason),
                     _,
                 ) => return Err(Unavailable::Storage(reason)),
                 _ => return Err(Unavailable::Changing),
             }
         }
         self.step = match self.step {
-            Step::Look => {
-                self.lives = lives;
-                Step::Arm
+            Step::CheckHistory => {
+                self.instances = instances;
+                Step::SelectState
             }
-            Step::Arm => Step::Restart,
+            Step::SelectState => Step::Restart,
             Step::Restart => Step::CheckAgain,
             Step::CheckAgain => {
-                let same = self.lives.iter().zip(&lives).any(|(before, now)| before == now);
+                let same = self.instances.iter().zip(&instances).any(|(before, now)| before == now);
                 return if same { Err(Unavailable::Changing) } else { Ok(true) };
             }
         };
@@ -833,7 +838,7 @@ mod tests {
     /// Returns the result for a database with two shards. One shard's history begins at
     /// `past_from_ns`; the other shard has always had a history. The current time is ten hours
     /// after the epoch.
-    fn look(time_ns: i64, past_from_ns: i64) -> Result<(), RecoveryRefusal> {
+    fn check(time_ns: i64, past_from_ns: i64) -> Result<(), RecoveryRefusal> {
         let [database, old, young] = ["d", "o", "y"].map(|id| ObjectId(id.to_owned()));
         let young = Address::Shard(young);
         let shards = vec![Address::Shard(old), young.clone()];
@@ -845,13 +850,14 @@ mod tests {
                 return Ok(());
             }
             let answer = |request: &Request| {
-                let Ok((_, ToStorage::Look { time_ns })) = envelope::decode(&request.message)
+                let Ok((_, ToStorage::CheckHistory { time_ns })) =
+                    envelope::decode(&request.message)
                 else {
-                    panic!("not a look");
+                    panic!("not a check");
                 };
                 Ok(envelope::encode(&match request.to == young && time_ns < past_from_ns {
-                    true => FromStorage::Young(String::new()),
-                    false => FromStorage::Looked { life: 1 },
+                    true => FromStorage::LacksHistory(String::new()),
+                    false => FromStorage::HasHistory { instance: 1 },
                 }))
             };
             let result = history_check.on_replies(requests.iter().map(answer).collect());
@@ -863,16 +869,16 @@ mod tests {
 
     #[test]
     fn younger_shards_need_no_history() {
-        assert_eq!(look(5 * H_NS, 0), Ok(()));
-        assert_eq!(look(5 * H_NS, 6 * H_NS), Ok(()), "made since");
+        assert_eq!(check(5 * H_NS, 0), Ok(()));
+        assert_eq!(check(5 * H_NS, 6 * H_NS), Ok(()), "made since");
         // A recovery began at the target time, and created shards immediately after its end.
-        assert_eq!(look(5 * H_NS, 5 * H_NS + 106 * S_NS), Ok(()));
+        assert_eq!(check(5 * H_NS, 5 * H_NS + 106 * S_NS), Ok(()));
         // The shard's history begins a minute after its creation, so the shard may have existed at
         // the target time.
-        assert_eq!(look(5 * H_NS, 5 * H_NS + S_NS), Err(RecoveryRefusal::BeingMade));
-        assert_eq!(look(5 * H_NS, 5 * H_NS + MINUTE_NS), Err(RecoveryRefusal::BeingMade));
-        assert_eq!(look(5 * H_NS, 10 * H_NS - MINUTE_NS), Err(RecoveryRefusal::BeingMade));
-        assert_eq!(look(5 * H_NS, i64::MAX), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(check(5 * H_NS, 5 * H_NS + S_NS), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(check(5 * H_NS, 5 * H_NS + MINUTE_NS), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(check(5 * H_NS, 10 * H_NS - MINUTE_NS), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(check(5 * H_NS, i64::MAX), Err(RecoveryRefusal::BeingMade));
     }
 
     #[test]
@@ -882,9 +888,9 @@ mod tests {
         let mut check = HistoryCheck::new(database, shards.to_vec(), 5 * H_NS, 10 * H_NS);
         assert_eq!(check.calls(), 3);
         let replies = [
-            FromStorage::Looked { life: 1 },
-            FromStorage::Young(String::new()),
-            FromStorage::Looked { life: 1 },
+            FromStorage::HasHistory { instance: 1 },
+            FromStorage::LacksHistory(String::new()),
+            FromStorage::HasHistory { instance: 1 },
         ];
         let replies = replies.map(|reply| Ok(envelope::encode(&reply)));
         assert_eq!(check.on_replies(replies.into()).unwrap(), None);
@@ -901,14 +907,14 @@ mod tests {
 
     #[test]
     fn reset_completes_in_new_object_life() {
-        let looked = |life| replies(&[FromStorage::Looked { life }]);
+        let has_history = |instance| replies(&[FromStorage::HasHistory { instance }]);
         let lost = || vec![Err(CallFailure::Retryable("lost".to_owned()))];
-        for (last, is_back) in [(looked(8), true), (looked(7), false), (lost(), false)] {
+        for (last, is_back) in [(has_history(8), true), (has_history(7), false), (lost(), false)] {
             let mut reset = one();
-            assert!(!reset.on_replies(looked(7)).unwrap());
-            let arm = ToStorage::Arm { life: 7, time_ns: 3 };
-            assert_eq!(reset.requests(3)[0].message, envelope::encode(&arm));
-            assert!(!reset.on_replies(replies(&[FromStorage::Armed])).unwrap());
+            assert!(!reset.on_replies(has_history(7)).unwrap());
+            let select = ToStorage::SelectState { instance: 7, time_ns: 3 };
+            assert_eq!(reset.requests(3)[0].message, envelope::encode(&select));
+            assert!(!reset.on_replies(replies(&[FromStorage::StateSelected])).unwrap());
             assert!(!reset.on_replies(lost()).unwrap());
             assert_eq!(reset.on_replies(last).is_ok_and(|back| back), is_back);
         }
@@ -916,11 +922,11 @@ mod tests {
 
     #[test]
     fn reset_needs_successful_arming() {
-        for reply in [FromStorage::Another, FromStorage::Failed("too old".to_owned())] {
+        for reply in [FromStorage::OtherInstance, FromStorage::Failed("too old".to_owned())] {
             let mut reset = one();
-            reset.on_replies(replies(&[FromStorage::Looked { life: 7 }])).unwrap();
+            reset.on_replies(replies(&[FromStorage::HasHistory { instance: 7 }])).unwrap();
             assert!(reset.on_replies(replies(&[reply])).is_err());
-            assert_eq!(reset.step, Step::Arm);
+            assert_eq!(reset.step, Step::SelectState);
         }
     }
 }

@@ -3,19 +3,19 @@
 // memory, the instance and its `state` remain the same.
 
 /** Maps the `state` of each instance to the instance's number. */
-const lives = new WeakMap();
+const instances = new WeakMap();
 
 /** Returns the random 64-bit number that identifies an instance. */
-export function lifeOf(state) {
-  const known = lives.get(state);
+export function instanceNumber(state) {
+  const known = instances.get(state);
   if (known !== undefined) return known;
-  const [life] = crypto.getRandomValues(new BigUint64Array(1));
-  lives.set(state, life);
-  return life;
+  const [instance] = crypto.getRandomValues(new BigUint64Array(1));
+  instances.set(state, instance);
+  return instance;
 }
 
 /** Throws if the object cannot be restored to `time`, a Unix time in milliseconds. */
-export async function lookBack(state, time) {
+export async function checkHistory(state, time) {
   await state.storage.getBookmarkForTime(time);
 }
 
@@ -23,7 +23,7 @@ export async function lookBack(state, time) {
  * Schedules the restore. The object's next instance starts with the storage at `time`, a Unix time
  * in milliseconds.
  */
-export async function goBackNext(state, time) {
+export async function selectState(state, time) {
   const bookmark = await state.storage.getBookmarkForTime(time);
   await state.storage.onNextSessionRestoreBookmark(bookmark);
 }
@@ -32,6 +32,6 @@ export async function goBackNext(state, time) {
  * Ends the instance and all code that runs in the instance. A timer calls `abort` after the current
  * call into the WebAssembly module has returned, because other objects share the module.
  */
-export function endLife(state) {
+export function endInstance(state) {
   setTimeout(() => state.abort('the object restarts with its storage of an earlier time'), 0);
 }

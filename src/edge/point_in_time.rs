@@ -14,17 +14,17 @@ use crate::protocol::recovery::{FromStorage, ToStorage};
 
 #[wasm_bindgen(module = "/src/edge/point_in_time.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = lifeOf)]
-    fn life_of(state: &JsValue) -> u64;
+    #[wasm_bindgen(js_name = instanceNumber)]
+    fn instance_of(state: &JsValue) -> u64;
 
-    #[wasm_bindgen(catch, js_name = lookBack)]
-    async fn look_back(state: &JsValue, time_ms: f64) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = checkHistory)]
+    async fn check_history(state: &JsValue, time_ms: f64) -> Result<JsValue, JsValue>;
 
-    #[wasm_bindgen(catch, js_name = goBackNext)]
-    async fn go_back_next(state: &JsValue, time_ms: f64) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = selectState)]
+    async fn select_state(state: &JsValue, time_ms: f64) -> Result<JsValue, JsValue>;
 
-    #[wasm_bindgen(catch, js_name = endLife)]
-    fn end_life(state: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(catch, js_name = endInstance)]
+    fn end_instance(state: &JsValue) -> Result<(), JsValue>;
 }
 
 /// The maximum time to wait for the end of an instance, in milliseconds.
@@ -35,7 +35,7 @@ const UNSUPPORTED: &str = "does not implement point-in-time recovery";
 
 /// The error texts for an object that did not exist at the target time, or that has no history yet.
 /// The history begins some moments after the object's creation.
-const YOUNG: [&str; 2] = ["before this database existed", "database has no history"];
+const NO_HISTORY: [&str; 2] = ["before this database existed", "database has no history"];
 
 /// Returns the reply to a [`ToStorage`] message; `None` for any other message.
 pub(super) async fn answer(state: &State, message: &[u8]) -> Option<Vec<u8>> {
@@ -46,21 +46,23 @@ pub(super) async fn answer(state: &State, message: &[u8]) -> Option<Vec<u8>> {
 }
 
 async fn carry_out(state: &JsValue, message: &ToStorage) -> Result<FromStorage, JsValue> {
-    let own = life_of(state);
+    let own = instance_of(state);
     match *message {
-        ToStorage::Look { time_ns } => {
-            look_back(state, ms(time_ns)).await?;
-            Ok(FromStorage::Looked { life: own })
+        ToStorage::CheckHistory { time_ns } => {
+            check_history(state, ms(time_ns)).await?;
+            Ok(FromStorage::HasHistory { instance: own })
         }
-        ToStorage::Arm { life, .. } | ToStorage::Restart { life } if life != own => {
-            Ok(FromStorage::Another)
+        ToStorage::SelectState { instance, .. } | ToStorage::Restart { instance }
+            if instance != own =>
+        {
+            Ok(FromStorage::OtherInstance)
         }
-        ToStorage::Arm { time_ns, .. } => {
-            go_back_next(state, ms(time_ns)).await?;
-            Ok(FromStorage::Armed)
+        ToStorage::SelectState { time_ns, .. } => {
+            select_state(state, ms(time_ns)).await?;
+            Ok(FromStorage::StateSelected)
         }
         ToStorage::Restart { .. } => {
-            end_life(state)?;
+            end_instance(state)?;
             JsFuture::from(wait(END_MS)).await?;
             Ok(FromStorage::Failed("the object did not stop".to_owned()))
         }
@@ -79,8 +81,8 @@ fn refusal(thrown: &JsValue) -> FromStorage {
         thrown.is_instance_of::<js_sys::TypeError>() && reason.contains("not a function");
     if is_missing || reason.contains(UNSUPPORTED) {
         FromStorage::Unsupported(reason)
-    } else if YOUNG.iter().any(|says| reason.contains(says)) {
-        FromStorage::Young(reason)
+    } else if NO_HISTORY.iter().any(|says| reason.contains(says)) {
+        FromStorage::LacksHistory(reason)
     } else {
         FromStorage::Failed(reason)
     }

@@ -347,8 +347,8 @@ fn invalid_recovery_changes_nothing() {
     }
     let name = RecoveryRefusal::NoDatabase("nobody".to_owned());
     assert_eq!(ask(&mut scene, "nobody", now_ns - H_NS, true), refused(name));
-    let looked = ask(&mut scene, "db", now_ns - H_NS, true).unwrap().unwrap();
-    assert_eq!((looked.stage, looked.shards > 1), (RecoveryStage::Looked, true));
+    let checked = ask(&mut scene, "db", now_ns - H_NS, true).unwrap().unwrap();
+    assert_eq!((checked.stage, checked.shards > 1), (RecoveryStage::Checked, true));
     assert_eq!(scene.world.run(&edge, show_recovery("db")), Ok(None));
     scene.check("unchanged");
 
@@ -374,7 +374,7 @@ fn recovery_never_mixes_up_columns() {
         scene.go_on(&format!("seed {seed}"));
         assert_eq!(writes(&mut scene.world, &scene.old.clone(), "gone", "db"), Some(false));
     }
-    println!("{back} lives began with what was, {taken} writes were taken meanwhile");
+    println!("{back} instances began with what was, {taken} writes were taken meanwhile");
     assert!(count == 1 || (back > 4 * count && taken > count), "{back} {taken}");
 }
 

@@ -292,7 +292,7 @@ async fn show_recovered(
 ) -> ApiResult<Response> {
     let status = io.run(recovery).await?;
     let is_over = |status: &RecoveryStatus| {
-        matches!(status.stage, RecoveryStage::Looked | RecoveryStage::Done)
+        matches!(status.stage, RecoveryStage::Checked | RecoveryStage::Done)
     };
     let code = if status.as_ref().is_none_or(is_over) { 200 } else { 202 };
     let described = status.map(|status| {

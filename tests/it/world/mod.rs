@@ -303,14 +303,14 @@ impl World {
             return true;
         }
         let platform = self.platform.clone();
-        let (host, life) = self.host(&address);
-        let life = *life;
+        let (host, instance) = self.host(&address);
+        let instance = *instance;
         let (event_id, step) = host.alarm(&platform);
         if self.died(&address) {
             self.alarms.insert(address, due_ns_of_repeat(self.platform.time_ns()));
             return true;
         }
-        self.after_step(&address, life, event_id, step, (Caller::Nobody, 0));
+        self.after_step(&address, instance, event_id, step, (Caller::Nobody, 0));
         true
     }
 
@@ -363,14 +363,15 @@ impl World {
 
     /// Callers that wait for the object receive an error.
     pub(crate) fn crash(&mut self, address: &Address) {
-        self.end_life(address);
+        self.end_instance(address);
         if let Address::Shard(id) = address {
             self.shard(id).crash();
             return;
         }
         let store = self.store(address);
-        let Some((_, life)) = self.hosts.remove(address) else { return };
-        self.hosts.insert(address.clone(), (new_host(address, store, self.split_bytes), life + 1));
+        let Some((_, instance)) = self.hosts.remove(address) else { return };
+        self.hosts
+            .insert(address.clone(), (new_host(address, store, self.split_bytes), instance + 1));
         let lost: BTreeSet<_> =
             self.waiting.keys().filter(|(at, ..)| at == address).cloned().collect();
         for key in lost {
@@ -483,31 +484,31 @@ impl World {
             return;
         }
         let platform = self.platform.clone();
-        let (host, life) = self.host(&call.to);
-        let life = *life;
+        let (host, instance) = self.host(&call.to);
+        let instance = *instance;
         let (event_id, step) = host.begin(&platform, &call.message);
         if self.died(&call.to) {
             return self.fail(caller, call.id);
         }
-        self.after_step(&call.to, life, event_id, step, (caller, call.id));
+        self.after_step(&call.to, instance, event_id, step, (caller, call.id));
     }
 
     fn reply(&mut self, caller: Caller, reply: Reply) {
         match caller {
             Caller::Nobody => {}
             Caller::Client(number) => self.step_client(number, Some(reply)),
-            Caller::Object(address, life, event_id) => {
-                let key = (address.clone(), life, event_id);
+            Caller::Object(address, instance, event_id) => {
+                let key = (address.clone(), instance, event_id);
                 let Some(waiting) = self.waiting.get(&key).cloned() else { return };
                 let platform = self.platform.clone();
                 self.break_storage(&address);
-                let (host, now_living) = self.host(&address);
-                if *now_living == life {
+                let (host, current) = self.host(&address);
+                if *current == instance {
                     let step = host.resume(&platform, event_id, reply);
                     if self.died(&address) {
                         return;
                     }
-                    self.after_step(&address, life, event_id, step, waiting);
+                    self.after_step(&address, instance, event_id, step, waiting);
                 }
             }
         }
@@ -516,7 +517,7 @@ impl World {
     fn after_step(
         &mut self,
         address: &Address,
-        life: u32,
+        instance: u32,
         event_id: EventId,
         step: Step<Vec<u8>>,
         (caller, id): (Caller, u32),
@@ -526,7 +527,7 @@ impl World {
         if let Some(due_ns) = next {
             self.alarms.insert(address.clone(), due_ns);
         }
-        let key = (address.clone(), life, event_id);
+        let key = (address.clone(), instance, event_id);
         match step {
             Step::Done(bytes) => {
                 self.waiting.remove(&key);
@@ -534,7 +535,7 @@ impl World {
             }
             Step::Calls(calls) => {
                 self.waiting.insert(key, (caller, id));
-                let own = Caller::Object(address.clone(), life, event_id);
+                let own = Caller::Object(address.clone(), instance, event_id);
                 self.events.extend(calls.into_iter().map(|c| Event::Request(own.clone(), c)));
             }
         }

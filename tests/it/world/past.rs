@@ -18,9 +18,9 @@ const BEGINS_LATER_NS: i64 = 50 * S_NS;
 #[derive(Default)]
 pub(super) struct Past {
     was: BTreeMap<Address, Vec<(i64, MemoryStore)>>,
-    lives: BTreeMap<Address, u64>,
+    instances: BTreeMap<Address, u64>,
     /// The time to which each object is reset when it starts next.
-    armed: BTreeMap<Address, i64>,
+    selected_ns: BTreeMap<Address, i64>,
     /// The number of starts with an earlier state.
     pub(super) count: u64,
     /// Whether an object can be reset to a time before its creation. The object is then empty.
@@ -70,39 +70,45 @@ impl World {
         let (_, message) = envelope::decode::<ToStorage>(&call.message).ok()?;
         assert_ne!(call.to, Address::Catalog, "the Catalog never goes back");
         let past = self.past.as_mut()?;
-        let own = past.lives.get(&call.to).copied().unwrap_or(0);
+        let own = past.instances.get(&call.to).copied().unwrap_or(0);
         let made_ns = past.was.get(&call.to).and_then(|was| was.first()).map(|(at_ns, _)| *at_ns);
         let begins_ns = made_ns.map_or(i64::MAX, |made_ns| made_ns + BEGINS_LATER_NS);
-        let is_young = |time_ns: i64| time_ns < begins_ns && !past.is_endless;
+        let lacks_history = |time_ns: i64| time_ns < begins_ns && !past.is_endless;
         let answer = match message {
-            ToStorage::Look { time_ns } if is_young(time_ns) => young(),
-            ToStorage::Arm { life, time_ns } if life == own && is_young(time_ns) => young(),
-            ToStorage::Look { time_ns }
+            ToStorage::CheckHistory { time_ns } if lacks_history(time_ns) => no_history(),
+            ToStorage::SelectState { instance, time_ns }
+                if instance == own && lacks_history(time_ns) =>
+            {
+                no_history()
+            }
+            ToStorage::CheckHistory { time_ns }
                 if past.lost_ns == Some(time_ns) && matches!(call.to, Address::Shard(_)) =>
             {
                 FromStorage::Failed("too long ago".to_owned())
             }
-            ToStorage::Look { .. } => FromStorage::Looked { life: own },
-            ToStorage::Arm { life, .. } | ToStorage::Restart { life } if life != own => {
-                FromStorage::Another
+            ToStorage::CheckHistory { .. } => FromStorage::HasHistory { instance: own },
+            ToStorage::SelectState { instance, .. } | ToStorage::Restart { instance }
+                if instance != own =>
+            {
+                FromStorage::OtherInstance
             }
-            ToStorage::Arm { time_ns, .. } => {
-                past.armed.insert(call.to.clone(), time_ns);
-                FromStorage::Armed
+            ToStorage::SelectState { time_ns, .. } => {
+                past.selected_ns.insert(call.to.clone(), time_ns);
+                FromStorage::StateSelected
             }
             ToStorage::Restart { .. } => {
                 self.crash(&call.to);
-                return Some(Err(CallFailure::Failed("the life has ended".to_owned())));
+                return Some(Err(CallFailure::Failed("the instance has ended".to_owned())));
             }
         };
         Some(Ok(envelope::encode(&answer)))
     }
 
     /// If the object starts next with another storage, sets that storage.
-    pub(super) fn end_life(&mut self, address: &Address) {
+    pub(super) fn end_instance(&mut self, address: &Address) {
         let Some(past) = &mut self.past else { return };
-        *past.lives.entry(address.clone()).or_default() += 1;
-        let Some(time_ns) = past.armed.remove(address) else { return };
+        *past.instances.entry(address.clone()).or_default() += 1;
+        let Some(time_ns) = past.selected_ns.remove(address) else { return };
         past.count += 1;
         let was = past.was.get(address).into_iter().flatten();
         let then = was.take_while(|(at_ns, _)| *at_ns <= time_ns).last();
@@ -119,6 +125,6 @@ impl World {
     }
 }
 
-fn young() -> FromStorage {
-    FromStorage::Young("Requested time is before this database existed.".to_owned())
+fn no_history() -> FromStorage {
+    FromStorage::LacksHistory("Requested time is before this database existed.".to_owned())
 }

@@ -12,21 +12,26 @@ use tidemark_model::quota::Quotas;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStorage {
     /// Returns whether the object can go back to a time. This request changes no state.
-    Look {
+    #[serde(rename = "Look")]
+    CheckHistory {
         /// The time, in nanoseconds.
         time_ns: i64,
     },
     /// Prepares the recovery: the next instance of the object starts with the storage of this time.
-    Arm {
-        /// The instance that `Look` returned. The request has no effect on any other instance.
-        life: u64,
+    #[serde(rename = "Arm")]
+    SelectState {
+        /// The instance that `CheckHistory` returned. The request has no effect on any other
+        /// instance.
+        #[serde(rename = "life")]
+        instance: u64,
         /// The time, in nanoseconds.
         time_ns: i64,
     },
     /// Ends an instance. The instance usually ends before it can reply.
     Restart {
         /// The instance to end. Any other instance continues.
-        life: u64,
+        #[serde(rename = "life")]
+        instance: u64,
     },
 }
 
@@ -34,20 +39,25 @@ pub enum ToStorage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromStorage {
     /// The object can go back to the time.
-    Looked {
+    #[serde(rename = "Looked")]
+    HasHistory {
         /// A random id of the current instance.
-        life: u64,
+        #[serde(rename = "life")]
+        instance: u64,
     },
-    /// Arm: the recovery is prepared.
-    Armed,
-    /// Arm, Restart: the current instance has a different id.
-    Another,
+    /// SelectState: the recovery is prepared.
+    #[serde(rename = "Armed")]
+    StateSelected,
+    /// SelectState, Restart: the current instance has a different id.
+    #[serde(rename = "Another")]
+    OtherInstance,
     /// The runtime does not support recovery. The text is the runtime's message.
     Unsupported(String),
     /// The runtime supports recovery, but the time is too long ago or an error occurred.
     Failed(String),
     /// The object's history begins after the requested time. The text is the runtime's message.
-    Young(String),
+    #[serde(rename = "Young")]
+    LacksHistory(String),
 }
 
 /// Returns a storage request's reply from a runtime without history, or `None` for other requests.
@@ -151,7 +161,8 @@ pub struct RecoveryRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecoveryStage {
     /// No step: the request only checked the objects.
-    Looked,
+    #[serde(rename = "Looked")]
+    Checked,
     /// Freeze the Database.
     #[default]
     Freezing,
@@ -175,7 +186,7 @@ impl RecoveryStage {
     /// Returns a short description of the step.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Looked => "possible",
+            Self::Checked => "possible",
             Self::Freezing => "freezing the database",
             Self::Closing => "closing the database's shards",
             Self::Database => "recovering the database",
