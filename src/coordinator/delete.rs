@@ -1,10 +1,10 @@
 //! Executes DELETE and DROP SERIES on every shard of the selected policies.
 //!
-//! The statement first requests from each shard the position of its last write. It then requests
-//! that each shard hides the matching rows up to that position (PROTOCOL.md rule 9). A message that
-//! arrives late or twice therefore hides no row that was written after the statement. If a shard
-//! with newer state returns "stale", the statement is planned again from the owners' state and sent
-//! to all shards.
+//! The statement first requests from each shard the sequence of its next write. It then requests
+//! that each shard hides the matching rows with lower sequences (PROTOCOL.md rule 9). A message
+//! that arrives late or twice therefore hides no row that was written after the statement. If a
+//! shard with newer state returns "stale", the statement is planned again from the owners' state
+//! and sent to all shards.
 //!
 //! If the shards need more calls than the request may make, the Database sends the messages
 //! instead.
@@ -67,7 +67,7 @@ struct Relay {
 struct ShardTask {
     shard: ObjectId,
     stamp: Stamp,
-    /// Rows with a lower number in the shard's sequence of writes are hidden.
+    /// The sequence bound. Rows with a lower sequence are hidden.
     before: u64,
     deletions: Rc<[Deletion]>,
 }
@@ -81,7 +81,7 @@ impl Delete {
             let loaded = Load::from_owner(database, want.clone()).run(&self.io).await?;
             let mut tasks = self.plan(&loaded).await?;
             self.relay = self.relay(&loaded, &tasks)?;
-            if self.fence(&mut tasks).await? && self.hide(&tasks).await? {
+            if self.fetch_sequence_bounds(&mut tasks).await? && self.hide(&tasks).await? {
                 return Ok(());
             }
             retries.count()?;
@@ -170,9 +170,9 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Requests from each shard the position of the shard's last write. Returns `false` if a
-    /// shard's state is newer than the plan.
-    async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool> {
+    /// Sets each task's bound to the shard's next sequence, which the shard's statistics contain.
+    /// Returns `false` if a shard's state is newer than the plan.
+    async fn fetch_sequence_bounds(&self, tasks: &mut [ShardTask]) -> Result<bool> {
         for tasks in tasks.chunks_mut(self.messages_max()) {
             let replies = self.send(tasks, |_| ToShard::Stats).await?;
             for (task, reply) in tasks.iter_mut().zip(replies) {
