@@ -87,7 +87,7 @@ impl<S: Store> Shard<S> {
             return self.done(AlarmTask::DeleteUnusedRows);
         }
         let mut draft = loaded.draft();
-        let unused = draft.manifest.remove_unused(VALUES_DELETED_PER_EVENT);
+        let unused = draft.manifest.remove_unused(VALUE_ROWS_DELETED_PER_EVENT);
         self.commit(draft, Some(AlarmTask::DeleteUnusedRows), |loaded| {
             let mut keys = unused.ranges().iter().map(|&(first, end)| first..=end - 1);
             keys.try_for_each(|keys| loaded.store.delete(Table::Value, keys))
@@ -104,7 +104,7 @@ impl<S: Store> Shard<S> {
 
 /// The maximum number of values that one event deletes, at most 190 MB. SQLite visits each page of a
 /// deleted row. After the expiry of many parts, all values of the shard may be unused.
-const VALUES_DELETED_PER_EVENT: usize = 100;
+const VALUE_ROWS_DELETED_PER_EVENT: usize = 100;
 
 /// Whether rows of unused values can be deleted. While a merge runs, they cannot, because the merge
 /// may reuse such rows.
