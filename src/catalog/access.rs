@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grants::{GranteeChange, Put};
 use super::lifecycle::Entries;
-use super::{Catalog, CatalogTask, CatalogWork, Event, Result, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Event, NextResult, Result};
 use crate::model::grant::Permission;
 use crate::model::limits::{
     DATABASES_NOTIFIED_AT_ONCE, JOB_FAILURES_MAX, JOB_RETRY_NS, NOTIFICATION_ROUNDS_MAX,
@@ -61,7 +61,7 @@ pub(super) struct CreationProgress {
 }
 
 impl<S: Store> Catalog<S> {
-    pub(super) fn put_grantee(&mut self, event: &mut Event<'_>, grantee: Grantee) -> Turn {
+    pub(super) fn put_grantee(&mut self, event: &mut Event<'_>, grantee: Grantee) -> NextResult {
         let (user, name) = (grantee.user, grantee.name.clone());
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, grantee)? {
@@ -75,7 +75,12 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    pub(super) fn remove_grantee(&mut self, event: &mut Event<'_>, user: bool, name: &str) -> Turn {
+    pub(super) fn remove_grantee(
+        &mut self,
+        event: &mut Event<'_>,
+        user: bool,
+        name: &str,
+    ) -> NextResult {
         let (grantees, store) = self.grantees()?;
         match grantees.remove(store, user, name)? {
             Some(change) => self.change(event, change, Notified::Removed),
@@ -91,7 +96,7 @@ impl<S: Store> Catalog<S> {
         user: bool,
         name: &str,
         notified: Notified,
-    ) -> Turn {
+    ) -> NextResult {
         self.entries()?;
         let newest = self.notifications.about(user, name).last();
         if let Some((number, _)) = newest {
@@ -103,7 +108,12 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    fn change(&mut self, event: &mut Event<'_>, change: GranteeChange, notified: Notified) -> Turn {
+    fn change(
+        &mut self,
+        event: &mut Event<'_>,
+        change: GranteeChange,
+        notified: Notified,
+    ) -> NextResult {
         let mut notification = notification(self.entries()?, &change, event.platform.now_ns());
         if let Some(notification) = &mut notification {
             let name = notification.name.clone();
@@ -121,7 +131,12 @@ impl<S: Store> Catalog<S> {
         self.start(event, CatalogTask::Notify { number, notified })
     }
 
-    pub(super) fn notify(&mut self, event: &mut Event<'_>, job: u64, notified: Notified) -> Turn {
+    pub(super) fn notify(
+        &mut self,
+        event: &mut Event<'_>,
+        job: u64,
+        notified: Notified,
+    ) -> NextResult {
         self.entries()?;
         self.grantees()?;
         let (Some(entries), Some(grantees)) = (&self.entries, &self.grantees) else {

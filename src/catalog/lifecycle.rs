@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, CatalogWork, Result, Turn};
+use super::{Catalog, CatalogWork, NextResult, Result};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::protocol::call::{Address, CallFailure};
@@ -228,7 +228,7 @@ impl Entries {
 }
 
 impl<S: Store> Catalog<S> {
-    pub(super) fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
+    pub(super) fn drive(&mut self, work: &mut CatalogWork, number: u64) -> NextResult {
         let Some(entry) = self.entries()?.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
         };

@@ -104,7 +104,7 @@ enum Failure {
 }
 
 type Result<T, E = Failure> = std::result::Result<T, E>;
-type Turn = Result<Next<FromCatalog>>;
+type NextResult = Result<Next<FromCatalog>>;
 
 impl<S: Store> Catalog<S> {
     /// Creates the Catalog over `store`. The constructor reads no rows.
@@ -143,9 +143,9 @@ impl<S: Store> Catalog<S> {
         now_ns: i64,
         event_id: EventId,
         event: PendingEvent<CatalogWork>,
-        turn: Turn,
+        result: NextResult,
     ) -> Step<Vec<u8>> {
-        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
+        let next = result.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
         self.pending_events.advance(event_id, event, next)
     }
 
@@ -164,7 +164,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    fn begin_request(&mut self, event: &mut Event<'_>, message: ToCatalog) -> Turn {
+    fn begin_request(&mut self, event: &mut Event<'_>, message: ToCatalog) -> NextResult {
         let now_ns = event.platform.now_ns();
         Ok(Next::Reply(match message {
             ToCatalog::Resolve { name } => {
@@ -219,7 +219,7 @@ impl<S: Store> Catalog<S> {
         }))
     }
 
-    fn start(&mut self, event: &mut Event<'_>, task: CatalogTask) -> Turn {
+    fn start(&mut self, event: &mut Event<'_>, task: CatalogTask) -> NextResult {
         event.work.task = task;
         self.next_calls(event)
     }
@@ -231,7 +231,7 @@ impl<S: Store> Catalog<S> {
 
     /// Returns the next calls of a task, or the task's reply. The caller uses this function at the
     /// start of a task and after each change.
-    fn next_calls(&mut self, event: &mut Event<'_>) -> Turn {
+    fn next_calls(&mut self, event: &mut Event<'_>) -> NextResult {
         match event.work.task.clone() {
             CatalogTask::Create { request, existed } => {
                 let found = self.entries()?.by_name(&request.name);
@@ -305,24 +305,24 @@ impl<S: Store> EventHandler for Catalog<S> {
         };
         let mut event = PendingEvent::new(version, CatalogWork::default());
         let work = &mut event.work;
-        let turn = self.begin_request(&mut Event { platform, work }, message);
-        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
+        let result = self.begin_request(&mut Event { platform, work }, message);
+        (event_id, self.advance(platform.now_ns(), event_id, event, result))
     }
 
     fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
         let Some((mut event, replies)) = self.pending_events.resume(id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
-        self.advance(platform.now_ns(), id, event, turn)
+        let result = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
+        self.advance(platform.now_ns(), id, event, result)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
         let mut event = PendingEvent::new(VERSION, CatalogWork::default());
         self.retry_ns = None;
-        let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
-        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
+        let result = self.retry_due(&mut Event { platform, work: &mut event.work });
+        (event_id, self.advance(platform.now_ns(), event_id, event, result))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -337,7 +337,7 @@ impl<S: Store> EventHandler for Catalog<S> {
 }
 
 impl<S: Store> Catalog<S> {
-    fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
+    fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> NextResult {
         let now_ns = event.platform.now_ns();
         match event.work.task.clone() {
             CatalogTask::Notify { number, .. } => self.on_notified(event.work, number, replies)?,
@@ -372,7 +372,7 @@ impl<S: Store> Catalog<S> {
         self.next_calls(event)
     }
 
-    fn retry_due(&mut self, event: &mut Event<'_>) -> Turn {
+    fn retry_due(&mut self, event: &mut Event<'_>) -> NextResult {
         self.entries()?;
         if let Some(number) = self.recoveries.due(event.platform.now_ns()) {
             return self.retry_recovery(event, number);

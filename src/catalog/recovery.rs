@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::{Entries, FIRST_RECOVERY_KEY};
-use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, Result, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, NextResult, Result};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -59,7 +59,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         event: &mut Event<'_>,
         request: RecoveryRequest,
-    ) -> Turn {
+    ) -> NextResult {
         let now_ns = event.platform.now_ns();
         let (number, _) = self.ready(&request.name)?;
         if let Some(row) = self.recoveries.get(number).filter(|_| !request.dry_run) {
@@ -79,7 +79,7 @@ impl<S: Store> Catalog<S> {
 
     /// Handles a request for a different time while a recovery is running. The request is refused,
     /// unless the time is the start of the running recovery: such a request undoes the recovery.
-    fn abandon(&mut self, number: u64, mut row: Recovery, time_ns: i64, now_ns: i64) -> Turn {
+    fn abandon(&mut self, number: u64, mut row: Recovery, time_ns: i64, now_ns: i64) -> NextResult {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
@@ -113,7 +113,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         event: &mut Event<'_>,
         request: &RecoveryRequest,
-    ) -> Turn {
+    ) -> NextResult {
         let (number, object) = self.ready(&request.name)?;
         let progress = &event.work.recovery;
         let Some(history_check) = &progress.history_check else {
@@ -190,7 +190,7 @@ impl<S: Store> Catalog<S> {
     /// Continues a recovery in the alarm, unless another event is executing this recovery. If two
     /// events executed a recovery at the same time, one of them could reset an object that the
     /// other event has already opened.
-    pub(super) fn retry_recovery(&mut self, event: &mut Event<'_>, number: u64) -> Turn {
+    pub(super) fn retry_recovery(&mut self, event: &mut Event<'_>, number: u64) -> NextResult {
         let is_driven = self.is_driven(number);
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
@@ -204,7 +204,12 @@ impl<S: Store> Catalog<S> {
         self.start(event, CatalogTask::Recover(number))
     }
 
-    pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
+    pub(super) fn recover(
+        &mut self,
+        work: &mut CatalogWork,
+        number: u64,
+        now_ns: i64,
+    ) -> NextResult {
         let entry = self.entries()?.get(number).cloned();
         let (Some(entry), Some(row)) = (entry, self.recoveries.get(number).cloned()) else {
             return Err(Unavailable::Changing.into());

@@ -128,15 +128,15 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let execution = Execution::new(Statement::Select(select), session);
         let run = StartedRun { query, run, execution, started_ns: now_ns, calls: 0 };
         self.running = Some(Running::Query(Box::new(run)));
-        self.take_turn(platform, None)
+        self.advance(platform, None)
     }
 
     fn start_pass(&mut self, platform: &dyn Platform, due: DuePass) -> Step<Vec<u8>> {
         self.running = Some(Running::Backup(scheduled_pass(due)));
-        self.take_turn(platform, None)
+        self.advance(platform, None)
     }
 
-    fn take_turn(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
+    fn advance(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
         let Some(mut running) = self.running.take() else { return Step::Calls(Vec::new()) };
         let mut out = Vec::new();
         // The last reply is processed first.
@@ -208,7 +208,7 @@ impl<H: Scheduled + BackedUp> EventHandler for Runner<H> {
 
     fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
         if id == RUN {
-            return self.take_turn(platform, Some(reply));
+            return self.advance(platform, Some(reply));
         }
         self.database.resume(platform, id, reply)
     }

@@ -36,4 +36,4 @@ pub mod users_and_tokens;
 pub mod verify;
 pub mod write;
 
-pub use task::{Context, Io, Machine, Output, Parts, Task, Turn};
+pub use task::{Context, Io, Machine, NextResult, Output, Parts, Task};

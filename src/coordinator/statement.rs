@@ -16,7 +16,7 @@ use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
 use super::query::{Query, QueryStatus};
 use super::users_and_tokens::{show_users, user_statement};
-use super::{Context, Machine, Parts, Turn};
+use super::{Context, Machine, NextResult, Parts};
 use crate::admission::RequestReservation;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
@@ -194,8 +194,8 @@ impl<T: 'static> Machine for Execution<T> {
         self.parts.round()
     }
 
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<T>> {
-        self.parts.take_turn(context, replies)
+    fn advance(&mut self, context: &mut Context<'_>, replies: Replies) -> NextResult<Option<T>> {
+        self.parts.advance(context, replies)
     }
 }
 

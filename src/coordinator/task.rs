@@ -2,7 +2,7 @@
 //! machine: [`Task`] has one result, and [`Parts`] returns a stream.
 //!
 //! The function awaits `io.calls(requests)`, which passes the requests to the host and returns
-//! their replies. There is no executor: [`Task::take_turn`](Machine::take_turn) polls the future
+//! their replies. There is no executor: [`Task::advance`](Machine::advance) polls the future
 //! once for each round of replies. Dropping the task cancels the request.
 
 use std::cell::{Cell, RefCell};
@@ -39,24 +39,24 @@ pub struct Context<'a> {
     pub calls: usize,
 }
 
-/// The result of a machine's turn: further calls, a reply, or an error.
-pub type Turn<T> = Result<Next<T>>;
+/// The result of [`Machine::advance`]: further calls, a reply, or an error.
+pub type NextResult<T> = Result<Next<T>>;
 
-/// A request in progress. Each turn returns calls or a result. The host makes the calls of a turn
-/// at the same time, and the next turn begins when all these calls have replies.
+/// A request in progress. Each round returns calls or a result. The host makes the calls of a round
+/// at the same time, and the next round begins when all these calls have replies.
 pub trait Machine {
     /// The result of a successful request.
     type Reply;
 
-    /// Returns the calls of the last turn, with the replies that have arrived. Only
+    /// Returns the calls of the last round, with the replies that have arrived. Only
     /// [`Machine::step`] uses this state. A machine that runs inside another machine does not need
-    /// it, because the outer machine calls [`Machine::take_turn`].
+    /// it, because the outer machine calls [`Machine::advance`].
     fn round(&mut self) -> &mut Round;
 
-    /// Runs one turn. `replies` contains the replies to the calls of the previous turn, in the
+    /// Runs one round. `replies` contains the replies to the calls of the previous round, in the
     /// order of the calls. `replies` is empty at the start and when the host requests the next
     /// piece.
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Self::Reply>;
+    fn advance(&mut self, context: &mut Context<'_>, replies: Replies) -> NextResult<Self::Reply>;
 
     /// Continues the request. The host makes the returned calls. `reply` is the reply to one of the
     /// request's calls. `None` starts the request. If the machine's documentation says so, `None`
@@ -67,8 +67,8 @@ pub trait Machine {
         reply: Option<Reply>,
     ) -> Step<Result<Self::Reply>> {
         let Some(replies) = self.round().resume(reply) else { return Step::Calls(Vec::new()) };
-        let turn = bug::catch(|| self.take_turn(context, replies));
-        match turn.unwrap_or_else(|bug| Err(bug.into())) {
+        let result = bug::catch(|| self.advance(context, replies));
+        match result.unwrap_or_else(|bug| Err(bug.into())) {
             Ok(Next::Calls(requests)) => Step::Calls(self.round().start(requests)),
             Ok(Next::Reply(reply)) => Step::Done(Ok(reply)),
             Err(error) => Step::Done(Err(error)),
@@ -104,7 +104,7 @@ impl<T> fmt::Debug for Task<T> {
 
 impl<T> Task<T> {
     /// Returns `None` if the function waits, but no call is in progress that could resume it.
-    fn poll(&mut self, context: &mut Context<'_>, replies: Replies) -> Option<Turn<T>> {
+    fn poll(&mut self, context: &mut Context<'_>, replies: Replies) -> Option<NextResult<T>> {
         let future = self.future.as_mut()?;
         let shared = &self.io.0;
         shared.mailbox.replace(Mailbox::Replies(replies));
@@ -130,13 +130,13 @@ impl<T> Machine for Task<T> {
         &mut self.round
     }
 
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<T> {
+    fn advance(&mut self, context: &mut Context<'_>, replies: Replies) -> NextResult<T> {
         self.poll(context, replies).unwrap_or_else(|| Err(Error::unexpected_reply()))
     }
 }
 
-/// An async function that emits parts of a response. Each turn returns `Some(part)`, and `None` at
-/// the end and afterwards.
+/// An async function that emits parts of a response. Each reply is `Some(part)`, and `None` at the
+/// end and afterwards.
 pub struct Parts<T> {
     task: Task<()>,
     part: Rc<Cell<Option<T>>>,
@@ -188,12 +188,12 @@ impl<T> Machine for Parts<T> {
         &mut self.task.round
     }
 
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<T>> {
+    fn advance(&mut self, context: &mut Context<'_>, replies: Replies) -> NextResult<Option<T>> {
         if self.task.future.is_none() {
             return Ok(Next::Reply(None));
         }
         match self.task.poll(context, replies) {
-            Some(turn) => turn.map(|next| next.map(|()| None)),
+            Some(result) => result.map(|next| next.map(|()| None)),
             None => {
                 let part = self.part.take().ok_or_else(Error::unexpected_reply)?;
                 Ok(Next::Reply(Some(part)))
@@ -316,7 +316,7 @@ impl Io {
     pub async fn next<M: Machine>(&self, machine: &mut M) -> Result<M::Reply> {
         let mut replies = Replies::default();
         loop {
-            match self.with(|context| machine.take_turn(context, replies))?? {
+            match self.with(|context| machine.advance(context, replies))?? {
                 Next::Calls(requests) => replies = self.calls(requests).await,
                 Next::Reply(reply) => return Ok(reply),
             }

@@ -94,7 +94,7 @@ pub(super) enum Failure {
 }
 
 pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
-pub(super) type Turn = Result<Next<FromDatabase>>;
+pub(super) type NextResult = Result<Next<FromDatabase>>;
 
 impl<S: Store> Database<S> {
     /// Creates the Database `object` over `store`. The constructor reads no rows.
@@ -173,9 +173,9 @@ impl<S: Store> Database<S> {
         now_ns: i64,
         event_id: EventId,
         event: PendingEvent<DatabaseWork>,
-        turn: Turn,
+        result: NextResult,
     ) -> Step<Vec<u8>> {
-        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
+        let next = result.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
         self.pending_events.advance(event_id, event, next)
     }
 
@@ -235,7 +235,7 @@ impl<S: Store> Database<S> {
 
     /// Ends an event whose next messages would exceed the platform's limit of calls per event. The
     /// progress is stored, and the alarm continues the job immediately.
-    pub(super) fn end_early(&mut self, event: &Event<'_>, key: u64) -> Turn {
+    pub(super) fn end_early(&mut self, event: &Event<'_>, key: u64) -> NextResult {
         let now_ns = event.platform.now_ns();
         let current = event.work.current_job.map(|current| (current.job, current.replied as u64));
         // An event that executes a split, or wipes the database, may also have executed another
@@ -260,7 +260,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
+    fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> NextResult {
         self.load()?;
         let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
         let current = event
@@ -415,28 +415,28 @@ impl<S: Store> EventHandler for Database<S> {
         let reply = self.handle_message(platform, &message);
         let work = DatabaseWork { task: DatabaseTask::Request(message), ..Default::default() };
         let mut event = PendingEvent::new(version, work);
-        let turn = match reply {
+        let result = match reply {
             Ok(Some(reply)) => Ok(Next::Reply(reply)),
             Ok(None) => self.next_calls(&mut Event { platform, work: &mut event.work }),
             Err(failure) => Err(failure),
         };
-        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
+        (event_id, self.advance(platform.now_ns(), event_id, event, result))
     }
 
     fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
         let Some((mut event, replies)) = self.pending_events.resume(id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
-        self.advance(platform.now_ns(), id, event, turn)
+        let result = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
+        self.advance(platform.now_ns(), id, event, result)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
         self.retry_ns = None;
         let mut event = PendingEvent::new(VERSION, DatabaseWork::default());
-        let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
-        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
+        let result = self.retry_due(&mut Event { platform, work: &mut event.work });
+        (event_id, self.advance(platform.now_ns(), event_id, event, result))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {

@@ -4,7 +4,7 @@
 
 use super::job::{Job, JobKind, changed_quotas, start_drop};
 
-use super::object::{Database, DatabaseTask, Event, Failure, Result, Turn};
+use super::object::{Database, DatabaseTask, Event, Failure, NextResult, Result};
 use super::policies::{self, PolicyRow, Settings};
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
@@ -23,7 +23,7 @@ use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    pub(super) fn next_calls(&mut self, event: &mut Event<'_>) -> Turn {
+    pub(super) fn next_calls(&mut self, event: &mut Event<'_>) -> NextResult {
         self.load()?;
         self.refuse_frozen(&event.work.task)?;
         if let DatabaseTask::Request(ToDatabase::Relay(messages)) = &event.work.task {
@@ -311,7 +311,7 @@ impl<S: Store> Database<S> {
         Ok(key)
     }
 
-    pub(super) fn retry_due(&mut self, event: &mut Event<'_>) -> Turn {
+    pub(super) fn retry_due(&mut self, event: &mut Event<'_>) -> NextResult {
         self.load()?;
         let now_ns = event.platform.now_ns();
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
