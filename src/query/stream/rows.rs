@@ -125,7 +125,7 @@ impl SliceRows {
     fn unsorted(&self, direction: Direction) -> Vec<(i64, u32)> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
-        order.extend(times_ns.map(|&time_ns| direction.turn(time_ns)).zip(0..));
+        order.extend(times_ns.map(|&time_ns| direction.to_ascending(time_ns)).zip(0..));
         order
     }
 

@@ -47,7 +47,7 @@ impl Direction {
 
     /// Converts a time to a number that increases in this direction. Applying the conversion twice
     /// returns the original time.
-    pub const fn turn(self, time_ns: i64) -> i64 {
+    pub const fn to_ascending(self, time_ns: i64) -> i64 {
         match self {
             Self::Ascending => time_ns,
             Self::Descending => !time_ns,
@@ -380,12 +380,13 @@ impl PageKeys {
         }
     }
 
-    /// Returns the first and the last time in this direction, converted with [`Direction::turn`].
+    /// Returns the first and the last time in this direction, converted with
+    /// [`Direction::to_ascending`].
     pub(super) fn bounds(&self, direction: Direction) -> Option<(i64, i64)> {
         let (&first, &last) = (self.times_ns().first()?, self.times_ns().last()?);
         Some(match direction {
             Direction::Ascending => (first, last),
-            Direction::Descending => (direction.turn(last), direction.turn(first)),
+            Direction::Descending => (direction.to_ascending(last), direction.to_ascending(first)),
         })
     }
 }

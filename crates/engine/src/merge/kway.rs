@@ -361,7 +361,7 @@ impl<'a> Head<'a> {
             Direction::Descending => self.times_ns.len().checked_sub(at + 1),
         };
         let time_ns = place.and_then(|place| self.times_ns.get(place));
-        time_ns.map_or(EXHAUSTED, |&time_ns| self.direction.turn(time_ns))
+        time_ns.map_or(EXHAUSTED, |&time_ns| self.direction.to_ascending(time_ns))
     }
 
     fn last(&self) -> i64 {

@@ -420,10 +420,10 @@ impl<'a> GroupRows<'a> {
         let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
             return;
         };
-        let times_ns = self.times_ns.iter().map(|&time_ns| self.direction.turn(time_ns));
+        let times_ns = self.times_ns.iter().map(|&time_ns| self.direction.to_ascending(time_ns));
         // Rows with equal times are ordered by series, in the order in which the series were added.
         let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
-        let last_ns = self.direction.turn(first.select_nth_unstable(last).1.0);
+        let last_ns = self.direction.to_ascending(first.select_nth_unstable(last).1.0);
         match self.direction {
             Direction::Descending => self.open.start_ns = self.open.start_ns.max(last_ns),
             Direction::Ascending => {

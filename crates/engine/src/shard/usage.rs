@@ -89,7 +89,7 @@ fn limit(rates: &Rates, rate: Rate, shards: u32) -> Option<u64> {
 impl Window {
     /// Starts the window of `minute`, unless it has already started. Amounts above the limits of
     /// the earlier minutes are carried over.
-    fn turn(&mut self, rates: &Rates, shards: u32, minute: i64) {
+    fn start_minute(&mut self, rates: &Rates, shards: u32, minute: i64) {
         let passed = u64::try_from(minute.saturating_sub(self.minute)).unwrap_or(0);
         if passed == 0 {
             return;
@@ -152,11 +152,11 @@ impl Usage {
                 self.callers.retain(|_, window| window.minute == minute);
             }
             let window = self.callers.entry(*id).or_default();
-            window.turn(rates, meter.shards, minute);
+            window.start_minute(rates, meter.shards, minute);
             let own = |over| RateExceeded { of_caller: true, ..over };
             window.check(rates, meter.shards, more, now_ns).map_err(own)?;
         }
-        self.database.turn(&meter.database, meter.shards, minute);
+        self.database.start_minute(&meter.database, meter.shards, minute);
         self.database.check(&meter.database, meter.shards, more, now_ns)
     }
 
