@@ -126,7 +126,7 @@ impl GatherExecutor {
             self.window_ns = Some(window);
             let of_window = rows.get(self.added..end).or_bug();
             self.take(batch, column, of_window);
-            self.window.series.extend(pick(&series, of_window));
+            self.window.series.extend(gathered(&series, of_window));
             self.added = end;
             self.check()?;
         }
@@ -221,7 +221,7 @@ impl WindowRows {
             times_ns: gather(&self.times_ns, rows),
             values: of_column(&self.values),
             others: self.others.iter().map(of_column).collect(),
-            series: pick(&self.series, rows).collect(),
+            series: gathered(&self.series, rows).collect(),
         }
     }
 
@@ -348,6 +348,7 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
     hashes
 }
 
-fn pick<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
+/// Returns the values at `rows` in the given order.
+fn gathered<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
     rows.iter().filter_map(|&row| values.get(row as usize).copied())
 }

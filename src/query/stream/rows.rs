@@ -60,7 +60,7 @@ impl FetchedRows {
         self.times_ns.len() * ROW_BYTES + self.columns.iter().map(Column::bytes).sum::<usize>()
     }
 
-    fn pick(&self, rows: &[u32]) -> Self {
+    fn gather(&self, rows: &[u32]) -> Self {
         Self {
             shard: self.shard,
             times_ns: gather(&self.times_ns, rows),
@@ -89,7 +89,7 @@ impl SliceRows {
             .map(|(row, _)| row)
             .collect();
         if wanted.len() < piece.times_ns.len() {
-            piece = piece.pick(&wanted);
+            piece = piece.gather(&wanted);
         }
         if !piece.times_ns.is_empty() {
             self.bytes += piece.bytes();
@@ -194,7 +194,7 @@ impl SliceRows {
             let of_piece = rows.get(first..last).or_bug();
             let kept: Vec<u32> = of_piece.iter().map(|row| row - start).collect();
             if !kept.is_empty() {
-                pieces.push(piece.pick(&kept));
+                pieces.push(piece.gather(&kept));
             }
         }
         self.pieces = pieces;
@@ -228,14 +228,14 @@ impl SliceRows {
         }
     }
 
-    fn pick(&self, order: &[u32]) -> GroupData {
+    fn gather(&self, order: &[u32]) -> GroupData {
         let starts = self.starts();
         let places: Vec<(usize, usize)> = order.iter().map(|&row| position(&starts, row)).collect();
         let time = |&(piece, row): &(usize, usize)| {
             self.pieces.get(piece).and_then(|piece| piece.times_ns.get(row)).copied()
         };
         let columns = self.pieces.first().map_or(0, |piece| piece.columns.len());
-        let mut picked = FetchedRows {
+        let mut gathered = FetchedRows {
             shard: 0,
             times_ns: places.iter().filter_map(time).collect(),
             columns: Vec::with_capacity(columns),
@@ -246,9 +246,9 @@ impl SliceRows {
             let Some(first) = sources().next() else { continue };
             let mut picker = Picker::new(first.values.field_type(), sources());
             picker.extend(&places);
-            picked.columns.push(picker.finish());
+            gathered.columns.push(picker.finish());
         }
-        picked.data()
+        gathered.data()
     }
 }
 
@@ -272,7 +272,7 @@ impl GroupParts {
                 let end = order.len().min(*next + part.max(1));
                 let part = order.get(*next..end).filter(|part| !part.is_empty())?;
                 *next = end;
-                Some(rows.pick(part))
+                Some(rows.gather(part))
             }
         }
     }

@@ -111,10 +111,10 @@ impl ChunkedColumn {
             return chunk.gather(rows);
         }
         let values = match self.field_type {
-            FieldType::Float => Values::Float(self.pick(rows)),
-            FieldType::Integer => Values::Integer(self.pick(rows)),
-            FieldType::Unsigned => Values::Unsigned(self.pick(rows)),
-            FieldType::Boolean => Values::Boolean(self.pick(rows)),
+            FieldType::Float => Values::Float(self.gather_fixed(rows)),
+            FieldType::Integer => Values::Integer(self.gather_fixed(rows)),
+            FieldType::Unsigned => Values::Unsigned(self.gather_fixed(rows)),
+            FieldType::Boolean => Values::Boolean(self.gather_fixed(rows)),
             FieldType::String => {
                 let mut picker = Picker::new(self.field_type, self.chunks.iter());
                 picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
@@ -128,7 +128,7 @@ impl ChunkedColumn {
         Column { values, validity }
     }
 
-    fn pick<T: Fixed>(&self, rows: &[u32]) -> Vec<T> {
+    fn gather_fixed<T: Fixed>(&self, rows: &[u32]) -> Vec<T> {
         let chunks: Vec<&[T]> = self.chunks.iter().map(|chunk| T::of(&chunk.values)).collect();
         let value = |&row: &u32| {
             let (chunk, row) = place(row);

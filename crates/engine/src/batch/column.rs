@@ -147,11 +147,15 @@ impl Values {
 
     /// Copies the values at `rows` in the given order. A row `None` becomes padding.
     pub fn gather_or_pad(&self, rows: &[Option<u32>]) -> Self {
-        fn pick<T: Copy + Default>(values: &[T], rows: &[Option<u32>]) -> Vec<T> {
+        fn gather_or_default<T: Copy + Default>(values: &[T], rows: &[Option<u32>]) -> Vec<T> {
             let value = |row: u32| values.get(row as usize).copied().or_bug();
             rows.iter().map(|row| row.map_or_else(T::default, value)).collect()
         }
-        map_values!(self, values => pick(values, rows), strings => strings.gather_or_empty(rows))
+        map_values!(
+            self,
+            values => gather_or_default(values, rows),
+            strings => strings.gather_or_empty(rows)
+        )
     }
 
     /// Appends row `index` of `other`. Returns `false` without appending if the types differ.

@@ -68,8 +68,8 @@ pub fn column_sets(
         .into_iter()
         .map(|((tag_set, bits), rows)| {
             let set = tag_sets.get(tag_set as usize);
-            let tags = set.map(|((_, bits), _)| pick(&tags, bits)).unwrap_or_default();
-            ColumnPositions { tags, fields: pick(&fields, &bits), rows }
+            let tags = set.map(|((_, bits), _)| filter(&tags, bits)).unwrap_or_default();
+            ColumnPositions { tags, fields: filter(&fields, &bits), rows }
         })
         .filter(|set| !set.tags.is_empty() || !set.fields.is_empty())
         .collect()
@@ -85,7 +85,7 @@ pub(crate) fn field_sets(
     let positions: Vec<usize> = (0..fields).collect();
     let set = |((_, bits), rows): (SetKey, Vec<u32>)| ColumnPositions {
         tags: Vec::new(),
-        fields: pick(&positions, &bits),
+        fields: filter(&positions, &bits),
         rows,
     };
     grouped(rows, |_| 0, fields, has, true).into_iter().map(set).collect()
@@ -148,7 +148,7 @@ fn grouped(
     sets
 }
 
-fn pick(positions: &[usize], bits: &[u64]) -> Vec<usize> {
+fn filter(positions: &[usize], bits: &[u64]) -> Vec<usize> {
     let is_set = |at: usize| bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
     positions.iter().enumerate().filter(|&(at, _)| is_set(at)).map(|(_, &p)| p).collect()
 }

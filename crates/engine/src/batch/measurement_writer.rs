@@ -288,7 +288,7 @@ impl MeasurementWriter {
         run.block.series.len = used.len() as u32;
         for (key, tag) in self.tag_keys.strings.iter().zip(&mut self.tags) {
             tag.codes.resize(self.n_series as usize, 0);
-            let tag = TagColumn::picked(&tag.values.strings, &tag.codes, &used);
+            let tag = TagColumn::gather_codes(&tag.values.strings, &tag.codes, &used);
             if !tag.dictionary.is_empty() {
                 run.tag_keys.push(key.to_owned());
                 run.block.series.tags.push(tag);

@@ -55,7 +55,7 @@ impl Block {
         let mut row_series = gather(&self.row_series, rows);
         let fields = fields.iter().filter_map(|&at| self.fields.get(at));
         Self {
-            series: self.series.pick(&renumber(&mut row_series)),
+            series: self.series.gather(&renumber(&mut row_series)),
             row_series,
             times_ns: gather(&self.times_ns, rows),
             fields: fields.map(|column| column.gather(rows)).collect(),

@@ -28,11 +28,11 @@ impl TagColumn {
         self.dictionary.bytes() + self.codes.capacity() * 4
     }
 
-    fn pick(&self, series: &[u32]) -> Self {
-        Self::picked(&self.dictionary, &self.codes, series)
+    fn gather(&self, series: &[u32]) -> Self {
+        Self::gather_codes(&self.dictionary, &self.codes, series)
     }
 
-    pub(super) fn picked(dictionary: &StringColumn, codes: &[u32], series: &[u32]) -> Self {
+    pub(super) fn gather_codes(dictionary: &StringColumn, codes: &[u32], series: &[u32]) -> Self {
         let code = |&number: &u32| codes.get(number as usize).copied().or_bug();
         let codes: Vec<u32> = series.iter().map(code).collect();
         let mut used = codes.clone();
@@ -69,8 +69,8 @@ impl SeriesTable {
     }
 
     /// Copies the series `numbers` in the given order.
-    pub fn pick(&self, numbers: &[u32]) -> Self {
-        let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
+    pub fn gather(&self, numbers: &[u32]) -> Self {
+        let tags = self.tags.iter().map(|tag| tag.gather(numbers)).collect();
         Self { tags, len: numbers.len() as u32 }
     }
 }

@@ -134,7 +134,7 @@ pub struct PartialColumn {
 impl PartialColumn {
     /// Returns the states of the windows at these positions.
     #[must_use]
-    pub fn pick(&self, rows: &[u32]) -> Self {
+    pub fn gather(&self, rows: &[u32]) -> Self {
         let aux = self.aux.iter().map(|aux| match aux {
             AuxValues::Field(column) => AuxValues::Field(column.gather(rows)),
             AuxValues::Tag(tags) => AuxValues::Tag(tags.gather(rows)),
@@ -151,7 +151,7 @@ impl PartialColumn {
     pub fn windows(&self, has: impl Fn(i64) -> bool) -> Self {
         // A state has fewer than 2^32 windows.
         let windows = (0..).zip(&self.windows_ns).filter(|(_, start_ns)| has(**start_ns));
-        self.pick(&windows.map(|(row, _)| row).collect::<Vec<u32>>())
+        self.gather(&windows.map(|(row, _)| row).collect::<Vec<u32>>())
     }
 
     /// Appends the states of later windows, or of earlier windows if the states descend. If the

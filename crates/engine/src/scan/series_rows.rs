@@ -132,10 +132,10 @@ impl<'a> ValueSlice<'a> {
     /// by its position in the rows of the series.
     fn gather(self, positions: &[u32]) -> Self {
         match self {
-            Self::Float(values) => Self::Float(pick(&values, positions).collect()),
-            Self::Integer(values) => Self::Integer(pick(&values, positions).collect()),
-            Self::Unsigned(values) => Self::Unsigned(pick(&values, positions).collect()),
-            Self::Boolean(values) => Self::Boolean(pick(&values, positions).collect()),
+            Self::Float(values) => Self::Float(gathered(&values, positions).collect()),
+            Self::Integer(values) => Self::Integer(gathered(&values, positions).collect()),
+            Self::Unsigned(values) => Self::Unsigned(gathered(&values, positions).collect()),
+            Self::Boolean(values) => Self::Boolean(gathered(&values, positions).collect()),
             text @ Self::Text(..) => text,
         }
     }
@@ -143,10 +143,10 @@ impl<'a> ValueSlice<'a> {
     /// Appends the values at `positions`. Returns `false` without appending if the types differ.
     pub(super) fn append_to(&self, to: &mut Values, positions: &[u32]) -> bool {
         match (to, self) {
-            (Values::Float(to), Self::Float(from)) => to.extend(pick(from, positions)),
-            (Values::Integer(to), Self::Integer(from)) => to.extend(pick(from, positions)),
-            (Values::Unsigned(to), Self::Unsigned(from)) => to.extend(pick(from, positions)),
-            (Values::Boolean(to), Self::Boolean(from)) => to.extend(pick(from, positions)),
+            (Values::Float(to), Self::Float(from)) => to.extend(gathered(from, positions)),
+            (Values::Integer(to), Self::Integer(from)) => to.extend(gathered(from, positions)),
+            (Values::Unsigned(to), Self::Unsigned(from)) => to.extend(gathered(from, positions)),
+            (Values::Boolean(to), Self::Boolean(from)) => to.extend(gathered(from, positions)),
             (Values::String(to), Self::Text(from, rows)) => {
                 positions.iter().for_each(|&p| to.push(from.get(rows.start + p as usize)));
             }
@@ -170,7 +170,8 @@ impl<'a> ValueSlice<'a> {
     }
 }
 
-fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> impl Iterator<Item = T> {
+/// Returns the values at `positions` in the given order.
+fn gathered<T: Copy + Default>(values: &[T], positions: &[u32]) -> impl Iterator<Item = T> {
     positions.iter().map(|&at| values.get(at as usize).copied().or_bug())
 }
 
@@ -196,7 +197,7 @@ impl<'a> Chosen<'a> {
         let positions = positions(mask, valid, all.len());
         let times = match &positions {
             None => Cow::Borrowed(all),
-            Some(positions) => pick(all, positions).collect(),
+            Some(positions) => gathered(all, positions).collect(),
         };
         let mut spans = Vec::new();
         windows.cut(&times, &mut spans);

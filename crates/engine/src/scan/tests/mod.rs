@@ -166,7 +166,7 @@ fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
         .filter(|&r| inside(&call.windows_ns[r as usize]))
         .collect();
-    call.pick(&rows)
+    call.gather(&rows)
 }
 
 fn evaluate(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
@@ -680,7 +680,7 @@ fn later_states_append_without_merge() {
                 for cut in 0..=windows {
                     let (front, behind): (Vec<u32>, Vec<u32>) =
                         (0..windows).partition(|&w| w < cut);
-                    let (mut front, mut behind) = (whole.pick(&front), whole.pick(&behind));
+                    let (mut front, mut behind) = (whole.gather(&front), whole.gather(&behind));
                     assert!(front.append(&behind));
                     assert_eq!(&front, whole);
                     appended += u32::from(0 < cut && cut < windows);
@@ -688,9 +688,9 @@ fn later_states_append_without_merge() {
                     shapeless.states.pop();
                     if windows - cut > 1 && cut > 0 {
                         let before = behind.clone();
-                        assert!(!behind.append(&whole.pick(&[0])));
+                        assert!(!behind.append(&whole.gather(&[0])));
                         assert!(!behind.append(&before), "the same windows");
-                        assert!(!whole.pick(&[0]).append(&shapeless));
+                        assert!(!whole.gather(&[0]).append(&shapeless));
                         assert_eq!(behind, before);
                     }
                 }
