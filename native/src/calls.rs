@@ -21,7 +21,7 @@ use crate::sql::Session;
 
 /// The number of times that a task yields during a pause of 0 ms. This number of yields is enough
 /// for a new request to be read, to call an object, and to receive the object's reply.
-const LOOKS: u32 = 3;
+const YIELDS_PER_PAUSE: u32 = 3;
 
 const KEY_BYTES: usize = 32;
 
@@ -71,7 +71,7 @@ async fn pause(ms: u32) {
     if ms > 0 {
         return tokio::time::sleep(Duration::from_millis(ms.into())).await;
     }
-    for _ in 0..LOOKS {
+    for _ in 0..YIELDS_PER_PAUSE {
         yield_now().await;
     }
 }

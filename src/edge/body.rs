@@ -16,7 +16,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Request;
 
-use super::runtime::{noticing, object, wait};
+use super::runtime::{object, wait, wait_or_time_out};
 use crate::api::drive::{Next, RequestBody};
 use crate::model::limits::{BODY_PACED_AFTER_BYTES, BODY_READ_BYTES_MAX, BODY_READ_BYTES_MIN};
 
@@ -62,8 +62,8 @@ pub(super) struct BodyReader {
     buffer: Option<ArrayBuffer>,
     bytes: usize,
     is_paced: bool,
-    /// The timer of [`noticing`].
-    notice: Option<Promise>,
+    /// The timer of [`wait_or_time_out`].
+    timer: Option<Promise>,
 }
 
 impl BodyReader {
@@ -78,7 +78,7 @@ impl BodyReader {
             buffer: BUFFER.take(),
             bytes: 0,
             is_paced: false,
-            notice: None,
+            timer: None,
         })
     }
 
@@ -117,7 +117,7 @@ impl RequestBody for BodyReader {
                 reader.read_at_least(BODY_READ_BYTES_MIN, Uint8Array::new(&buffer))?
             }
         };
-        let Some(done) = noticing(&read, &mut self.notice).await? else {
+        let Some(done) = wait_or_time_out(&read, &mut self.timer).await? else {
             self.read = Some(read);
             return Ok(Next::Waiting);
         };

@@ -20,7 +20,7 @@ use crate::protocol::event::{EventHandler, EventId};
 /// An [`EventHandler`] in its Durable Object.
 pub(super) struct Hosted<H> {
     state: State,
-    goes_back: bool,
+    supports_recovery: bool,
     object: Rc<Object<H>>,
 }
 
@@ -32,16 +32,16 @@ struct Object<H> {
 }
 
 impl<H: EventHandler + 'static> Hosted<H> {
-    /// `goes_back` states whether the object supports recovery to an earlier time.
-    pub(super) fn new(state: State, env: &Env, handler: H, goes_back: bool) -> Self {
+    /// `supports_recovery` states whether the object supports recovery to an earlier time.
+    pub(super) fn new(state: State, env: &Env, handler: H, supports_recovery: bool) -> Self {
         let (platform, alarm) = (EdgePlatform::new(env, None), Alarm::new(&state));
         let object = Rc::new(Object { handler: RefCell::new(handler), platform, alarm });
-        Self { state, goes_back, object }
+        Self { state, supports_recovery, object }
     }
 
     /// Executes a message. Work that becomes due runs after the reply was sent.
     pub(super) async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>> {
-        if self.goes_back
+        if self.supports_recovery
             && let Some(reply) = point_in_time::answer(&self.state, &message).await
         {
             return Ok(reply);
@@ -61,7 +61,7 @@ impl<H: EventHandler + 'static> Hosted<H> {
     pub(super) async fn alarm(&self) {
         let object = &self.object;
         // The platform has delivered the alarm, so no alarm is set.
-        object.alarm.known.set(Known::Unset);
+        object.alarm.known.set(KnownAlarm::Unset);
         let (event_id, step) = object.handler.borrow_mut().alarm(&object.platform);
         object.finish_due_work(event_id, step).await;
     }
@@ -81,7 +81,7 @@ impl<H: EventHandler> Object<H> {
         let mut pending_calls = FuturesUnordered::new();
         loop {
             let next_alarm_ns = self.handler.borrow().next_alarm_ns();
-            self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await;
+            self.alarm.ensure_set(next_alarm_ns, self.platform.now_ns()).await;
             match step {
                 Step::Done(reply) => {
                     unfinished.done.set(true);
@@ -119,12 +119,12 @@ impl<H: EventHandler> Drop for Unfinished<'_, H> {
 
 /// The minimum delay of an alarm, in milliseconds. If a handler sets an alarm for the current time
 /// or an earlier time, the alarm may never fire (workerd issue 6866).
-const AHEAD_MS: i64 = 2;
+const ALARM_DELAY_MS_MIN: i64 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
-    /// Unknown, because the object was just loaded.
-    Nothing,
+enum KnownAlarm {
+    /// The object was just loaded.
+    Unknown,
     /// No alarm is set.
     Unset,
     /// An alarm is set for this time, in milliseconds since the epoch.
@@ -135,12 +135,12 @@ enum Known {
 /// bills each setting as a written row.
 struct Alarm {
     storage: Storage,
-    known: Cell<Known>,
+    known: Cell<KnownAlarm>,
 }
 
 impl Alarm {
     fn new(state: &State) -> Self {
-        Self { storage: state.storage(), known: Cell::new(Known::Nothing) }
+        Self { storage: state.storage(), known: Cell::new(KnownAlarm::Unknown) }
     }
 
     /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays unchanged. When
@@ -149,29 +149,29 @@ impl Alarm {
     ///
     /// If the storage is full, setting the alarm may fail. The object still sends its response. The
     /// object derives due work from stored data, so the next event tries again to set the alarm.
-    async fn arm(&self, due_ns: Option<i64>, now_ns: i64) {
+    async fn ensure_set(&self, due_ns: Option<i64>, now_ns: i64) {
         let Some(due_ns) = due_ns else { return };
         if let Err(error) = self.set(due_ns, now_ns).await {
-            self.known.set(Known::Nothing);
+            self.known.set(KnownAlarm::Unknown);
             worker::console_error!("the alarm could not be set: {error}");
         }
     }
 
     async fn set(&self, due_ns: i64, now_ns: i64) -> Result<()> {
-        if self.known.get() == Known::Nothing {
+        if self.known.get() == KnownAlarm::Unknown {
             let stored = self.storage.get_alarm().await?;
-            self.known.set(stored.map_or(Known::Unset, Known::At));
+            self.known.set(stored.map_or(KnownAlarm::Unset, KnownAlarm::At));
         }
         // The time is rounded up, because the work must be due when the alarm fires.
         let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
-        let due_ms = due_ms.max(now_ns / MS_NS + AHEAD_MS);
+        let due_ms = due_ms.max(now_ns / MS_NS + ALARM_DELAY_MS_MIN);
         let lost_before_ms = now_ns / MS_NS - ALARM_LATE_MS_MAX;
         let is_set = match self.known.get() {
-            Known::At(set_ms) => lost_before_ms <= set_ms && set_ms <= due_ms,
-            Known::Unset | Known::Nothing => false,
+            KnownAlarm::At(set_ms) => lost_before_ms <= set_ms && set_ms <= due_ms,
+            KnownAlarm::Unset | KnownAlarm::Unknown => false,
         };
         if !is_set {
-            self.known.set(Known::At(due_ms));
+            self.known.set(KnownAlarm::At(due_ms));
             // The argument is a Date, because the runtime would interpret a number as a delay.
             let date = Date::new(&JsValue::from_f64(due_ms as f64));
             self.storage.set_alarm(ScheduledTime::new(date)).await?;

@@ -7,7 +7,7 @@ use web_sys::ReadableStream;
 use worker::{Context, Result};
 
 use super::entry::RequestTask;
-use super::runtime::{self, get, noticing};
+use super::runtime::{self, get, wait_or_time_out};
 use crate::api::drive::{Driver, ResponseBody};
 use crate::api::grpc_web::Code;
 use crate::api::headers;
@@ -106,7 +106,7 @@ pub(super) fn stream(
 ) -> Result<web_sys::Response> {
     let (status, head) = (response.status, head(&response));
     let pipe = IdentityTransformStream::new()?;
-    let mut to = BodyWriter { writer: pipe.writable().get_writer()?, notice: None };
+    let mut to = BodyWriter { writer: pipe.writable().get_writer()?, timer: None };
     let readable = pipe.readable();
     // Without `wait_until`, the runtime would drop the request when its client disconnects.
     context.wait_until(async move {
@@ -123,8 +123,8 @@ pub(super) fn stream(
 /// The body of a streamed response.
 struct BodyWriter {
     writer: JsWriter,
-    /// The timer of [`noticing`].
-    notice: Option<Promise>,
+    /// The timer of [`wait_or_time_out`].
+    timer: Option<Promise>,
 }
 
 impl ResponseBody for BodyWriter {
@@ -140,7 +140,7 @@ impl ResponseBody for BodyWriter {
         let write = self.writer.write(piece.clone())?;
         let written =
             future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
-        while noticing(&written, &mut self.notice).await?.is_none() {
+        while wait_or_time_out(&written, &mut self.timer).await?.is_none() {
             if is_stopped() {
                 return Ok(());
             }

@@ -10,7 +10,7 @@ use crate::model::limits::CANCEL_CHECK_MS;
 
 /// The number of times that a pause of 0 ms lets the runtime poll its sockets. With three polls, a
 /// new request can arrive, call an object and receive the reply during the pause.
-const LOOKS: u32 = 3;
+const SOCKET_POLLS_PER_PAUSE: u32 = 3;
 
 #[wasm_bindgen]
 extern "C" {
@@ -79,23 +79,23 @@ pub(super) fn object(members: &[(&str, JsValue)]) -> Result<Object, JsValue> {
 /// usually after a fraction of a millisecond. A pause of more than 0 ms takes at least two
 /// milliseconds.
 pub(super) async fn pause(ms: u32) {
-    for _ in 0..if ms == 0 { LOOKS } else { 1 } {
+    for _ in 0..if ms == 0 { SOCKET_POLLS_PER_PAUSE } else { 1 } {
         // An interrupted wait still counts as a pause.
         let _ = JsFuture::from(wait(ms)).await;
     }
 }
 
-/// Waits until `promise` resolves, or returns `None` after [`CANCEL_CHECK_MS`]. `notice` is a
-/// timer promise. All waits before the promise resolves share this promise, because a request may
-/// have only some thousands of timers at the same time.
-pub(super) async fn noticing(
+/// Waits until `promise` resolves, or returns `None` after [`CANCEL_CHECK_MS`]. `timer` is the
+/// promise of the timer. All waits before `promise` resolves share the timer, because a request
+/// may have only some thousands of timers at the same time.
+pub(super) async fn wait_or_time_out(
     promise: &Promise,
-    notice: &mut Option<Promise>,
+    timer: &mut Option<Promise>,
 ) -> Result<Option<JsValue>, JsValue> {
-    let timer = notice.get_or_insert_with(|| wait(CANCEL_CHECK_MS));
-    let first = JsFuture::from(Promise::race(&Array::of2(promise, timer))).await?;
+    let running = timer.get_or_insert_with(|| wait(CANCEL_CHECK_MS));
+    let first = JsFuture::from(Promise::race(&Array::of2(promise, running))).await?;
     if first.is_undefined() {
-        *notice = None;
+        *timer = None;
         return Ok(None);
     }
     Ok(Some(first))
