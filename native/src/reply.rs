@@ -112,9 +112,11 @@ pub fn complete(
     match form {
         Form::Grpc(content_type) => grpc::complete(&response, &content_type),
         Form::Http(accepts) => {
-            let is_packed = response.body.len() >= PACKED_BYTES_MIN && packs(&response, &accepts);
-            let mut outgoing = head(&response, is_packed);
-            let body = if is_packed { Packer::new().last(&response.body) } else { response.body };
+            let is_compressed =
+                response.body.len() >= PACKED_BYTES_MIN && is_compressible(&response, &accepts);
+            let mut outgoing = head(&response, is_compressed);
+            let body =
+                if is_compressed { Packer::new().last(&response.body) } else { response.body };
             *outgoing.body_mut() = Outgoing::complete(count(body));
             outgoing
         }
@@ -133,7 +135,7 @@ pub fn stream(
         Form::Grpc(content_type) => {
             (grpc::head(response, &content_type), Coding::Grpc(grpc::Frames::default()))
         }
-        Form::Http(accepts) if packs(response, &accepts) => {
+        Form::Http(accepts) if is_compressible(response, &accepts) => {
             (head(response, true), Coding::Gzip(Packer::new()))
         }
         Form::Http(_) => (head(response, false), Coding::Plain),
@@ -145,19 +147,19 @@ pub fn stream(
 
 /// Whether to compress a response. The compressed types are the types that `edge/` lets the runtime
 /// compress, JSON and plain text. On Cloudflare, the latter are compressed in front of the Worker.
-fn packs(response: &Response, accepts: &str) -> bool {
+fn is_compressible(response: &Response, accepts: &str) -> bool {
     let is_text =
         |of_type: &str| of_type == "application/json" || of_type.starts_with("text/plain");
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
-    of_type.is_some_and(|(_, of_type)| headers::packs(of_type) || is_text(of_type))
+    of_type.is_some_and(|(_, of_type)| headers::is_compressible(of_type) || is_text(of_type))
         && headers::accepts_gzip(accepts)
 }
 
-pub fn head(response: &Response, is_packed: bool) -> HttpResponse {
+pub fn head(response: &Response, is_compressed: bool) -> HttpResponse {
     let mut outgoing = HttpResponse::new(Outgoing::Whole(None));
     *outgoing.status_mut() = status(response.status);
     extend(outgoing.headers_mut(), &response.headers);
-    if is_packed {
+    if is_compressed {
         let headers = outgoing.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));

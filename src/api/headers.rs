@@ -73,7 +73,7 @@ pub fn finish(
 
 /// Whether the server compresses bodies of this type. Cloudflare's edge compresses JSON and plain
 /// text, but not these types.
-pub fn packs(content_type: &str) -> bool {
+pub fn is_compressible(content_type: &str) -> bool {
     let types = [Format::Csv, Format::MessagePack].map(Format::content_type);
     let tables = [TableFormat::JsonLines, TableFormat::Arrow].map(TableFormat::content_type);
     types.into_iter().chain(tables).any(|own| own == content_type)
@@ -130,9 +130,9 @@ mod tests {
     fn worker_compresses_what_cloudflare_does_not() {
         let arrow = "application/vnd.apache.arrow.stream";
         for packed in ["text/csv", "application/x-msgpack", "application/jsonl", arrow] {
-            assert!(packs(packed), "{packed}");
+            assert!(is_compressible(packed), "{packed}");
         }
-        assert!(!packs("application/json") && !packs("text/plain"));
+        assert!(!is_compressible("application/json") && !is_compressible("text/plain"));
     }
 
     #[test]

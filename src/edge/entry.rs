@@ -36,7 +36,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     match driver.run_to_response(first, || BodyReader::open(&request)).await {
         Ok(ResponseStart::Complete(response)) => {
             driver.log();
-            let response = reply::packed(response, &request);
+            let response = reply::with_compression(response, &request);
             let calls = driver.background_calls();
             if !calls.is_empty() || driver.host.sql.is_open() {
                 context.wait_until(async move { driver.make_background_calls(calls).await });
@@ -44,7 +44,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             reply::complete(response)
         }
         Ok(ResponseStart::Stream(response)) => {
-            reply::stream(reply::packed(response, &request), driver, &context)
+            reply::stream(reply::with_compression(response, &request), driver, &context)
         }
         Err(gone) => {
             driver.abandon().await;

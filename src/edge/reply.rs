@@ -57,19 +57,19 @@ fn head(response: &Response) -> String {
 
 /// Makes the runtime compress a response that Cloudflare does not compress, if the client accepts
 /// gzip. The header `Content-Encoding: gzip` makes the runtime compress the body piece by piece.
-pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Response {
+pub(super) fn with_compression(mut response: Response, request: &web_sys::Request) -> Response {
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
-    let packs = of_type.is_some_and(|(_, content_type)| {
+    let is_compressible = of_type.is_some_and(|(_, content_type)| {
         // `accept_encoding` runs only for types that the Worker compresses, because it makes the
         // runtime parse the whole `cf` object.
-        headers::packs(content_type)
+        headers::is_compressible(content_type)
             && headers::accepts_gzip(&accept_encoding(request).unwrap_or_default())
     });
     if response.body.is_empty() {
         if is_development_server(request) {
             response = response.with_header("Content-Encoding", "identity");
         }
-    } else if packs {
+    } else if is_compressible {
         response =
             response.with_header("Content-Encoding", "gzip").with_header("Vary", "Accept-Encoding");
     }
