@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::error::{Error, Result};
 use super::grants::Principal;
 use super::into::check_names;
-use super::load_schemas::{Load, Want, call_database};
+use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::statement::{Execution, Session, default_policy, each_place};
 use super::{Context, Machine, Parts, Task};
 use crate::admission::QueryMemory;
@@ -273,7 +273,7 @@ pub(super) fn create_continuous(
     Ok(Parts::once(|io| async move {
         let mut databases = Databases::new();
         for name in names {
-            let loaded = Load::from_owner(&name, Want::Nothing).run(&io).await?;
+            let loaded = Load::from_owner(&name, SchemaSelection::Nothing).run(&io).await?;
             databases.push((name, loaded.description));
         }
         let query = qualify(&mut statement, &databases)?;

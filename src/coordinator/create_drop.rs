@@ -2,7 +2,7 @@
 //! management calls.
 
 use super::error::{Error, Result};
-use super::load_schemas::{Load, Retries, Want};
+use super::load_schemas::{Load, Retries, SchemaSelection};
 use super::{Io, Task};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
@@ -147,7 +147,7 @@ async fn change_in_catalog(io: &Io, database: &str, message: &ToCatalog) -> Resu
 /// Returns whether the database exists. Returns `None` if the database was dropped, and possibly
 /// created again, after the Catalog returned its object.
 async fn change_in_database(io: &Io, name: &str, message: &ToDatabase) -> Result<Option<bool>> {
-    let loaded = match Load::from_owner(name, Want::Nothing).run(io).await {
+    let loaded = match Load::from_owner(name, SchemaSelection::Nothing).run(io).await {
         Err(Error::DatabaseNotFound(_)) if matches!(message, ToDatabase::DropPolicy { .. }) => {
             return Ok(Some(false));
         }

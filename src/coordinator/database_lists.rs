@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::error::{Error, Result};
 use super::grants::Principal;
-use super::load_schemas::{Load, Want, call_database};
+use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::query::Query;
 use super::statement::Session;
 use super::{Io, Parts};
@@ -142,7 +142,7 @@ pub async fn describe_databases(
         if !described.grants.sees(&name) {
             continue;
         }
-        match Load::from_owner(&name, Want::Nothing).run(io).await {
+        match Load::from_owner(&name, SchemaSelection::Nothing).run(io).await {
             Ok(loaded) if described.add(name, &loaded.description)? => break,
             // The database was dropped after the list was read.
             Ok(_) | Err(Error::DatabaseNotFound(_)) => {}

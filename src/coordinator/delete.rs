@@ -12,7 +12,7 @@
 use std::rc::Rc;
 
 use super::error::{Error, Result};
-use super::load_schemas::{Load, Loaded, Retries, Want};
+use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
 use super::{Io, Task};
 use crate::influxql::ast::Statement;
 use crate::model::configurable_limits::Limit;
@@ -37,12 +37,17 @@ const TERMS_PER_TURN: usize = 10_000;
 const RELAYED_MAX: usize = 1_000;
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
-/// Executes a DELETE or DROP SERIES on the policies of `database` that `want` names. Returns
+/// Executes a DELETE or DROP SERIES on the policies of `database` that `selection` names. Returns
 /// [`Error::PartlyApplied`] if some shards may have deleted their rows.
-pub fn delete(statement: Statement, database: String, want: Want, now_ns: i64) -> Task<()> {
+pub fn delete(
+    statement: Statement,
+    database: String,
+    selection: SchemaSelection,
+    now_ns: i64,
+) -> Task<()> {
     Task::new(move |io| async move {
         let mut delete = Delete { io, statement, now_ns, has_begun: false, relay: None };
-        let result = delete.run(&database, want).await;
+        let result = delete.run(&database, selection).await;
         result.map_err(|error| match delete.has_begun {
             true => Error::PartlyApplied(error.to_string()),
             false => error,
@@ -73,12 +78,12 @@ struct ShardTask {
 }
 
 impl Delete {
-    async fn run(&mut self, database: &str, want: Want) -> Result<()> {
+    async fn run(&mut self, database: &str, selection: SchemaSelection) -> Result<()> {
         let mut retries = Retries::default();
         loop {
             // The statement must find every acknowledged row, so the state is loaded from the
             // owners.
-            let loaded = Load::from_owner(database, want.clone()).run(&self.io).await?;
+            let loaded = Load::from_owner(database, selection.clone()).run(&self.io).await?;
             let mut tasks = self.plan(&loaded).await?;
             self.relay = self.relay(&loaded, &tasks)?;
             if self.fetch_sequence_bounds(&mut tasks).await? && self.hide(&tasks).await? {

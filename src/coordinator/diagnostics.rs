@@ -6,7 +6,7 @@
 
 use super::database_lists::{CatalogList, list_catalog};
 use super::error::{Error, Result};
-use super::load_schemas::{Load, Loaded, Want};
+use super::load_schemas::{Load, Loaded, SchemaSelection};
 use super::{Io, Parts};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
@@ -106,7 +106,7 @@ impl Diagnostics {
     }
 
     async fn load(&mut self, io: &Io, name: String) -> Result<()> {
-        let loaded = Load::from_owner(&name, Want::Nothing).run(io).await?;
+        let loaded = Load::from_owner(&name, SchemaSelection::Nothing).run(io).await?;
         let shards = shards(&loaded).map(|_| None).collect();
         self.found.push(DatabaseFigures { name, loaded, stats: None, shards, skipped: 0 });
         Ok(())

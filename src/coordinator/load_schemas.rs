@@ -24,7 +24,7 @@ const PAGES_PER_CACHED_SCHEMA: usize = 8;
 
 /// The policies whose schemas are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum SchemaSelection {
     /// No schema: the request needs only the shard map.
     Nothing,
     /// The schema of this policy. An absent or empty name means the default policy.
@@ -72,7 +72,7 @@ impl Loaded {
         (!is_free).then_some(meter)
     }
 
-    /// Returns the policy that [`Want::Policy`] selected, and its schema.
+    /// Returns the policy that [`SchemaSelection::Policy`] selected, and its schema.
     pub fn policy(&self) -> Option<(&Policy, &Rc<PolicySchema>)> {
         let (id, schema) = self.schemas.first()?;
         let policy = self.description.policies.iter().find(|policy| policy.id == *id)?;
@@ -129,7 +129,7 @@ impl Loaded {
 #[derive(Clone, Debug)]
 pub struct Load {
     name: String,
-    want: Want,
+    selection: SchemaSelection,
     principal: Principal,
     from_owner: bool,
     schema_version_min: u64,
@@ -137,15 +137,15 @@ pub struct Load {
 
 impl Load {
     /// Creates a load that accepts cached state.
-    pub fn cached(name: &str, want: Want) -> Self {
+    pub fn cached(name: &str, selection: SchemaSelection) -> Self {
         let (name, principal) = (name.to_owned(), Principal::default());
-        Self { name, want, principal, from_owner: false, schema_version_min: 0 }
+        Self { name, selection, principal, from_owner: false, schema_version_min: 0 }
     }
 
     /// Creates a load that requests the state from the Catalog and the Database, as needed after
     /// "stale" and before a refusal.
-    pub fn from_owner(name: &str, want: Want) -> Self {
-        Self { from_owner: true, ..Self::cached(name, want) }
+    pub fn from_owner(name: &str, selection: SchemaSelection) -> Self {
+        Self { from_owner: true, ..Self::cached(name, selection) }
     }
 
     /// Makes the load also look up the permissions of `principal`.
@@ -311,10 +311,10 @@ impl Load {
     fn wanted(&self, description: &Description) -> Option<Vec<(PolicyId, u64)>> {
         let versions = description.schema_versions.iter().copied().chain(std::iter::repeat(0));
         let mut all = description.policies.iter().map(|policy| policy.id).zip(versions);
-        match &self.want {
-            Want::Nothing => Some(Vec::new()),
-            Want::All => Some(all.collect()),
-            Want::Policy(name) => {
+        match &self.selection {
+            SchemaSelection::Nothing => Some(Vec::new()),
+            SchemaSelection::All => Some(all.collect()),
+            SchemaSelection::Policy(name) => {
                 let id = find_policy(description, name.as_deref())?.id;
                 Some(all.find(|(policy, _)| *policy == id).into_iter().collect())
             }
@@ -322,8 +322,8 @@ impl Load {
     }
 
     fn policy_missing(&self, description: &Description) -> Error {
-        match (&self.want, &description.dropped_default) {
-            (Want::Policy(Some(name)), _) if !name.is_empty() => {
+        match (&self.selection, &description.dropped_default) {
+            (SchemaSelection::Policy(Some(name)), _) if !name.is_empty() => {
                 Error::PolicyNotFound(name.clone())
             }
             (_, Some(dropped)) => Error::PolicyNotFound(dropped.clone()),
@@ -404,7 +404,7 @@ fn apply(schema: &mut PolicySchema, changed: Vec<MeasurementSchema>) {
 
 /// Looks up a database in the Catalog, and sends a message to the Database.
 pub async fn call_database(io: &Io, name: &str, message: &ToDatabase) -> Result<FromDatabase> {
-    let loaded = Load::from_owner(name, Want::Nothing).run(io).await?;
+    let loaded = Load::from_owner(name, SchemaSelection::Nothing).run(io).await?;
     match io.call_database(&loaded.object, message).await? {
         FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
         reply @ (FromDatabase::Refused(_) | FromDatabase::Unavailable(_)) => Err(reply.into()),
@@ -452,7 +452,7 @@ mod tests {
 
     impl Loading {
         fn start(cache: &mut Cache) -> Self {
-            let mut task = Load::from_owner("db", Want::Policy(None)).task();
+            let mut task = Load::from_owner("db", SchemaSelection::Policy(None)).task();
             let call = only_call(step(cache, &mut task, None));
             assert_eq!(call.to, Address::Catalog);
             let object = Some(object());

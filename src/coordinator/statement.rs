@@ -13,7 +13,7 @@ use super::error::Result;
 use super::grants::Principal;
 use super::into::{explain_into, select_into};
 use super::live_queries::{kill_query, show_queries};
-use super::load_schemas::{Load, Want};
+use super::load_schemas::{Load, SchemaSelection};
 use super::query::{Query, QueryStatus};
 use super::users_and_tokens::{show_users, user_statement};
 use super::{Context, Machine, NextResult, Parts};
@@ -93,7 +93,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
             // Without a database name, 1.x returns "database not found".
             let database = session.database.unwrap_or_default();
-            let delete = delete(statement, database, Want::All, session.now_ns);
+            let delete = delete(statement, database, SchemaSelection::All, session.now_ns);
             Parts::once(|io| async move { io.run(delete).await.map(|()| None) })
         }
         show @ (Statement::ShowShards
@@ -144,7 +144,7 @@ fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
 /// Lists the policies that the caller may read.
 fn show_retention_policies(database: String, principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
-        let load = Load::from_owner(&database, Want::Nothing).for_caller(&principal);
+        let load = Load::from_owner(&database, SchemaSelection::Nothing).for_caller(&principal);
         let loaded = load.run(&io).await?;
         let mut policies = loaded.description.policies.clone();
         let visible = loaded.permissions.scope(PermissionKind::Read, &database);

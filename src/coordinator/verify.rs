@@ -3,7 +3,7 @@
 //! step.
 
 use super::error::{Error, Result};
-use super::load_schemas::{Load, Loaded, Want};
+use super::load_schemas::{Load, Loaded, SchemaSelection};
 use super::{Io, Task, diagnostics};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
@@ -76,7 +76,7 @@ impl Report {
                 reply => return Err(reply.into()),
             }
         }
-        Load::from_owner(database, Want::Nothing).run(io).await
+        Load::from_owner(database, SchemaSelection::Nothing).run(io).await
     }
 
     async fn add_shards(
@@ -111,7 +111,8 @@ impl Report {
                     FromShard::Stale => {
                         page = None;
                         // A shard can be dropped after the map was read.
-                        let newer = Load::from_owner(database, Want::Nothing).run(io).await;
+                        let newer =
+                            Load::from_owner(database, SchemaSelection::Nothing).run(io).await;
                         let is_in_use = newer.is_ok_and(|newer| {
                             diagnostics::shards(&newer)
                                 .any(|newer| newer.group.shards.get(newer.position) == Some(object))

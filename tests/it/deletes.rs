@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tidemark::coordinator::Task;
 use tidemark::coordinator::delete::delete as delete_statement;
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::load_schemas::Want;
+use tidemark::coordinator::load_schemas::SchemaSelection;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::protocol::call::{Address, CallFailure};
@@ -24,7 +24,12 @@ fn world(seed: u64) -> World {
 }
 
 fn delete(text: &str) -> Task<()> {
-    delete_statement(parse_statement(text, &Params::default()).unwrap(), "db".into(), Want::All, 0)
+    delete_statement(
+        parse_statement(text, &Params::default()).unwrap(),
+        "db".into(),
+        SchemaSelection::All,
+        0,
+    )
 }
 
 fn twenty() -> String {

@@ -4,7 +4,7 @@ use tidemark::coordinator::create_drop::{Change, execute};
 use tidemark::coordinator::delete::delete as delete_statement;
 use tidemark::coordinator::diagnostics::diagnostics;
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::load_schemas::Want;
+use tidemark::coordinator::load_schemas::SchemaSelection;
 use tidemark::coordinator::verify::verify;
 use tidemark::influxql::ast::Statement;
 use tidemark::influxql::bound_params::Params;
@@ -47,7 +47,7 @@ fn older_edge_receives_its_protocol_version() {
         assert_eq!(script(world, &edge, &mut write("db", lines), &mut answer), kept(points));
     }
     let statement = parse_statement("DELETE FROM m WHERE host = 'a'", &Params::default()).unwrap();
-    let mut delete = delete_statement(statement, "db".into(), Want::All, 0);
+    let mut delete = delete_statement(statement, "db".into(), SchemaSelection::All, 0);
     assert_eq!(script(world, &edge, &mut delete, &mut answer), Ok(()));
     let report = script(world, &edge, &mut verify("db", None), &mut answer).unwrap();
     assert!(report.blocks > 0 && report.damaged.is_empty() && report.resume.is_none());

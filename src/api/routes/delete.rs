@@ -14,7 +14,7 @@ use crate::api::routes::handler::{
     Admitted, Incoming, PendingRequest, RequestTarget, StartResult, json_body, run,
 };
 use crate::coordinator::delete::delete;
-use crate::coordinator::load_schemas::Want;
+use crate::coordinator::load_schemas::SchemaSelection;
 use crate::influxql::ast::{
     BinaryOp, Cast, DeleteStatement, Expr, Measurement, MeasurementName, Source, Statement,
 };
@@ -54,8 +54,8 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
     let Some(statement) = statement(comparisons, start_ns, stop_ns)? else {
         return Ok(run(|_| async { Ok(Response::empty(204)) }));
     };
-    let (statement, want) = (Statement::Delete(statement), Want::Policy(policy));
-    let task = delete(statement, database, want, isolate.now_ns());
+    let (statement, selection) = (Statement::Delete(statement), SchemaSelection::Policy(policy));
+    let task = delete(statement, database, selection, isolate.now_ns());
     Ok(run(|io| async move {
         io.run(task).await?;
         Ok(Response::empty(204))

@@ -24,7 +24,7 @@ use crate::api::routes::handler::{
     Admitted, Delivery, Incoming, PendingRequest, RequestTarget, Responder, StartResult,
 };
 use crate::coordinator::error::Error;
-use crate::coordinator::load_schemas::{Load, Loaded, Want};
+use crate::coordinator::load_schemas::{Load, Loaded, SchemaSelection};
 use crate::coordinator::query::Query;
 use crate::coordinator::statement::{Execution, Session};
 use crate::coordinator::{Context, Machine, Task};
@@ -185,7 +185,7 @@ impl Exporting {
             policy = Some(of_position.clone());
         }
         let database = session.database.as_deref().unwrap_or_default();
-        let load = Load::from_owner(database, Want::Policy(policy));
+        let load = Load::from_owner(database, SchemaSelection::Policy(policy));
         let load = load.for_caller(&session.principal).task();
         Ok(Self {
             session,

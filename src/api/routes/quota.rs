@@ -10,7 +10,7 @@ use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, execute};
 use crate::coordinator::error::Error;
-use crate::coordinator::load_schemas::{Load, Want};
+use crate::coordinator::load_schemas::{Load, SchemaSelection};
 use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Rate, Rates};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{QuotaChange, ToDatabase};
@@ -102,7 +102,7 @@ impl Body {
 }
 
 async fn show(io: &Io, database: &str) -> ApiResult<Response> {
-    let loaded = Load::from_owner(database, Want::Nothing).run(io).await?;
+    let loaded = Load::from_owner(database, SchemaSelection::Nothing).run(io).await?;
     let quotas = &loaded.description.quotas;
     let mut of_database = limits(&quotas.rates);
     let stored = [("stored_bytes", quotas.stored_bytes), ("series", quotas.series)];

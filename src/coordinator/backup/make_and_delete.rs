@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::store::{self, BackupError, BackupId, ListedBackup, Mark, ObjectBudget, list_backups};
 use crate::coordinator::error::{Error, Result};
-use crate::coordinator::load_schemas::{Load, Want};
+use crate::coordinator::load_schemas::{Load, SchemaSelection};
 use crate::coordinator::{Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{BACKUP_DELETES_MAX, BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
@@ -40,7 +40,7 @@ pub struct BackupProgress {
 pub fn back_up(database: &str) -> Task<BackupProgress> {
     let name = database.to_owned();
     Task::new(|io| async move {
-        let database = Load::from_owner(&name, Want::Nothing).run(&io).await?.object;
+        let database = Load::from_owner(&name, SchemaSelection::Nothing).run(&io).await?.object;
         let id = begin(&io, &name).await?;
         let progress =
             BackupProgress { id: id.clone(), shards: 0, remaining: 0, objects: 0, bytes: 0 };

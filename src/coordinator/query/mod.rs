@@ -18,7 +18,7 @@ use std::rc::Rc;
 use super::error::{Error, Result};
 use super::explain::LINE_WORK;
 use super::live_queries::{LiveQueryReport, is_killed};
-use super::load_schemas::{Loaded, Retries, Want};
+use super::load_schemas::{Loaded, Retries, SchemaSelection};
 use super::statement::Session;
 use super::{Context, Io, Output, Parts};
 use crate::admission::{QueryReservation, RequestReservation};
@@ -81,8 +81,8 @@ impl Query {
     pub fn select(select: SelectStatement, session: Session) -> Result<Self, QueryError> {
         let names = source::sources(&select, session.defaults())?;
         let source = |name: SourceName| {
-            let want = Want::Policy(name.policy);
-            QuerySource { database: name.database, want }
+            let selection = SchemaSelection::Policy(name.policy);
+            QuerySource { database: name.database, selection }
         };
         let sources = names.into_iter().map(source).collect();
         Ok(Self::new(ReadStatement::Select(Box::new(select)), session, sources))
@@ -107,7 +107,7 @@ impl Query {
     /// Prepares a SHOW statement on `database`. [`crate::query::metadata::database`] must support
     /// the statement.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
-        let source = QuerySource { database, want: Want::All };
+        let source = QuerySource { database, selection: SchemaSelection::All };
         Self::new(ReadStatement::Show(statement), session, vec![source])
     }
 

@@ -14,7 +14,7 @@ use crate::coordinator::cache::find_policy;
 use crate::coordinator::error::Result;
 use crate::coordinator::explain::Explain;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::load_schemas::{Load, Loaded, Want};
+use crate::coordinator::load_schemas::{Load, Loaded, SchemaSelection};
 use crate::coordinator::statement::Session;
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::configurable_limits::Limit;
@@ -315,14 +315,14 @@ fn list_nonempty(
 
 pub(super) struct QuerySource {
     pub(super) database: String,
-    pub(super) want: Want,
+    pub(super) selection: SchemaSelection,
 }
 
 impl QuerySource {
     pub(super) fn load(&self, from_owner: bool, principal: &Principal) -> Load {
         let load = match from_owner {
-            true => Load::from_owner(&self.database, self.want.clone()),
-            false => Load::cached(&self.database, self.want.clone()),
+            true => Load::from_owner(&self.database, self.selection.clone()),
+            false => Load::cached(&self.database, self.selection.clone()),
         };
         load.for_caller(principal)
     }
@@ -340,7 +340,8 @@ pub(super) fn selected_policies<'l>(
     loaded: &'l [Loaded],
 ) -> Vec<SelectedPolicy<'l>> {
     let selected = |(source, loaded): (&QuerySource, &'l Loaded)| {
-        let (Want::Policy(name), (policy, _)) = (&source.want, loaded.policy()?) else {
+        let (SchemaSelection::Policy(name), (policy, _)) = (&source.selection, loaded.policy()?)
+        else {
             return None;
         };
         let name = SourceName { database: source.database.clone(), policy: name.clone() };

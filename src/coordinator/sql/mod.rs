@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use super::error::{Error, Result};
 use super::live_queries::is_killed;
-use super::load_schemas::{Load, Loaded, Retries, Want};
+use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
 use super::query::{QueryStatus, QueryWait, may_restart, shard_page};
 use super::statement::{Execution, Session};
 use super::{Io, Output, Parts};
@@ -161,10 +161,10 @@ impl Statement {
 
     /// Loads the state for planning, and checks the permission of the caller. A statement that has
     /// returned a piece continues with the loaded state.
-    async fn load(&mut self, mut load: fn(&str, Want) -> Load) -> Result<()> {
+    async fn load(&mut self, mut load: fn(&str, SchemaSelection) -> Load) -> Result<()> {
         loop {
-            let want = Want::Policy(self.session.policy.clone());
-            let prepared = load(self.database(), want).for_caller(&self.session.principal);
+            let selection = SchemaSelection::Policy(self.session.policy.clone());
+            let prepared = load(self.database(), selection).for_caller(&self.session.principal);
             let loaded = prepared.run(&self.io).await?;
             let checked = loaded.policy().map_or(Ok(()), |(policy, _)| {
                 loaded.permissions.check(PermissionKind::Read, self.database(), &policy.name)

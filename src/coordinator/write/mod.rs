@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::error::{Error, Result};
 use super::grants::Principal;
-use super::load_schemas::{Load, Loaded, Retries, Want};
+use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
 use super::{Io, Task};
 use crate::batch::selection::Selection;
 use crate::batch::{Batch, MeasurementBatch};
@@ -154,9 +154,9 @@ impl Write {
         }
     }
 
-    fn load(&self, load: fn(&str, Want) -> Load) -> Load {
+    fn load(&self, load: fn(&str, SchemaSelection) -> Load) -> Load {
         let WriteRequest { database, policy, principal, .. } = &self.request;
-        load(database, Want::Policy(policy.clone())).for_caller(principal)
+        load(database, SchemaSelection::Policy(policy.clone())).for_caller(principal)
     }
 
     async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt> {
