@@ -8,7 +8,7 @@ use crate::query::source::{self, Defaults};
 
 /// A permission that the caller of a statement needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum RequiredPermission {
     /// The admin permission.
     Admin,
     /// A permission on a database.
@@ -34,9 +34,9 @@ pub enum PolicyScope {
     Named(String),
 }
 
-impl Need {
-    /// Returns the need for a permission on `policy` or, if `policy` is `None`, on at least one
-    /// policy of the database.
+impl RequiredPermission {
+    /// Requires a permission on `policy` or, if `policy` is `None`, on at least one policy of the
+    /// database.
     fn some(permission: PermissionKind, database: &str, policy: Option<String>) -> Self {
         let scope = policy.map_or(PolicyScope::Any, PolicyScope::Named);
         Self::OnDatabase { permission, database: database.to_owned(), scope }
@@ -54,8 +54,8 @@ impl Need {
         }
     }
 
-    /// Whether `grants` may satisfy the need. If the result depends on the default policy, the
-    /// machine that loads the database makes the final check.
+    /// Whether `grants` may contain the permission. If the result depends on the default policy,
+    /// the machine that loads the database makes the final check.
     pub fn is_satisfied(&self, grants: &SortedGrants<'_>) -> bool {
         match self {
             Self::Admin => grants.admin,
@@ -80,16 +80,20 @@ impl Need {
 
 /// Returns all permissions that `statement` needs. A statement without any database needs no
 /// permission, because its execution fails.
-pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
+pub fn required_permissions(
+    statement: &Statement,
+    defaults: Defaults<'_>,
+) -> Vec<RequiredPermission> {
     use PermissionKind::{Read, Write};
     let read = |database: &Option<String>| {
         let name = database.as_deref().or(defaults.database);
-        name.map(|name| Need::some(Read, name, None)).into_iter().collect()
+        name.map(|name| RequiredPermission::some(Read, name, None)).into_iter().collect()
     };
     // The databases in FROM and ON may differ.
     let shown = || metadata::database(statement, defaults).and_then(Result::ok);
-    let write_default =
-        || defaults.database.map(|name| Need::whole(Write, name)).into_iter().collect();
+    let write_default = || {
+        defaults.database.map(|name| RequiredPermission::whole(Write, name)).into_iter().collect()
+    };
     match statement {
         Statement::Select(select) => of_select(select, defaults),
         Statement::Explain(explain) => of_select(&explain.select, defaults),
@@ -98,34 +102,36 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         Statement::ShowRetentionPolicies { database } => read(database),
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => read(&None),
-            NamePattern::Name(name) => vec![Need::some(Read, name, None)],
+            NamePattern::Name(name) => vec![RequiredPermission::some(Read, name, None)],
             NamePattern::All => Vec::new(),
         },
         Statement::ShowList(_) => {
-            shown().map(|name| Need::some(Read, &name, None)).into_iter().collect()
+            shown().map(|name| RequiredPermission::some(Read, &name, None)).into_iter().collect()
         }
         // Readers of a database may see its size, because they may also see its cardinalities.
         Statement::ShowStats { database: Some(name), .. } => {
-            vec![Need::whole(Read, name)]
+            vec![RequiredPermission::whole(Read, name)]
         }
         Statement::ShowCardinality(_) => {
-            shown().map(|name| Need::whole(Read, &name)).into_iter().collect()
+            shown().map(|name| RequiredPermission::whole(Read, &name)).into_iter().collect()
         }
         Statement::Delete(_) | Statement::DropSeries(_) => write_default(),
         Statement::DropRetentionPolicy(drop) => {
-            vec![Need::whole(Write, &drop.database)]
+            vec![RequiredPermission::whole(Write, &drop.database)]
         }
         Statement::DropContinuousQuery(drop) => {
-            vec![Need::whole(Write, &drop.database)]
+            vec![RequiredPermission::whole(Write, &drop.database)]
         }
         Statement::CreateContinuousQuery(create) => {
             let database = defaults.database.or(Some(&create.database));
             let defaults = Defaults { database, policy: defaults.policy };
-            let mut needs = vec![Need::whole(Read, &create.database)];
+            let mut required = vec![RequiredPermission::whole(Read, &create.database)];
             // Runs of the continuous query do not check its creator's permissions. The creator
             // therefore needs the permissions now.
-            needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
-            needs
+            required.extend(
+                of_select(&create.source, defaults).into_iter().map(RequiredPermission::widened),
+            );
+            required
         }
         Statement::ShowDiagnostics { .. }
         | Statement::ShowGrants { .. }
@@ -148,7 +154,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::DropShard { .. }
         | Statement::DropSubscription { .. }
         | Statement::DropUser { .. }
-        | Statement::KillQuery { .. } => vec![Need::Admin],
+        | Statement::KillQuery { .. } => vec![RequiredPermission::Admin],
     }
 }
 
@@ -165,7 +171,7 @@ pub fn databases_check_caller(statement: &Statement) -> bool {
     }
 }
 
-impl Need {
+impl RequiredPermission {
     fn widened(self) -> Self {
         match self {
             Self::Admin => Self::Admin,
@@ -176,19 +182,19 @@ impl Need {
     }
 }
 
-/// Returns the needs of a SELECT: read permission on every source, including subqueries, and write
-/// permission on the target.
-fn of_select(select: &SelectStatement, defaults: Defaults<'_>) -> Vec<Need> {
-    let mut needs = Vec::new();
+/// Returns the permissions that a SELECT requires: read permission on every source, including
+/// subqueries, and write permission on the target.
+fn of_select(select: &SelectStatement, defaults: Defaults<'_>) -> Vec<RequiredPermission> {
+    let mut required = Vec::new();
     for name in source::sources(select, defaults).unwrap_or_default() {
-        needs.push(Need::some(PermissionKind::Read, &name.database, name.policy));
+        required.push(RequiredPermission::some(PermissionKind::Read, &name.database, name.policy));
     }
     if let Some(target) = &select.into
         && let Ok(name) = defaults.resolve(target.database.as_deref(), target.policy.as_deref())
     {
-        needs.push(Need::some(PermissionKind::Write, &name.database, name.policy));
+        required.push(RequiredPermission::some(PermissionKind::Write, &name.database, name.policy));
     }
-    needs
+    required
 }
 
 #[cfg(test)]
@@ -196,11 +202,14 @@ mod tests {
     use super::*;
     use crate::influxql;
 
-    /// Returns the statement's needs in 1.x's words; the default database is `d`.
+    /// Returns the statement's required permissions in 1.x's words; the default database is `d`.
     fn needed(text: &str) -> Vec<String> {
         let statement = influxql::parse(text, &Default::default()).unwrap().remove(0);
         let defaults = Defaults { database: Some("d"), policy: None };
-        needs(&statement, defaults).iter().map(Need::requires).collect()
+        required_permissions(&statement, defaults)
+            .iter()
+            .map(RequiredPermission::requires)
+            .collect()
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::api::settings::Settings;
 use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::privileges::{self, Need};
+use crate::coordinator::privileges::{self, RequiredPermission};
 use crate::coordinator::statement::{Execution, Session, read_only_warning};
 use crate::influxql;
 use crate::influxql::ast::{Effect, Statement};
@@ -273,12 +273,13 @@ pub(super) fn authorise(
     defaults: Defaults<'_>,
     principal: &Principal,
 ) -> Result<(), AuthError> {
-    let needs = statements.iter().map(|statement| privileges::needs(statement, defaults));
-    let needs: Vec<Vec<Need>> = needs.collect();
-    let databases = needs.iter().flatten().filter_map(Need::database).collect();
+    let required =
+        statements.iter().map(|statement| privileges::required_permissions(statement, defaults));
+    let required: Vec<Vec<RequiredPermission>> = required.collect();
+    let databases = required.iter().flatten().filter_map(RequiredPermission::database).collect();
     let grants = principal.grants.sorted_on(&databases);
-    for (statement, needs) in statements.iter().zip(&needs) {
-        let missing = needs.iter().find(|need| !need.is_satisfied(&grants));
+    for (statement, required) in statements.iter().zip(&required) {
+        let missing = required.iter().find(|permission| !permission.is_satisfied(&grants));
         if principal.needs_lookup() && !privileges::databases_check_caller(statement) {
             return Err(AuthError::Unverified("no request to the Catalog was made".to_owned()));
         }
@@ -301,8 +302,8 @@ pub(super) fn databases(statements: &[Statement], defaults: Defaults<'_>) -> Vec
         if !privileges::databases_check_caller(statement) {
             return Vec::new();
         }
-        for need in privileges::needs(statement, defaults) {
-            if let Need::OnDatabase { database, .. } = need {
+        for permission in privileges::required_permissions(statement, defaults) {
+            if let RequiredPermission::OnDatabase { database, .. } = permission {
                 names.insert(database);
             }
         }
