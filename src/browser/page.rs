@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use super::image::{Image, Restored};
 use super::in_process::InProcess;
 use super::influxql_outline::PageOutline;
-use super::validate::{LineError, SuspectUnit, Verdict};
+use super::validate::{LineError, SuspectUnit, Validation};
 use crate::api::http::{RequestHead, Response};
 use crate::api::settings::{Settings, SettingsError};
 
@@ -175,15 +175,15 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
 /// An error occurs if the precision is invalid.
 #[wasm_bindgen]
 pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsError> {
-    let Verdict { good, bad, errors, mistaken } = Verdict::new(text, precision, now_ns)?;
+    let Validation { good, bad, errors, mistaken } = Validation::new(text, precision, now_ns)?;
     let SuspectUnit { unit, lines } = mistaken.unwrap_or(SuspectUnit { unit: "", lines: 0 });
-    let verdict = Array::of4(&good.into(), &bad.into(), &unit.into(), &lines.into());
+    let result = Array::of4(&good.into(), &bad.into(), &unit.into(), &lines.into());
     for LineError { line, column, reason } in errors {
-        verdict.push(&line.into());
-        verdict.push(&column.into());
-        verdict.push(&reason.into());
+        result.push(&line.into());
+        result.push(&column.into());
+        result.push(&reason.into());
     }
-    Ok(verdict)
+    Ok(result)
 }
 
 /// Parses InfluxQL like the server. Returns `[does, [kind, from, to, …], [does, from, to, …]]`: the

@@ -18,7 +18,7 @@ const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
 /// The result of checking a text without a schema: the numbers of accepted and rejected lines, and
 /// the errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Validation {
     /// The number of lines that a write would accept.
     pub good: u32,
     /// The number of lines that a write would reject.
@@ -54,7 +54,7 @@ pub struct LineError {
 #[error("unknown precision \"{0}\": use ns, us, ms, s or auto")]
 pub struct UnknownPrecision(String);
 
-impl Verdict {
+impl Validation {
     /// Parses `text`. `precision` is a unit, `auto`, or empty for nanoseconds. `now_ns` is the time
     /// of points without a timestamp.
     ///
@@ -121,25 +121,28 @@ mod tests {
     #[test]
     fn validation_lists_bad_lines() {
         let text = "cpu,host=a v=1 1\n\n# no line\ncpu v=\ncpu,host=é v=1x 2\nmem v=2i\n";
-        let verdict = Verdict::new(text.as_bytes(), "s", 0).unwrap();
-        let places: Vec<_> = verdict.errors.iter().map(|e| (e.line, e.column)).collect();
-        assert_eq!((verdict.good, verdict.bad, places), (2, 2, vec![(4, 7), (5, 14)]));
-        assert!(verdict.errors[1].reason.starts_with("invalid field value '1x'"), "{verdict:?}");
+        let validation = Validation::new(text.as_bytes(), "s", 0).unwrap();
+        let places: Vec<_> = validation.errors.iter().map(|e| (e.line, e.column)).collect();
+        assert_eq!((validation.good, validation.bad, places), (2, 2, vec![(4, 7), (5, 14)]));
+        assert!(
+            validation.errors[1].reason.starts_with("invalid field value '1x'"),
+            "{validation:?}"
+        );
     }
 
     #[test]
     fn precision_decides_valid_timestamps() {
         let far = b"cpu v=1 9000000000000000000";
-        assert_eq!(Verdict::new(far, "", 0).unwrap().good, 1);
-        assert_eq!(Verdict::new(far, "s", 0).unwrap().bad, 1);
-        assert_eq!(Verdict::new(far, "auto", 0).unwrap().good, 1);
-        assert_eq!(Verdict::new(far, "x", 0), Err(UnknownPrecision("x".to_owned())));
+        assert_eq!(Validation::new(far, "", 0).unwrap().good, 1);
+        assert_eq!(Validation::new(far, "s", 0).unwrap().bad, 1);
+        assert_eq!(Validation::new(far, "auto", 0).unwrap().good, 1);
+        assert_eq!(Validation::new(far, "x", 0), Err(UnknownPrecision("x".to_owned())));
     }
 
     #[test]
     fn coarser_timestamp_unit_is_reported() {
         let of = |text: &str, precision: &str| {
-            let mistaken = Verdict::new(text.as_bytes(), precision, 0).unwrap().mistaken;
+            let mistaken = Validation::new(text.as_bytes(), precision, 0).unwrap().mistaken;
             mistaken.map(|SuspectUnit { unit, lines }| (unit, lines))
         };
         let seconds = "m v=1 1700000000\nm v=2 1700000001\nm v=3\nm v=4 1700000000000000000";
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn invalid_utf8_is_one_validation_error() {
-        let verdict = Verdict::new(b"a v=1\nb v=\xff", "", 0).unwrap();
-        assert_eq!((verdict.good, verdict.bad, verdict.errors[0].line), (0, 1, 2));
+        let validation = Validation::new(b"a v=1\nb v=\xff", "", 0).unwrap();
+        assert_eq!((validation.good, validation.bad, validation.errors[0].line), (0, 1, 2));
     }
 }

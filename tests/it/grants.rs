@@ -7,7 +7,7 @@ use tidemark::coordinator::Task;
 use tidemark::coordinator::confirmations::confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
-use tidemark::coordinator::identify::{self, AuthSource, Credentials, Verdict};
+use tidemark::coordinator::identify::{self, AuthSource, Credentials, Identification};
 use tidemark::coordinator::write::{self, WriteOutcome};
 use tidemark::model::grant::{Grants, Permission};
 use tidemark::model::ids::ObjectId;
@@ -60,7 +60,12 @@ pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
 }
 
 /// Identifies the caller in the same way as the edge does for a write to `database`.
-fn identify(world: &mut World, edge: &Edge, token: &str, database: &str) -> Result<Verdict, Error> {
+fn identify(
+    world: &mut World,
+    edge: &Edge,
+    token: &str,
+    database: &str,
+) -> Result<Identification, Error> {
     let credentials = Credentials::pair(None, token.to_owned());
     let of = AuthSource::Databases(vec![database.to_owned()]);
     world.run(edge, identify::identify(credentials, of, ""))
@@ -75,9 +80,9 @@ fn write_as(principal: Principal, database: &str, line: &str) -> Task<WriteOutco
 /// Returns whether the write was accepted, or `None` if the edge cannot determine the permission.
 pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str) -> Option<bool> {
     let principal = match identify(world, edge, token, database) {
-        Ok(Verdict::Known(principal)) => principal,
-        Ok(Verdict::Unknown) => return Some(false),
-        Ok(Verdict::LoginRefused(_)) | Err(Error::Unavailable(_)) => return None,
+        Ok(Identification::Known(principal)) => principal,
+        Ok(Identification::Unknown) => return Some(false),
+        Ok(Identification::LoginRefused(_)) | Err(Error::Unavailable(_)) => return None,
         Err(error) => panic!("{error}"),
     };
     let caller = principal.caller.clone().expect("a token");
@@ -194,7 +199,9 @@ fn rule_11_shard_rejects_revoked_requests() {
     put(&mut world, token("t", &["d"]));
     meet(&mut world, std::slice::from_ref(&edge), "t", &["d"]);
     // The request is authorized before the permission ends, but its lines arrive afterwards.
-    let Ok(Verdict::Known(principal)) = identify(&mut world, &edge, "t", "d") else { panic!() };
+    let Ok(Identification::Known(principal)) = identify(&mut world, &edge, "t", "d") else {
+        panic!()
+    };
     assert_eq!(revoke(&mut world, "t"), Some(0));
     let late = world.run(&edge, write_as(principal, "d", "m f=2 2"));
     assert_eq!(late, Err(Error::Revoked));

@@ -27,7 +27,7 @@ use crate::api::{foreign_origin, headers};
 use crate::coordinator::confirmations::confirm;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::identify::{self, AuthSource, Verdict};
+use crate::coordinator::identify::{self, AuthSource, Identification};
 use crate::coordinator::logins::{FullCounter, LoginRefused};
 use crate::coordinator::{Machine, Task, cloudflare_access as access};
 use crate::model::configurable_limits::Limit;
@@ -473,9 +473,11 @@ impl Exchange {
             (identify::identify(credentials, auth_source, address), self.errors);
         let identify = Task::new(move |io| async move {
             Ok(match io.run(identify).await {
-                Ok(Verdict::Known(principal)) => Ok(principal),
-                Ok(Verdict::Unknown) => Err(unknown.into()),
-                Ok(Verdict::LoginRefused(refusal)) => Err(rejected_login(refusal, errors).into()),
+                Ok(Identification::Known(principal)) => Ok(principal),
+                Ok(Identification::Unknown) => Err(unknown.into()),
+                Ok(Identification::LoginRefused(refusal)) => {
+                    Err(rejected_login(refusal, errors).into())
+                }
                 // An unknown caller must not learn the names of shards or databases.
                 Err(Error::Unavailable(reason)) => {
                     Err(AuthError::Unverified(reason.to_string()).into())
@@ -498,9 +500,11 @@ impl Exchange {
         let check = access::check_assertion(application, assertion);
         let identify = Task::new(|io| async move {
             Ok(match io.run(check).await? {
-                access::Verdict::Admitted => Ok(Principal::admin()),
-                access::Verdict::Refused => Err(AuthError::Unauthorized.into()),
-                access::Verdict::Unverified(reason) => Err(AuthError::Unverified(reason).into()),
+                access::AssertionResult::Admitted => Ok(Principal::admin()),
+                access::AssertionResult::Refused => Err(AuthError::Unauthorized.into()),
+                access::AssertionResult::Unverified(reason) => {
+                    Err(AuthError::Unverified(reason).into())
+                }
             })
         });
         self.stage = ExchangeStage::Identify(identify);

@@ -24,7 +24,7 @@ const TURN_MS: u32 = 20;
 
 /// The result of checking an assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AssertionResult {
     /// The client is an administrator.
     Admitted,
     /// The assertion is missing, invalid, or for another application.
@@ -34,15 +34,15 @@ pub enum Verdict {
 }
 
 /// Checks the assertion `token`.
-pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<Verdict> {
+pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<AssertionResult> {
     let (application, token) = (Rc::clone(application), token.to_owned());
     Task::new(|io| async move {
         loop {
             let now_ns = io.now_ns()?;
             let assertion = Assertion::read(&token, &application, now_ns.div_euclid(S_NS));
-            let Some(assertion) = assertion else { return Ok(Verdict::Refused) };
+            let Some(assertion) = assertion else { return Ok(AssertionResult::Refused) };
             match io.with(|context| context.cache.access_keys.check(&assertion.key, now_ns))? {
-                Lookup::Known(key) => {
+                KeyLookup::Known(key) => {
                     let check = SignatureCheck {
                         modulus: &key.n,
                         exponent: &key.e,
@@ -51,18 +51,22 @@ pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<Verdi
                     };
                     let reply = io.request(check.request()).await;
                     let is_true = reply.is_ok_and(|answer| answer == [1]);
-                    return Ok(if is_true { Verdict::Admitted } else { Verdict::Refused });
+                    return Ok(if is_true {
+                        AssertionResult::Admitted
+                    } else {
+                        AssertionResult::Refused
+                    });
                 }
-                Lookup::Fetch => {
+                KeyLookup::Fetch => {
                     let reply = io.request(Request::new(Address::AccessKeys, Vec::new())).await;
                     let body = reply.map_err(|failure| failure.to_string());
                     io.with(|context| {
                         context.cache.access_keys.on_reply(body, context.platform.now_ns());
                     })?;
                 }
-                Lookup::Wait => io.pause(TURN_MS).await,
-                Lookup::Unknown => return Ok(Verdict::Refused),
-                Lookup::Unavailable(reason) => return Ok(Verdict::Unverified(reason)),
+                KeyLookup::Wait => io.pause(TURN_MS).await,
+                KeyLookup::Unknown => return Ok(AssertionResult::Refused),
+                KeyLookup::Unavailable(reason) => return Ok(AssertionResult::Unverified(reason)),
             }
         }
     })
@@ -207,7 +211,7 @@ struct List {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Lookup {
+pub(super) enum KeyLookup {
     Known(Key),
     /// The caller must fetch the keys and report the result.
     Fetch,
@@ -228,24 +232,24 @@ pub struct AccessKeys {
 }
 
 impl AccessKeys {
-    pub(super) fn check(&mut self, id: &str, now_ns: i64) -> Lookup {
+    pub(super) fn check(&mut self, id: &str, now_ns: i64) -> KeyLookup {
         let is_within = |since_ns: i64, limit_ns| now_ns.saturating_sub(since_ns) < limit_ns;
         let are_fresh = self.fetched_ns.is_some_and(|at_ns| is_within(at_ns, KEYS_AGE_MAX_NS));
         let key = self.keys.iter().find(|key| key.kid == id).filter(|_| are_fresh);
         if let Some(key) = key {
-            return Lookup::Known(key.clone());
+            return KeyLookup::Known(key.clone());
         }
         if self.fetching_since_ns.is_some_and(|since_ns| is_within(since_ns, KEYS_FETCH_MAX_NS)) {
-            return Lookup::Wait;
+            return KeyLookup::Wait;
         }
         match &self.tried {
             Some((at_ns, failure)) if is_within(*at_ns, KEYS_RETRY_NS) => match failure {
-                Some(reason) if !are_fresh => Lookup::Unavailable(reason.clone()),
-                _ => Lookup::Unknown,
+                Some(reason) if !are_fresh => KeyLookup::Unavailable(reason.clone()),
+                _ => KeyLookup::Unknown,
             },
             _ => {
                 self.fetching_since_ns = Some(now_ns);
-                Lookup::Fetch
+                KeyLookup::Fetch
             }
         }
     }

@@ -23,7 +23,7 @@ struct Isolate {
     checked: u32,
 }
 
-type Turned = Step<Result<Verdict, Error>>;
+type Turned = Step<Result<AssertionResult, Error>>;
 
 impl Isolate {
     fn new() -> Self {
@@ -41,7 +41,7 @@ impl Isolate {
         self.clock.pass(seconds * S_NS);
     }
 
-    fn step(&mut self, login: &mut Task<Verdict>, reply: Option<Reply>) -> Turned {
+    fn step(&mut self, login: &mut Task<AssertionResult>, reply: Option<Reply>) -> Turned {
         step_with(login, &mut self.cache, &self.clock, reply)
     }
 
@@ -79,7 +79,7 @@ impl Isolate {
         Reply { id: call.id, result }
     }
 
-    fn judge(&mut self, token: &str) -> Verdict {
+    fn judge(&mut self, token: &str) -> AssertionResult {
         let mut login = login(token);
         let mut step = self.step(&mut login, None);
         loop {
@@ -98,7 +98,7 @@ fn application() -> Rc<Application> {
     Rc::new(Application::new(TEAM, "tag").unwrap())
 }
 
-fn login(token: &str) -> Task<Verdict> {
+fn login(token: &str) -> Task<AssertionResult> {
     check_assertion(&application(), token)
 }
 
@@ -128,8 +128,11 @@ fn signed(claims: &Value, key: &str) -> String {
 fn valid_access_login_fetches_keys_once() {
     let mut isolate = Isolate::new();
     for _ in 0..3 {
-        assert_eq!(isolate.judge(&signed(&claims(), "k1")), Verdict::Admitted);
-        assert_eq!(isolate.judge(&signed(&changed("aud", "tag".into()), "k2")), Verdict::Admitted);
+        assert_eq!(isolate.judge(&signed(&claims(), "k1")), AssertionResult::Admitted);
+        assert_eq!(
+            isolate.judge(&signed(&changed("aud", "tag".into()), "k2")),
+            AssertionResult::Admitted
+        );
     }
     assert_eq!((isolate.fetched, isolate.checked), (1, 6));
 }
@@ -152,7 +155,7 @@ fn invalid_claims_fail_without_calls() {
         changed("nbf", (START_S + 61).into()),
     ];
     for claims in bad {
-        assert_eq!(isolate.judge(&signed(&claims, "k1")), Verdict::Refused, "{claims}");
+        assert_eq!(isolate.judge(&signed(&claims, "k1")), AssertionResult::Refused, "{claims}");
     }
     for head in [
         json!({"alg": "none", "kid": "k1"}),
@@ -160,20 +163,24 @@ fn invalid_claims_fail_without_calls() {
         json!({"alg": "RS256"}),
         json!([]),
     ] {
-        assert_eq!(isolate.judge(&token_of(&head, &claims(), "k1")), Verdict::Refused, "{head}");
+        assert_eq!(
+            isolate.judge(&token_of(&head, &claims(), "k1")),
+            AssertionResult::Refused,
+            "{head}"
+        );
     }
     let good = signed(&claims(), "k1");
     let long = changed("email", "x".repeat(20_000).into());
     let texts = ["", ".", "..", "a.b.c", "a.b", &good[1..], &good.replace('.', ""), "a.b.c.d"];
     let texts = texts.into_iter().map(str::to_owned).chain([signed(&long, "k1")]);
     for text in texts {
-        assert_eq!(isolate.judge(&text), Verdict::Refused, "{text}");
+        assert_eq!(isolate.judge(&text), AssertionResult::Refused, "{text}");
     }
     assert_eq!((isolate.fetched, isolate.checked), (0, 0));
     // An assertion may begin a little later than now, because clocks differ.
     assert_eq!(
         isolate.judge(&signed(&changed("nbf", (START_S + 60).into()), "k1")),
-        Verdict::Admitted
+        AssertionResult::Admitted
     );
 }
 
@@ -181,13 +188,13 @@ fn invalid_claims_fail_without_calls() {
 fn forged_signature_is_rejected() {
     let mut isolate = Isolate::new();
     let forged = token_of(&json!({"alg": "RS256", "kid": "k1"}), &claims(), "k2");
-    assert_eq!(isolate.judge(&forged), Verdict::Refused);
+    assert_eq!(isolate.judge(&forged), AssertionResult::Refused);
     let good = signed(&claims(), "k1");
     let (_, signature) = good.rsplit_once('.').unwrap();
     let other = signed(&changed("email", "b@example.com".into()), "k1");
     let (text, _) = other.rsplit_once('.').unwrap();
-    assert_eq!(isolate.judge(&format!("{text}.{signature}")), Verdict::Refused);
-    assert_eq!(isolate.judge(&good), Verdict::Admitted);
+    assert_eq!(isolate.judge(&format!("{text}.{signature}")), AssertionResult::Refused);
+    assert_eq!(isolate.judge(&good), AssertionResult::Admitted);
     assert_eq!((isolate.fetched, isolate.checked), (1, 3));
 }
 
@@ -197,16 +204,20 @@ fn unknown_key_refetches_once_per_minute() {
     for second in 0..180 {
         for number in 0..3 {
             let made_up = signed(&claims(), &format!("x{second}{number}"));
-            assert_eq!(isolate.judge(&made_up), Verdict::Refused);
+            assert_eq!(isolate.judge(&made_up), AssertionResult::Refused);
         }
         isolate.pass(1);
     }
     assert_eq!((isolate.fetched, isolate.checked), (3, 0));
     // If the team signs with another key, the isolate accepts the key within a minute.
     isolate.keys = vec!["k2", "k3"];
-    assert_eq!(isolate.judge(&signed(&claims(), "k3")), Verdict::Admitted);
-    assert_eq!(isolate.judge(&signed(&claims(), "k1")), Verdict::Refused, "it is taken back");
-    assert_eq!(isolate.judge(&signed(&claims(), "short")), Verdict::Refused);
+    assert_eq!(isolate.judge(&signed(&claims(), "k3")), AssertionResult::Admitted);
+    assert_eq!(
+        isolate.judge(&signed(&claims(), "k1")),
+        AssertionResult::Refused,
+        "it is taken back"
+    );
+    assert_eq!(isolate.judge(&signed(&claims(), "short")), AssertionResult::Refused);
 }
 
 #[test]
@@ -217,17 +228,17 @@ fn access_keys_expire_after_hour() {
         signed(&changed("exp", (now_s + 60).into()), "k1")
     };
     isolate.reachable = false;
-    let unverified = Verdict::Unverified("the call failed: no answer".to_owned());
+    let unverified = AssertionResult::Unverified("the call failed: no answer".to_owned());
     for _ in 0..5 {
         assert_eq!(isolate.judge(&token(&isolate)), unverified);
     }
     assert_eq!(isolate.fetched, 1);
     isolate.reachable = true;
     isolate.pass(61);
-    assert_eq!(isolate.judge(&token(&isolate)), Verdict::Admitted);
+    assert_eq!(isolate.judge(&token(&isolate)), AssertionResult::Admitted);
     isolate.reachable = false;
     isolate.pass(3_599);
-    assert_eq!(isolate.judge(&token(&isolate)), Verdict::Admitted);
+    assert_eq!(isolate.judge(&token(&isolate)), AssertionResult::Admitted);
     isolate.pass(1);
     assert_eq!(isolate.judge(&token(&isolate)), unverified);
     assert_eq!(isolate.fetched, 3);
@@ -257,7 +268,7 @@ fn logins_wait_for_pending_key_fetch() {
     // A lost fetch delays other requests no longer than a fetch may take.
     let mut isolate = Isolate::new();
     isolate.step(&mut login(&token), None);
-    assert_eq!(isolate.judge(&token), Verdict::Admitted);
+    assert_eq!(isolate.judge(&token), AssertionResult::Admitted);
     assert!(isolate.clock.now_ns() >= (START_S + 10) * S_NS);
 }
 
@@ -274,5 +285,5 @@ fn unavailable_signature_check_rejects_login() {
         };
         step = isolate.step(&mut login, Some(reply));
     }
-    assert_eq!(step, Step::Done(Ok(Verdict::Refused)));
+    assert_eq!(step, Step::Done(Ok(AssertionResult::Refused)));
 }

@@ -63,7 +63,7 @@ impl std::fmt::Debug for Credentials {
 
 /// The result of checking credentials.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Identification {
     /// The credentials belong to this caller.
     Known(Principal),
     /// The credentials belong to no caller.
@@ -86,7 +86,11 @@ pub enum AuthSource {
 }
 
 /// Checks credentials. `address` is the client's address, if known.
-pub fn identify(credentials: Credentials, source: AuthSource, address: &str) -> Task<Verdict> {
+pub fn identify(
+    credentials: Credentials,
+    source: AuthSource,
+    address: &str,
+) -> Task<Identification> {
     let user = credentials.user.as_deref().unwrap_or_default();
     let key = |user, text| GranteeKey { user, text };
     let tokens = [&credentials.token, &credentials.password].map(|t| key(false, token_hash(t)));
@@ -129,7 +133,7 @@ struct Identify {
     waiting_since_ns: Option<i64>,
 }
 
-enum Lookup {
+enum CredentialCheck {
     Known(Principal),
     Unknown,
     /// The check needs the key of this password.
@@ -140,14 +144,14 @@ enum Lookup {
 }
 
 impl Identify {
-    async fn run(mut self, source: AuthSource) -> Result<Verdict> {
+    async fn run(mut self, source: AuthSource) -> Result<Identification> {
         // If no key may be derived from the password now, the check ends without a call, so that
         // guesses cause no calls.
         if let Some(refusal) = self.io.with(|context| self.refusal(context))? {
-            return Ok(Verdict::LoginRefused(refusal));
+            return Ok(Identification::LoginRefused(refusal));
         }
         if self.io.with(|context| self.is_refused(context))? {
-            return Ok(Verdict::Unknown);
+            return Ok(Identification::Unknown);
         }
         self.users = self.io.with(|context| self.missing_user(context))?;
         let is_remembered = self.users.is_some();
@@ -155,19 +159,19 @@ impl Identify {
             if let AuthSource::Databases(names) = source
                 && self.query_databases(names).await?
             {
-                let verdict = self.compare().await?;
-                if verdict != Verdict::Unknown {
-                    return Ok(verdict);
+                let identification = self.compare().await?;
+                if identification != Identification::Unknown {
+                    return Ok(identification);
                 }
             }
             // Another request may have been refused with these credentials in the meantime.
             if self.io.with(|context| self.is_refused(context))? {
-                return Ok(Verdict::Unknown);
+                return Ok(Identification::Unknown);
             }
             self.query_catalog().await?;
         }
-        let verdict = self.compare().await?;
-        if verdict == Verdict::Unknown {
+        let identification = self.compare().await?;
+        if identification == Identification::Unknown {
             self.io.with(|context| {
                 let (callers, now_ns) = (&mut context.cache.callers, context.platform.now_ns());
                 callers.refuse(self.hash, now_ns);
@@ -176,7 +180,7 @@ impl Identify {
                 }
             })?;
         }
-        Ok(verdict)
+        Ok(identification)
     }
 
     fn is_refused(&self, context: &Context<'_>) -> bool {
@@ -308,22 +312,24 @@ impl Identify {
 
     /// Compares the credentials with the rows in `found`. Derives a key from the password if
     /// needed, or waits for other derivations for the same address.
-    async fn compare(&mut self) -> Result<Verdict> {
+    async fn compare(&mut self) -> Result<Identification> {
         let name = self.credentials.user.clone().unwrap_or_default();
         loop {
             let (salt, iterations) = match self.io.with(|context| self.look_up(context))? {
-                Lookup::Known(principal) => {
+                CredentialCheck::Known(principal) => {
                     if principal.user {
                         self.io.with(|context| self.logged_in(context, &name))?;
                     }
-                    return Ok(Verdict::Known(principal));
+                    return Ok(Identification::Known(principal));
                 }
-                Lookup::Derive { salt, iterations }
+                CredentialCheck::Derive { salt, iterations }
                     if self.users.is_some() || !self.may_be_token() =>
                 {
                     (salt, iterations)
                 }
-                Lookup::Unknown | Lookup::Derive { .. } => return Ok(Verdict::Unknown),
+                CredentialCheck::Unknown | CredentialCheck::Derive { .. } => {
+                    return Ok(Identification::Unknown);
+                }
             };
             let (now_ns, decision) = self.io.with(|context| {
                 let now_ns = context.platform.now_ns();
@@ -337,9 +343,11 @@ impl Identify {
                 }
                 LoginDecision::Busy => {
                     let refusal = LoginRefused { by: FullCounter::Address, retry_after_s: 1 };
-                    return Ok(Verdict::LoginRefused(refusal));
+                    return Ok(Identification::LoginRefused(refusal));
                 }
-                LoginDecision::Refused(refusal) => return Ok(Verdict::LoginRefused(refusal)),
+                LoginDecision::Refused(refusal) => {
+                    return Ok(Identification::LoginRefused(refusal));
+                }
             }
         }
     }
@@ -366,11 +374,11 @@ impl Identify {
         logins.verified(&self.address, name, context.platform.now_ns());
     }
 
-    fn look_up(&self, context: &mut Context<'_>) -> Lookup {
+    fn look_up(&self, context: &mut Context<'_>) -> CredentialCheck {
         let (fresh, now_ns) = (self.users.is_some(), context.platform.now_ns());
         // Another request may have checked the credentials while this request waited.
         if !fresh && self.is_refused(context) {
-            return Lookup::Unknown;
+            return CredentialCheck::Unknown;
         }
         let valid = || self.found.iter().filter(|grantee| now_ns < grantee.row.expires_ns);
         for key in &self.tokens {
@@ -380,17 +388,17 @@ impl Identify {
             };
             let rows: Vec<_> = valid().filter(is_same).cloned().collect();
             if !rows.is_empty() {
-                return Lookup::Known(Principal::of(&rows, fresh));
+                return CredentialCheck::Known(Principal::of(&rows, fresh));
             }
         }
-        let Some(name) = &self.credentials.user else { return Lookup::Unknown };
+        let Some(name) = &self.credentials.user else { return CredentialCheck::Unknown };
         // If databases report different rows, the row with the latest change is used.
         let users = || valid().filter(|grantee| grantee.row.user && grantee.row.name == *name);
         let user = users().max_by_key(|grantee| grantee.row.version);
         let (salt, iterations) = match (user, self.users) {
             (Some(grantee), _) => (grantee.row.salt.clone(), grantee.row.iterations),
             (None, Some(true)) => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
-            (None, _) => return Lookup::Unknown,
+            (None, _) => return CredentialCheck::Unknown,
         };
         let password = self.password_hash(context, name, &salt);
         let callers = &context.cache.callers;
@@ -399,14 +407,14 @@ impl Identify {
             (Some((derived_salt, key)), user) if *derived_salt == salt => {
                 user.is_some_and(|grantee| grantee.row.hash.as_bytes().ct_eq(key.as_bytes()).into())
             }
-            _ => return Lookup::Derive { salt, iterations },
+            _ => return CredentialCheck::Derive { salt, iterations },
         };
-        let Some(user) = user.filter(|_| is_right) else { return Lookup::Unknown };
+        let Some(user) = user.filter(|_| is_right) else { return CredentialCheck::Unknown };
         let pair = self.password_hash(context, name, ANY_SALT);
         context.cache.callers.verify(user.row.id, password, pair, now_ns);
         let rows: Vec<_> =
             users().filter(|grantee| grantee.row.hash == user.row.hash).cloned().collect();
-        Lookup::Known(Principal::of(&rows, fresh))
+        CredentialCheck::Known(Principal::of(&rows, fresh))
     }
 }
 

@@ -67,9 +67,9 @@ impl Isolate {
 
     fn step(
         &mut self,
-        identify: &mut Task<Verdict>,
+        identify: &mut Task<Identification>,
         reply: Option<Reply>,
-    ) -> Step<Result<Verdict, Error>> {
+    ) -> Step<Result<Identification, Error>> {
         step_with(identify, &mut self.cache, &self.clock, reply)
     }
 
@@ -107,7 +107,7 @@ impl Isolate {
         Reply { id: call.id, result }
     }
 
-    fn run(&mut self, mut identify: Task<Verdict>) -> Result<Verdict, Error> {
+    fn run(&mut self, mut identify: Task<Identification>) -> Result<Identification, Error> {
         let mut reply = None;
         loop {
             match self.step(&mut identify, reply.take()) {
@@ -125,16 +125,16 @@ impl Isolate {
     }
 }
 
-fn login(user: Option<&str>, secret: &str) -> Task<Verdict> {
+fn login(user: Option<&str>, secret: &str) -> Task<Identification> {
     let credentials = Credentials::pair(user.map(str::to_owned), secret.to_owned());
     identify(credentials, AuthSource::Databases(vec!["d".to_owned()]), "192.0.2.1")
 }
 
-fn word(answer: Result<Verdict, Error>) -> String {
+fn word(answer: Result<Identification, Error>) -> String {
     match answer {
-        Ok(Verdict::Known(principal)) => (*principal.name).to_owned(),
-        Ok(Verdict::Unknown) => "-".to_owned(),
-        Ok(Verdict::LoginRefused(_)) => "?".to_owned(),
+        Ok(Identification::Known(principal)) => (*principal.name).to_owned(),
+        Ok(Identification::Unknown) => "-".to_owned(),
+        Ok(Identification::LoginRefused(_)) => "?".to_owned(),
         Err(Error::Unavailable(_)) => "!".to_owned(),
         Err(error) => panic!("{error}"),
     }
@@ -150,11 +150,11 @@ fn request_without_database_uses_cached_identity() {
         identify(credentials, AuthSource::Databases(Vec::new()), "")
     };
     let answer = isolate.run(nowhere());
-    assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
+    assert!(matches!(answer, Ok(Identification::Known(principal)) if principal.fresh));
     assert_eq!(isolate.requested, [1, 0]);
     isolate.who(None, "t");
     let answer = isolate.run(nowhere());
-    assert!(matches!(answer, Ok(Verdict::Known(principal)) if !principal.fresh));
+    assert!(matches!(answer, Ok(Identification::Known(principal)) if !principal.fresh));
     assert_eq!(isolate.requested, [1, 1]);
 }
 
@@ -165,7 +165,7 @@ fn unknown_database_needs_catalog_identity() {
     let credentials = Credentials::pair(None, "t".to_owned());
     let of = AuthSource::Databases(vec!["d".to_owned(), "elsewhere".to_owned()]);
     let answer = isolate.run(identify(credentials, of, ""));
-    assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
+    assert!(matches!(answer, Ok(Identification::Known(principal)) if principal.fresh));
     assert_eq!(isolate.requested, [1, 1]);
 }
 
@@ -184,7 +184,7 @@ fn catalog_is_asked_before_rejection() {
     assert!(isolate.run(owner()).is_err());
     isolate.reachable = true;
     let answer = isolate.run(owner());
-    assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
+    assert!(matches!(answer, Ok(Identification::Known(principal)) if principal.fresh));
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn logins_from_one_address_serialize() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let (mut first, mut second) = (login(Some("u"), "y"), login(Some("u"), "x"));
-    let requested = |isolate: &mut Isolate, login: &mut Task<Verdict>| {
+    let requested = |isolate: &mut Isolate, login: &mut Task<Identification>| {
         let Step::Calls(calls) = isolate.step(login, None) else { panic!("it asks") };
         isolate.carry(&calls[0])
     };
