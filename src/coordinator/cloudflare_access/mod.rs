@@ -20,7 +20,7 @@ use crate::protocol::web_crypto::SignatureCheck;
 
 /// The interval, in milliseconds, at which a waiting request checks whether another request has
 /// fetched the keys.
-const TURN_MS: u32 = 20;
+const KEYS_POLL_MS: u32 = 20;
 
 /// The result of checking an assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<Asser
                         context.cache.access_keys.on_reply(body, context.platform.now_ns());
                     })?;
                 }
-                KeyLookup::Wait => io.pause(TURN_MS).await,
+                KeyLookup::Wait => io.pause(KEYS_POLL_MS).await,
                 KeyLookup::Unknown => return Ok(AssertionResult::Refused),
                 KeyLookup::Unavailable(reason) => return Ok(AssertionResult::Unverified(reason)),
             }

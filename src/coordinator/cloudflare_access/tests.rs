@@ -23,7 +23,7 @@ struct Isolate {
     checked: u32,
 }
 
-type Turned = Step<Result<AssertionResult, Error>>;
+type AssertionStep = Step<Result<AssertionResult, Error>>;
 
 impl Isolate {
     fn new() -> Self {
@@ -41,7 +41,7 @@ impl Isolate {
         self.clock.pass(seconds * S_NS);
     }
 
-    fn step(&mut self, login: &mut Task<AssertionResult>, reply: Option<Reply>) -> Turned {
+    fn step(&mut self, login: &mut Task<AssertionResult>, reply: Option<Reply>) -> AssertionStep {
         step_with(login, &mut self.cache, &self.clock, reply)
     }
 
@@ -249,7 +249,7 @@ fn logins_wait_for_pending_key_fetch() {
     let mut isolate = Isolate::new();
     let token = signed(&claims(), "k1");
     let (mut first, mut second) = (login(&token), login(&token));
-    let calls = |step: Turned| match step {
+    let calls = |step: AssertionStep| match step {
         Step::Calls(calls) => calls,
         Step::Done(verdict) => panic!("{verdict:?}"),
     };

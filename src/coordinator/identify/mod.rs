@@ -25,16 +25,16 @@ use crate::protocol::grants::GranteeKey;
 use crate::protocol::web_crypto::Derivation;
 
 /// The pause, in milliseconds, before a waiting login checks again whether its key may be derived.
-const TURN_MS: u32 = 10;
+const LOGIN_POLL_MS: u32 = 10;
 /// The maximum time that a login waits to derive its key.
-const TURN_WAIT_NS: i64 = 10 * S_NS;
+const LOGIN_WAIT_NS_MAX: i64 = 10 * S_NS;
 /// The salt for a user who does not exist, so that the refusal takes as long as for an existing
 /// user.
-const NOBODY_SALT: &str = "nobody";
+const UNKNOWN_USER_SALT: &str = "nobody";
 
 /// The salt for hashes of a name and its verified password. The check before the first call does
 /// not know the user's salt.
-const ANY_SALT: &str = "";
+const VERIFIED_PAIR_SALT: &str = "";
 
 /// The credentials of a request.
 #[derive(Clone, PartialEq, Eq)]
@@ -276,7 +276,7 @@ impl Identify {
         let refusal = context.cache.logins.refusal(&self.address, name, now_ns)?;
         let is_token =
             self.replies_of_all_databases(context).iter().any(|grantee| !grantee.row.user);
-        let pair = self.password_hash(context, name, ANY_SALT);
+        let pair = self.password_hash(context, name, VERIFIED_PAIR_SALT);
         (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(refusal)
     }
 
@@ -338,8 +338,8 @@ impl Identify {
             let since_ns = *self.waiting_since_ns.get_or_insert(now_ns);
             match decision {
                 LoginDecision::Open => self.derive(&name, salt, iterations).await?,
-                LoginDecision::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
-                    self.io.pause(TURN_MS).await;
+                LoginDecision::Busy if now_ns.saturating_sub(since_ns) < LOGIN_WAIT_NS_MAX => {
+                    self.io.pause(LOGIN_POLL_MS).await;
                 }
                 LoginDecision::Busy => {
                     let refusal = LoginRefused { by: FullCounter::Address, retry_after_s: 1 };
@@ -397,7 +397,7 @@ impl Identify {
         let user = users().max_by_key(|grantee| grantee.row.version);
         let (salt, iterations) = match (user, self.users) {
             (Some(grantee), _) => (grantee.row.salt.clone(), grantee.row.iterations),
-            (None, Some(true)) => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
+            (None, Some(true)) => (UNKNOWN_USER_SALT.to_owned(), PASSWORD_ITERATIONS),
             (None, _) => return CredentialCheck::Unknown,
         };
         let password = self.password_hash(context, name, &salt);
@@ -410,7 +410,7 @@ impl Identify {
             _ => return CredentialCheck::Derive { salt, iterations },
         };
         let Some(user) = user.filter(|_| is_right) else { return CredentialCheck::Unknown };
-        let pair = self.password_hash(context, name, ANY_SALT);
+        let pair = self.password_hash(context, name, VERIFIED_PAIR_SALT);
         context.cache.callers.verify(user.row.id, password, pair, now_ns);
         let rows: Vec<_> =
             users().filter(|grantee| grantee.row.hash == user.row.hash).cloned().collect();

@@ -60,24 +60,24 @@ pub enum FullCounter {
 /// The failed and verified logins that an isolate counts.
 #[derive(Debug, Default)]
 pub struct Logins {
-    addresses: BTreeMap<String, Address>,
+    addresses: BTreeMap<String, AddressEntry>,
     /// The total number of names of all addresses.
     names: usize,
     swept_ns: i64,
 }
 
 #[derive(Debug, Default)]
-struct Address {
+struct AddressEntry {
     failures: Window,
     /// The start of the derivation in progress for this address.
     deriving_ns: Option<i64>,
     /// The names by their hashes. Hashes have a fixed length, whereas clients choose the lengths of
     /// names.
-    names: BTreeMap<Hash, Name>,
+    names: BTreeMap<Hash, NameEntry>,
 }
 
 #[derive(Debug, Default)]
-struct Name {
+struct NameEntry {
     failures: Window,
     verified_ns: Option<i64>,
 }
@@ -112,7 +112,7 @@ impl Window {
     }
 }
 
-impl Name {
+impl NameEntry {
     fn is_verified(&self, now_ns: i64) -> bool {
         let recent = |at_ns: i64| now_ns.saturating_sub(at_ns) < LOGIN_REMEMBERED_NS;
         self.verified_ns.is_some_and(recent)
@@ -130,7 +130,7 @@ impl Logins {
         self.refusal_by(self.addresses.get(address)?, &hash_of(&[name]), now_ns)
     }
 
-    fn refusal_by(&self, here: &Address, name: &Hash, now_ns: i64) -> Option<LoginRefused> {
+    fn refusal_by(&self, here: &AddressEntry, name: &Hash, now_ns: i64) -> Option<LoginRefused> {
         let known = here.names.get(name);
         if let Some(retry_after_s) =
             known.and_then(|name| name.failures.wait_s(FAILURES_MAX, now_ns))
