@@ -33,7 +33,7 @@ use crate::query::result::SeriesChunk;
 use crate::query::source::{self, Defaults};
 
 /// The event id of the run in progress. The Database assigns its own ids in ascending order from 1.
-const RUN: EventId = EventId(u64::MAX);
+const RUN_EVENT_ID: EventId = EventId(u64::MAX);
 
 /// A Database and the runner of its continuous queries and backups.
 pub struct Runner<H> {
@@ -81,7 +81,7 @@ impl StartedRun {
     }
 
     fn end(&self, result: Result<()>) -> RunEnd {
-        let ran = ran(&self.run);
+        let ran = run_end(&self.run);
         match result {
             Err(Error::Query(reason)) if reason.is_too_large() => self.too_large(ran),
             // An error in the statement itself would occur again, so the run counts as done.
@@ -91,7 +91,7 @@ impl StartedRun {
     }
 }
 
-fn ran(run: &ContinuousRun) -> RunEnd {
+fn run_end(run: &ContinuousRun) -> RunEnd {
     RunEnd::Ran { last_run_ns: run.last_run_ns, next_run_ns: run.next_run_ns }
 }
 
@@ -115,11 +115,11 @@ impl<H: Scheduled + BackedUp> Runner<H> {
             _ => None,
         };
         let Some(mut run) = run else {
-            self.database.ended(platform, &query, RunEnd::Failed);
+            self.database.on_run_ended(platform, &query, RunEnd::Failed);
             return Step::Done(Vec::new());
         };
         let Some(select) = run.select.take() else {
-            self.database.ended(platform, &query, ran(&run));
+            self.database.on_run_ended(platform, &query, run_end(&run));
             return Step::Done(Vec::new());
         };
         // CREATE checked that the creator had all permissions that the statement needs.
@@ -160,20 +160,21 @@ impl<H: Scheduled + BackedUp> Runner<H> {
                             Step::Calls(_) => run.too_large(RunEnd::Failed),
                             Step::Done(result) => run.end(result.map(drop)),
                         };
-                        self.database.ended(platform, &run.query, end);
+                        self.database.on_run_ended(platform, &run.query, end);
                         return Step::Done(Vec::new());
                     }
                 },
                 Running::Backup(pass) => match pass.step(&mut context, reply) {
                     Step::Calls(calls) => calls,
                     Step::Done(end) => {
-                        self.database.passed(platform, end.map_err(|reason| reason.to_string()));
+                        self.database
+                            .on_pass_ended(platform, end.map_err(|reason| reason.to_string()));
                         return Step::Done(Vec::new());
                     }
                 },
             };
             for call in calls {
-                match self.in_place(platform, call) {
+                match self.call_own_database(platform, call) {
                     Ok(reply) => replies.push(Some(reply)),
                     Err(call) => out.push(call),
                 }
@@ -184,7 +185,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
     }
 
     /// Executes a call to this object. Returns a call to any other object unchanged.
-    fn in_place(&mut self, platform: &dyn Platform, call: Call) -> Result<Reply, Call> {
+    fn call_own_database(&mut self, platform: &dyn Platform, call: Call) -> Result<Reply, Call> {
         if call.to != Address::Database(self.object.clone()) {
             return Err(call);
         }
@@ -207,7 +208,7 @@ impl<H: Scheduled + BackedUp> EventHandler for Runner<H> {
     }
 
     fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
-        if id == RUN {
+        if id == RUN_EVENT_ID {
             return self.advance(platform, Some(reply));
         }
         self.database.resume(platform, id, reply)
@@ -219,7 +220,7 @@ impl<H: Scheduled + BackedUp> EventHandler for Runner<H> {
         let is_busy = self.running.is_some();
         if std::mem::take(&mut self.has_run_query) && !is_busy {
             if let Some(due) = self.database.due_pass(platform, false) {
-                return (RUN, self.start_pass(platform, due));
+                return (RUN_EVENT_ID, self.start_pass(platform, due));
             }
             if self.database.has_due_job(now_ns) {
                 return self.database.alarm(platform);
@@ -227,10 +228,10 @@ impl<H: Scheduled + BackedUp> EventHandler for Runner<H> {
         }
         if let Some(due) = self.database.due_run(platform, is_busy) {
             self.has_run_query = true;
-            return (RUN, self.start(platform, due));
+            return (RUN_EVENT_ID, self.start(platform, due));
         }
         match self.database.due_pass(platform, is_busy) {
-            Some(due) => (RUN, self.start_pass(platform, due)),
+            Some(due) => (RUN_EVENT_ID, self.start_pass(platform, due)),
             None => self.database.alarm(platform),
         }
     }
@@ -240,7 +241,7 @@ impl<H: Scheduled + BackedUp> EventHandler for Runner<H> {
     }
 
     fn abandon(&mut self, event_id: EventId) {
-        if event_id == RUN {
+        if event_id == RUN_EVENT_ID {
             self.running = None;
         }
         self.database.abandon(event_id);
@@ -382,7 +383,7 @@ mod tests {
             Some(DueRun { database: "d".to_owned(), query: ContinuousQuery::default() })
         }
 
-        fn ended(&mut self, _: &dyn Platform, _: &ContinuousQuery, _: RunEnd) {
+        fn on_run_ended(&mut self, _: &dyn Platform, _: &ContinuousQuery, _: RunEnd) {
             self.events.push("run");
         }
     }
@@ -392,7 +393,7 @@ mod tests {
             None
         }
 
-        fn passed(&mut self, _: &dyn Platform, _: Result<PassDone, String>) {}
+        fn on_pass_ended(&mut self, _: &dyn Platform, _: Result<PassDone, String>) {}
     }
 
     #[test]

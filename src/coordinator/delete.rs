@@ -34,7 +34,7 @@ const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
 const CONDITION_BYTES_MAX: usize = 100_000;
 /// The number of terms that are compiled between two pauses.
 const TERMS_PER_TURN: usize = 10_000;
-const RELAYED_MAX: usize = 1_000;
+const RELAYED_MESSAGES_MAX: usize = 1_000;
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
 /// Executes a DELETE or DROP SERIES on the policies of `database` that `selection` names. Returns
@@ -108,7 +108,8 @@ impl Delete {
         let bytes = same.filter_map(<[ShardTask]>::first);
         let bytes = bytes.map(|task| envelope::encode(&hide_message(task)).len()).max();
         let messages_max = RELAYED_BYTES_MAX / bytes.unwrap_or(1).max(1);
-        let messages_max = messages_max.min(limits.calls_before_end()).clamp(1, RELAYED_MAX);
+        let messages_max =
+            messages_max.min(limits.calls_before_end()).clamp(1, RELAYED_MESSAGES_MAX);
         let calls = 2 * tasks.len().div_ceil(messages_max);
         if fits(calls) {
             return Ok(Some(Relay { database: loaded.object.clone(), messages_max }));

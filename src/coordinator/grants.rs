@@ -193,7 +193,11 @@ pub struct Callers {
 
 impl Callers {
     /// Returns the last reply of `database` about the caller.
-    pub fn on(&mut self, key: &GranteeKey, database: &ObjectId) -> Option<Rc<ConfirmedGrantee>> {
+    pub fn reply_of(
+        &mut self,
+        key: &GranteeKey,
+        database: &ObjectId,
+    ) -> Option<Rc<ConfirmedGrantee>> {
         self.clock += 1;
         let (grantee, used) = self.grantees.get_mut(&(key.clone(), database.clone()))?;
         *used = self.clock;

@@ -257,7 +257,7 @@ impl Load {
                 return None;
             }
             let now_ns = context.platform.now_ns();
-            let grantee = context.cache.callers.on(&caller.key, object);
+            let grantee = context.cache.callers.reply_of(&caller.key, object);
             let grantee = grantee.filter(|grantee| caller.is(&grantee.row, now_ns))?;
             Some(CallerPermissions::new(name, Rc::clone(&grantee.grants), grantee.access))
         })?;

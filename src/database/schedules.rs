@@ -122,7 +122,7 @@ impl<S: Store> Scheduled for Database<S> {
         Some(DueRun { database: rows.state.create.name.clone(), query })
     }
 
-    fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd) {
+    fn on_run_ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd) {
         let Ok(rows) = self.open_rows() else { return };
         rows.busy_until_ns = None;
         let row = rows.continuous.iter_mut().find(|row| row.query == *query);
@@ -231,7 +231,7 @@ impl<S: Store> BackedUp for Database<S> {
         Some(DuePass { database, schedule })
     }
 
-    fn passed(&mut self, platform: &dyn Platform, end: Result<PassDone, String>) {
+    fn on_pass_ended(&mut self, platform: &dyn Platform, end: Result<PassDone, String>) {
         let now_ns = platform.now_ns();
         let Some(rows) = &mut self.rows else { return };
         rows.busy_until_ns = None;

@@ -262,7 +262,7 @@ fn continuous_query_pauses_after_complete_runs() {
     ] {
         let due = story.database.due_run(&story.platform, false).unwrap();
         story.platform.pass(run_ns);
-        story.database.ended(&story.platform, &due.query, end);
+        story.database.on_run_ended(&story.platform, &due.query, end);
         if pause_ns > 0 {
             story.platform.pass(pause_ns - 1);
             assert!(story.database.due_run(&story.platform, false).is_none());

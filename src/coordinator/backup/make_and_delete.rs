@@ -123,11 +123,11 @@ impl BackupTask {
             for (at, policy) in policies.into_iter().enumerate() {
                 match self.put_schema(policy, &pages).await? {
                     // A database has at most a few hundred policies.
-                    Pages::Put(names) => {
+                    SchemaPages::Put(names) => {
                         map.schema.extend(names.into_iter().map(|name| (at as u32, name)));
                     }
-                    Pages::Paused => return Ok(false),
-                    Pages::UnknownPolicy => {
+                    SchemaPages::Paused => return Ok(false),
+                    SchemaPages::UnknownPolicy => {
                         is_current = false;
                         break;
                     }
@@ -197,7 +197,7 @@ impl BackupTask {
         }
     }
 
-    async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<Pages> {
+    async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<SchemaPages> {
         let (mut names, mut after_version) = (Vec::new(), 0);
         loop {
             let prefix = format!("{policy}.{after_version:016x}.");
@@ -210,14 +210,14 @@ impl BackupTask {
             let measurements = match self.io.call_database(&self.database, &message).await? {
                 FromDatabase::Schema { measurements, .. } => measurements,
                 // The policy was dropped after the map was read.
-                FromDatabase::UnknownPolicy => return Ok(Pages::UnknownPolicy),
+                FromDatabase::UnknownPolicy => return Ok(SchemaPages::UnknownPolicy),
                 other => return Err(self.refused(other)),
             };
             let Some(last) = measurements.last().map(|measurement| measurement.version) else {
-                return Ok(Pages::Put(names));
+                return Ok(SchemaPages::Put(names));
             };
             if !self.left.take() {
-                return Ok(Pages::Paused);
+                return Ok(SchemaPages::Paused);
             }
             let object = store::seal(ObjectKind::Schema, &measurements, "schema")?;
             let name = store::sealed_name(&format!("{prefix}{last:016x}-"), &object);
@@ -347,7 +347,7 @@ async fn release(io: &Io, shard: &ObjectId, id: &BackupId) {
     let _ = io.call(Address::Shard(shard.clone()), &release).await;
 }
 
-enum Pages {
+enum SchemaPages {
     Put(Vec<String>),
     Paused,
     UnknownPolicy,
@@ -502,13 +502,13 @@ pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
     let DuePass { database, schedule } = due;
     Task::new(|io| async move {
         let found = io.run(list_backups(&database)).await?;
-        let (mut done, work) = choose(&schedule, &found);
-        match work {
-            Work::Nothing => {}
-            Work::Delete(id) => {
+        let (mut done, action) = choose_action(&schedule, &found);
+        match action {
+            PassAction::Nothing => {}
+            PassAction::Delete(id) => {
                 io.run(delete_backup(id)).await?;
             }
-            Work::BackupTask => match io.run(back_up(&database)).await {
+            PassAction::BackUp => match io.run(back_up(&database)).await {
                 Ok(made) => {
                     let begun_s = made.id.begun_s;
                     if schedule.owns(begun_s) && !done.made.contains(&begun_s) {
@@ -532,13 +532,13 @@ pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Work {
+enum PassAction {
     Nothing,
-    BackupTask,
+    BackUp,
     Delete(BackupId),
 }
 
-fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work) {
+fn choose_action(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, PassAction) {
     let own = |backup: &&ListedBackup| schedule.owns(backup.id.begun_s);
     let kept = || found.iter().filter(own).filter(|backup| !backup.is_deleting);
     let complete: Vec<&BackupId> =
@@ -551,19 +551,19 @@ fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work)
         complete_begun_s: complete.last().filter(of_attempt).map(|id| id.begun_s),
         ..PassDone::default()
     };
-    let work = if let Some(deleting) = found.iter().find(|backup| backup.is_deleting) {
-        Work::Delete(deleting.id.clone())
+    let action = if let Some(deleting) = found.iter().find(|backup| backup.is_deleting) {
+        PassAction::Delete(deleting.id.clone())
     } else if found.iter().any(|backup| backup.is_begun) {
-        Work::BackupTask
+        PassAction::BackUp
     } else if let Some(oldest) = complete.first().filter(|_| complete.len() > keep) {
-        Work::Delete((*oldest).clone())
+        PassAction::Delete((*oldest).clone())
     } else if done.complete_begun_s.is_none() {
-        Work::BackupTask
+        PassAction::BackUp
     } else {
-        Work::Nothing
+        PassAction::Nothing
     };
-    done.needs_pass = work != Work::Nothing;
-    (done, work)
+    done.needs_pass = action != PassAction::Nothing;
+    (done, action)
 }
 
 #[cfg(test)]
@@ -591,13 +591,13 @@ mod tests {
             is_deleting: state == 'g',
         };
         let found: Vec<ListedBackup> = found.iter().map(listed).collect();
-        let (done, work) = choose(schedule, &found);
-        let work = match work {
-            Work::Nothing => "over".to_owned(),
-            Work::BackupTask => "make".to_owned(),
-            Work::Delete(id) => format!("delete {id}"),
+        let (done, action) = choose_action(schedule, &found);
+        let action = match action {
+            PassAction::Nothing => "over".to_owned(),
+            PassAction::BackUp => "make".to_owned(),
+            PassAction::Delete(id) => format!("delete {id}"),
         };
-        (done, work)
+        (done, action)
     }
 
     #[test]
@@ -618,21 +618,21 @@ mod tests {
             // `keep` = 0 acts as 1.
             (0, &[9], &[(9, 'w')], "over"),
         ] {
-            let (_, work) = first(&schedule(keep, 9, made), found);
-            assert_eq!(work, first_of_all, "{keep} {found:?}");
+            let (_, action) = first(&schedule(keep, 9, made), found);
+            assert_eq!(action, first_of_all, "{keep} {found:?}");
         }
     }
 
     #[test]
     fn unrecorded_backups_are_found_again() {
         let schedule = schedule(2, 9, &[3]);
-        let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (9, 'u')]);
+        let (done, action) = first(&schedule, &[(2, 'w'), (3, 'w'), (9, 'u')]);
         assert_eq!(
-            (work.as_str(), done.made.as_slice(), done.complete_begun_s),
+            (action.as_str(), done.made.as_slice(), done.complete_begun_s),
             ("make", &[3, 9][..], None)
         );
-        let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (10, 'w')]);
-        assert_eq!((work.as_str(), done.complete_begun_s), ("over", Some(10)));
+        let (done, action) = first(&schedule, &[(2, 'w'), (3, 'w'), (10, 'w')]);
+        assert_eq!((action.as_str(), done.complete_begun_s), ("over", Some(10)));
         assert_eq!(done.made, [3, 10]);
     }
 }

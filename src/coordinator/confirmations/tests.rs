@@ -48,7 +48,7 @@ fn catalog_overrides_wider_database_grants() {
     // The Catalog reports the grants of the database's row, or more.
     for newer in [token(3, &["a", "b"]), token(4, &["a", "b", "c"])] {
         callers.confirm(&caller(&row), Some(&newer), 0);
-        assert!(callers.on(&key, &a).is_some(), "{newer:?}");
+        assert!(callers.reply_of(&key, &a).is_some(), "{newer:?}");
     }
     for (newer, believed_from) in [
         (Some(token(7, &["b"])), 7),
@@ -59,14 +59,15 @@ fn catalog_overrides_wider_database_grants() {
         let mut callers = callers_with(&row);
         callers.confirm(&caller(&row), newer.as_ref(), 0);
         assert!(
-            callers.on(&key, &a).is_none() && callers.replies_of_all_databases(&key).is_empty()
+            callers.reply_of(&key, &a).is_none()
+                && callers.replies_of_all_databases(&key).is_empty()
         );
         for version in [3, believed_from - 1] {
             assert!(!callers.confirmed.is_trusted(&token(version, &["a"])), "{newer:?}");
         }
         // The database's row counts again after the database was notified.
         callers.on_reply(&a, ConfirmedGrantee::new(token(believed_from, &["a"]), 2));
-        assert!(callers.on(&key, &a).is_some(), "{newer:?}");
+        assert!(callers.reply_of(&key, &a).is_some(), "{newer:?}");
     }
 }
 

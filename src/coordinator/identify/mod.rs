@@ -297,11 +297,11 @@ impl Identify {
     fn is_identified(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
-        let mut tokens = self.tokens.iter().filter_map(|key| callers.on(key, object));
+        let mut tokens = self.tokens.iter().filter_map(|key| callers.reply_of(key, object));
         if tokens.any(|grantee| now_ns < grantee.row.expires_ns) {
             return true;
         }
-        let grantee = self.user.as_ref().and_then(|key| callers.on(key, object));
+        let grantee = self.user.as_ref().and_then(|key| callers.reply_of(key, object));
         grantee.is_some_and(|grantee| self.is_verified(context, &grantee))
     }
 

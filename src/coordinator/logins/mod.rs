@@ -197,7 +197,7 @@ impl Logins {
         if let Some(name) = known {
             name.verified_ns = Some(now_ns);
         } else if self.has_room(now_ns) {
-            let name = Name { verified_ns: Some(now_ns), ..Name::default() };
+            let name = NameEntry { verified_ns: Some(now_ns), ..NameEntry::default() };
             self.addresses.entry(address.to_owned()).or_default().names.insert(hash, name);
             self.names += 1;
         }

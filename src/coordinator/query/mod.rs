@@ -37,7 +37,9 @@ use crate::query::executor::{ExecStep, PageNeed, RowPosition};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
-use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
+use plan::{
+    QuerySource, plan_nonempty_search, plan_select, plan_show, remove_nonempty, selected_policies,
+};
 use shard_pages::{QueryRun, combine_first_pages, is_continuation};
 
 #[derive(Clone, Debug)]
@@ -275,7 +277,7 @@ impl RunningQuery {
     }
 
     /// Plans the query with this state. `empty` contains the measurements without rows. Without
-    /// `empty`, the result may be a survey that finds these measurements.
+    /// `empty`, the result may be a search that finds these measurements.
     async fn plan_with(
         &self,
         loaded: &[Loaded],
@@ -293,7 +295,7 @@ impl RunningQuery {
         let reservation = self.io.with(|context| self.reservation(context).clone())?;
         if empty.is_none() {
             let now_ns = self.io.now_ns()?;
-            let found = survey(select, session, &selected, &reservation, now_ns);
+            let found = plan_nonempty_search(select, session, &selected, &reservation, now_ns);
             if let Some((run, places)) = self.io.in_turns(&session.work, found).await?? {
                 return Ok(Planned::Survey(run, places));
             }

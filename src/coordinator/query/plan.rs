@@ -1,5 +1,5 @@
 //! Plans a SELECT or SHOW: compiles the statement against the schemas of its policies, and
-//! determines the shards of each scan. If measurements have conflicting types, a survey before the
+//! determines the shards of each scan. If measurements have conflicting types, a search before the
 //! plan finds the measurements with rows ([`compile::clashing`]).
 
 use std::collections::BTreeSet;
@@ -204,7 +204,7 @@ pub(super) async fn plan_show(
 
 /// Returns the run that finds the measurements with rows, and the measurements to find; `None` if
 /// no measurement has conflicting types. Awaits only [`Work::spend`].
-pub(super) async fn survey(
+pub(super) async fn plan_nonempty_search(
     select: &SelectStatement,
     session: &Session,
     selected: &[SelectedPolicy<'_>],

@@ -108,5 +108,5 @@ pub trait BackedUp: EventHandler {
     fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
 
     /// Records the result of a pass: either the work that it did, or an error message.
-    fn passed(&mut self, platform: &dyn Platform, end: Result<PassDone, String>);
+    fn on_pass_ended(&mut self, platform: &dyn Platform, end: Result<PassDone, String>);
 }

@@ -96,5 +96,5 @@ pub trait Scheduled: EventHandler {
     fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun>;
 
     /// Records the end of a run, unless the query has changed.
-    fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd);
+    fn on_run_ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd);
 }
