@@ -1,4 +1,4 @@
-//! Groups rows by their columns.
+//! Groups rows by the columns in which they have a value.
 
 use std::collections::BTreeMap;
 

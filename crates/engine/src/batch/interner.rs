@@ -1,4 +1,4 @@
-//! Numbers distinct strings.
+//! Assigns numbers to distinct strings.
 
 use std::hash::{BuildHasher, Hasher};
 

@@ -1,8 +1,9 @@
 //! Collects the rows of a measurement. A row is a draft until it is committed or rolled back.
 //!
-//! A column that a line lacks remains shorter than the other columns, and is padded before its next
-//! value. The cost of a row therefore depends only on the row's fields. Consecutive rows form runs,
-//! whose rows are padded to common columns. If most cells are padding, a new run begins.
+//! If a line lacks a column, the column remains shorter than the other columns. The column is
+//! padded before its next value. The cost of a row therefore depends only on the row's fields.
+//! Consecutive rows form runs, whose rows are padded to common columns. If most cells are padding,
+//! a new run begins.
 
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, Values, match_values};
@@ -559,8 +560,8 @@ impl Room {
     /// Returns the number of elements to reserve after `len` elements: 0 if the next piece fits.
     ///
     /// Otherwise, the function extrapolates and adds 1/64, because the numbers in lines get longer.
-    /// The result is at most `len`, or the elements of the next piece if these are more. The result
-    /// is 0 before the first complete line, whose length is unknown.
+    /// The result is at most `len` or the number of elements in the next piece, whichever is
+    /// larger. The result is 0 before the first complete line, whose length is unknown.
     fn more(&self, len: usize, capacity: usize) -> usize {
         if self.used_bytes == 0 {
             return 0;

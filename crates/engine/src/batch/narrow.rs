@@ -1,4 +1,5 @@
-//! Stores columns as offsets of one or two bytes, so that caches can contain more rows.
+//! Stores numeric columns as offsets from their smallest value. An offset takes one or two bytes,
+//! so caches can contain more rows.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,7 +16,7 @@ const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
 /// floats represent all integers exactly.
 const WHOLE_MAX: f64 = 9e15;
 
-/// A column without nulls whose values are close together.
+/// A numeric column without nulls whose values are close together.
 #[derive(Debug, PartialEq)]
 pub struct Narrow {
     smallest: i64,

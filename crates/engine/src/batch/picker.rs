@@ -82,8 +82,8 @@ impl<'a> Picker<'a> {
         }
     }
 
-    /// Appends the codes of several rows. Returns `false`, and appends no rows, unless all sources
-    /// store codes and have no nulls.
+    /// Appends the codes of several rows if all sources store codes and have no nulls. Otherwise,
+    /// returns `false` and appends nothing.
     fn extend_codes(&mut self, places: &[(usize, usize)]) -> bool {
         let is_it = |source: &Source<'_>| source.codes.is_some() && source.is_full();
         let count = self.sources.len();

@@ -6,7 +6,7 @@ use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram, Stored};
 use super::{Error, finish};
 
-/// The bit of a method byte that marks residuals in Huffman classes.
+/// The bit of a method byte that is set if the residuals are Huffman codes.
 pub(super) const CLASSES: u8 = 0x80;
 
 /// A table is used only if it saves at least one in `WORTH` bytes, because decoding with a table is

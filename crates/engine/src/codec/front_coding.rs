@@ -3,8 +3,9 @@
 //! prefix that it shares with the previous string, and the remaining bytes.
 //!
 //! ```text
-//! Dictionary │ shared bytes of each │ other bytes of each │ n <varint> │ the n bytes that occur,
-//!            │ most frequent first │ the other bytes end to end, each as its place among those │
+//! Dictionary │ shared bytes of each │ other bytes of each │ n <varint> │
+//!            │ list of the n bytes that occur, most frequent first │
+//!            │ the other bytes end to end, each as its position in the list │
 //! Codes      │ 0 │ codes │   or   │ 1 │ zigzag(code − previous) of each │
 //! ```
 //! A part without a width is a list of numbers: a table for this list, the number of the following

@@ -40,8 +40,8 @@ const DIRECT: u64 = 16;
 /// The number of classes: 16 for the numbers below 16, and four for each number of bits from 5 to
 /// 64.
 const CLASSES: usize = 256;
-/// The minimum number of bits of values that are shifted. The low bits of shorter values may have a
-/// pattern.
+/// Values are shifted only if their mean length is at least this number of bits. The low bits of
+/// shorter values may have a pattern.
 const SHIFTED_BITS_MIN: u64 = 11;
 const KEPT_BITS: u64 = 6;
 /// The number of bytes that five lookups may write: at most 15 classes, and one unused byte.

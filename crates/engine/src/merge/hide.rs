@@ -13,8 +13,8 @@ use super::sequences::Extent;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The rows of a measurement that a DELETE hides: one deletion of a tombstone, with its condition
-/// for the measurement's tag order.
+/// A deletion of a tombstone, with a condition for the measurement's tag order. A DELETE writes one
+/// tombstone with a deletion for each measurement.
 #[derive(Clone, Debug)]
 pub struct CompiledDeletion {
     /// The write sequence of the tombstone.
@@ -37,12 +37,12 @@ impl CompiledDeletion {
     }
 }
 
-/// The estimated cost of passing a hidden series, in cells.
+/// The estimated cost of skipping a hidden series, in cells. Decoding one value costs one cell.
 const SERIES_CELLS: u64 = 30;
-/// The estimated cost of a comparison of a deletion's condition, in cells.
+/// The estimated cost of one comparison in a deletion's condition, in cells.
 const COMPARISON_CELLS: u64 = 4;
-/// The cost, in cells, after which a cursor for queries visits a hidden series, so that the caller
-/// can end its page. A plan also counts these series.
+/// A cursor for queries skips hidden series. After this cost, in cells, it visits one hidden
+/// series, so that the caller can end its page. A query plan (EXPLAIN) also counts these series.
 const HIDDEN_CELLS_MAX: u64 = 10_000;
 
 #[derive(Clone, Debug, Default)]
@@ -65,7 +65,8 @@ impl HiddenRows {
         Self { deletions, retired: retired.into(), cells: Cell::default() }
     }
 
-    /// Returns the cost, in cells, of evaluating the conditions and of passing hidden series.
+    /// Returns the cost so far, in cells, of evaluating the conditions and of skipping hidden
+    /// series.
     pub(crate) fn cells(&self) -> u64 {
         self.cells.get()
     }
@@ -257,8 +258,8 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
-        // A drop hides all series of a measurement, and the cursor skips them. Only deletions can
-        // hide some rows of a measurement.
+        // The cursor skips dropped measurements as a whole. Only deletions can hide some rows of a
+        // measurement.
         if !self.deletions.is_empty() {
             return Ok(None);
         }

@@ -67,8 +67,9 @@ impl Extent {
         parts.into_iter().reduce(join)
     }
 
-    /// Whether parts with this hull may be merged. `others` contains all parts that are not merged,
-    /// and the hulls of the job's other merges.
+    /// Whether parts may be merged if the merged part would have this extent ([`Extent::hull`]).
+    /// `others` contains the extents of all parts that are not merged, and of the job's other
+    /// merges.
     pub(crate) fn is_convex<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
         others.into_iter().all(|other| !self.clashes_with(other))
     }

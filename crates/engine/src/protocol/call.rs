@@ -41,7 +41,7 @@ impl Address {
     }
 }
 
-/// Returns how many of `calls` the platform counts as subrequests.
+/// Returns the number of `calls` that the platform counts as subrequests.
 pub fn counted(calls: &[Call]) -> usize {
     calls.iter().filter(|call| call.to.is_counted()).count()
 }

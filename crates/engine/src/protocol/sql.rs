@@ -96,7 +96,7 @@ pub enum FromSql {
         wanted: Vec<SessionRequest>,
         /// The ids of scans that the session no longer needs.
         cancelled: Vec<u64>,
-        /// Whether rows exist, so that the plan can no longer cause another HTTP status.
+        /// Whether the plan has produced rows. After that, the HTTP status does not change.
         has_rows: bool,
         /// Whether the session can continue without the requested data.
         goes_on: bool,

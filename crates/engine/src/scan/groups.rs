@@ -22,9 +22,9 @@ use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
 pub(super) const GROUPS_PER_PAGE_MAX: usize = 8_192;
-/// The number of bytes that a group takes in a page in addition to its key and columns.
+/// The size of a group in a page without its key and columns, in bytes.
 const GROUP_BYTES: usize = 48;
-/// The number of bytes that a call's states take in addition to its windows.
+/// The size of a call's states in a page without their windows, in bytes.
 const STATE_BYTES: usize = 128;
 
 /// The multiple of the limit at which a group drops the rows above its limit, but not before it has
@@ -365,7 +365,7 @@ impl<'a> GroupRows<'a> {
         let times = series_rows.times();
         let time = |&p: &u32| times.get(p as usize).copied().or_bug();
         self.times_ns.extend(chosen.iter().map(time));
-        // A group with one row needs no rows before this row.
+        // The group needs only its latest row, so rows before this row cannot be in the result.
         if self.limit == Some(1) && self.direction.is_descending() {
             let last_ns = chosen.last().map_or(i64::MIN, time);
             self.open.start_ns = self.open.start_ns.max(last_ns);

@@ -7,9 +7,9 @@ pub enum MathFunction {
     Abs,
     /// A function that rounds a float. An integer remains unchanged.
     Rounding(fn(f64) -> f64),
-    /// A function of one number with a float as its result.
+    /// A function of one number that returns a float.
     Unary(fn(f64) -> f64),
-    /// A function of two numbers with a float as its result.
+    /// A function of two numbers that returns a float.
     Binary(fn(f64, f64) -> f64),
 }
 

@@ -9,7 +9,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 pub const CELLS_PER_PAGE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, in cells: as much as decoding this number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
-/// The cost of a series that the condition excludes, in cells. A page can pass 66,000 such series.
+/// The cost of a series that the condition excludes, in cells. A page can skip 66,000 such series.
 pub(super) const SKIPPED_KEY_CELLS: u64 = 30;
 
 /// The minimum contents of a tile. Smaller ranges are not divided into tiles.

@@ -222,9 +222,9 @@ pub struct ReadStats {
     /// The number of decoded values and row times. For a summary, the number of series keys read.
     #[serde(default)]
     pub cells: u64,
-    /// The cost, in values, of evaluating the condition on rows, of excluded series, and of the
-    /// series that deletes hide. Only the shard uses the cost, so messages do not contain it. A reader
-    /// counts only the hidden series.
+    /// The cost of filtering, in cells: evaluating the condition on rows, skipping series that the
+    /// condition excludes, and skipping series that deletes hide. The reader counts only the hidden
+    /// series, and the scan adds the rest. Only the shard uses this field, so messages omit it.
     #[serde(skip)]
     pub filter_cells: u64,
 }

@@ -80,9 +80,9 @@ impl Tiling {
         let worth = limits.cells_per_byte.saturating_mul(states_bytes(request, estimate));
         // The number of series that satisfy the predicate is unknown, but probably small.
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
-        // A window across two stretches is rounded differently if the stretches are read apart.
-        // Inexact states are therefore cached at their first read, so that the first and the second
-        // result are equal.
+        // A sum over a window that spans two stretches is rounded differently if the stretches are
+        // read separately. Inexact states are therefore cached at their first read, so that the
+        // first and the second result are equal.
         let is_exact = calls.iter().all(AggregateCall::is_exact);
         // Without windows, a group has only one state. The number of groups is unknown.
         let has_few_states = window.is_none() || (!is_of_some && cells >= worth);

@@ -15,8 +15,8 @@ impl Window {
         let (aligned_ns, shift_ns) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.every_ns).min(MAX_TIME_NS);
         let moved_ns = self.moved(end_ns, shift_ns);
-        // Local times that a clock change skips follow the change. A border that would move into
-        // the skipped time therefore remains after the change.
+        // Local times that a clock change skips count as times after the change. If the border
+        // would move across the change, it therefore does not move.
         let moved_end_ns = end_ns.saturating_add(moved_ns);
         let stays = moved_ns < 0 && self.shift(moved_end_ns) != self.shift(end_ns);
         let end_ns = if stays { end_ns } else { moved_end_ns };

@@ -75,7 +75,7 @@ pub(super) struct Log {
     series: u64,
     pub(super) rows: u64,
     /// The sketch of the series in the log. `None` until the sketch is requested or a write has a
-    /// series quota. From then on, each frame is added.
+    /// series quota. After that, each appended frame is added to the sketch.
     pub(super) sketch: Option<SeriesSketch>,
     /// The highest schema version of a frame or of an earlier log.
     pub(super) schema_version: u64,

@@ -17,7 +17,8 @@ use tidemark_model::regex::Patterns;
 const FURTHER_WORK_MAX: u64 = 1_000_000;
 /// The fixed work of a scan, in addition to its series, groups and rows.
 const PAGE_WORK: u64 = 2_000;
-/// The work of a series or of a group, in addition to its rows. Both take 1 to 2 µs.
+/// The work of a series or of a group, in addition to its rows. A series takes 1 to 2 µs, and so
+/// does a group.
 const SERIES_WORK: u64 = 150;
 
 impl<S: Store> Shard<S> {

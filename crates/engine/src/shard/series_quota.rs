@@ -81,7 +81,8 @@ impl<S: Store> Loaded<S> {
         } else {
             // Counts one frame at a time, so that an evicted object needs no memtable for the count.
             self.log.each_frame(&*self.store, |_, _, bytes| {
-                // Queries that read the rows of a damaged frame return the error.
+                // An error is ignored here. Queries that read the rows of the damaged frame return
+                // the error.
                 let _ = frame::decode_each(bytes, |table| count_series(&table, seed, &mut sketch));
                 Ok(())
             })?;

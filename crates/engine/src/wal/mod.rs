@@ -231,8 +231,8 @@ struct LogRows {
 }
 
 impl LogRows {
-    /// Marks a row as unused: the row may be overwritten, because its frame is flushed or the row
-    /// is no longer needed.
+    /// Marks a row as unused, so that a later frame may overwrite the row. An unused row is not
+    /// needed, for example because its frame is flushed.
     fn add_unused(&mut self, key: u64) {
         self.next = self.next.max(key + 1);
         self.unused.insert(key);

@@ -49,9 +49,9 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
 pub struct Encoder<'a> {
     /// The tables that are not complete.
     tables: &'a [TableRef<'a>],
-    /// The number of encoded rows of the first of these tables.
+    /// The number of encoded rows of the first table in `tables`.
     done: usize,
-    /// The maximum number of rows in a step of the first of these tables.
+    /// The maximum number of rows that one step encodes of the first table in `tables`.
     step: OnceCell<usize>,
     same: OnceCell<Vec<u32>>,
     header: FrameHeader,

@@ -38,8 +38,8 @@ pub(super) struct Filter<'a> {
 
 /// The estimated cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 16;
-/// The number of cells that is subtracted from the cost for each row, so that a predicate of one or
-/// two comparisons costs nothing. Most predicates are of this size.
+/// The number of cells that is subtracted from the cost for each row. Most predicates have one or
+/// two comparisons, and therefore cost nothing.
 const FREE_ROW_CELLS: u64 = 4;
 /// The number of cells that is subtracted from the cost for each series: ten comparisons, or fifty
 /// comparisons of a tag with `=` or `!=`.
@@ -48,8 +48,8 @@ const FREE_KEY_CELLS: u64 = 150;
 const TERM_CELLS: u64 = 15;
 /// The estimated cost, in cells, of comparing a tag with a text by `=` or `!=`.
 const TAG_EQUALITY_CELLS: u64 = 3;
-/// The fixed cost of a comparison with the rows of a series, as a number of rows: comparing this
-/// number of rows also takes about 300 ns.
+/// The fixed cost of comparing the rows of a series, expressed as a number of rows. The fixed cost
+/// is about 300 ns, which is the time for comparing this number of rows.
 const ROWS_PER_COMPARISON: u64 = 64;
 /// The maximum cost of the condition for the rows of a batch, in cells.
 pub(super) const BATCH_CELLS_MAX: u64 = CELLS_PER_PAGE_MAX;

@@ -421,11 +421,11 @@ pub(super) struct SeriesWalk<'a> {
 }
 
 enum Found<'w, 'a> {
-    /// The rows are positioned at a series that the condition does not exclude.
+    /// The merge is at a series that may satisfy the condition.
     Matching(&'w mut MergedRows<'a>),
-    /// The excluded series have reached the limit. The last one has this key.
+    /// The cost of excluded series has reached the limit. The last excluded series has this key.
     Excluded(SeriesKey),
-    /// The measurement has no further series that the condition does not exclude.
+    /// The condition excludes all remaining series of the measurement.
     End,
 }
 

@@ -176,12 +176,14 @@ struct PageScan<'a> {
     columns: Vec<ColumnId>,
     /// The field columns that the condition reads.
     condition_columns: Vec<ColumnId>,
-    /// Whether the scan first reads only the latest row of each series, which suffices if this row
-    /// has a value.
+    /// Whether the scan first reads only the latest row of each series. If this row has a value,
+    /// the scan needs no other row of the series.
     reads_latest_row_first: bool,
-    /// Whether the page lists the groups of runs to skip runs of complete groups.
+    /// Whether the page lists the groups of each run, so that it can skip runs in which all groups
+    /// are complete.
     lists_groups: bool,
-    /// The series whose latest row has no value.
+    /// The series of the last batch whose latest row has a value in none of the fields. The scan
+    /// must read all rows of these series.
     without_value: Vec<SeriesKey>,
     scanned: Scanned,
     /// The page's costs in the fields `cells`, `filter_cells`, `rows_kept` and `series`. The reader
@@ -301,7 +303,8 @@ impl PageScan<'_> {
                     Some(time_ns) => time = time.intersect(&self.groups.bounds.range_from(time_ns)),
                     None => continue,
                 }
-                // The previous page ended while it read this series again.
+                // The previous page ended while it read all rows of this series. This page
+                // continues with all rows, and not only with the latest row.
                 is_reread = std::mem::take(&mut self.reads_latest_row_first);
             }
             self.costs.series += 1;
@@ -313,7 +316,7 @@ impl PageScan<'_> {
             if let Some(done_ns) = done_ns {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
-            // Only reading a batch extends the list, so the batch is empty.
+            // `without_value` is empty unless `one_series` has just read a batch.
             if self.without_value.len() >= REREAD_SERIES_MIN
                 && let Some(end) = self.read_without_value(stretch)?
             {
@@ -330,9 +333,9 @@ impl PageScan<'_> {
         self.read_without_value(stretch)
     }
 
-    /// Reads again the series whose latest row has a value in none of the fields. If the page is
-    /// full, returns the start of the next page. The next page also reads the rest of the batch
-    /// again, because a repeated row does not change a result with one row.
+    /// Reads all rows of the series in `without_value`. If the page is full, returns the start of
+    /// the next page. The next page then also repeats the later series of the batch. The repetition
+    /// does not change the result, because each group has only one row.
     fn read_without_value(&mut self, stretch: TimeRange) -> Result<Option<Position>, ScanError> {
         let again = std::mem::take(&mut self.without_value);
         let measurement = [self.request.measurement];

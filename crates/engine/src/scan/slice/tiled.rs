@@ -91,7 +91,7 @@ impl PageScan<'_> {
         tiles::look_up(self.reader, self.request, (time, stretches.caches_immediately()), behind)
     }
 
-    /// Extends `time` by neighbouring tiles that are not cached and will not be cached.
+    /// Extends `time` by neighbouring tiles for which the cache has no entry and gets no entry.
     fn with_neighbours(
         &self,
         mut time: TimeRange,

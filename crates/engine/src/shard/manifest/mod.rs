@@ -85,7 +85,8 @@ impl Part {
     }
 }
 
-/// Values that a backup or a split copies. The rows of these values are neither reused nor deleted.
+/// A list of values that a backup or a split copies. The shard neither reuses nor deletes the rows
+/// of these values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
     /// The id of the hold, which the copying process chooses.

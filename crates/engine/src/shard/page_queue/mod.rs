@@ -1,18 +1,19 @@
 //! Schedules the pages of queries, so that queries alternate and writes run between pages.
 //!
-//! If the isolate has read much data since the last pause, a page pauses before it runs. If other
-//! pages were read during this pause, the page pauses again. The thread needs the pauses to handle
-//! arriving requests, because the local runtime handles requests only while no task is ready. Small
-//! consecutive pages run without a pause until their work reaches [`WORK_MAX`].
+//! A page pauses before it runs if other pages of the shard are waiting, or if the isolate's work
+//! since the last pause has reached [`WORK_MAX`]. If other pages were read during the pause, the
+//! page pauses again. The thread handles arriving requests during the pauses, because the local
+//! runtime handles requests only while no task is ready.
 //!
-//! First pages run in the order of their arrival, because a small query has only one page. Later
-//! pages also yield to first pages of other shards.
+//! A small query has only one page on each shard, its *first page*. First pages run in the order of
+//! their arrival. A *continued query* requests further pages. These pages also yield to first pages
+//! of other shards.
 //!
 //! At most [`QUERIES_READING_MAX`] continued queries read at the same time. [`Precedence`] selects
 //! the queries that have read the least data so far, and among these the oldest. Each message
-//! contains the precedence, so all shards use the same order. A query therefore does not keep data
-//! of one shard in memory while it waits for other queries at the next shard. Each second of
-//! waiting halves the amount that counts as read by the query.
+//! contains the precedence, so all shards use the same order. If the order differed, a query could
+//! keep pages of one shard in memory while it waits at another shard. Each second of waiting halves
+//! the amount that counts as read by the query.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,8 +22,9 @@ use crate::protocol::event::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// A query that requests no page for this time makes room for another query. Usually, the edge
-/// merges a page and requests the next page in a fraction of this time.
+/// The time without a page request after which a continued query counts as idle, so that another
+/// query may read. Usually, the edge merges a page and requests the next page in a fraction of this
+/// time.
 const READER_IDLE_MS: u32 = 400;
 /// The maximum work (`ReadStats::work`) without a pause: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
@@ -36,16 +38,17 @@ const FIRST_PAUSE_MS: u32 = 0;
 /// The pause of a continued query while other requests are arriving. A page takes about 5 ms, so
 /// the thread is mostly free.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
-/// The waiting time after which a page no longer makes the longer pauses of
-/// `BESIDE_OTHERS_PAUSE_MS`, in milliseconds. A constant stream of requests must not delay a page
+/// The waiting time, in milliseconds, after which a page no longer pauses for
+/// `BESIDE_OTHERS_PAUSE_MS`. Without this limit, a constant stream of requests would delay the page
 /// permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// The time after the second-last write or first page for which other requests count as present.
+/// Other requests are present if the second-last write or first page arrived within this time. The
+/// last one may belong to the waiting query.
 const OTHERS_NS: u64 = 40_000_000;
 /// The time within which several writes and first pages count as one, because one query may send
 /// first pages to several shards.
 const SAME_NS: u64 = 5_000_000;
-/// The minimum pause of other pages.
+/// The minimum pause of all other pages: pages that are not first in the queue.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
 /// The additional pause for each page that precedes the waiting page.
@@ -91,7 +94,7 @@ impl Pages {
         }
     }
 
-    /// Whether requests other than those of a single query arrived recently.
+    /// Whether other requests arrived recently, in addition to the requests of a single query.
     fn has_others(&self, now_ns: i64) -> bool {
         let [before_ns, _] = self.others_ns.get();
         before_ns.abs_diff(now_ns) < OTHERS_NS
@@ -103,8 +106,8 @@ pub(super) struct PageQueue {
     pages: Rc<Pages>,
     waiting: Vec<WaitingPage>,
     readers: Vec<Precedence>,
-    /// The number of pages that the queries in `readers` have read, to detect that these queries
-    /// are idle.
+    /// The number of pages that the queries in `readers` have read. If the number stays the same,
+    /// these queries are idle.
     reader_pages: u64,
 }
 
@@ -248,7 +251,8 @@ impl PageQueue {
     /// [`QUERIES_READING_MAX`] of the queries that wait or have read recently.
     fn selected_queries(&self) -> Vec<Precedence> {
         let waiting = self.waiting.iter().filter_map(WaitingPage::precedence);
-        // The order of a waiting query includes its waiting time.
+        // A query that waits is omitted here, because its entry in `waiting` includes the waiting
+        // time.
         let reading = self.readers.iter().filter(|reader| {
             !self.waiting.iter().any(|waiting| waiting.query.is_some_and(|of| of.id == reader.id))
         });

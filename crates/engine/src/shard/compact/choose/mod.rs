@@ -47,7 +47,7 @@ const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 /// size. Flushes in time order overlap only slightly.
 const SEALED_OVERLAP: i128 = 10;
 
-/// The inputs of a choice besides the parts.
+/// The inputs of a choice, except the parts.
 pub struct ChoiceInputs<'a> {
     /// The current width of a time slot, in nanoseconds, above 0.
     pub width_ns: i64,
