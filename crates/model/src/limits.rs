@@ -25,8 +25,8 @@ pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
 /// [`FIRST_BODIES_BYTES_MAX`], and its queries [`FIRST_QUERIES_BYTES_MAX`]. A database that uses
 /// more memory cannot take this additional memory from the others.
 pub const FIRST_BYTES: usize = 1_000_000;
-/// The interval at which a stalled upload or an unread response checks whether it was cancelled in
-/// favour of another request, in milliseconds.
+/// The interval, in milliseconds, at which a stalled upload or an unread response checks whether
+/// the server has cancelled this upload or response in favour of another request.
 pub const CANCEL_CHECK_MS: u32 = 1_000;
 
 /// The maximum size of a management request's body, in bytes. The body is a short JSON document.
@@ -295,12 +295,12 @@ pub const DELETE_PATTERNS_BYTES_MAX: usize = 4_000_000;
 /// The maximum number of different regexes in one query text, and in all pending deletes of a
 /// shard.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
-/// The maximum memory of a regex while it is compiled, in bytes. A list of texts needs at most 40
-/// bytes for each byte of its source.
+/// The maximum memory of a regex while it is compiled, in bytes. A regex that lists texts, such as
+/// `a|b|c`, needs at most 40 bytes for each byte of its source.
 pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The maximum memory of all different compiled regexes in one query text, and in all pending
-/// deletes of a shard, in bytes. A list of texts needs about 24 bytes for each byte of its source.
-/// Compiling the regexes takes about ten milliseconds.
+/// deletes of a shard, in bytes. A regex that lists texts needs about 24 bytes for each byte of its
+/// source. Compiling the regexes takes about ten milliseconds.
 pub const REGEXES_COMPILED_BYTES_MAX: usize = 512 << 10;
 /// The maximum number of Unicode classes such as `\pL` in a regex's source text. `\pL` has about 650
 /// ranges of characters.
@@ -308,7 +308,7 @@ pub(crate) const REGEX_PROPERTIES_MAX: usize = 30;
 /// The maximum number of ranges of non-ASCII characters in a regex. Each repetition counts.
 /// Compiling a range takes up to half a microsecond.
 pub(crate) const REGEX_UNICODE_RANGES_MAX: u64 = 20_000;
-/// The number of bytes of a compiled regex that count as one unit of work.
+/// The number of bytes of a compiled regex that count as one unit of work ([`WORK_PER_MS`]).
 pub(crate) const REGEX_BYTES_PER_UNIT: usize = 2;
 /// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory of
 /// a few states if that is more.
@@ -318,8 +318,8 @@ pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 pub const REGEX_STEPS_MAX: u64 = 10_000_000;
 /// The maximum work to build all states of a delete's regexes: the memory of the states, in bytes,
 /// multiplied by the number of byte classes. A delete accepts only regexes whose states fit this
-/// limit and the cache, because merges cannot stop at a slow match. A list of 40 names of 16
-/// characters fits.
+/// limit and the cache, because merges cannot stop at a slow match. A regex that lists 40 names of
+/// 16 characters fits.
 pub(crate) const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
 /// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
 /// subqueries once for each different number of windows that its functions read before the range, so
@@ -431,11 +431,11 @@ pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
 /// counted once per source. The compiler pauses only between sources, and the whole plan is freed
 /// without a pause.
 pub const PLAN_ENTRIES_MAX: usize = 300_000;
-/// The number of entries as which one operand or operator of a condition counts. Compiling the
-/// operand or operator takes as long as compiling this number of columns.
+/// The number of entries ([`PLAN_ENTRIES_MAX`]) for each operand and each operator of a condition.
+/// Compiling an operand or operator takes as long as compiling this number of columns.
 pub const ENTRIES_PER_CONDITION: usize = 3;
-/// The number of entries as which one call counts for each source that has the call's field. Each
-/// column that the call reads in addition to the field counts as one entry.
+/// The number of entries for a call, for each source that has the call's field. Each column that
+/// the call reads in addition to the field counts as one more entry.
 pub const ENTRIES_PER_CALL: usize = 3;
 /// The number of clock changes of a time zone that count as one entry. Each scan with windows
 /// contains the clock changes in the statement's time range.
@@ -457,9 +457,9 @@ pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The maximum work of searching the text of a SQL statement for the names of measurements: the
-/// number of measurements, multiplied by the bytes of the text. The tables found this way are sent
-/// with the statement. If the work is larger, reading the statement's tables requires another
-/// request.
+/// number of measurements, multiplied by the bytes of the text. The caller sends the schemas of the
+/// found measurements with the statement. If the work would exceed the limit, the caller sends no
+/// schemas, and the SQL session requests them.
 pub const SQL_NAMES_SEARCH_MAX: usize = 10_000_000;
 /// The maximum number of points with the same time that `first` and `last` keep for a text column.
 /// The functions need these points to select the same point as 1.x.

@@ -148,8 +148,8 @@ impl RegexWork {
 }
 
 impl Pattern {
-    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`], with Go's error texts. The
-    /// matches count as `work`.
+    /// Compiles `source`, which has Go's syntax. Errors have Go's texts, and slow matches use up
+    /// the steps of `work`. The compiled regex has at most [`REGEX_COMPILED_BYTES_MAX`].
     pub fn new(source: &str, work: &RegexWork) -> Result<Self, InvalidRegex> {
         Self::with_cache(source, work, CACHE_PER_COMPILED, true)
     }
@@ -250,7 +250,8 @@ impl Pattern {
 #[derive(Debug)]
 pub struct Patterns {
     known: RefCell<BTreeMap<String, Rc<Pattern>>>,
-    /// The size of the expressions that were compiled since the last [`Patterns::take_work`].
+    /// The size, in bytes, of the expressions that were compiled since the last call of
+    /// [`Patterns::take_work`].
     compiled_bytes: Cell<usize>,
     work: RegexWork,
     cache_per_compiled: usize,
@@ -311,7 +312,8 @@ impl Patterns {
         Ok(pattern)
     }
 
-    /// Returns the work of compiling the expressions since the last call, in units of 50 ns.
+    /// Returns the work of compiling expressions since the last call. One unit of work takes about
+    /// 50 ns.
     pub fn take_work(&self) -> usize {
         self.compiled_bytes.take() / REGEX_BYTES_PER_UNIT
     }

@@ -1,10 +1,11 @@
-//! Computes sets of characters, also from the data of Go's package `unicode`: categories, scripts and
-//! letter case.
+//! Computes sets of characters. The categories, the scripts and the letter case are the data of
+//! Go's package `unicode`.
 //!
-//! `tables/unicode.rs` packs both tables in the form of [`packed`]. The value of a name is the
-//! number of ranges, and for each range the gap after the previous range and the range's length
-//! minus one. The case table contains, for each character with case variants, the gap after the
-//! previous entry and the distance to its next variant, cyclically.
+//! `tables/unicode.rs` packs two tables, which [`packed`] reads. The property table maps a name to
+//! its number of ranges and the ranges: for each range, the gap after the previous range and the
+//! range's length minus one. The case table contains, for each character with case variants, the
+//! gap after the previous entry and the distance to its next variant. The last variant is followed
+//! by the first.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -13,7 +14,7 @@ use crate::packed::{self, signed, unsigned};
 
 static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
 static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
-/// The pairs of a character and one of its case variants, in ascending order.
+/// Pairs of a character and one of its case variants, in ascending order of characters.
 static CASE_VARIANTS: LazyLock<Vec<(u32, u32)>> = LazyLock::new(case_variants);
 
 /// The surrogates: code points that text cannot contain.

@@ -72,7 +72,8 @@ struct Flags {
 struct Atom {
     rust: String,
     repeats: u64,
-    /// The number of ranges of non-ASCII characters. Each repetition counts.
+    /// The number of ranges of non-ASCII characters. A range in a repetition counts once for each
+    /// repeat.
     ranges: u64,
 }
 
@@ -108,8 +109,8 @@ struct Translator<'a> {
     repetition: Option<&'a str>,
 }
 
-/// Translates `source`. With `limits_ranges`, the result is small and fast to compile, unless it
-/// repeats ASCII characters many times.
+/// Translates `source`. The limits on Unicode classes and ranges keep the result small and fast to
+/// compile. They do not limit repetitions of ASCII characters.
 pub(super) fn translate(source: &str, limits_ranges: bool) -> Result<String, InvalidRegex> {
     if limits_ranges && properties(source) > REGEX_PROPERTIES_MAX {
         return Err(InvalidRegex::TooManyRanges);
