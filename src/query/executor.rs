@@ -20,8 +20,8 @@ use crate::scan::request::ScanRequest;
 pub use super::stream::{PageNeed, StreamId};
 pub use super::subquery_rows::SubquerySteps;
 
-/// The number of columns, calls and conditions of a scan above which the executor requests the pages
-/// of fewer scans at once.
+/// The number of columns, calls and conditions of a scan above which the executor requests pages of
+/// fewer scans together.
 const ENTRIES_PER_STREAM: usize = 200;
 /// The number of bytes of a page that are decoded and sorted in one unit of work.
 pub(super) const PAGE_BYTES_PER_UNIT: usize = 16;
@@ -58,8 +58,8 @@ impl<Request> ExecStep<Request> {
 
 /// Executes one plan.
 ///
-/// The executor holds one slice of each scan of the current measurement, the windows of the current
-/// group, and the first slices of `STREAMS_AHEAD_MAX` scans of the next measurements.
+/// The executor keeps in memory one slice of each scan of the current measurement, the windows of
+/// the current group, and the first slices of `STREAMS_AHEAD_MAX` scans of the next measurements.
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,

@@ -23,8 +23,8 @@ type SortKey = (u64, u32);
 /// The rows with a value in one group and window, in the reading order of the function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Points<'a> {
-    /// The times in nanoseconds, ascending or, in some functions of a descending statement,
-    /// descending.
+    /// The times in nanoseconds, in ascending order. In a descending statement, some functions
+    /// receive the times in descending order.
     pub(crate) times_ns: &'a [i64],
     /// The values, one per time.
     pub(crate) values: &'a Values,

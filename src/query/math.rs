@@ -23,7 +23,7 @@ pub(crate) fn column(function: MathFunction, values: &Values) -> Option<Values> 
     Some(Values::Float(floats(values)?.into_iter().map(apply).collect()))
 }
 
-/// Computes a function of literals. Returns `None` if one of them is not a number.
+/// Computes a function of literals. Returns `None` if an argument is not a number.
 pub(crate) fn fold(function: MathFunction, args: &[Expr]) -> Option<Expr> {
     let value = |arg: &Expr| match arg {
         Expr::NumberLiteral(value) => Some(Values::Float(vec![*value])),

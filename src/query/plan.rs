@@ -20,7 +20,7 @@ use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 /// A statement that is ready for execution.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The scans, each for the shards of its policy that have data in `request.time`.
+    /// The scans. Each scan runs on the shards of its policy that have data in `request.time`.
     pub scans: Vec<PlannedScan>,
     /// The work of creating the plan that is not added yet, in the units of [`super::work`].
     pub work: usize,
@@ -49,7 +49,7 @@ pub struct PlannedScan {
     pub measurement: Rc<str>,
     /// The request, without a resume key. Equal sources share a request.
     pub request: Rc<ScanRequest>,
-    /// The position of the subquery that supplies the rows; `None` if shards do.
+    /// The position of the subquery that supplies the rows; `None` if shards supply the rows.
     pub(crate) subquery: Option<usize>,
 }
 

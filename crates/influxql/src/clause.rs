@@ -137,8 +137,8 @@ pub(super) fn write_list<T: fmt::Display>(
     write_option(f, keyword, (!items.is_empty()).then_some(List(items)))
 }
 
-/// Writes the counts of LIMIT, OFFSET, SLIMIT and SOFFSET, in this order. `counts` may omit the
-/// last of them.
+/// Writes the counts of LIMIT, OFFSET, SLIMIT and SOFFSET, in this order. `counts` may be shorter,
+/// without the last counts.
 pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[u64]) -> fmt::Result {
     let keywords = [Keyword::Limit, Keyword::Offset, Keyword::Slimit, Keyword::Soffset];
     for (keyword, count) in keywords.iter().zip(counts).filter(|(_, count)| **count > 0) {

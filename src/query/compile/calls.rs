@@ -191,10 +191,10 @@ impl<'a> CallBuilder<'a> {
         Ok((variable, DataType::Float))
     }
 
-    /// Whether 1.x creates an iterator for the argument, whose type the function checks. Without an
-    /// iterator, the function reads no values and returns floats. This is the case for a tag of a
-    /// measurement, if no measurement has the field with the type of the cast, and if no subquery
-    /// has the column.
+    /// Whether 1.x creates an iterator for the argument. If so, the function checks the iterator's
+    /// type. Otherwise, the function reads no values and returns floats. 1.x creates no iterator
+    /// for a tag of a measurement, for a field that no measurement has with the type of the cast,
+    /// and for a column that no subquery has.
     fn has_iterator(&self, argument: &Expr) -> bool {
         match argument {
             Expr::VarRef { name, cast } => match self.names.resolve(name, *cast) {

@@ -44,7 +44,9 @@ impl Zone {
     }
 
     /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If local
-    /// clocks skip `local` or show it twice, the offset is that of the first estimate in UTC.
+    /// clocks skip `local` or show it twice, the result depends on a first estimate: the function
+    /// reads `local` as UTC, and subtracts the offset at that time. The result then uses the offset
+    /// at the estimate.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let estimate = local - self.offset_seconds(local);
         local - self.offset_seconds(estimate)

@@ -97,7 +97,7 @@ pub(crate) async fn compile_in_turns(
     match lower::lower(prepared, &[], &mut scans).await {
         Ok(root) => Ok(Plan { scans, work: size.remaining_work(), root: Rc::new(root) }),
         Err(error) => {
-            // Freeing thousands of requests at once would take milliseconds.
+            // Freeing thousands of scan requests without a pause would take milliseconds.
             for scan in scans {
                 drop(scan);
                 work.spend(WORK_PER_NAME).await;

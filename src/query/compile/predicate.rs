@@ -14,7 +14,8 @@ use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::math::MathFunction;
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// From this number of lookups on, an index is cheaper than a search through all columns.
+/// The minimum number of lookups for which building an index takes less time than searching all
+/// columns for each lookup.
 const INDEXED_FROM: usize = 8;
 
 pub(crate) struct Columns<'a> {
@@ -277,9 +278,10 @@ fn compare_conditions(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_
     }
 }
 
-/// Returns the condition that a boolean expression has a result; `None` if it always has one. In
-/// 1.x, an operator has no result if its left side is a missing field of a stored row. If only the
-/// right side has a result, the left side is `false`.
+/// Returns the condition under which a boolean expression has a result; `None` if the expression
+/// always has a result. In 1.x, an operator has no result if its left side is a missing field of a
+/// stored row. If any other left side has no result but the right side has one, 1.x treats the left
+/// side as `false`.
 fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
     if let Some(field) = boolean_field(expr, scope) {
         return Some(has_value(field));
@@ -301,8 +303,8 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
     }
 }
 
-/// Returns the condition that a regex can be matched; `None` if it always can be. In 1.x, a match
-/// has no result if the left side is missing or is not a text.
+/// Returns the condition under which a regex match has a result; `None` if the match always has a
+/// result. In 1.x, a match has no result if its left side is missing or is not a text.
 fn has_text(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
     let is_stored = !scope.is_derived();
     match operand(expr, scope) {
@@ -336,8 +338,8 @@ fn compare_mixed(op: Comparison, boolean: &Expr, value: &Expr, scope: Scope<'_>)
     }
 }
 
-/// Whether 1.x evaluates the expression to nil in every row. A duration has no value, and arithmetic
-/// with a missing value has none.
+/// Whether 1.x evaluates the expression to nil in every row. Durations are nil, and so is
+/// arithmetic with a missing value.
 fn has_no_value(expr: &Expr, scope: Scope<'_>) -> bool {
     match expr {
         Expr::Paren(inner) => has_no_value(inner, scope),
@@ -347,7 +349,8 @@ fn has_no_value(expr: &Expr, scope: Scope<'_>) -> bool {
                 let is_name = matches!(side, Expr::VarRef { .. });
                 has_no_value(side, scope) || (is_name && operand(side, scope).is_none())
             };
-            // A bitwise operator treats a missing value next to a boolean as false.
+            // If one operand of a bitwise operator is a boolean, a missing other operand counts as
+            // false.
             let is_value = match arithmetic(*op) {
                 Some(BitAnd | BitOr | BitXor) => {
                     is_boolean(left, scope) || is_boolean(right, scope)

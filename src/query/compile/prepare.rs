@@ -168,9 +168,10 @@ fn mentioned(select: &SelectStatement) -> Option<BTreeSet<&str>> {
     names
 }
 
-/// Removes casts that have no effect on the values of a subquery's columns: 1.x converts only
-/// numbers to numbers (`castToType`). A function (`called`) reads only values of its argument's
-/// type. A cast of a column without a type has the effect that rows of nulls are shown.
+/// Removes casts that have no effect on the values of a subquery's columns. 1.x converts only
+/// numbers, to other numeric types (`castToType`). Inside a function's argument (`called`), a cast
+/// to another type remains, because the function then reads no values. A cast of a column without a
+/// type also remains, because 1.x then returns rows of nulls.
 fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
         Expr::VarRef { name, cast } => {

@@ -102,7 +102,8 @@ async fn collect<'a, 's>(
         let schema = policies.get(position).map(|view| view.schema);
         if let MeasurementName::Regex(_) = measurement.name {
             let compared = schema.map_or(0, |schema| schema.measurements.len());
-            // The regex of this source counts at the next source.
+            // The call of `named` below compiles this source's regex. Its work counts at the next
+            // source.
             work.spend(compared + patterns.take_work()).await;
         }
         let named = |schema| prepare::named(measurement, schema, patterns).unwrap_or_default();

@@ -192,7 +192,8 @@ impl CardinalityCount {
         }
     }
 
-    /// The number of comparisons that take as long as the list of the groups of a series.
+    /// Returns the cost of listing the groups of a series: listing takes as long as this number of
+    /// comparisons.
     pub(super) fn comparisons(&self) -> usize {
         self.groups.len().saturating_mul(COMPARISONS_PER_GROUP)
     }

@@ -33,7 +33,8 @@ struct MetaStream {
 }
 
 const CHUNK_ROWS: usize = 10_000;
-/// The number of comparisons of a listed item in one unit of work.
+/// The number of comparisons that count as one unit of work. Each listed item is compared several
+/// times.
 const COMPARED_PER_UNIT: usize = 8;
 
 #[derive(Debug)]

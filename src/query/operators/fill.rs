@@ -248,9 +248,10 @@ fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
     })
 }
 
-/// Rejects a query in which a stray point causes nearly all windows: more than `STRAY_WINDOWS_MIN`
-/// windows up to `last_ns`, of which at least 90 % precede the second value. A stray point is
-/// usually in 1970, because its write had the wrong precision.
+/// Rejects a query in which a stray point causes nearly all windows. This is the case if there are
+/// more than `STRAY_WINDOWS_MIN` windows up to `last_ns`, and at least 90 % of these windows
+/// precede the second value. A stray point is usually in 1970, because its write had the wrong
+/// precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<()> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {

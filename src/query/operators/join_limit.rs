@@ -227,9 +227,9 @@ impl Join {
         (times_ns, columns)
     }
 
-    /// Returns the next times in order, and each series' row at each time, as a distance from the
-    /// series' last row in earlier parts. If a series has several rows at a time, that time is
-    /// repeated.
+    /// Returns the next times in order, and the row of each series at each time. A row number
+    /// counts from the series' last row in earlier parts. If a series has several rows with the
+    /// same time, the result repeats this time.
     fn align(&mut self, rows_max: usize) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
         let Self { series, passed, direction, .. } = self;
         let starts: Vec<usize> = passed.iter().map(|rows| rows.saturating_sub(1)).collect();

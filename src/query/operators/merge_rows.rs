@@ -42,8 +42,8 @@ impl Unread {
         Self { batch, next: 0 }
     }
 
-    /// Takes the rows for the rest of the turn, at least one row, if each row costs `row_work`
-    /// units. Counts this work.
+    /// Removes and returns as many rows as the rest of the turn permits, but at least one row. Each
+    /// row costs `row_work` units, which are added to `work`.
     pub(crate) fn next(
         unread: &mut Option<Self>,
         row_work: usize,

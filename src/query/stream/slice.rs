@@ -374,8 +374,8 @@ impl Slice {
         complete
     }
 
-    /// Returns all groups in order, and of a divided group the part before the end. Awaits only
-    /// [`Work::spend`].
+    /// Returns all groups in order. If the end divides a group, the result contains only the part
+    /// before the end. Awaits only [`Work::spend`].
     pub(crate) async fn into_groups(self, work: &Work) -> Vec<(Vec<String>, GroupParts)> {
         let mut groups: Vec<_> = self.groups.into_iter().collect();
         if self.direction.is_descending() {
