@@ -21,8 +21,8 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
 
 /// Whether the request comes from this server's own page, or not from a page at all. For a page of
 /// another origin, the server ignores credentials that the browser adds automatically, such as the
-/// assertion of Cloudflare Access. This applies to allowed origins, too: their pages may send a
-/// token, but may not use the login of the page's viewer. A request for a link or an image has no
+/// assertion of Cloudflare Access. The same applies to pages of allowed origins. Such a page may
+/// send a token, but may not use the login of its viewer. A request for a link or an image has no
 /// `Origin`, but its `Sec-Fetch-Site` reports the relation to the linking site.
 pub fn is_same_origin(head: &RequestHead) -> bool {
     let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);

@@ -5,7 +5,7 @@ use crate::model::limits::{LOGGED_DATABASE_CHARS_MAX, TINY_BATCH_POINTS};
 use crate::model::time::MS_NS;
 use crate::response::emitter::Emitter;
 
-/// Which requests are logged (`LOG_REQUESTS`).
+/// The requests that are logged (`LOG_REQUESTS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogRequests {
     /// Every request.

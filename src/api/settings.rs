@@ -69,7 +69,7 @@ pub struct Settings {
     pub auto_create_retention_ns: i64,
     /// The limits of `model/src/configurable_limits.rs`, by name.
     pub limits: Limits,
-    /// `LOG_REQUESTS`: which requests are logged.
+    /// `LOG_REQUESTS`: the requests that are logged.
     pub log_requests: LogRequests,
     /// `COUNT_DURATIONS`: whether this deployment has a single isolate, which reports durations as
     /// metrics.

@@ -101,7 +101,7 @@ const STEP_BYTES: usize = 2 << 20;
 const STEP_INPUT_BYTES: usize = 200 << 10;
 /// The number of members after which a step ends, because each member initializes the tables.
 const STEP_MEMBERS: usize = 1_000;
-/// The maximum number of compressed bytes that are inflated at once.
+/// The maximum number of compressed bytes that one call of the decompressor reads.
 const INPUT_BYTES: usize = 16 << 10;
 
 /// A gzip body that is inflated in steps, so that other requests run between two steps.

@@ -279,7 +279,8 @@ impl Exchange {
         self.advance(isolate, None)
     }
 
-    /// Checks the required permission. Then reads the body, or starts the response if there is none.
+    /// Checks the required permission. Then reads the body. If the operation has no body, starts
+    /// the response.
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
@@ -319,7 +320,7 @@ impl Exchange {
         bytes: Vec<u8>,
         lines: Option<Parsed>,
     ) -> ApiResult<Action> {
-        // The body may have arrived long after the identification, which may be outdated by now.
+        // The identification may be outdated, because the body may have arrived long after it.
         let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
         self.caller.fresh &= self.caller.caller.is_none() || !has_body;
         let PendingRequest { target, start, .. } = self.pending.take().ok_or_else(ended)?;

@@ -104,15 +104,17 @@ impl Exchange {
     pub(super) fn read_body(&mut self, isolate: &mut Isolate<'_>, body: Body) -> ApiResult<Action> {
         let limits = isolate.settings()?.limits;
         let is_packed = content_encoding::is_gzip(self.head.header("content-encoding"));
-        // Only writes refuse an unknown encoding. Other routes ignore it, as in earlier releases.
+        // Only writes refuse an unknown encoding. Other routes read the body as if it were not
+        // encoded.
         let is_packed = if body == Body::Lines { is_packed? } else { is_packed.unwrap_or(false) };
         let inflated = is_packed.then(|| ceiling(body, &limits, false));
         let ceiling = ceiling(body, &limits, is_packed);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         let expected_bytes = announced.unwrap_or_default();
         ceiling.check(0, expected_bytes)?;
-        // The memory of a body counts for its database. The database of a query is known only after
-        // its body, so its body counts for the caller, under a name that no database can have.
+        // The memory of a body counts for a database. The database of a query is known only after
+        // the body was read. The body of a query therefore counts for the caller, under a name that
+        // no database can have.
         let by_caller = || format!("/{}", self.caller.name);
         let share = self.record.database.clone().unwrap_or_else(by_caller);
         let permit = isolate.service.admission.permit_for(&share);
@@ -341,8 +343,8 @@ impl BodyParser {
         let keeps_text = self.keeps_text && left.len() <= KEPT_TEXT_BYTES_MAX;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();
-        // From here on the request needs only the columns, so the rest of the reservation is
-        // returned.
+        // After parsing, the request needs only the columns and the kept text, so the rest of the
+        // reservation is returned.
         self.permit.shrink_to(batch.bytes() + text.len());
         self.permit.grow_to(batch.bytes() + text.len())?;
         Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })

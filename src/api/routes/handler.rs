@@ -41,7 +41,8 @@ pub struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    /// Returns a parameter of the URL. If it is empty, `missing` is the message of the error.
+    /// Returns a parameter of the URL, or an error with the message `missing` if the parameter is
+    /// empty.
     pub fn required(&self, name: &str, missing: &str) -> ApiResult<String> {
         let value = self.url.filled(name).map(str::to_owned);
         value.ok_or_else(|| ApiError::Invalid(missing.to_owned()))

@@ -8,9 +8,10 @@
 //! # EOF
 //! ```
 //!
-//! Each database is scraped separately, because a scrape of all databases would wake all objects at
-//! the same time. `/metrics/targets` is the service discovery of Prometheus (`http_sd_configs`). The
-//! response lists a target for each database whose metrics the caller may read.
+//! Prometheus scrapes each database separately, because a scrape of all databases would wake all
+//! objects at the same time. `/metrics/targets` is the service discovery of Prometheus
+//! (`http_sd_configs`). The response lists a target for each database whose metrics the caller may
+//! read.
 
 use std::fmt::Write;
 

@@ -354,12 +354,12 @@ enum Info {
     Switch(bool),
     Large(i64),
     Number(i32),
-    /// A list of words.
+    /// A list of words, separated by spaces.
     Words(&'static str),
     NoConversions,
 }
 
-/// The functions that a program such as DBeaver suggests, without aliases.
+/// The functions that a program such as DBeaver suggests, by kind and without aliases.
 const NUMERIC_FUNCTIONS: &str = "abs acos asin atan atan2 cbrt ceil cos cosh degrees exp factorial \
      floor gcd lcm ln log log10 log2 pi power radians random round signum sin sinh sqrt tan tanh \
      trunc";
@@ -392,7 +392,7 @@ const INFOS: [(RangeInclusive<u32>, Info); 53] = [
     (506..=506, Info::Switch(true)),
     // Nulls sort above all values.
     (507..=507, Info::Number(0)),
-    // Clients know the keywords of SQL.
+    // This list contains only keywords beyond standard SQL, whose keywords clients know.
     (508..=508, Info::Words("")),
     (509..=509, Info::Words(NUMERIC_FUNCTIONS)),
     (510..=510, Info::Words(STRING_FUNCTIONS)),
