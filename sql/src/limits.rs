@@ -9,20 +9,20 @@ pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// The maximum number of rows in the input of a window function. A window function keeps all rows
 /// in memory without a reservation in the memory pool.
 pub const WINDOW_ROWS_MAX: usize = 500_000;
-/// The maximum size of the input of a window function or `string_agg`, in bytes. The columns that a
-/// window function only passes on count too. The results of window functions also count: a result
-/// that is a text counts as the longest text of the input.
+/// The maximum size of the input of a window function or `string_agg`, in bytes. Every input column
+/// counts, even if no function reads it. The results of window functions also count. A text result
+/// counts as much as the longest text of the input.
 pub const WINDOW_BYTES_MAX: usize = 48 * 1_024 * 1_024;
-/// The maximum number of pairs of rows of the same partition in the input of `array_agg` or
-/// `string_agg` as a window function. Each row gets a list of up to all rows of its partition. A
-/// partition of 2,000 rows has this number of pairs.
+/// The maximum number of row pairs within partitions, summed over all partitions, if `array_agg` or
+/// `string_agg` is a window function. For each row, these functions return a list of up to all rows
+/// of the row's partition. A partition of 2,000 rows has this number of pairs.
 pub const WINDOW_LIST_PAIRS_MAX: usize = 4_000_000;
-/// The maximum number of pairs of rows of the same partition in the input of `median` and similar
-/// aggregates as a window function, which read all earlier rows of the partition again for each
-/// row. A partition of 20,000 rows has this number of pairs.
+/// The maximum number of row pairs within partitions, summed over all partitions, if `median` or a
+/// similar aggregate is a window function. For each row, these aggregates read all earlier rows of
+/// the partition again. A partition of 20,000 rows has this number of pairs.
 pub const WINDOW_REPEATED_PAIRS_MAX: usize = 400_000_000;
-/// The maximum number of rows before and after the current row for which the two previous limits do
-/// not apply to a window function.
+/// The two previous limits do not apply to a window function whose frame has at most this number of
+/// rows before and after the current row.
 pub const WINDOW_FRAME_ROWS: u64 = 100;
 /// The maximum number of rows that a join, a series or an unnested list may produce.
 pub const MADE_ROWS_MAX: usize = 10_000_000;
@@ -101,8 +101,9 @@ pub const PARENTHESES_DEPTH_MAX: usize = 44;
 /// operands, or computes the types of their operands several times, so the work grows by a factor
 /// with each level.
 pub const COPYING_DEPTH_MAX: usize = 6;
-/// The maximum number of CTEs that may be nested, each in the WITH of the query of the next.
-/// DataFusion searches the query of a CTE for tables twice, so the work doubles with each level.
+/// The maximum nesting depth of CTEs. A CTE is nested if the query of another CTE defines it in its
+/// WITH clause. DataFusion searches the query of a CTE for tables twice, so the work doubles with
+/// each level.
 pub const CTE_DEPTH_MAX: usize = 6;
 /// The maximum number of times that nested queries may repeat a column in one expression: the
 /// product of the references in each query. A reference inside BETWEEN, CAST or COALESCE counts three
@@ -153,8 +154,8 @@ pub const LIKE_BYTES_PER_PATTERN: i128 = 16;
 /// The maximum size of a `FixedSizeBinary` value or a `FixedSizeList` in a cast, in bytes or
 /// elements. Even NULL has this size.
 pub const FIXED_SIZE_MAX: usize = 4_096;
-/// The maximum number of centroids of an approximate percentile. Each batch of rows reserves memory
-/// for all centroids, and the memory pool does not count it.
+/// The maximum number of centroids of an approximate percentile. For each batch of rows, the
+/// aggregate allocates memory for all centroids. The memory pool does not count this memory.
 pub const CENTROIDS_MAX: i64 = 10_000;
 /// The maximum planning cost of a statement. The cost of a SELECT is the number of selected columns
 /// times the number of table columns, and the costs of all SELECTs are added. Planning at this

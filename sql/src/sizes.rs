@@ -211,7 +211,7 @@ impl Visitor for Sizes {
         let mut sources = self.open.pop().unwrap_or_default();
         let (width, cost) = self.body(&query.body);
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-            // The planner also plans a CTE that no query reads.
+            // A CTE that no query reads also counts, because the planner plans it.
             if let Some(Cte { size, is_read: false }) =
                 self.ctes.remove(&plain_ident(&cte.alias.name))
             {

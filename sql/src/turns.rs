@@ -85,7 +85,7 @@ impl Pace {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Waits for the next turn if this turn is over.
+    /// Waits for the next turn if this turn has reached its work limit.
     pub(crate) async fn wait(&self) {
         poll_fn(|context| match self.is_over() {
             true => {

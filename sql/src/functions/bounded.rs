@@ -29,7 +29,8 @@ use crate::turns;
 const ELEMENT_BYTES: i128 = 8;
 /// The maximum length, in bytes, of the text that one directive of a time format produces.
 const DIRECTIVE_BYTES: i128 = 32;
-/// The size of a result of `regexp_replace`, in bytes, up to which the result does not count.
+/// The maximum size, in bytes, of a `regexp_replace` result that counts as 0 bytes. A whole batch
+/// of such results has at most [`TURN_BYTES_MAX`].
 const SHORT_RESULT_BYTES: i128 = (TURN_BYTES_MAX / CHECKED_BATCH_ROWS) as i128;
 
 /// The rule for computing a function's cost from its arguments.

@@ -21,7 +21,8 @@ const OF_ORDERED_ROWS: [&str; 5] =
 const OF_ONE_ARGUMENT: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
 /// The aggregate that supports texts but not tags, which are dictionaries.
 const OF_TEXT: &str = "approx_distinct";
-/// The aggregates with a number of centroids, and the position of this argument.
+/// The aggregates that have an argument for the number of centroids, and the position of this
+/// argument.
 const OF_CENTROIDS: [(&str, usize); 2] =
     [("approx_percentile_cont", 2), ("approx_percentile_cont_with_weight", 3)];
 

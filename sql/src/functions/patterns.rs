@@ -1,6 +1,6 @@
 //! Limits regular expressions: the size of a compiled pattern, the number of patterns per batch,
-//! and the time for matching. A rewrite rule replaces the operators `~`, LIKE and `||` with functions
-//! that check their limits.
+//! and the time for matching. A rewrite rule replaces the operators `~`, LIKE and `||` with
+//! functions that check these limits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ pub(super) fn like_rows(function: &str, args: &ScalarFunctionArgs) -> Result<i12
     let patterns = cast(patterns, &DataType::Utf8)?;
     let (mut rows, mut previous) = (0, "");
     for pattern in patterns.as_string::<i32>().iter().flatten() {
-        // `%text%` needs no compilation, except without regard to case.
+        // `%text%` needs compilation only if the match ignores case.
         let is_plain = function == LIKE && !pattern.trim_matches('%').contains(['%', '_', '\\']);
         if pattern != previous && !is_plain {
             rows += LIKE_ROWS_PER_BYTE * (LIKE_BYTES_PER_PATTERN + pattern.len() as i128);

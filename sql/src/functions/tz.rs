@@ -65,7 +65,8 @@ impl ScalarUDFImpl for Tz {
             QueryError::invalid(format!("TZ requires a valid timezone string, got {zone:?}"))
         })?;
         let shown = DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.into()));
-        // The clients of InfluxDB recognize a time by the metadata of its column.
+        // The metadata of the argument must remain, because InfluxDB's clients recognize a time by
+        // the metadata of its column.
         let metadata = args.arg_fields.first().map(|time| time.metadata().clone());
         Ok(Arc::new(Field::new(NAME, shown, true).with_metadata(metadata.unwrap_or_default())))
     }

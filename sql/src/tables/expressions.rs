@@ -1,5 +1,5 @@
-//! Computes how many rows a batch may have, if an operator evaluates many expressions, costly
-//! functions or long constants for each row. An operator evaluates its expressions for a whole batch
+//! Computes the maximum number of rows in a batch of an operator that evaluates many expressions,
+//! costly functions or long constants. An operator evaluates its expressions for a whole batch
 //! without a pause, and copies a constant to each row.
 
 use std::sync::Arc;

@@ -128,8 +128,8 @@ fn order_of(
     Some(time_order(!is_first))
 }
 
-/// Returns the last expression of `order` if two conditions hold: this expression is the time, and
-/// all earlier expressions are constant within a group of `tags`.
+/// Returns the last expression of `order` if this expression is the time, and all earlier
+/// expressions are constant within a group of `tags`. Otherwise, returns `None`.
 pub(super) fn by_time<'o>(
     input: &OverScan<'_>,
     tags: &[String],

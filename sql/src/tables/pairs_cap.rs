@@ -1,8 +1,8 @@
 //! Limits joins that compare many pairs of rows without returning a row for each pair. The limits
 //! apply to the number of compared pairs, both in total and per turn. A nested-loop join compares
 //! all pairs. A hash join compares the pairs with equal keys, and may reject them with a further
-//! condition, or return each row only once. Also limits the pairs of rows of the same partition in
-//! the input of window functions.
+//! condition, or return each row only once. This module also limits the number of row pairs within
+//! the partitions of window functions.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

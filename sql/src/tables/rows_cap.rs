@@ -148,11 +148,11 @@ pub(super) enum Limit {
     /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
     /// the join keeps in memory.
     Pairs(Side, Arc<Held>),
-    /// A limit on the pairs of rows of the same partition: the columns of PARTITION BY, and the
-    /// maximum number of pairs.
+    /// A limit on the row pairs within partitions: the columns of PARTITION BY, and the maximum
+    /// number of pairs.
     Partitions(Vec<Arc<dyn PhysicalExpr>>, usize),
-    /// A limit on the bytes of the rows that an operator makes of a piece when it unnests lists: the
-    /// column and the depth of each list.
+    /// A limit on the size of the rows that an operator produces from one piece by unnesting lists:
+    /// the column and the depth of each list.
     Lists(Vec<(usize, usize)>),
     /// A limit on the rows of a batch.
     Batch(Evaluation),

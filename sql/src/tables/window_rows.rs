@@ -52,7 +52,7 @@ const REPEATED: [&str; 6] = [
     "percentile_cont",
 ];
 
-/// Returns the maximum number of pairs of rows of the same partition.
+/// Returns the maximum number of row pairs within partitions, or `None` if there is no limit.
 pub(super) fn pairs_max(window: &Arc<dyn WindowExpr>) -> Option<usize> {
     let aggregate = aggregate(window)?;
     if is_small(window.get_window_frame()) {
