@@ -90,8 +90,8 @@ fn put(root: &Path, path: &Path, object: &[u8]) -> std::io::Result<()> {
     if !folder.exists() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    // The entry of a new folder is durable when its parent is. Another request may have created the
-    // folder, and may not have finished.
+    // A new folder is durable only after its parent folder was synced. The parents are synced even
+    // if the folder exists, because another request may have created it without syncing them yet.
     for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(root)) {
         File::open(parent)?.sync_all()?;
     }

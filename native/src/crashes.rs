@@ -95,7 +95,8 @@ impl Refused {
         let now_ns = now_ns();
         let is_recent = |at_ns: i64| at_ns > now_ns.saturating_sub(CRASH_REMEMBERED_NS);
         let recent = text.lines().filter_map(parse).filter(|(at_ns, ..)| is_recent(*at_ns));
-        // The clock may have been ahead at a crash. A later time would never be forgotten.
+        // If the clock was ahead at a crash, the line has a time in the future. Such a line would
+        // never be forgotten, so it gets the current time.
         let past = |(at_ns, work, name): (i64, Work, &str)| line(at_ns.min(now_ns), work, name);
         let kept: String = recent.map(past).collect();
         let mut options = OpenOptions::new();

@@ -136,7 +136,7 @@ impl Frames {
         self.left == 0 && (self.trailers.is_some() || self.is_last_message)
     }
 
-    /// Whether no frame is incomplete.
+    /// Whether all frames so far are complete.
     pub fn is_between(&self) -> bool {
         self.left == 0 && self.head.is_empty()
     }

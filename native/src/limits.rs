@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// The maximum number of open connections. The program uses less if half of its open-file limit is
-/// less. At the limit, new connections wait; a client above its half is refused.
+/// The maximum number of open connections. If half of the open-file limit is lower, that half is
+/// the maximum. At the maximum, new connections wait. A single client may use half of the
+/// connections, and further connections of this client are refused.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// The minimum time between two log events of refused connections.
 pub const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
@@ -17,7 +18,7 @@ pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
 /// The time without a running request after which the program ends a connection to which it has
 /// sent GOAWAY.
 pub const CLOSE_S_MAX: Duration = Duration::from_secs(10);
-/// The same time for a connection whose client has sent no request.
+/// Like [`CLOSE_S_MAX`], for a connection whose client has sent no request.
 pub const FIRST_CLOSE_S_MAX: Duration = Duration::from_secs(1);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;

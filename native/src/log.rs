@@ -1,7 +1,7 @@
 //! Writes the log. Each event is one line of JSON.
 //!
-//! The servers write their log in a separate thread. If nobody reads the log, the thread waits, and
-//! the server continues and drops lines.
+//! The servers write their log in a separate thread. If no program reads the log, the thread waits.
+//! The server continues, and drops log lines.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;

@@ -146,7 +146,8 @@ pub fn stream(
 }
 
 /// Whether to compress a response. The compressed types are the types that `edge/` lets the runtime
-/// compress, JSON and plain text. On Cloudflare, the latter are compressed in front of the Worker.
+/// compress, JSON and plain text. On Cloudflare, JSON and plain text are compressed in front of the
+/// Worker.
 fn is_compressible(response: &Response, accepts: &str) -> bool {
     let is_text =
         |of_type: &str| of_type == "application/json" || of_type.starts_with("text/plain");
@@ -213,7 +214,7 @@ enum Coding {
 pub struct Pieces {
     to: mpsc::Sender<Result<Frame<Bytes>, TruncatedResponse>>,
     coding: Coding,
-    /// Whether the body is gRPC and no sent message is incomplete.
+    /// Whether the body is gRPC and all sent messages are complete.
     is_between_messages: bool,
     shared: Arc<Shared>,
     reader: Arc<Reader>,

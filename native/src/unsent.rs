@@ -86,7 +86,7 @@ impl Readers {
     fn close_idle(&self, mut excess_bytes: usize) {
         let mut waiting: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
         waiting.retain(|reader| reader.held_bytes() > 0);
-        // A closing connection still holds its bytes until its task runs.
+        // A closing connection still counts its bytes until its task runs.
         let is_open = |reader: &Reader| !reader.is_closing.load(Ordering::Relaxed);
         waiting.sort_by_cached_key(|reader| (is_open(reader), reader.last_active()));
         for reader in waiting {

@@ -103,8 +103,8 @@ pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bo
     }
 }
 
-/// Returns the length of a text without an incomplete character at its end. [`print_piece`]
-/// would replace the parts of a divided character on a terminal.
+/// Returns the length of a text. An incomplete character at the end of the text does not count.
+/// [`print_piece`] would replace the parts of a divided character on a terminal.
 fn complete_length(text: &[u8]) -> usize {
     match std::str::from_utf8(text) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),

@@ -29,8 +29,8 @@ fn unescaped(text: &[u8], delimiters: &[u8], start: usize) -> usize {
     (start..text.len()).find(is_end).unwrap_or(text.len())
 }
 
-/// Whether a backslash precedes the byte at `at`. As in the server, that backslash may follow
-/// another one.
+/// Whether a backslash precedes the byte at `at`. As in the server, the backslash escapes the byte
+/// even if another backslash precedes the backslash.
 fn is_escaped(text: &[u8], at: usize) -> bool {
     at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\')
 }

@@ -8,10 +8,10 @@
 //! | `child` | the process itself |
 //!
 //! A process handles one call at a time. If a limit is exceeded, the running call is therefore the
-//! cause. The parent then ends the process. Its other sessions return an error, and the engine starts
-//! their statements again. A process also ends if it runs no statement and either uses much memory
-//! or has not been used for some time. A statement chooses its process when it starts: it prefers a
-//! process that computes nothing.
+//! cause. The parent then ends the process. The other sessions of the process return an error, and
+//! the engine starts their statements again. A process also ends if it runs no statement and either
+//! uses much memory or has not been used for some time. A statement chooses its process when it
+//! starts: it prefers a process that computes nothing.
 
 #[cfg(feature = "sql")]
 pub mod child;
@@ -67,8 +67,9 @@ struct Supervisor {
     permits: Arc<Semaphore>,
 }
 
-/// The slot of a statement in a process. The fields are dropped in this order, so that a statement
-/// with a permit always finds a process with a permit.
+/// The slot of a statement in a process. The fields are dropped in this order. `_permit` is last,
+/// so that the next statement, which waits for this permit, always finds a process with a free
+/// slot.
 #[derive(Debug)]
 struct Slot {
     supervisor: Arc<Supervisor>,
@@ -207,7 +208,7 @@ impl Sql {
         statement: &Arc<Statement>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Slot, String> {
-        // While this is locked, no other statement takes a slot.
+        // While this mutex is locked, no other statement takes a slot.
         let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
         let mut supervisors: Vec<&Arc<Supervisor>> = self.supervisors.iter().collect();
         supervisors.sort_by_cached_key(|supervisor| {
@@ -367,7 +368,7 @@ impl Running {
         result
     }
 
-    /// Ends the process. Its sessions are lost.
+    /// Ends the process. The sessions of the process are lost.
     async fn end(&mut self) {
         if let Some(process) = self.process.take() {
             self.ended += 1;

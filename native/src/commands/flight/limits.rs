@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The window of one HTTP/2 stream, in bytes. Calls whose clients do not read hold at most
-/// `callsMax` × 2 × `STREAM_WINDOW_BYTES`.
+/// The window of one HTTP/2 stream, in bytes. Calls whose clients do not read keep at most
+/// `callsMax` × 2 × `STREAM_WINDOW_BYTES` in memory.
 pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
 const DEFAULTS: &[(&str, u64)] = &[

@@ -295,8 +295,8 @@ impl Upstream {
     }
 }
 
-/// Connects to the first address that answers. Each address gets the same part of `limit`, and one
-/// part remains for TLS.
+/// Connects to the first address that accepts a connection. Each address gets the same part of
+/// `limit`, and one part remains for TLS.
 async fn connect_to_any(addresses: Vec<SocketAddr>, limit: Duration) -> Result<TcpStream, Reason> {
     let part = limit / (addresses.len() as u32).saturating_add(1);
     let mut reason: Reason = "the host has no address".into();
