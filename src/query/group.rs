@@ -33,6 +33,7 @@ const GROUP_WORK: usize = 40;
 /// rows may have thousands of columns.
 const COLUMN_WORK: usize = 8;
 
+/// The progress of a feed in the current group.
 #[derive(Debug)]
 enum FeedState {
     Partials(PartialMerge),
@@ -68,6 +69,7 @@ enum CallEnd {
     Streams,
 }
 
+/// Merges the data of one group from all shards, and returns the rows as chunks.
 #[derive(Debug)]
 pub(crate) struct GroupExecutor {
     node: Rc<SelectNode>,
@@ -491,6 +493,7 @@ fn needs(streams: &[Stream], missing: &[usize]) -> ExecStep {
     ExecStep::Need(missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect())
 }
 
+/// Applies a call to the rows or partial states of one group.
 #[derive(Debug)]
 struct CallExecutor {
     node: Rc<SelectNode>,

@@ -1,5 +1,10 @@
 //! Describes a compiled SELECT: the scans that shards execute, and the operators over their
 //! results.
+//!
+//! A `SelectNode` is one SELECT of the statement. Its `Input`s are the measurements that it
+//! reads. Its *calls* are the functions in its fields, and its *variables* are the tags and fields
+//! that it reads. Calls that can read the same scans form a `Feed`. A `Binding` connects a feed
+//! to the scan of a measurement in one policy.
 
 use std::rc::Rc;
 
@@ -53,6 +58,7 @@ pub struct PlannedScan {
     pub(crate) subquery: Option<usize>,
 }
 
+/// One SELECT of a statement: the outermost SELECT, or a subquery.
 #[derive(Clone, Debug)]
 pub(crate) struct SelectNode {
     pub(crate) columns: Rc<[String]>,
@@ -99,12 +105,14 @@ pub(crate) struct SelectNode {
     pub(crate) subqueries: Vec<Rc<Subquery>>,
 }
 
+/// A subquery, and the fields of the measurement that its result forms.
 #[derive(Clone, Debug)]
 pub(crate) struct Subquery {
     pub(crate) node: Rc<SelectNode>,
     pub(crate) fields: Vec<DerivedField>,
 }
 
+/// A field of a subquery's result. The outer statement reads the result like a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DerivedField {
     pub(crate) id: ColumnId,
@@ -112,6 +120,7 @@ pub(crate) struct DerivedField {
     pub(crate) from: DerivedFrom,
 }
 
+/// The place of a derived field in the chunks of a subquery's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DerivedFrom {
     /// The position in the chunk's columns.
@@ -129,6 +138,8 @@ pub(crate) struct Variable {
     pub(crate) data_type: DataType,
 }
 
+/// A call in the fields of a SELECT: an aggregate, a selector or a field (`base`), and the
+/// transformations of its values.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallPlan {
     pub(crate) base: CallBase,
@@ -163,16 +174,22 @@ impl CallPlan {
     }
 }
 
+/// The way in which the values before the transformations are computed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CallBase {
+    /// Shards compute partial states, and the edge merges the states.
     Merge(AggregateFunction),
+    /// The edge applies the function to all values of a window together.
     Gather(Rc<GatherPlan>),
+    /// The values are the values of the field. No function precedes the transformations.
     Values,
 }
 
+/// A function that reads all values of a window together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GatherPlan {
     pub(crate) function: GatheredFunction,
+    /// Whether the result is the number of rows that the function returns (`count(distinct(x))`).
     pub(crate) counted: bool,
     /// The variables of the tag arguments of `top` and `bottom`. An argument that is a field has no
     /// variable, because 1.x treats it as a tag that every series lacks.
@@ -193,6 +210,8 @@ impl GatherPlan {
     }
 }
 
+/// The calls that read the same scans: scans of one kind, with the same number of windows before
+/// the range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feed {
     pub(crate) kind: FeedKind,
@@ -201,20 +220,24 @@ pub(crate) struct Feed {
     pub(crate) windows_before: u32,
 }
 
+/// The results that a feed requests from shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FeedKind {
+    /// Partial states of the calls.
     Partials,
     /// Rows that contain the values of the variables.
     Rows,
 }
 
+/// A measurement that a SELECT reads, with a list of bindings for each feed.
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) name: Rc<str>,
     pub(crate) feeds: Vec<Vec<Binding>>,
 }
 
-/// Equal sources share their lists.
+/// The use of a scan by a feed: the places of the group keys, variables and calls in the scan's
+/// pages. Equal sources share these lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     pub(crate) scan: usize,
@@ -224,6 +247,7 @@ pub(crate) struct Binding {
     pub(crate) calls: Rc<[CallSource]>,
 }
 
+/// The place of a variable's values in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VariableSource {
     /// The position in the page's fields.
@@ -234,6 +258,7 @@ pub(crate) enum VariableSource {
     Missing,
 }
 
+/// A call whose states are in a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallSource {
     pub(crate) call: usize,

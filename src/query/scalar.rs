@@ -15,6 +15,7 @@ use crate::model::value::FieldValue;
 use crate::scan::math::MathFunction;
 use crate::scan::request::Arithmetic;
 
+/// An expression over the columns of a result.
 #[derive(Clone, Debug)]
 pub(crate) enum Scalar {
     /// The position in the columns that are passed to [`evaluate`].
@@ -35,6 +36,7 @@ impl Scalar {
     }
 }
 
+/// The value of an expression: the same value for all rows, or a column.
 #[derive(Clone, Debug)]
 pub(crate) enum Evaluated {
     Null,

@@ -82,6 +82,7 @@ type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 /// The states of each scan.
 type Folded = Vec<(usize, States)>;
 
+/// The result of one subquery, from which the executor serves the scans of the outer statement.
 #[derive(Debug)]
 pub(crate) struct Derived {
     subquery: Rc<Subquery>,
@@ -601,6 +602,7 @@ struct ArrivedRows {
     first_row: i64,
 }
 
+/// Rows of a subquery, sorted by series and time, so that a scan can read them.
 #[derive(Clone, Debug)]
 struct Layout {
     tag_order: Vec<ColumnId>,

@@ -23,6 +23,7 @@ use crate::query::transforms::{self, Transform};
 use crate::scan::math::MathFunction;
 use crate::scan::request::{AggregateFunction, Window};
 
+/// Collects the calls and variables of a SELECT while its fields are lowered.
 pub(crate) struct CallBuilder<'a> {
     checked: &'a CheckedSelect<'a>,
     names: &'a KnownNames,

@@ -7,6 +7,7 @@ use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
 use crate::query::error::{Result, invalid};
 use crate::scan::math::MathFunction;
 
+/// The properties of a SELECT that the rules of 1.x depend on (1.x `compiledStatement`).
 #[derive(Debug, Default)]
 pub(crate) struct StatementCheck {
     pub(crate) interval: Interval,

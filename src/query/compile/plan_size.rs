@@ -19,6 +19,7 @@ use crate::scan::math::MathFunction;
 /// bytes.
 pub(super) const PATTERNS_BYTES_MAX: usize = 8 * REGEXES_COMPILED_BYTES_MAX;
 
+/// Counters for the parts of a plan that is being compiled, and for the work of the compiler.
 #[derive(Debug)]
 pub(super) struct PlanSize {
     limits: Limits,

@@ -18,6 +18,7 @@ use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 /// columns for each lookup.
 const INDEXED_FROM: usize = 8;
 
+/// The columns of a measurement, with an index for lookups by key.
 pub(crate) struct Columns<'a> {
     schema: &'a MeasurementSchema,
     index: Option<Index<'a>>,
@@ -60,6 +61,7 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// The context in which a condition is lowered.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     schema: &'a Columns<'a>,

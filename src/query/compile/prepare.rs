@@ -31,12 +31,14 @@ use crate::scan::math::MathFunction;
 /// The measurements in FROM by name. Policies and subqueries may share a measurement's name.
 pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 
+/// A source of a SELECT: one measurement of a policy, or the result of a subquery.
 #[derive(Clone, Debug)]
 pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
     pub(crate) schema: SourceSchema<'a>,
 }
 
+/// The columns of a source.
 #[derive(Clone, Debug)]
 pub(crate) enum SourceSchema<'a> {
     Stored(&'a MeasurementSchema),
@@ -55,6 +57,7 @@ impl Deref for SourceSchema<'_> {
     }
 }
 
+/// The policy or the subquery that a source reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     Policy(&'a PolicyView<'a>),
@@ -63,6 +66,7 @@ pub(crate) enum Origin<'a> {
     Subquery(usize, u32),
 }
 
+/// A checked SELECT whose names are resolved and whose wildcards are expanded.
 pub(crate) struct Prepared<'a> {
     pub(super) checked: &'a CheckedSelect<'a>,
     pub(super) measurements: Measurements<'a>,
@@ -314,6 +318,7 @@ pub(super) fn source_text(name: &MeasurementName) -> (bool, &str) {
     }
 }
 
+/// A column of a subquery, as the outer statement reads it.
 pub(crate) struct SubqueryColumn {
     pub(crate) name: String,
     /// `None` if the column has a type error.

@@ -11,6 +11,7 @@ use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::{Function, Kind};
 
+/// The names of the fields and tags in a statement's sources, with their types.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownNames {
     /// Includes the columns of subqueries.

@@ -52,6 +52,7 @@ impl Shared {
     }
 }
 
+/// A SELECT that satisfies the rules that need no schema.
 #[derive(Debug)]
 pub(crate) struct CheckedSelect<'a> {
     pub(crate) select: &'a SelectStatement,

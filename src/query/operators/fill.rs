@@ -14,6 +14,7 @@ use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
+/// The values that a call has in empty windows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {
     Null,
@@ -22,6 +23,7 @@ pub(crate) enum FillPlan {
     Linear,
 }
 
+/// The windows that the result of a call contains.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShownWindows<'a> {
     pub(crate) window: &'a Window,

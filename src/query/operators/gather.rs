@@ -43,6 +43,7 @@ enum Evaluated {
     Reduced(WindowRows),
 }
 
+/// Applies a function that reads all values of a window together, window by window.
 #[derive(Debug)]
 pub(crate) struct GatherExecutor {
     call: GatherCall,

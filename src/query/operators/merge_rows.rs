@@ -31,6 +31,7 @@ impl RowBatch {
     }
 }
 
+/// A batch of rows that is read in several turns.
 #[derive(Debug)]
 pub(crate) struct Unread {
     batch: RowBatch,
@@ -69,6 +70,7 @@ pub(crate) fn rows_per_turn(row_work: usize) -> usize {
     (WORK_PER_TURN as usize / row_work.max(1)).max(1)
 }
 
+/// The result of a step of [`RowMerge`].
 #[derive(Debug)]
 pub(crate) enum Merged {
     Batch(RowBatch),
@@ -100,6 +102,7 @@ impl Cursor {
     }
 }
 
+/// Merges the rows of the current group from several streams.
 #[derive(Debug, Default)]
 pub(crate) struct RowMerge {
     cursors: Vec<Cursor>,

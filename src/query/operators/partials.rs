@@ -25,6 +25,7 @@ const STATE_WORK: usize = 4;
 /// The states of a call, and the positions of the `aux` columns.
 pub(crate) type CallStates = Vec<(PartialColumn, Vec<Option<usize>>)>;
 
+/// The partial states of the current group, collected from all streams.
 #[derive(Debug, Default)]
 pub(crate) struct PartialMerge {
     /// The states of the calls by position in the node, without calls that have no states.

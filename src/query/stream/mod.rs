@@ -54,12 +54,14 @@ pub(crate) enum Front<'a> {
     End,
 }
 
+/// A shard's progress in the current slice.
 #[derive(Clone, Debug, Default)]
 struct Progress {
     position: Option<Position>,
     is_through: bool,
 }
 
+/// The merged results of all shards for one scan, in the order of the scan's groups.
 #[derive(Debug)]
 pub(crate) struct Stream {
     scan: u32,

@@ -20,6 +20,7 @@ const ORDER_BYTES: usize = size_of::<(i64, u32)>();
 /// The memory of a row without its columns, in bytes: the row's time and its number in the order.
 const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
+/// The rows of a group in one page of a shard.
 #[derive(Debug)]
 pub(super) struct FetchedRows {
     pub shard: u32,
@@ -29,6 +30,7 @@ pub(super) struct FetchedRows {
     fields: usize,
 }
 
+/// The rows of a group in a slice, from all shards.
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
     pieces: Vec<FetchedRows>,

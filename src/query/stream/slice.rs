@@ -81,12 +81,15 @@ impl Cut {
     }
 }
 
+/// The data of a group so far.
 #[derive(Debug)]
 enum Gathered {
     Rows(SliceRows),
     States(Vec<PartialColumn>),
 }
 
+/// The slice that the shards are returning: the groups received so far, between the positions
+/// `from` and `until`.
 #[derive(Debug)]
 pub(crate) struct Slice {
     direction: Direction,
