@@ -55,6 +55,7 @@ macro_rules! push_expected {
     };
 }
 
+/// The rows of one measurement so far.
 #[derive(Debug, Default)]
 pub(super) struct MeasurementWriter {
     name: String,

@@ -45,6 +45,7 @@ const COMPARISON_CELLS: u64 = 4;
 /// series, so that the caller can end its page. A query plan (EXPLAIN) also counts these series.
 const HIDDEN_CELLS_MAX: u64 = 10_000;
 
+/// The deletions and the dropped measurements that hide rows from a query or a merge.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HiddenRows {
     /// The deletions, sorted by measurement.

@@ -43,6 +43,7 @@ impl Sequences {
     }
 }
 
+/// The write sequences and the time range of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub sequences: Sequences,

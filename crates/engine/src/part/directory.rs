@@ -70,6 +70,7 @@ pub struct PartGroup {
     pub(super) column_bytes: Vec<u32>,
 }
 
+/// The directory entry of a block of series keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SeriesBlock {
     pub(super) first: u32,
@@ -108,6 +109,7 @@ pub(crate) struct Root {
     pub values: Vec<RowExtent>,
 }
 
+/// The rows of a part in one value: their lowest key, their times and their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowExtent {
     /// The lower bound of the value's keys: `from` of the first series block. For a value without

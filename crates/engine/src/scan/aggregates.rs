@@ -21,6 +21,7 @@ const SUM_CHUNK: usize = 1024;
 /// The number of 32-bit halves of integers in one chunk. Their sum stays below 2^48.
 const TOTAL_CHUNK: usize = 1 << 16;
 
+/// An aggregate of numbers of type `T`.
 pub(super) trait Aggregate<T: Number> {
     type State: State;
     type Output: Number;

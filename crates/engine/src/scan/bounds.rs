@@ -6,6 +6,7 @@ use super::request::{ResultPosition, ScanRequest};
 use crate::merge::cursor::Direction;
 use tidemark_model::time::TimeRange;
 
+/// The start and the end of a slice. The end is lowered if the groups do not fit.
 pub(super) struct Bounds<'a> {
     request: &'a ScanRequest,
     direction: Direction,

@@ -49,6 +49,7 @@ impl SeriesTags {
     }
 }
 
+/// The decision on a series, by its key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FilterDecision {
     Matching,
@@ -59,6 +60,7 @@ pub(super) enum FilterDecision {
     Complete,
 }
 
+/// The result of one search for a series.
 #[derive(Debug)]
 pub(super) enum NextSeries {
     Matching(SeriesKey),
@@ -71,6 +73,7 @@ pub(super) enum NextSeries {
 /// The maximum cost of one search for a series, in cells.
 const STEP_CELLS: u64 = 1_000 * SKIPPED_KEY_CELLS;
 
+/// Finds the series of one measurement that may satisfy the condition.
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
     direction: Direction,

@@ -201,6 +201,8 @@ fn estimate_of_end(
     Ok((estimate.time, estimate))
 }
 
+/// The end of the time range that an aggregate reads: `first()` reads the earliest points, and
+/// `last()` the latest points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Earliest,

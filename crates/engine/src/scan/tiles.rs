@@ -56,6 +56,7 @@ impl Caching {
     }
 }
 
+/// The division of a time range into tiles.
 #[derive(Debug, Default)]
 pub(super) struct Tiling {
     /// The borders, ascending, in nanoseconds.
@@ -162,12 +163,14 @@ struct Name<'a> {
     behind: Option<&'a Position>,
 }
 
+/// A tile that is not in the cache, with its cache key.
 pub(super) struct Missing {
     pub(super) time: TimeRange,
     name: Vec<u8>,
     version: Version,
 }
 
+/// The result of a lookup in the cache.
 pub(super) enum Found {
     Cached(Rc<Tile>),
     Missing(Missing),

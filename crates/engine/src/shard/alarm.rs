@@ -197,6 +197,7 @@ impl AlarmTask {
     }
 }
 
+/// The tries of a task since its last success.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Attempt {
     tries: u32,
@@ -205,6 +206,7 @@ struct Attempt {
     error: String,
 }
 
+/// The tries of all tasks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,

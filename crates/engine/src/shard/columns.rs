@@ -28,6 +28,7 @@ pub(super) struct Columns {
     unwritten: BTreeSet<MeasurementId>,
 }
 
+/// The columns of one measurement.
 #[derive(Clone, Debug, Default)]
 struct Known {
     /// The types of fields, in ascending order of the ids. A list is used because building a map

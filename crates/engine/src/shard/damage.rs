@@ -15,6 +15,7 @@ pub(super) const ASIDE_KEY: u64 = 1 << 40;
 /// The distance between the keys of two descriptions. A frame has at most 14 rows.
 const ASIDE_KEYS: u64 = 64;
 
+/// A damaged frame or row, and the data that it may have contained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Damage {
     /// The name in query errors and diagnostics.

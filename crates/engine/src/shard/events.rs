@@ -36,6 +36,7 @@ pub struct ShardEvents<S: Store> {
     works_after_replies: bool,
 }
 
+/// A run of due tasks, after a reply or in an alarm.
 #[derive(Clone, Copy)]
 struct PendingWork {
     event_id: EventId,

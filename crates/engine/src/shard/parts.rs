@@ -85,6 +85,7 @@ impl Parts {
     }
 }
 
+/// A value that is ready to be stored, with its number and its key.
 pub(super) struct NewValue {
     number: Number,
     key: Key,

@@ -14,6 +14,7 @@ use crate::store::Store;
 /// runs a merge step.
 const CROWDED_PARTS: usize = 48;
 
+/// The background work that is due, or will be due, for a shard's parts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     pub merges: Vec<Vec<PartId>>,

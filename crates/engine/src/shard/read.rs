@@ -175,6 +175,7 @@ impl<S: Store> Loaded<S> {
     }
 }
 
+/// A shard's data for one request.
 struct ShardReader<'a, S> {
     reads: &'a ShardReads,
     loaded: &'a Loaded<S>,

@@ -130,6 +130,7 @@ const RESULTS_SHARE: usize = 3;
 /// A sixth of the capacity is for encoded bytes, because bytes are usually decoded only once.
 const BODIES_SHARE: usize = 6;
 
+/// The read cache of an isolate.
 pub(super) struct ReadCache {
     steps: Cell<usize>,
     read: RefCell<Cache<Key, CacheEntry, Bytes, FixedState>>,
@@ -196,6 +197,7 @@ where
     RefCell::new(Cache::with(items, bytes_max, Bytes, hasher, lifecycle))
 }
 
+/// The read cache, as one shard uses it.
 #[derive(Clone)]
 pub(super) struct ShardReads {
     cache: Rc<ReadCache>,

@@ -31,6 +31,7 @@ const LOOK_BYTES_MAX: u64 = 4_000_000;
 /// The number of bytes as which each lookup of a series in a part counts.
 const LOOK_BYTES: u64 = 200;
 
+/// The result of removing new series above the series quota from a frame.
 pub(super) struct Trimmed {
     /// The frame without the rejected rows, or `None` if no rows remain.
     pub frame: Option<Vec<u8>>,

@@ -16,6 +16,7 @@ use tidemark_model::time::S_NS;
 
 const RETRY_AFTER_S_MAX: u64 = 3_600;
 
+/// The usage in the current minute: in total, and by callers with separate limits.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     database: Window,
@@ -23,6 +24,7 @@ pub(super) struct Usage {
     callers: BTreeMap<u64, Window>,
 }
 
+/// The amounts of one minute.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
     /// The number of minutes since the epoch.

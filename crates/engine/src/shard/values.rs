@@ -95,6 +95,7 @@ impl ValueRow {
     }
 }
 
+/// The rows that contain the values of a part, in the order of the values.
 #[derive(Clone, Debug)]
 pub(super) struct PartRows(pub(super) Rc<[ValueRow]>);
 
@@ -135,6 +136,7 @@ pub(super) fn read_error(refusal: Refusal) -> ReadError {
     }
 }
 
+/// A source of values for queries, through the read cache.
 pub(super) struct CachedValues<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,

@@ -8,6 +8,7 @@ use crate::scan::reader::{Reader, RowGroup};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
+/// The information about a measurement in the directories of its parts and in the memtable.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     /// The tags, in key order.
@@ -27,6 +28,7 @@ pub(super) struct Facts {
     columns: Option<(bool, Columns)>,
 }
 
+/// The information that a summary needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedFacts {
     /// The collection stops when every measurement has a visible row.

@@ -400,6 +400,7 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The space on a page for the results of several tasks.
 struct PageBudget {
     end: usize,
     /// The size of each task's result, in bytes.

@@ -21,6 +21,7 @@ use tidemark_model::time::TimeRange;
 /// next combination.
 const STEPS_BEFORE_SEEK: usize = 8;
 
+/// The items that a task searches for, with the items found so far.
 pub(super) enum Find {
     Existence,
     Columns(FindColumns),
@@ -35,6 +36,7 @@ pub(super) enum Find {
     },
 }
 
+/// The columns found so far, and the columns that are still being searched for.
 pub(super) struct FindColumns {
     pub(super) found: BTreeSet<ColumnId>,
     /// The tags that are still being searched for, with their positions in the key order.
@@ -58,6 +60,7 @@ pub(super) struct Span {
     after: Option<SeriesKey>,
 }
 
+/// The search of one measurement, or of one tag of a measurement.
 pub(super) struct Task<'a> {
     pub(super) position: u32,
     /// The position of the tag in the request, if each tag is listed separately.

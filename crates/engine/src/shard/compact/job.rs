@@ -34,6 +34,7 @@ fn share(bytes: u64, all_bytes: u64) -> u32 {
 /// The groups of a merge's output.
 type OutputGroups<S> = Groups<VisibleCursor<PartCursor<StreamedValues<S>>>>;
 
+/// The running job.
 pub(in crate::shard) struct Running<S> {
     store: Rc<S>,
     job: Job,
