@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use crate::error::QueryError;
 use crate::messages::{Page, ScanRequest, SessionRequest};
 
+/// The requests and pages of all scans of a query.
 #[derive(Debug, Default)]
 pub(crate) struct PageExchange {
     state: Mutex<State>,
@@ -25,6 +26,7 @@ struct State {
     failure: Option<QueryError>,
 }
 
+/// One scan, with the pages that its stream has not read yet.
 #[derive(Debug, Default)]
 struct Scan {
     /// The request of the scan, or `None` after `wanted` has returned the request.
@@ -35,6 +37,7 @@ struct Scan {
     waker: Option<Waker>,
 }
 
+/// Whether the stream of a scan is waiting for a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Demand {
     /// The scan has a page, or the stream is not polling.

@@ -28,6 +28,7 @@ use crate::sizes;
 use crate::tables::{self, RowFilter, SystemRows};
 use crate::turns::Pace;
 
+/// A physical plan that is ready for execution.
 #[derive(Debug)]
 pub(crate) struct Plan {
     context: TaskContext,

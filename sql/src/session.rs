@@ -119,6 +119,7 @@ pub struct Query {
     turns: Turns,
 }
 
+/// The stage of a query.
 #[derive(Debug)]
 enum QueryStage {
     /// The query is waiting for the columns of its tables.

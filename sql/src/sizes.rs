@@ -90,12 +90,14 @@ impl Default for Size {
     }
 }
 
+/// A CTE, and whether a query reads it.
 #[derive(Clone, Copy, Debug)]
 struct Cte {
     size: Size,
     is_read: bool,
 }
 
+/// The visitor that computes the size of a statement.
 #[derive(Debug, Default)]
 struct Sizes {
     /// Maps the names of tables to their sizes.

@@ -30,6 +30,7 @@ thread_local! {
     static RUNNING: RefCell<Option<Arc<Pace>>> = const { RefCell::new(None) };
 }
 
+/// The runtime and the work counters of one query.
 #[derive(Debug)]
 pub(crate) struct Turns {
     runtime: Runtime,

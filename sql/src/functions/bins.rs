@@ -15,6 +15,7 @@ const STEP_NS: i64 = 900_000_000_000;
 /// change.
 const STEPS_MAX: usize = 200;
 
+/// A division of time into bins of equal width.
 #[derive(Clone, Debug)]
 pub(crate) struct Bins {
     width: Width,

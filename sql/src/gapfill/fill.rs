@@ -131,6 +131,7 @@ impl FilledRows {
     }
 }
 
+/// Fills the columns of the result, from the first row to the last.
 #[derive(Debug)]
 pub(super) struct Filler {
     fills: Vec<Fill>,
@@ -138,6 +139,7 @@ pub(super) struct Filler {
     memory: Vec<Memory>,
 }
 
+/// The state of one column while its rows are filled.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
     /// The current group. A new group resets the state.

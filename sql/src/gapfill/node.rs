@@ -22,6 +22,7 @@ use crate::error::QueryError;
 use crate::functions::arguments::zone_of;
 use crate::functions::bins::Bins;
 
+/// The value of a column in an added row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fill {
     /// The value in the other rows of the group. The column is a group key or the time.
@@ -35,6 +36,7 @@ pub(super) enum Fill {
     Linear,
 }
 
+/// The bins of a gap-filling query, and the fill of each column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spec {
     /// The index of the column that contains the start of the bin.
@@ -49,6 +51,7 @@ pub(super) struct Spec {
     pub(super) range: (i64, i64),
 }
 
+/// The plan node that adds a row for each missing bin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct GapFill {
     input: LogicalPlan,

@@ -21,6 +21,7 @@ use crate::limits::{
     LONG_CONSTANT_BYTES, TURN_BYTES_MAX, WINDOW_ROWS_MAX,
 };
 
+/// The limits of an operator with many or costly expressions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evaluation {
     /// The maximum number of rows in a batch.

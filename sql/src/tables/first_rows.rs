@@ -46,6 +46,7 @@ pub(super) fn limit(
     node.replace_children(vec![input], options).map(Transformed::yes)
 }
 
+/// The number of rows that a plan needs of each group of `tags`, in the order of time.
 struct NeededRows {
     tags: Vec<String>,
     order: TimeOrder,

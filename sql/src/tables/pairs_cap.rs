@@ -65,6 +65,7 @@ fn returns_every_pair(join: &HashJoinExec) -> bool {
     join.filter().is_none() && matches!(join.join_type(), Inner | Left | Right | Full)
 }
 
+/// The side of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// The join reads this side completely and keeps its rows in memory.
@@ -83,6 +84,7 @@ pub(super) struct Held {
     is_costly: bool,
 }
 
+/// The keys of a hash join, with counters for the rows that the join keeps in memory.
 #[derive(Debug)]
 struct Keys {
     held: Vec<Arc<dyn PhysicalExpr>>,

@@ -140,6 +140,7 @@ fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
     Some(Limit::Rows { what, max, held: None })
 }
 
+/// A limit on the rows of an operator.
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
     /// A limit on the rows that the operator `what` returns or keeps in memory. If the operator

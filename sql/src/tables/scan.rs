@@ -107,6 +107,7 @@ impl Scan {
     }
 }
 
+/// A column that a scan returns.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scanned<'a> {
     Time,
