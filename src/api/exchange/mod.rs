@@ -65,6 +65,7 @@ pub struct Exchange {
     has_begun: bool,
 }
 
+/// The step that a request has reached.
 enum ExchangeStage {
     Identify(Task<ApiResult<Principal>>),
     Locate(Task<Option<RequestTarget>>),

@@ -36,6 +36,7 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     Ceiling { limit, bytes: times * limits.get(limit) }
 }
 
+/// The consumer of a body: its bytes are kept, or its lines are converted into columns.
 enum Sink {
     Bytes(Permit),
     Lines(Box<BodyParser>),
@@ -51,6 +52,7 @@ impl Sink {
     }
 }
 
+/// A body that is being received.
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,

@@ -127,6 +127,7 @@ pub enum Resource {
     Dbrps,
 }
 
+/// A request to a bucket or a mapping.
 struct ManageRequest {
     resource: Resource,
     method: String,
@@ -136,6 +137,7 @@ struct ManageRequest {
     default_shards: u32,
 }
 
+/// The effect of a request, determined before any change.
 enum Plan {
     Respond(Response),
     Delete(Option<Change>),

@@ -128,6 +128,7 @@ impl Responder for Exporting {
     }
 }
 
+/// The state of an export.
 struct Exporting {
     session: Session,
     /// `None` exports all measurements.
@@ -390,6 +391,7 @@ fn field(value: &FieldValue, out: &mut Vec<u8>) {
     }
 }
 
+/// A range of times that one SELECT of an export reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Window {
     /// `None` means the earliest possible time.

@@ -21,6 +21,7 @@ use crate::coordinator::grants::Principal;
 use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
 use crate::protocol::call::{Call, Reply};
 
+/// The part of the result that the client requests.
 pub(super) enum Purpose {
     Rows,
     /// Only the columns are sent, in a FlightInfo.
@@ -39,6 +40,7 @@ pub(super) enum Purpose {
     },
 }
 
+/// The result of a step.
 pub(super) enum Progress {
     Calls(Vec<Call>),
     Frames(Vec<u8>),
@@ -47,6 +49,7 @@ pub(super) enum Progress {
     Known(Vec<u8>),
 }
 
+/// A running statement, whose response is converted into Flight messages.
 pub(super) struct Reading {
     pub(super) responder: Box<dyn Responder>,
     /// The database that the statement reads. A complete list reads no database.
