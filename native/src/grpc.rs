@@ -82,6 +82,7 @@ pub fn status(code: u8, message: &[u8]) -> HeaderMap {
     trailers
 }
 
+/// A parser of gRPC-Web frames, which separates the messages from the trailers.
 #[derive(Debug, Default)]
 pub struct Frames {
     /// The received bytes of an incomplete frame header.

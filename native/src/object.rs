@@ -36,6 +36,7 @@ use crate::store::SqliteStore;
 
 const NO_PAST: &str = "the native program keeps no earlier states of objects";
 
+/// An event of an object.
 #[derive(Debug)]
 pub enum Event {
     Message {
@@ -53,6 +54,7 @@ pub enum Event {
     Alarm,
 }
 
+/// The events that an object has not processed yet.
 #[derive(Debug, Default)]
 pub struct Inbox {
     events: RefCell<VecDeque<Event>>,
@@ -108,6 +110,7 @@ enum Output {
     AlarmHandled,
 }
 
+/// A loaded object with its events in progress.
 struct Object {
     engine: Rc<EngineThread>,
     address: Address,

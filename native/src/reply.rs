@@ -48,6 +48,7 @@ impl Form {
     }
 }
 
+/// The body of a response, as hyper reads it.
 #[derive(Debug)]
 pub enum Outgoing {
     /// A complete body, or `None` after the body was sent.
@@ -211,6 +212,7 @@ enum Coding {
     Grpc(grpc::Frames),
 }
 
+/// The sender of the pieces of a streamed response.
 pub struct Pieces {
     to: mpsc::Sender<Result<Frame<Bytes>, TruncatedResponse>>,
     coding: Coding,

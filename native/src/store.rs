@@ -17,6 +17,7 @@ use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table}
 
 use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, SQLITE_BYTES_MAX, STATEMENTS_KEPT, WAL_PAGES};
 
+/// The state of a call of `atomically`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Atomic {
     No,

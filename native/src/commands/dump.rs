@@ -84,6 +84,7 @@ impl Lines {
     }
 }
 
+/// The meaning of one line of a dump.
 #[derive(Debug, PartialEq)]
 pub enum Item {
     Statement(String),
@@ -100,6 +101,7 @@ pub enum Item {
     Nothing,
 }
 
+/// A parser of the lines of a dump.
 #[derive(Default)]
 pub struct Dump {
     is_ddl: bool,

@@ -65,6 +65,7 @@ fn point_of(text: &[u8]) -> Option<Point> {
     Some(Point { measurement, values, timestamp })
 }
 
+/// The database and the policy into which lines are imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Destination {
     pub database: String,
@@ -72,6 +73,7 @@ pub struct Destination {
     pub policy: String,
 }
 
+/// The number of values and the time range of one measurement.
 #[derive(Debug, PartialEq)]
 pub struct Sum {
     pub destination: Destination,
@@ -82,6 +84,7 @@ pub struct Sum {
     pub range_ns: Option<(i128, i128)>,
 }
 
+/// The sums of all measurements in a file.
 pub struct Tally {
     unit_ns: i128,
     sums: Vec<Sum>,

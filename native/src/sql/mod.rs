@@ -89,6 +89,7 @@ struct Running {
 /// The state of a statement. The mutex is locked during each turn.
 type Statement = tokio::sync::Mutex<State>;
 
+/// The state of one SQL statement.
 #[derive(Debug)]
 struct State {
     session: u64,
