@@ -2,8 +2,8 @@
 //! rows.
 //!
 //! Tiles begin and end at window borders that are independent of the requested range, so different
-//! ranges share tiles. The cache key of a tile contains the request and the version of its rows
-//! ([`ResultCache::version`](super::cached::ResultCache::version)). After a write, delete or merge in these rows, the tile is therefore read
+//! ranges share tiles. The cache key of a tile contains the request and the version of the tile's
+//! rows ([`Version`]). A write, delete or merge changes the version, so the tile is then read
 //! again, and a result is never stale. If there are no windows, or if series have few rows, the
 //! whole range is one tile.
 
@@ -34,10 +34,10 @@ const GROUP_BYTES: u64 = 200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caching {
     Nothing,
-    /// Every row counts.
+    /// Every row affects the result, so every tile may be cached.
     Tiles,
     /// The request needs only the last or first points of groups. The first stretch contains most
-    /// of these points, each of which may be in a different page of a part.
+    /// of these points. Caching this stretch saves reading a part's page for each point.
     FirstStretch,
 }
 

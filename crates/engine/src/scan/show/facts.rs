@@ -31,10 +31,11 @@ pub(super) struct Facts {
 /// The information that a summary needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedFacts {
-    /// The collection stops when every measurement has a visible row.
+    /// Only whether the measurements have visible rows. The collection stops when every measurement
+    /// has one.
     Existence,
     Columns,
-    /// The order of the tags.
+    /// Whether rows exist, and the order of the tags.
     Series,
 }
 
