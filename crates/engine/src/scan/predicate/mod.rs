@@ -29,6 +29,7 @@ pub(super) struct Filter<'a> {
     pub(super) predicate: Option<&'a Predicate>,
     patterns: HashMap<&'a str, Rc<Pattern>, FixedState>,
     regex_work: RegexWork,
+    /// Whether a condition reads fields, and must therefore be evaluated for rows.
     on_rows: bool,
     /// The cost of the conditions that read rows, for one row, in cells.
     row_cells: u64,

@@ -64,7 +64,9 @@ const CLASS_MS: u32 = 1_000;
 pub struct Pages {
     /// The number of pages that were read.
     read: Cell<u64>,
+    /// The time at which the last page was read.
     last_ns: Cell<i64>,
+    /// The work since the last pause.
     work: Cell<u64>,
     /// The number of waiting first pages on all shards.
     first_pages: Cell<usize>,
@@ -101,10 +103,13 @@ impl Pages {
     }
 }
 
+/// The waiting pages of one shard.
 #[derive(Debug)]
 pub(super) struct PageQueue {
     pages: Rc<Pages>,
+    /// The waiting pages, in the order of their arrival.
     waiting: Vec<WaitingPage>,
+    /// The continued queries that have read a page recently.
     readers: Vec<Precedence>,
     /// The number of pages that the queries in `readers` have read. If the number stays the same,
     /// these queries are idle.
@@ -120,8 +125,11 @@ struct WaitingPage {
     pages_seen: u64,
     /// The value of [`PageQueue::reader_pages`] at the last check.
     reader_pages_seen: u64,
+    /// The time for which the queries in `readers` have been idle.
     idle_ms: u32,
+    /// The time for which the page has waited.
     waited_ms: u32,
+    /// The number of times that the page has yielded to first pages of other shards.
     yielded: u32,
 }
 
