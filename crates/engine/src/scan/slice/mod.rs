@@ -316,7 +316,7 @@ impl PageScan<'_> {
             if let Some(done_ns) = done_ns {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
-            // `without_value` is empty unless `one_series` has just read a batch.
+            // Only reading a batch extends the list, so the batch is empty.
             if self.without_value.len() >= REREAD_SERIES_MIN
                 && let Some(end) = self.read_without_value(stretch)?
             {
