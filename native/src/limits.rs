@@ -86,8 +86,8 @@ pub const FILE_NAME_BYTES_MAX: usize = 255;
 pub const LOG_LINES_MAX: usize = 10_000;
 /// The maximum time for the last log lines at the end of the program.
 pub const LOG_END_MAX: Duration = Duration::from_secs(1);
-/// The time that running requests have to finish after a termination signal. Docker ends the program
-/// 10 s after the signal.
+/// The time that running requests have to finish after a termination signal. Docker ends the
+/// program 10 s after the signal.
 pub const GRACE: Duration = Duration::from_secs(7);
 /// The size of SQLite's write-ahead log, in pages, above which a commit copies the log into the
 /// database file.
@@ -135,8 +135,8 @@ pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
 /// do not return freed memory to the system, so the process must end.
 pub const SQL_KEPT_BYTES_MAX: u64 = 64 << 20;
 /// The time without statements after which an SQL process ends, in milliseconds. An unused process
-/// would keep 40 MB of memory. The process also contains the plans of recent statements, so the next
-/// statement starts a process and is planned again.
+/// would keep 40 MB of memory. The process also contains the plans of recent statements, so the
+/// next statement starts a process and is planned again.
 pub const SQL_UNUSED_MS_MAX: usize = 30_000;
 /// The time between two checks of an SQL turn.
 pub const SQL_CHECK: Duration = Duration::from_millis(250);
@@ -149,7 +149,7 @@ pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
 pub const SQL_STACK_BYTES: usize = 32 << 20;
 /// The time after which another thread may take the processor from a thread of the engine.
 pub const ENGINE_SLICE: Duration = Duration::from_micros(300);
-/// The `nice` value of the SQL processes. If all cores are busy, writes and InfluxQL come first, and
-/// SQL gets a tenth of a core.
+/// The `nice` value of the SQL processes. If all cores are busy, writes and InfluxQL come first,
+/// and SQL gets a tenth of a core.
 #[cfg(feature = "sql")]
 pub const SQL_NICE: i32 = 10;

@@ -143,8 +143,8 @@ fn start(
 }
 
 /// Raises the limit of open files to the maximum that the system permits. Each connection and each
-/// object needs open files, and the usual limit of 1,024 files is too low for hundreds of databases.
-/// Returns the new limit, or `None` if the number is not limited.
+/// object needs open files, and the usual limit of 1,024 files is too low for hundreds of
+/// databases. Returns the new limit, or `None` if the number is not limited.
 fn permit_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let set = |current| setrlimit(Resource::Nofile, Rlimit { current, ..limit });

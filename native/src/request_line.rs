@@ -1,5 +1,5 @@
-//! Escapes characters in the first lines of HTTP/1 requests. hyper rejects these characters, but curl
-//! and other clients send the quotes of names without escapes, and InfluxDB accepts them.
+//! Escapes characters in the first lines of HTTP/1 requests. hyper rejects these characters, but
+//! curl and other clients send the quotes of names without escapes, and InfluxDB accepts them.
 
 use std::cell::Cell;
 use std::io;

@@ -29,8 +29,8 @@ pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// The approximate number of rows that joins and series produce in one turn. Between turns, the
 /// thread processes other requests.
 pub const TURN_ROWS_MAX: usize = 65_536;
-/// The work of one row, in units of `QUERY_CPU_MS_MAX`. `TURN_ROWS_MAX` rows take about as long as a
-/// turn of InfluxQL (`WORK_PER_TURN`).
+/// The work of one row, in units of `QUERY_CPU_MS_MAX`. `TURN_ROWS_MAX` rows take about as long as
+/// a turn of InfluxQL (`WORK_PER_TURN`).
 pub const WORK_PER_ROW: u64 = WORK_PER_TURN / TURN_ROWS_MAX as u64;
 /// Producing this number of rows costs as much time as producing an empty batch. An iteration of a
 /// recursive query produces a batch, often with only one row.
@@ -97,24 +97,24 @@ pub const DEPTH_MAX: usize = 128;
 /// The maximum nesting depth of parentheses. This limit is smaller than `DEPTH_MAX`, because the
 /// parser also recurses for each parenthesis.
 pub const PARENTHESES_DEPTH_MAX: usize = 44;
-/// The maximum nesting depth of BETWEEN, CAST and COALESCE in an expression. DataFusion copies their
-/// operands, or computes the types of their operands several times, so the work grows by a factor
-/// with each level.
+/// The maximum nesting depth of BETWEEN, CAST and COALESCE in an expression. DataFusion copies
+/// their operands, or computes the types of their operands several times, so the work grows by a
+/// factor with each level.
 pub const COPYING_DEPTH_MAX: usize = 6;
 /// The maximum nesting depth of CTEs. A CTE is nested if the query of another CTE defines it in its
 /// WITH clause. DataFusion searches the query of a CTE for tables twice, so the work doubles with
 /// each level.
 pub const CTE_DEPTH_MAX: usize = 6;
 /// The maximum number of times that nested queries may repeat a column in one expression: the
-/// product of the references in each query. A reference inside BETWEEN, CAST or COALESCE counts three
-/// times. DataFusion replaces each reference to a column of a subquery with the expression of that
-/// column.
+/// product of the references in each query. A reference inside BETWEEN, CAST or COALESCE counts
+/// three times. DataFusion replaces each reference to a column of a subquery with the expression of
+/// that column.
 pub const COPIES_MAX: usize = 65_536;
 /// The maximum number of grouping sets of a query, multiplied by the keys of the largest set. The
 /// planner creates all sets of CUBE, whose number doubles with each key.
 pub const GROUPING_KEYS_MAX: usize = 16_384;
-/// The maximum number of tables that a statement may read. Every reference to a table counts, and so
-/// does every subquery without tables.
+/// The maximum number of tables that a statement may read. Every reference to a table counts, and
+/// so does every subquery without tables.
 pub const TABLES_MAX: usize = 64;
 /// The maximum number of parameters of a statement.
 pub const PARAMETERS_MAX: usize = 1_000;

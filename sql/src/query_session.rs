@@ -120,8 +120,8 @@ impl RunningQuery {
     }
 
     fn turn(&mut self, replies: Vec<SessionReply>) -> Result<FromSql, QueryError> {
-        // Encoded bytes are sent before the plan continues, so a slow client slows the plan down, and
-        // encoded bytes never accumulate.
+        // Encoded bytes are sent before the plan continues, so a slow client slows the plan down,
+        // and encoded bytes never accumulate.
         if self.is_done || self.written.len() >= PIECE_BYTES {
             self.query.deliver(replies);
             return Ok(self.reply(Vec::new(), Vec::new(), true));

@@ -1,9 +1,9 @@
 //! Rejects statements that are small, but become large during planning.
 //!
 //! The planner plans a CTE separately for each reference. If each of several CTEs references the
-//! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take time
-//! in proportion to the number of selected columns times the number of table columns. Pipe operators
-//! are rejected, because a statement could nest thousands of them.
+//! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take
+//! time in proportion to the number of selected columns times the number of table columns. Pipe
+//! operators are rejected, because a statement could nest thousands of them.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -321,8 +321,8 @@ fn is_copying(expr: &Expr) -> bool {
     }
 }
 
-/// Returns the factor by which the expression increases the work for its operands. For nested casts,
-/// a measurement showed a factor of 2.8.
+/// Returns the factor by which the expression increases the work for its operands. For nested
+/// casts, a measurement showed a factor of 2.8.
 fn factor(expr: &Expr) -> usize {
     if is_copying(expr) { 3 } else { 1 }
 }

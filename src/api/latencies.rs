@@ -32,8 +32,8 @@ impl Histogram {
     }
 }
 
-/// The histograms of one database. A duration extends from the first byte of the request to the last
-/// byte of the response.
+/// The histograms of one database. A duration extends from the first byte of the request to the
+/// last byte of the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseDurations {
     /// The durations of writes.

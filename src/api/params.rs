@@ -1,5 +1,5 @@
-//! Reads the parameters of writes and queries. [`query_parameters`] combines the parameters of a query
-//! from its URL, its form and its raw query text.
+//! Reads the parameters of writes and queries. [`query_parameters`] combines the parameters of a
+//! query from its URL, its form and its raw query text.
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::foreign_origin;
@@ -275,8 +275,8 @@ fn multipart(content_type: &str, body: &[u8]) -> ApiResult<Parameters> {
     Err(malformed())
 }
 
-/// Returns the name and the value of a part, `Some(None)` for a part without a name, and `None` for a
-/// part without a value.
+/// Returns the name and the value of a part, `Some(None)` for a part without a name, and `None` for
+/// a part without a value.
 fn multipart_field(part: &str) -> Option<Option<(String, String)>> {
     let mut name = None;
     let mut line_end = 0;

@@ -95,8 +95,8 @@ pub struct RowPosition {
 
 impl Executor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
-    /// without shards has no rows. `reservation` counts the executor's memory, and `work` counts its
-    /// work.
+    /// without shards has no rows. `reservation` counts the executor's memory, and `work` counts
+    /// its work.
     pub fn new(plan: Plan, shards: &[u32], reservation: &QueryReservation, work: &Work) -> Self {
         Self::in_steps(plan, shards, reservation, work, SubquerySteps::DEFAULT)
     }
@@ -237,7 +237,8 @@ impl Executor {
         self.subquery_index < self.node.subqueries.len()
     }
 
-    /// Continues the next subquery. Returns `None` if the executor must first continue its own work.
+    /// Continues the next subquery. Returns `None` if the executor must first continue its own
+    /// work.
     fn advance_subquery(&mut self) -> Result<Option<ExecStep>> {
         let next = self.node.subqueries.get(self.subquery_index);
         let derived = self.derived.get_mut(self.subquery_index);

@@ -9,8 +9,8 @@ pub(crate) const VALUES_AT_ONCE: usize = 8_192;
 /// The work of sorting one value of a run, in the units of [`Work`].
 const SORT_WORK: usize = 2;
 
-/// Sorts a list in place. If more than [`VALUES_AT_ONCE`] values compare as equal, some of the work is
-/// done without a pause. Sorted lists take linear time.
+/// Sorts a list in place. If more than [`VALUES_AT_ONCE`] values compare as equal, some of the work
+/// is done without a pause. Sorted lists take linear time.
 pub(crate) async fn sort<T: Copy>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering, work: &Work) {
     if is_sorted(list, &order, work).await {
         return;

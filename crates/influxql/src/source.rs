@@ -33,8 +33,8 @@ pub struct Measurement {
 /// The name of a measurement, or a pattern for names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MeasurementName {
-    /// Exactly this name. An empty name means every measurement in lists such as SHOW SERIES, and is
-    /// an error elsewhere, as in 1.x.
+    /// Exactly this name. An empty name means every measurement in lists such as SHOW SERIES, and
+    /// is an error elsewhere, as in 1.x.
     Name(String),
     /// All measurements that match the regex.
     Regex(Regex),
@@ -47,8 +47,8 @@ pub struct Target {
     pub database: Option<String>,
     /// The retention policy, which is never empty, or `None` for the default policy.
     pub policy: Option<String>,
-    /// The measurement, which is never empty. `None` means `:MEASUREMENT`, the measurement that each
-    /// row comes from.
+    /// The measurement, which is never empty. `None` means `:MEASUREMENT`, the measurement that
+    /// each row comes from.
     pub name: Option<String>,
 }
 

@@ -98,8 +98,8 @@ pub const STRING_BYTES_MAX: usize = 1 << 20;
 pub const TAGS_PER_POINT_MAX: usize = 255;
 /// The maximum number of cells of a write request: field values, tags of its series, and the
 /// padding of absent fields. The number of padding cells is at most about the number of values
-/// (`batch/measurement_writer.rs`). With 8 bytes per cell, 8 million cells use 64 MB. A body of
-/// 25 MB has at most 4.2 million lines with one field each. Therefore only requests whose lines have
+/// (`batch/measurement_writer.rs`). With 8 bytes per cell, 8 million cells use 64 MB. A body of 25
+/// MB has at most 4.2 million lines with one field each. Therefore only requests whose lines have
 /// different fields reach the limit.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
 /// The number of points below which a write counts as tiny. A tiny write causes as many requests,
@@ -302,19 +302,19 @@ pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// deletes of a shard, in bytes. A regex that lists texts needs about 24 bytes for each byte of its
 /// source. Compiling the regexes takes about ten milliseconds.
 pub const REGEXES_COMPILED_BYTES_MAX: usize = 512 << 10;
-/// The maximum number of Unicode classes such as `\pL` in a regex's source text. `\pL` has about 650
-/// ranges of characters.
+/// The maximum number of Unicode classes such as `\pL` in a regex's source text. `\pL` has about
+/// 650 ranges of characters.
 pub(crate) const REGEX_PROPERTIES_MAX: usize = 30;
 /// The maximum number of ranges of non-ASCII characters in a regex. Each repetition counts.
 /// Compiling a range takes up to half a microsecond.
 pub(crate) const REGEX_UNICODE_RANGES_MAX: u64 = 20_000;
 /// The number of bytes of a compiled regex that count as one unit of work ([`WORK_PER_MS`]).
 pub(crate) const REGEX_BYTES_PER_UNIT: usize = 2;
-/// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory of
-/// a few states if that is more.
+/// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory
+/// of a few states if that is more.
 pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
-/// The maximum number of steps of slow matches of a statement or of a page. A step takes about seven
-/// nanoseconds.
+/// The maximum number of steps of slow matches of a statement or of a page. A step takes about
+/// seven nanoseconds.
 pub const REGEX_STEPS_MAX: u64 = 10_000_000;
 /// The maximum work to build all states of a delete's regexes: the memory of the states, in bytes,
 /// multiplied by the number of byte classes. A delete accepts only regexes whose states fit this
@@ -322,11 +322,11 @@ pub const REGEX_STEPS_MAX: u64 = 10_000_000;
 /// 16 characters fits.
 pub(crate) const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
 /// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
-/// subqueries once for each different number of windows that its functions read before the range, so
-/// the numbers of nested SELECTs multiply.
+/// subqueries once for each different number of windows that its functions read before the range,
+/// so the numbers of nested SELECTs multiply.
 pub const SUBQUERY_COMPILATIONS_MAX: u32 = 64;
-/// The maximum number of sources, operands and operators in the subqueries of a SELECT, counted once
-/// for each time that a subquery is compiled. A text in which no subquery is compiled twice
+/// The maximum number of sources, operands and operators in the subqueries of a SELECT, counted
+/// once for each time that a subquery is compiled. A text in which no subquery is compiled twice
 /// cannot reach the limit.
 pub const SUBQUERY_PARTS_MAX: usize = 100_000;
 
@@ -512,8 +512,8 @@ pub const QUERIES_READING_MAX: usize = 2;
 pub const PAGES_WAITING_MAX: usize = 1_000;
 /// The maximum number of queries that SHOW QUERIES lists. New queries replace the oldest queries.
 pub const QUERIES_LISTED_MAX: usize = 1_000;
-/// The maximum size of all queries that SHOW QUERIES lists, in bytes: their texts and the ids of their
-/// shards. New queries replace the oldest queries.
+/// The maximum size of all queries that SHOW QUERIES lists, in bytes: their texts and the ids of
+/// their shards. New queries replace the oldest queries.
 pub const QUERIES_LISTED_BYTES_MAX: usize = 8_000_000;
 /// The maximum size of a query's text in SHOW QUERIES, in bytes. A longer text is truncated.
 pub const QUERY_LISTED_TEXT_BYTES_MAX: usize = 4_000;
@@ -528,10 +528,10 @@ pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 
 /// The maximum number of continuous queries per database. ntopng creates about 205.
 pub const CONTINUOUS_QUERIES_MAX: usize = 1_000;
-/// The maximum size of the texts of all continuous queries of a database, in bytes. A restore stores
-/// the texts and the names, which the texts contain, in one row of at most 1.9 MB. A database of an
-/// earlier version can have up to 800 KB of text: the database keeps its queries, but refuses new
-/// queries until enough queries are dropped.
+/// The maximum size of the texts of all continuous queries of a database, in bytes. A restore
+/// stores the texts and the names, which the texts contain, in one row of at most 1.9 MB. A
+/// database of an earlier version can have up to 800 KB of text: the database keeps its queries,
+/// but refuses new queries until enough queries are dropped.
 pub const CONTINUOUS_QUERIES_BYTES_MAX: usize = 512 << 10;
 /// The maximum size of a continuous query's text with qualified names, in bytes.
 pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;

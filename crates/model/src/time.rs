@@ -22,8 +22,8 @@ pub const D_NS: i64 = 24 * H_NS;
 /// The nanoseconds in a week.
 pub const W_NS: i64 = 7 * D_NS;
 
-/// Returns the time from the last multiple of `width_ns` to `time_ns`, as Go's `Time.Truncate` counts
-/// multiples: from Monday, 1 January of year 1. Returns 0 for a width of 0 or less.
+/// Returns the time from the last multiple of `width_ns` to `time_ns`, as Go's `Time.Truncate`
+/// counts multiples: from Monday, 1 January of year 1. Returns 0 for a width of 0 or less.
 pub fn past_truncated_ns(time_ns: i64, width_ns: i64) -> i64 {
     const ZERO_TIME_S: i64 = -62_135_596_800;
     if width_ns <= 0 {

@@ -422,8 +422,8 @@ impl<'a> Import<'a> {
         Ok(self.rejected)
     }
 
-    /// Begins the lines of another database of the file. `--database` replaces this database. If the
-    /// file contained several databases, it would mix their points.
+    /// Begins the lines of another database of the file. `--database` replaces this database. If
+    /// the file contained several databases, it would mix their points.
     fn enter(&mut self, database: String, number: u64) -> Result<(), Failure> {
         let option = &self.option.database;
         if option.is_empty() {

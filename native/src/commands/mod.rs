@@ -57,8 +57,8 @@ pub struct Command {
     run: fn(&Line) -> Result<ExitCode, Failure>,
 }
 
-/// The options of commands that send requests: the server's address, and the data folder of a server on this
-/// machine.
+/// The options of commands that send requests: the server's address, and the data folder of a
+/// server on this machine.
 const CONNECTION: &[&str] = &["url", "data"];
 
 /// The commands, in the order in which new users need them.

@@ -1,5 +1,5 @@
-//! Implements the operators `||` and LIKE as functions, so that their cost can be checked as in other
-//! functions.
+//! Implements the operators `||` and LIKE as functions, so that their cost can be checked as in
+//! other functions.
 
 use std::sync::Arc;
 

@@ -95,8 +95,8 @@ fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
     Err(QueryError::exhausted(message).into())
 }
 
-/// Returns the cost of compiling the patterns of LIKE, in rows. Arrow compiles a pattern again if it
-/// differs from the pattern of the previous row.
+/// Returns the cost of compiling the patterns of LIKE, in rows. Arrow compiles a pattern again if
+/// it differs from the pattern of the previous row.
 pub(super) fn like_rows(function: &str, args: &ScalarFunctionArgs) -> Result<i128> {
     let Some(ColumnarValue::Array(patterns)) = args.args.get(1) else { return Ok(0) };
     let patterns = cast(patterns, &DataType::Utf8)?;

@@ -80,8 +80,8 @@ fn is_text_value(expr: &Expr, schema: &DFSchema) -> bool {
         && expr.get_type(schema).is_ok_and(|data_type| is_text(&data_type))
 }
 
-/// Casts the numbers in `others` to texts if `text` is a text and not a constant. Returns whether an
-/// expression changed.
+/// Casts the numbers in `others` to texts if `text` is a text and not a constant. Returns whether
+/// an expression changed.
 fn cast_numbers<'e>(
     text: &Expr,
     others: impl IntoIterator<Item = &'e mut Expr>,

@@ -73,8 +73,8 @@ impl ScalarUDFImpl for Tz {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let Some(time) = args.args.first() else { return Err(no_zone().into()) };
-        // A timestamp without a zone is in UTC. Arrow would interpret the timestamp as local time in
-        // the new zone.
+        // A timestamp without a zone is in UTC. Arrow would interpret the timestamp as local time
+        // in the new zone.
         let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
         time.cast_to(&utc, None)?.cast_to(args.return_type(), None)
     }

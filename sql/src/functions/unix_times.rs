@@ -1,8 +1,9 @@
 //! Changes the meaning of integers in two functions of DataFusion:
 //!
-//! - The argument of `to_timestamp(integer)` is in nanoseconds. DataFusion's argument is in seconds.
-//! - The argument of `from_unixtime(integer)` is in seconds, as in DataFusion, or in nanoseconds, as
-//!   InfluxData documents. A value that is too large for a date in seconds is interpreted as
+//! - The argument of `to_timestamp(integer)` is in nanoseconds. DataFusion's argument is in
+//!   seconds.
+//! - The argument of `from_unixtime(integer)` is in seconds, as in DataFusion, or in nanoseconds,
+//!   as InfluxData documents. A value that is too large for a date in seconds is interpreted as
 //!   nanoseconds.
 
 use std::sync::Arc;

@@ -62,8 +62,8 @@ pub(super) struct GapFill {
 }
 
 impl Fill {
-    /// Returns the field of the filled column. An aggregate without NULLs may have NULLs in the added
-    /// rows.
+    /// Returns the field of the filled column. An aggregate without NULLs may have NULLs in the
+    /// added rows.
     pub(super) fn field(self, field: &FieldRef) -> FieldRef {
         match self {
             Self::Key | Self::Zero => Arc::clone(field),

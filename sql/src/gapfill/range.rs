@@ -46,8 +46,8 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<(i64, i64)> {
     Err(QueryError::invalid(format!("gap-filling query is missing {missing}")).into())
 }
 
-/// Returns the input of `node`, and the column of the input that becomes `column`. Returns `None` if
-/// `node` computes the column or has several inputs.
+/// Returns the input of `node`, and the column of the input that becomes `column`. Returns `None`
+/// if `node` computes the column or has several inputs.
 fn source<'p>(node: &'p LogicalPlan, column: &Column) -> Option<(&'p LogicalPlan, Column)> {
     let at = node.schema().maybe_index_of_column(column)?;
     let (input, exprs) = match node {

@@ -3,8 +3,8 @@
 //!
 //! The operators above the scan remain unchanged, and select the required rows from the rows of all
 //! shards. The rule applies to `ORDER BY time LIMIT n`, `DISTINCT ON`, `first_value` and
-//! `last_value` ordered by time, `min(time)` and `max(time)`, and a filter on `row_number()`. All of
-//! these except the first need a shard that supports groups. If several rows have the same time,
+//! `last_value` ordered by time, `min(time)` and `max(time)`, and a filter on `row_number()`. All
+//! of these except the first need a shard that supports groups. If several rows have the same time,
 //! neither SQL nor the shards define which row is selected. The groups in the plan may be coarser
 //! than the tags of the scan. In that case, the scan returns more rows than needed.
 

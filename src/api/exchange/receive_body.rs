@@ -306,7 +306,8 @@ impl BodyParser {
 
     /// Converts the complete lines at the beginning of `waiting` and returns the number of consumed
     /// bytes, which is 0 while the text is kept. `expected_bytes` is the estimated size of the
-    /// body. The function also reserves `buffer_bytes` bytes of memory for the body's other buffers.
+    /// body. The function also reserves `buffer_bytes` bytes of memory for the body's other
+    /// buffers.
     pub fn parse(
         &mut self,
         waiting: &[u8],

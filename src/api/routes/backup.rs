@@ -4,8 +4,8 @@
 //!   one. `/api/v3/backup/verify` reads a backup, and `/api/v3/restore` restores it.
 //! - `/api/v3/configure/backup`: POST schedules periodic backups of a database, GET shows the
 //!   schedule and its results, and DELETE removes the schedule but keeps its backups.
-//! - `/api/v3/recover`: POST resets a database to an earlier time, if the platform keeps a history of
-//!   the database's objects. GET shows the progress.
+//! - `/api/v3/recover`: POST resets a database to an earlier time, if the platform keeps a history
+//!   of the database's objects. GET shows the progress.
 //! - `POST /debug/verify?db=…[&resume=…]` verifies the checksums of a database.
 //!
 //! Each request does a bounded amount of work. After status 202 the client must repeat the request.

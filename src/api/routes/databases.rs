@@ -34,8 +34,8 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>
 }
 
 impl Body {
-    /// Returns the retention in nanoseconds; 0 keeps points permanently. The result is `None` if the
-    /// body contains no retention period.
+    /// Returns the retention in nanoseconds; 0 keeps points permanently. The result is `None` if
+    /// the body contains no retention period.
     fn duration_ns(&self) -> ApiResult<Option<i64>> {
         let Some(period) = &self.retention_period else { return Ok(None) };
         let Some(text) = period else { return Ok(Some(0)) };

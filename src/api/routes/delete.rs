@@ -63,8 +63,8 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
 }
 
 /// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, and a
-/// comparison of a missing tag is false, as in 2.x. Returns `None` if no point can match, because the
-/// predicate names two measurements or compares with an empty text, or the time range is empty.
+/// comparison of a missing tag is false, as in 2.x. Returns `None` if no point can match, because
+/// the predicate names two measurements or compares with an empty text, or the time range is empty.
 fn statement(
     comparisons: Vec<Comparison>,
     start_ns: i64,
@@ -73,7 +73,8 @@ fn statement(
     if comparisons.iter().any(|c| c.key.contains('\0') || c.value.contains('\0')) {
         return invalid("the predicate contains a control character: remove the byte 0");
     }
-    // InfluxQL or 2.x does not treat these keys as tags. InfluxQL treats `_name` as the measurement.
+    // InfluxQL or 2.x does not treat these keys as tags. InfluxQL treats `_name` as the
+    // measurement.
     let is_reserved = |key: &str| {
         matches!(key, "_field" | "_value" | "_time" | "_name") || key.eq_ignore_ascii_case("time")
     };

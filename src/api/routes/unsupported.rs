@@ -63,8 +63,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether `path` is one of the paths `known` under `parent`, or is below such a path. Spaces separate
-/// the paths.
+/// Whether `path` is one of the paths `known` under `parent`, or is below such a path. Spaces
+/// separate the paths.
 fn is_known_path(path: &str, parent: &str, known: &str) -> bool {
     let rest = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
     let name = rest.and_then(|rest| rest.split('/').next());

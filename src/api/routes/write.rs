@@ -1,6 +1,6 @@
 //! Serves the three write routes: passes the columns of a body to the coordinator, and converts the
-//! outcome into a response. [`RejectedLines`] reports the rejected lines of a write, with the reasons
-//! and with hints on how to correct the lines.
+//! outcome into a response. [`RejectedLines`] reports the rejected lines of a write, with the
+//! reasons and with hints on how to correct the lines.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -36,8 +36,8 @@ struct WriteOptions {
     precision: TimestampUnit,
     all_or_nothing: bool,
     pretty: bool,
-    /// Whether the client named the bucket by its id. Such a write never creates a database, because
-    /// the cache may contain a deleted bucket.
+    /// Whether the client named the bucket by its id. Such a write never creates a database,
+    /// because the cache may contain a deleted bucket.
     is_by_id: bool,
 }
 
@@ -308,7 +308,8 @@ impl RejectedLines {
     }
 }
 
-/// Returns the first rejected lines in ascending order. `body` is empty if the server did not keep it.
+/// Returns the first rejected lines in ascending order. `body` is empty if the server did not keep
+/// it.
 fn rejected_lines(unparsed: &Rejected, outcome: &WriteOutcome, body: &[u8]) -> Vec<RejectedLine> {
     let line = |line, doing, cause| RejectedLine { line, doing, excerpt: None, cause };
     let unparsed = unparsed.named.iter();

@@ -211,8 +211,8 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns the type that a function receives. If all sources are subqueries, functions treat tags
-    /// as strings.
+    /// Returns the type that a function receives. If all sources are subqueries, functions treat
+    /// tags as strings.
     fn received(&self, data_type: DataType) -> DataType {
         match data_type {
             DataType::Tag if self.checked.reads_only_subqueries() => DataType::String,

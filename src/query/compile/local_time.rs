@@ -103,8 +103,8 @@ fn changes_in(rule: &AlternateTime, year: i32) -> Option<[(i64, i64); 2]> {
     Some(changes)
 }
 
-/// Returns the day of a rule in a year, in days since 1970-01-01. [`zone`] creates only rules with a
-/// month, a week and a weekday; week 5 is the last week of the month.
+/// Returns the day of a rule in a year, in days since 1970-01-01. [`zone`] creates only rules with
+/// a month, a week and a weekday; week 5 is the last week of the month.
 fn day_of(day: &RuleDay, year: i32) -> Option<i64> {
     let RuleDay::MonthWeekDay(day) = day else { return None };
     let first = days_from_civil(year, day.month(), 1)?;

@@ -165,8 +165,8 @@ fn has_value(operand: Operand) -> Predicate {
     Predicate::Compare(Comparison::Equal, Box::new(operand.clone()), Box::new(operand))
 }
 
-/// Restricts `joined` to rows in which each operand that is a stored boolean field has a value, like
-/// 1.x. Returns `joined` unchanged for a subquery's rows.
+/// Restricts `joined` to rows in which each operand that is a stored boolean field has a value,
+/// like 1.x. Returns `joined` unchanged for a subquery's rows.
 fn with_values(joined: Predicate, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
     if scope.is_derived() {
         return joined;

@@ -121,8 +121,8 @@ impl CheckedSelect<'_> {
     }
 }
 
-/// Checks `select`. For a subquery, `outer` contains the outer statement, the number of windows that
-/// the outer functions read before their range, and the number of executions.
+/// Checks `select`. For a subquery, `outer` contains the outer statement, the number of windows
+/// that the outer functions read before their range, and the number of executions.
 pub(crate) fn check<'a>(
     select: &'a SelectStatement,
     shared: &mut Shared,

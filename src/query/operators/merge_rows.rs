@@ -220,8 +220,8 @@ fn merge(cursors: &mut [&mut Cursor], n_columns: usize, direction: Direction) ->
 }
 
 /// Returns the times and the rows in order, and advances the cursors. A row is the position of a
-/// cursor and a row number. The order ends when a stream has no more rows, before a row of different
-/// types, or when a turn's work is done. Only subqueries can cause different types.
+/// cursor and a row number. The order ends when a stream has no more rows, before a row of
+/// different types, or when a turn's work is done. Only subqueries can cause different types.
 fn order(
     cursors: &mut [&mut Cursor],
     n_columns: usize,

@@ -74,8 +74,8 @@ pub(crate) fn reads_window_before(name: &str) -> bool {
     ) || Function::find(name).is_some_and(|function| function.kind == Kind::Technical)
 }
 
-/// Converts a number of values. On WebAssembly, a `usize` has 32 bits, and no series has more values
-/// in memory.
+/// Converts a number of values. On WebAssembly, a `usize` has 32 bits, and no series has more
+/// values in memory.
 fn clamped(number: i64) -> usize {
     u32::try_from(number).unwrap_or(u32::MAX) as usize
 }

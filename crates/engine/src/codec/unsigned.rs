@@ -4,7 +4,8 @@ use super::draft::Draft;
 use super::huffman::Decoder;
 use super::{Error, integer};
 
-/// Returns a draft that consists of `head` and the encoded `values`. [`integer::draft`] encodes the bits.
+/// Returns a draft that consists of `head` and the encoded `values`. [`integer::draft`] encodes the
+/// bits.
 pub fn draft(values: &[u64], head: Vec<u8>) -> Draft {
     let signed: Vec<i64> = values.iter().map(|&value| value as i64).collect();
     integer::draft(&signed, head)

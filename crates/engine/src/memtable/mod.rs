@@ -174,8 +174,8 @@ impl MeasurementTable {
         self.fields.append(&table.field_ids, &table.block.fields, table.block.rows());
     }
 
-    /// Adds the new series of `table`. Returns a map from series numbers of `table` to series numbers
-    /// of this table.
+    /// Adds the new series of `table`. Returns a map from series numbers of `table` to series
+    /// numbers of this table.
     fn intern_series(&mut self, table: &FrameTable) -> Vec<u32> {
         let from = &table.block.series;
         let target = Rc::make_mut(&mut self.series);

@@ -1,5 +1,5 @@
-//! Merges several cursors into one: the series in key order, and the overlaid rows of each series, so
-//! that the last write wins.
+//! Merges several cursors into one: the series in key order, and the overlaid rows of each series,
+//! so that the last write wins.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -77,8 +77,8 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(self.gather_current())
     }
 
-    /// Collects the sources of the next series, and returns its key. The sources must have moved past
-    /// the previous series.
+    /// Collects the sources of the next series, and returns its key. The sources must have moved
+    /// past the previous series.
     fn gather_current(&mut self) -> Option<&SeriesKey> {
         if self.current_sources_stay() {
             return self.key();

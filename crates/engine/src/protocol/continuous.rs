@@ -24,8 +24,8 @@ pub struct ContinuousQuery {
     /// The maximum number of windows of the next run, if a run exceeded the limits of one alarm.
     #[serde(default)]
     pub windows_max: Option<i64>,
-    /// The due time of the next run, in nanoseconds. With `tz()`, this time follows the changes of the
-    /// local time. `None` before the first run, and in rows of earlier versions.
+    /// The due time of the next run, in nanoseconds. With `tz()`, this time follows the changes of
+    /// the local time. `None` before the first run, and in rows of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run_ns: Option<i64>,
 }

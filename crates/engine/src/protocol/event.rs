@@ -1,9 +1,9 @@
 //! Defines how the runtime drives an object that calls other objects.
 //!
-//! One object may process several events concurrently, each with an id and separate calls. An object
-//! never waits for another event. Every message can be repeated. A request that finds unfinished
-//! work performs this work. The object therefore needs no locks that a disconnected caller could
-//! leave behind.
+//! One object may process several events concurrently, each with an id and separate calls. An
+//! object never waits for another event. Every message can be repeated. A request that finds
+//! unfinished work performs this work. The object therefore needs no locks that a disconnected
+//! caller could leave behind.
 //!
 //! The code of each runtime borrows the object only inside `begin`, `resume`, `alarm` and
 //! `run_due_work`, and then sets the alarm to `next_alarm_ns`.

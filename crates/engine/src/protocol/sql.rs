@@ -146,8 +146,8 @@ pub struct QueryRequest {
     pub tables: Option<Vec<TableSchema>>,
 }
 
-/// Returns whether `text` contains the name of `table`, ignoring case. The search takes linear time,
-/// also if the text and the name have long equal parts.
+/// Returns whether `text` contains the name of `table`, ignoring case. The search takes linear
+/// time, also if the text and the name have long equal parts.
 pub fn is_named(text: &str, table: &str) -> bool {
     let may_contain = (1..=text.len()).contains(&table.len());
     may_contain && text.to_ascii_lowercase().contains(&table.to_ascii_lowercase())
@@ -194,7 +194,8 @@ pub enum SystemTable {
 pub enum SessionReply {
     /// The reply to [`SessionRequest::Tables`] and [`SessionRequest::EveryTable`].
     Tables(Vec<TableSchema>),
-    /// The reply to [`SessionRequest::System`]: rows of strings, in the order of the table's columns.
+    /// The reply to [`SessionRequest::System`]: rows of strings, in the order of the table's
+    /// columns.
     System(SystemTable, Vec<Vec<Option<String>>>),
     /// The reply to [`SessionRequest::Scan`] and [`SessionRequest::Page`].
     Page(Page),

@@ -3,7 +3,8 @@
 use super::call::Address;
 use super::round::Request;
 
-/// The input of a key derivation with PBKDF2-HMAC-SHA-256. The reply to the call is the key's bytes.
+/// The input of a key derivation with PBKDF2-HMAC-SHA-256. The reply to the call is the key's
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Derivation<'a> {
     /// The number of iterations.

@@ -1,5 +1,5 @@
-//! Implements aggregates: count(), sum(), mean(), spread() and stddev(), and also min() and max() of
-//! numbers without extra columns. [`Number`] implements their operations for the numeric types.
+//! Implements aggregates: count(), sum(), mean(), spread() and stddev(), and also min() and max()
+//! of numbers without extra columns. [`Number`] implements their operations for the numeric types.
 
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -83,8 +83,8 @@ pub(super) struct KeyFilter<'a> {
     /// The values that can satisfy the condition, ascending, for each of the first tags in key
     /// order. The list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
-    /// The cost of excluded and hidden series and of evaluating the condition for tags, in cells. The
-    /// caller resets the cost when it has counted it.
+    /// The cost of excluded and hidden series and of evaluating the condition for tags, in cells.
+    /// The caller resets the cost when it has counted it.
     pub(super) cells: u64,
     /// The reader's cost of hidden series that `cells` already contains.
     hidden_cells: u64,

@@ -4,9 +4,9 @@
 //! either the columns to return or the aggregates to compute. A summary lists names for SHOW
 //! statements: measurements, columns, tag values or series.
 //!
-//! [`reader::Reader`] provides the shard's data as merges of sorted *runs* (parts and the memtable):
-//! series by key, and the rows of a series by time. If several runs have a row with the same series
-//! and time, the last write wins.
+//! [`reader::Reader`] provides the shard's data as merges of sorted *runs* (parts and the
+//! memtable): series by key, and the rows of a series by time. If several runs have a row with the
+//! same series and time, the last write wins.
 //!
 //! A scan's result is divided into *slices*, and a slice into pages ([`page::ScanPage`]). A page
 //! ends when the event reaches its work limit. The caller combines the pages of a slice. Within a

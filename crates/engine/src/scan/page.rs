@@ -125,7 +125,8 @@ pub enum GroupData {
 pub struct PartialColumn {
     /// The start of each window in nanoseconds, or the range's start if there are no windows.
     pub windows_ns: Vec<i64>,
-    /// The state's columns. The function determines their meaning (`aggregates.rs`, `selectors.rs`).
+    /// The state's columns. The function determines their meaning (`aggregates.rs`,
+    /// `selectors.rs`).
     pub states: Vec<Column>,
     /// Selectors only: the columns taken from the selected points, in the order of the call.
     pub aux: Vec<AuxValues>,

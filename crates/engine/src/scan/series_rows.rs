@@ -68,7 +68,8 @@ impl SeriesRows {
         ReadValues { slice: ValueSlice::Integer(Cow::Borrowed(self.times())), valid: None }
     }
 
-    /// Reads the values of an input and applies its cast. Returns `None` if no row can have a value.
+    /// Reads the values of an input and applies its cast. Returns `None` if no row can have a
+    /// value.
     pub(super) fn read(&self, input: &Input) -> Result<Option<ReadValues<'_>>, ScanError> {
         let Some(column) = self.block.columns.get(&input.column) else { return Ok(None) };
         let stored = column.values.field_type();

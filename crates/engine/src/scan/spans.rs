@@ -23,8 +23,8 @@ pub(super) struct WindowNumbers {
     /// The start of the only window, if there is no GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// The number of each start. `None` as long as the starts are sorted: a binary search then finds
-    /// the number.
+    /// The number of each start. `None` as long as the starts are sorted: a binary search then
+    /// finds the number.
     numbers: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }
@@ -74,7 +74,8 @@ impl WindowNumbers {
         self.window = Some(window);
     }
 
-    /// Returns the number of a state's window. Without GROUP BY time(), all states share one window.
+    /// Returns the number of a state's window. Without GROUP BY time(), all states share one
+    /// window.
     pub(super) fn number_of_state(&mut self, start_ns: i64) -> usize {
         let start_ns = if self.window.is_some() { start_ns } else { self.start_ns };
         self.number(start_ns)

@@ -102,8 +102,8 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// The maximum number of values that one event deletes, at most 190 MB. SQLite visits each page of a
-/// deleted row. After the expiry of many parts, all values of the shard may be unused.
+/// The maximum number of values that one event deletes, at most 190 MB. SQLite visits each page of
+/// a deleted row. After the expiry of many parts, all values of the shard may be unused.
 const VALUE_ROWS_DELETED_PER_EVENT: usize = 100;
 
 /// Whether rows of unused values can be deleted. While a merge runs, they cannot, because the merge

@@ -141,8 +141,8 @@ impl Columns {
         Ok(())
     }
 
-    /// Deletes the rows of dropped measurements. No part and no output of a merge may contain rows of
-    /// these measurements. After the transaction, the caller must call [`Columns::forget`].
+    /// Deletes the rows of dropped measurements. No part and no output of a merge may contain rows
+    /// of these measurements. After the transaction, the caller must call [`Columns::forget`].
     pub(super) fn delete_rows<S: Store>(
         store: &S,
         dropped: &BTreeSet<MeasurementId>,

@@ -17,13 +17,14 @@ use tidemark_model::ids::MeasurementId;
 
 /// The maximum number of parts whose directories a message with deletions reads.
 const PARTS_READ_MAX: usize = 64;
-/// The maximum number of searches for a measurement in a part. The searches take a few milliseconds.
+/// The maximum number of searches for a measurement in a part. The searches take a few
+/// milliseconds.
 const SEARCHES_MAX: usize = 10_000;
 
 impl<S: Store> Shard<S> {
-    /// Hides the matching stored rows with a write sequence below `before`. The change is durable and
-    /// visible immediately. A repeated call has no effect. If a deletion matches no stored rows, no
-    /// tombstone is written.
+    /// Hides the matching stored rows with a write sequence below `before`. The change is durable
+    /// and visible immediately. A repeated call has no effect. If a deletion matches no stored
+    /// rows, no tombstone is written.
     ///
     /// # Errors
     /// - [`Refusal::Stale`], also if rows with a write sequence of `before` or higher were flushed

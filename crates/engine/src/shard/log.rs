@@ -101,7 +101,8 @@ impl Log {
         }
     }
 
-    /// Returns the measurements and times of the frames, or `None` if a frame may affect everything.
+    /// Returns the measurements and times of the frames, or `None` if a frame may affect
+    /// everything.
     pub(super) fn changed_ranges(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
         let of = |frame: &Frame| FrameSummary::decode(&frame.summary)?.tables;
         let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
@@ -159,8 +160,8 @@ impl Log {
         Ok(sequence)
     }
 
-    /// Skips the next sequence, which a tombstone uses. The next use of the memtable replays the log
-    /// without the hidden rows.
+    /// Skips the next sequence, which a tombstone uses. The next use of the memtable replays the
+    /// log without the hidden rows.
     pub(super) fn skip_sequence(&mut self) {
         self.wal.skip();
         self.memtable.take();

@@ -13,8 +13,8 @@ use crate::store::{Store, StoreResult, Table};
 use tidemark_model::bug::OrBug;
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// The manifest, and results that were computed from the manifest. A change of the manifest discards
-/// these results.
+/// The manifest, and results that were computed from the manifest. A change of the manifest
+/// discards these results.
 #[derive(Default)]
 pub(super) struct Parts {
     manifest: Manifest,
@@ -47,8 +47,8 @@ impl Parts {
         self.unmergeable.contains(&id)
     }
 
-    /// Replaces the manifest. `is_stored` is `false` if the new manifest starts a job that is only in
-    /// memory.
+    /// Replaces the manifest. `is_stored` is `false` if the new manifest starts a job that is only
+    /// in memory.
     pub(super) fn replace(&mut self, manifest: Manifest, is_stored: bool) {
         self.is_job_stored = is_stored && manifest.job().is_some();
         self.manifest = manifest;

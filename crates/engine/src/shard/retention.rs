@@ -58,8 +58,8 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Loaded<S> {
-    /// Returns the dropped measurements that only the `spent` tombstones mention. Neither a part nor
-    /// the running merge has rows of such a measurement, because the drop added a tombstone.
+    /// Returns the dropped measurements that only the `spent` tombstones mention. Neither a part
+    /// nor the running merge has rows of such a measurement, because the drop added a tombstone.
     fn without_rows(&self, spent: &[(u64, u64)]) -> BTreeSet<MeasurementId> {
         let spent: BTreeSet<u64> = spent.iter().map(|&(key, _)| key).collect();
         let measurements = |is_spent: bool| {

@@ -80,7 +80,8 @@ impl<S: Store> Loaded<S> {
             }
             self.log.memtable.put(memtable);
         } else {
-            // Counts one frame at a time, so that an evicted object needs no memtable for the count.
+            // Counts one frame at a time, so that an evicted object needs no memtable for the
+            // count.
             self.log.each_frame(&*self.store, |_, _, bytes| {
                 // An error is ignored here. Queries that read the rows of the damaged frame return
                 // the error.

@@ -109,7 +109,8 @@ impl Slots {
 const QUIET_NS: i64 = H_NS;
 
 /// The times of the last writes to time slots. In quiet slots, merges also combine few parts of
-/// unequal size. Every flush stores these times. Otherwise, all slots would seem quiet after a restart.
+/// unequal size. Every flush stores these times. Otherwise, all slots would seem quiet after a
+/// restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SlotWrites {
     width_ns: i64,

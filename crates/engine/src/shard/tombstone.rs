@@ -1,5 +1,5 @@
-//! Defines tombstones: the rows that a DELETE hides until merges remove them. [`Deletions`] keeps the
-//! tombstones and the dropped measurements of a shard.
+//! Defines tombstones: the rows that a DELETE hides until merges remove them. [`Deletions`] keeps
+//! the tombstones and the dropped measurements of a shard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

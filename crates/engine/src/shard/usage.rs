@@ -76,8 +76,8 @@ const fn unit(rate: Rate) -> u64 {
 
 /// Returns a shard's limit for an amount that each of several shards counts separately. The limit
 /// is a seventh higher than `allowed`, because shards have different numbers of series, and the
-/// fullest shard is the first to reject. With equal shards, the group accepts a seventh more than the
-/// limit. If one shard has 1.5 times its share, the group accepts about a quarter less.
+/// fullest shard is the first to reject. With equal shards, the group accepts a seventh more than
+/// the limit. If one shard has 1.5 times its share, the group accepts about a quarter less.
 pub(super) fn with_slack(allowed: u64, shards: u32) -> u64 {
     if shards > 1 { allowed.saturating_add(allowed / 7) } else { allowed }
 }

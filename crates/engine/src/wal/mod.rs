@@ -1,5 +1,5 @@
-//! Implements the write-ahead log: writes frames to rows of table `wal`, and reads the frames after a
-//! restart.
+//! Implements the write-ahead log: writes frames to rows of table `wal`, and reads the frames after
+//! a restart.
 //!
 //! The log does not interpret the bytes of a frame. The shard determines when a frame is flushed,
 //! and which queries fail because of damage.

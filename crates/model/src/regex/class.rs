@@ -1,5 +1,5 @@
-//! Parses character classes (`[a-z]`, `\d`, `\p{Greek}`, `[[:alpha:]]`) and escaped characters (`\n`,
-//! `\.`, `\x41`, `\x{1F600}`, `\101`).
+//! Parses character classes (`[a-z]`, `\d`, `\p{Greek}`, `[[:alpha:]]`) and escaped characters
+//! (`\n`, `\.`, `\x41`, `\x{1F600}`, `\101`).
 
 use super::ranges::{self, Ranges};
 use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};

@@ -185,8 +185,8 @@ impl Pattern {
         self.vm.get_nfa().memory_usage()
     }
 
-    /// Whether the regex matches anywhere in `text`. After the limit of [`RegexWork`], the result is
-    /// wrong, and [`RegexWork::check`] fails.
+    /// Whether the regex matches anywhere in `text`. After the limit of [`RegexWork`], the result
+    /// is wrong, and [`RegexWork::check`] fails.
     pub fn is_match(&self, text: &str) -> bool {
         let input = Input::new(text).earliest(true);
         let found = self.dfa.try_search_fwd(&mut self.cache.borrow_mut(), &input);

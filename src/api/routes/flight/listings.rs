@@ -1,9 +1,9 @@
 //! Creates the lists of Flight SQL.
 //!
-//! The lists of catalogs, schemas, table types, data types and keys do not depend on the database. A
-//! SQL statement on `information_schema` lists the tables for `CommandGetTables`. `CommandGetSqlInfo`
-//! returns the server's version and features by number. The JDBC driver requests all numbers, and old
-//! versions of the driver fail if a number is missing.
+//! The lists of catalogs, schemas, table types, data types and keys do not depend on the database.
+//! A SQL statement on `information_schema` lists the tables for `CommandGetTables`.
+//! `CommandGetSqlInfo` returns the server's version and features by number. The JDBC driver
+//! requests all numbers, and old versions of the driver fail if a number is missing.
 
 use std::iter::once;
 use std::ops::RangeInclusive;

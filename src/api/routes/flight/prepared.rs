@@ -4,8 +4,8 @@
 //! therefore execute the statement, and a client cannot forge a handle.
 //!
 //! [`first_row`] reads the values that a client binds to a prepared statement: the first row of an
-//! Arrow batch. Arrow's own reader supports every type, but would take up a quarter of this Worker's
-//! module. Parameters have only a few types.
+//! Arrow batch. Arrow's own reader supports every type, but would take up a quarter of this
+//! Worker's module. Parameters have only a few types.
 
 use std::collections::HashSet;
 

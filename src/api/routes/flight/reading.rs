@@ -1,5 +1,5 @@
-//! Runs a statement, and converts the messages of its Arrow IPC stream into Flight messages, without
-//! decoding values.
+//! Runs a statement, and converts the messages of its Arrow IPC stream into Flight messages,
+//! without decoding values.
 
 use prost::Message;
 
@@ -311,8 +311,8 @@ impl IpcStream {
     }
 }
 
-/// Returns the next message, or `None` for the end of the stream, and the bytes after it. The result
-/// is `None` if the message is incomplete.
+/// Returns the next message, or `None` for the end of the stream, and the bytes after it. The
+/// result is `None` if the message is incomplete.
 fn next(bytes: &[u8]) -> ApiResult<Option<(Option<IpcMessage>, &[u8])>> {
     let broken = || ApiError::Internal("the response is not an Arrow stream".to_owned());
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };

@@ -1,8 +1,8 @@
 //! Serves the v3 query routes.
 //!
-//! [`QueryRequest`] parses the parameters of both routes: `db` (or `db/rp`), `q`, `format`, `params`
-//! and the header `Accept`. The parameters come from the URL, a form or a JSON body, which may be
-//! compressed. [`influxql`] runs InfluxQL, and [`sql`] runs SQL.
+//! [`QueryRequest`] parses the parameters of both routes: `db` (or `db/rp`), `q`, `format`,
+//! `params` and the header `Accept`. The parameters come from the URL, a form or a JSON body, which
+//! may be compressed. [`influxql`] runs InfluxQL, and [`sql`] runs SQL.
 
 pub mod influxql;
 pub mod sql;

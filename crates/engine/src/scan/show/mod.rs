@@ -38,8 +38,8 @@ const KEPT_BYTES_MAX: usize = 1_500_000;
 /// The estimated number of keys that are visited for each item of a list in key order.
 const KEYS_PER_ITEM: u64 = 16;
 
-/// Returns one page of a summary (for SHOW statements). A full page ends between two items. The page
-/// is cached until the next write.
+/// Returns one page of a summary (for SHOW statements). A full page ends between two items. The
+/// page is cached until the next write.
 pub fn summarise(
     reader: &dyn Reader,
     request: &SummaryRequest,

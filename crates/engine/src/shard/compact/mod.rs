@@ -2,8 +2,9 @@
 //! last write wins.
 //!
 //! [`choose`] selects the parts. [`Shard::start`] adds a job to the manifest. [`job`] reads and
-//! writes the rows of a step. [`scrub`] removes hidden rows. Between two steps, other events such as
-//! flushes, deletes and retention use the inputs. The last step replaces the inputs with the outputs.
+//! writes the rows of a step. [`scrub`] removes hidden rows. Between two steps, other events such
+//! as flushes, deletes and retention use the inputs. The last step replaces the inputs with the
+//! outputs.
 
 pub mod choose;
 pub(super) mod job;
