@@ -12,8 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 use tidemark::protocol::call::Address;
@@ -41,14 +40,14 @@ impl Work {
 
 thread_local! {
     /// The object whose code runs on this thread.
-    static RUNNING: RefCell<Option<(Rc<str>, Work)>> = const { RefCell::new(None) };
+    static RUNNING: RefCell<Option<(Arc<str>, Work)>> = const { RefCell::new(None) };
 }
 
 static FILE: OnceLock<File> = OnceLock::new();
 
 /// Records that the code of an object starts on this thread.
-pub fn begin(name: &Rc<str>, work: Work) {
-    RUNNING.replace(Some((Rc::clone(name), work)));
+pub fn begin(name: &Arc<str>, work: Work) {
+    RUNNING.replace(Some((Arc::clone(name), work)));
 }
 
 /// Records that no code of an object runs on this thread.

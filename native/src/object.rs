@@ -2,10 +2,10 @@
 //! sending the resulting replies and calls.
 //!
 //! ```text
-//! wait for an event
-//! handle it and all others that wait, up to a limit
-//! store the alarm if it changed; commit
-//! release the replies and make the calls
+//! wait for an event, and for the end of the last commit
+//! handle the event and all others that wait, up to a limit
+//! store the alarm if it changed; commit on another thread, which then sends the replies
+//! if there are calls: wait for the end of the commit, and make the calls
 //! ```
 //!
 //! While a commit waits for the disk, new events accumulate. The next commit makes all of their
@@ -14,11 +14,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::event::{EventHandler, EventId};
 use tidemark::protocol::recovery;
+use tidemark::store::StoreError;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -32,7 +34,7 @@ use crate::limits::{
     OBJECT_CROWDED_IDLE, OBJECT_IDLE, OBJECTS_PER_THREAD_MAX,
 };
 use crate::platform::now_ns;
-use crate::store::SqliteStore;
+use crate::store::{Committed, SqliteStore};
 
 const NO_PAST: &str = "the native program keeps no earlier states of objects";
 
@@ -103,9 +105,8 @@ enum Purpose {
     Behind,
 }
 
-/// A reply or call that the object sends after the commit.
+/// An action of the object's thread after the commit.
 enum Output {
-    ObjectReply(oneshot::Sender<ObjectReply>, Vec<u8>),
     Calls(EventId, Vec<Call>),
     AlarmHandled,
 }
@@ -114,12 +115,14 @@ enum Output {
 struct Object {
     engine: Rc<EngineThread>,
     address: Address,
-    name: Rc<str>,
+    name: Arc<str>,
     store: SqliteStore,
     handler: Box<dyn EventHandler>,
     /// The number of loads of this object, including the current one.
     load: u64,
     event_ids: BTreeMap<EventId, Purpose>,
+    /// The replies that the thread of the next commit sends.
+    replies: Vec<(oneshot::Sender<ObjectReply>, Vec<u8>)>,
     outputs: Vec<Output>,
 }
 
@@ -129,7 +132,7 @@ impl Object {
         match event {
             Event::Message { message, reply } => {
                 if let Some(refusal) = recovery::unsupported(&message, NO_PAST) {
-                    self.outputs.push(Output::ObjectReply(reply, refusal));
+                    self.replies.push((reply, refusal));
                     return;
                 }
                 let (event_id, step) = self.handler.begin(&self.engine.platform, &message);
@@ -165,7 +168,7 @@ impl Object {
         };
         match self.event_ids.remove(&event_id) {
             Some(Purpose::ObjectReply(reply)) => {
-                self.outputs.push(Output::ObjectReply(reply, message));
+                self.replies.push((reply, message));
                 let refused = &self.engine.shared.refused;
                 if refused.until_ns(&self.address, Work::Alarm).is_none()
                     && let Some((event_id, step)) = self.handler.run_due_work()
@@ -179,23 +182,47 @@ impl Object {
         }
     }
 
-    async fn commit(&self) -> Result<(), CallFailure> {
+    /// Starts a commit. Afterwards, another thread sends the replies, so that a reply does not wait
+    /// until this thread is free, and this thread sleeps until the next event.
+    async fn commit(&mut self) {
         if let Some(due_ns) = self.handler.next_alarm_ns() {
             self.engine.arm(&self.address, due_ns).await;
         }
-        if !self.store.is_dirty() {
-            return Ok(());
+        let (name, replies) = (Arc::clone(&self.name), std::mem::take(&mut self.replies));
+        let release = move |committed: &Committed| {
+            let failure = committed.as_ref().err().map(call_failure);
+            if let Some(reason) = &failure {
+                crate::log::message(&format!("{name}: {reason}"));
+            }
+            for (reply, message) in replies {
+                let _ = reply.send(failure.clone().map_or(Ok(message), Err));
+            }
+        };
+        match self.store.is_dirty() {
+            true => self.store.commit(release),
+            false => release(&Ok(())),
         }
-        let committed = self.store.commit().await;
-        committed.map_err(|reason| CallFailure::Failed(format!("the commit failed: {reason}")))
+    }
+
+    /// Waits for the end of the commit. If the commit failed, its writes were lost, so this function
+    /// drops the object and returns an error for every event in progress.
+    async fn committed(self) -> Option<Self> {
+        let Err(reason) = self.store.committed().await else { return Some(self) };
+        let reason = call_failure(&reason);
+        for purpose in self.event_ids.into_values() {
+            if let Purpose::ObjectReply(reply) = purpose {
+                let _ = reply.send(Err(reason.clone()));
+            }
+        }
+        // The failed events may include an alarm. After a failed commit, the next load of the object
+        // sets the alarms again.
+        self.engine.arm(&self.address, now_ns().saturating_add(ALARM_RETRY_NS)).await;
+        None
     }
 
     fn release(&mut self, inbox: &Rc<Inbox>) {
         for output in self.outputs.drain(..) {
             match output {
-                Output::ObjectReply(reply, message) => {
-                    let _ = reply.send(Ok(message));
-                }
                 Output::Calls(event_id, calls) => {
                     for call in calls {
                         let (engine, inbox) = (Rc::clone(&self.engine), Rc::clone(inbox));
@@ -210,21 +237,10 @@ impl Object {
             }
         }
     }
+}
 
-    /// Returns an error for every event in progress, because the writes of these events were lost.
-    fn fail(self, reason: &CallFailure) {
-        let sent = self.outputs.into_iter().filter_map(|output| match output {
-            Output::ObjectReply(reply, _) => Some(reply),
-            Output::Calls(..) | Output::AlarmHandled => None,
-        });
-        let waiting = self.event_ids.into_values().filter_map(|purpose| match purpose {
-            Purpose::ObjectReply(reply) => Some(reply),
-            Purpose::Alarm | Purpose::Behind => None,
-        });
-        for reply in sent.chain(waiting) {
-            let _ = reply.send(Err(reason.clone()));
-        }
-    }
+fn call_failure(reason: &StoreError) -> CallFailure {
+    CallFailure::Failed(format!("the commit failed: {reason}"))
 }
 
 fn work_of(event: &Event, event_ids: &BTreeMap<EventId, Purpose>) -> Work {
@@ -240,11 +256,15 @@ fn work_of(event: &Event, event_ids: &BTreeMap<EventId, Purpose>) -> Work {
 
 /// Runs the object until it has received no event for the idle time.
 pub async fn run(engine: Rc<EngineThread>, to: Address, inbox: Rc<Inbox>) {
-    let Some(name) = address::name(&to).map(Rc::<str>::from) else { return };
+    let Some(name) = address::name(&to).map(Arc::<str>::from) else { return };
     let mut loads = 0;
     let mut loaded: Option<Object> = None;
     loop {
-        let Ok(first) = timeout(idle(&engine), inbox.next()).await else {
+        let first = timeout(idle(&engine), inbox.next()).await.ok();
+        if let Some(object) = loaded.take() {
+            loaded = object.committed().await;
+        }
+        let Some(first) = first.or_else(|| inbox.take()) else {
             if loaded.as_ref().is_none_or(|object| object.event_ids.is_empty()) {
                 break;
             }
@@ -260,11 +280,12 @@ pub async fn run(engine: Rc<EngineThread>, to: Address, inbox: Rc<Inbox>) {
                 Object {
                     engine: Rc::clone(&engine),
                     address: to.clone(),
-                    name: Rc::clone(&name),
+                    name: Arc::clone(&name),
                     store,
                     handler,
                     load: loads,
                     event_ids: BTreeMap::new(),
+                    replies: Vec::new(),
                     outputs: Vec::new(),
                 }
             }
@@ -279,18 +300,13 @@ pub async fn run(engine: Rc<EngineThread>, to: Address, inbox: Rc<Inbox>) {
             object.handle(event);
         }
         crashes::end();
-        match object.commit().await {
-            Ok(()) => {
-                object.release(&inbox);
-                loaded = Some(object);
-            }
-            Err(reason) => {
-                crate::log::message(&format!("{name}: {reason}"));
-                object.fail(&reason);
-                // The failed events may include an alarm. After a failed commit, the next load of
-                // the object sets the alarms again.
-                engine.arm(&to, now_ns().saturating_add(ALARM_RETRY_NS)).await;
-            }
+        object.commit().await;
+        loaded = match object.outputs.is_empty() && !object.store.is_wiped() {
+            true => Some(object),
+            false => object.committed().await,
+        };
+        if let Some(object) = &mut loaded {
+            object.release(&inbox);
         }
         tokio::task::yield_now().await;
         let is_over = |object: &Object| object.store.is_wiped() && object.event_ids.is_empty();

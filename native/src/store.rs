@@ -9,11 +9,13 @@ use std::cell::{Cell, RefCell};
 use std::ops::{Deref, Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Params, Row, params};
 use tidemark::model::bug;
 use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, SQLITE_BYTES_MAX, STATEMENTS_KEPT, WAL_PAGES};
 
@@ -29,16 +31,21 @@ enum Atomic {
     Savepoint,
 }
 
+/// The result of a commit. An error means that the writes are lost.
+pub type Committed = Result<(), StoreError>;
+
 /// A handle to the storage of an object. Clones share the storage.
 #[derive(Clone, Debug)]
 pub struct SqliteStore(Rc<SharedState>);
 
 #[derive(Debug)]
 pub struct SharedState {
-    path: PathBuf,
+    path: Arc<Path>,
     /// The connection. The field is `None` before the file is opened, and during a commit, because
     /// another thread then uses the connection.
     connection: RefCell<Option<Connection>>,
+    /// The last commit, until [`SqliteStore::committed`] is called.
+    commit: RefCell<Option<JoinHandle<(Option<Connection>, Committed)>>>,
     /// Whether the tables are known to exist.
     is_open: Cell<bool>,
     /// Whether all data was deleted after the tables were created.
@@ -61,8 +68,9 @@ impl SqliteStore {
     /// Returns the storage in the file `path`. The first write creates the file.
     pub fn new(path: PathBuf) -> Self {
         Self(Rc::new(SharedState {
-            path,
+            path: path.into(),
             connection: RefCell::new(None),
+            commit: RefCell::new(None),
             is_open: Cell::new(false),
             is_wiped: Cell::new(false),
             is_dirty: Cell::new(false),
@@ -80,25 +88,34 @@ impl SqliteStore {
         self.is_wiped.get()
     }
 
-    /// Makes all writes durable. The object must not process any event until this function returns.
+    /// Starts a thread that makes all writes durable and then calls `release`. Before any other use
+    /// of the storage, the caller must wait for [`Self::committed`].
+    pub fn commit(&self, release: impl FnOnce(&Committed) + Send + 'static) {
+        let (connection, path) = (self.connection.take(), Arc::clone(&self.path));
+        self.commit.replace(Some(spawn_blocking(move || {
+            let result = match &connection {
+                None => Err(gone()),
+                // SQLite has rolled back the transaction itself, for example because the disk is
+                // full.
+                Some(connection) if connection.is_autocommit() => Err(rolled_back()),
+                Some(connection) => connection.execute_batch("COMMIT").map_err(failure),
+            };
+            let result = result.map_err(|reason| in_file(&path, reason));
+            release(&result);
+            (connection, result)
+        })));
+    }
+
+    /// Waits for the end of the last commit. The thread of the commit wakes this thread only if this
+    /// function waits.
     ///
     /// # Errors
     /// An error means that the writes are lost and the object must be loaded again.
-    pub async fn commit(&self) -> Result<(), StoreError> {
-        let Some(connection) = self.connection.take() else { return Err(gone()) };
-        let commit = move || {
-            let result = if connection.is_autocommit() {
-                // SQLite has rolled back the transaction itself, for example because the disk is
-                // full.
-                Err(rolled_back())
-            } else {
-                connection.execute_batch("COMMIT").map_err(failure)
-            };
-            (connection, result)
-        };
-        let (connection, result) = tokio::task::spawn_blocking(commit).await.map_err(|_| gone())?;
-        result.map_err(|reason| self.in_file(reason))?;
-        self.connection.replace(Some(connection));
+    pub async fn committed(&self) -> Committed {
+        let Some(commit) = self.commit.take() else { return Ok(()) };
+        let (connection, result) = commit.await.map_err(|_| gone())?;
+        result?;
+        self.connection.replace(connection);
         self.is_dirty.set(false);
         Ok(())
     }
@@ -125,19 +142,10 @@ impl SqliteStore {
         let connection = match &mut *connection {
             Some(connection) => connection,
             None if self.is_dirty.get() => return Err(gone()),
-            none => none.insert(open(&self.path).map_err(|reason| self.in_file(failure(reason)))?),
+            none => none
+                .insert(open(&self.path).map_err(|reason| in_file(&self.path, failure(reason)))?),
         };
-        work(connection).map_err(|reason| self.in_file(reason))
-    }
-
-    /// Adds the name of the file to an error.
-    fn in_file(&self, error: StoreError) -> StoreError {
-        match (error, self.path.file_name()) {
-            (StoreError::Failed(reason), Some(name)) => {
-                StoreError::Failed(format!("{}: {reason}", name.display()))
-            }
-            (error, _) => error,
-        }
+        work(connection).map_err(|reason| in_file(&self.path, reason))
     }
 
     /// Runs a statement that writes. The first write begins the transaction.
@@ -271,6 +279,16 @@ fn failure(error: Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         _ => StoreError::Failed(error.to_string()),
+    }
+}
+
+/// Adds the name of the file to an error.
+fn in_file(path: &Path, error: StoreError) -> StoreError {
+    match (error, path.file_name()) {
+        (StoreError::Failed(reason), Some(name)) => {
+            StoreError::Failed(format!("{}: {reason}", name.display()))
+        }
+        (error, _) => error,
     }
 }
 
@@ -429,9 +447,15 @@ mod tests {
         std::env::temp_dir().join(name)
     }
 
-    fn commit(store: &SqliteStore) -> Result<(), StoreError> {
+    fn commit(store: &SqliteStore) -> Committed {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(store.commit())
+        runtime.block_on(async {
+            let (to, released) = tokio::sync::oneshot::channel();
+            store.commit(|committed| to.send(committed.clone()).unwrap());
+            let committed = store.committed().await;
+            assert_eq!(released.await.as_ref(), Ok(&committed));
+            committed
+        })
     }
 
     #[test]
@@ -496,16 +520,17 @@ mod tests {
             Err(StoreError::Full)
         });
         assert_eq!(result, Err(StoreError::Full));
-        assert_eq!(commit(&store), Err(gone()));
+        assert_eq!(commit(&store), Err(in_file(&path, gone())));
         assert!(!SqliteStore::new(path).is_open().unwrap());
     }
 
     #[test]
     fn writes_fail_after_sqlite_rollback() {
-        let store = SqliteStore::new(place());
+        let path = place();
+        let store = SqliteStore::new(path.clone());
         store.open().unwrap();
         store.with(|connection| run(connection, "ROLLBACK")).unwrap();
-        let error = store.in_file(rolled_back());
+        let error = in_file(&path, rolled_back());
         assert_eq!(store.put(Table::Wal, 1, b"a", b""), Err(error.clone()));
         assert_eq!(commit(&store), Err(error));
     }
