@@ -98,7 +98,7 @@ impl SqliteStore {
                 // SQLite has rolled back the transaction itself, for example because the disk is
                 // full.
                 Some(connection) if connection.is_autocommit() => Err(rolled_back()),
-                Some(connection) => connection.execute_batch("COMMIT").map_err(failure),
+                Some(connection) => run(connection, "COMMIT"),
             };
             let result = result.map_err(|reason| in_file(&path, reason));
             release(&result);
@@ -153,10 +153,7 @@ impl SqliteStore {
         bug::check()?;
         self.with(|connection| {
             if !self.is_dirty.get() {
-                connection
-                    .prepare_cached("BEGIN")
-                    .and_then(|mut s| s.execute(()))
-                    .map_err(failure)?;
+                run(connection, "BEGIN")?;
                 self.is_dirty.set(true);
                 if self.atomic.get() == Atomic::Untouched {
                     self.atomic.set(Atomic::Began);
