@@ -88,6 +88,9 @@ impl Record {
             LogRequests::Errors => self.status >= 400,
             LogRequests::None => false,
         };
+        if !wanted {
+            return None;
+        }
         let mut out = Emitter::new(false);
         out.open(b'{');
         for (key, text) in [
@@ -120,7 +123,7 @@ impl Record {
             number("tiny_writes", counts.tiny);
         }
         out.close(b'}');
-        wanted.then(|| String::from_utf8_lossy(&out.take()).into_owned())
+        String::from_utf8(out.take()).ok()
     }
 }
 
