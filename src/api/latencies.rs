@@ -119,13 +119,15 @@ impl Spans {
 
     /// Returns the value of `Server-Timing`, in milliseconds with three decimal places.
     pub fn server_timing(&self) -> String {
-        let ms = |ns: i64| {
-            let (whole, rest) = (ns / MS_NS, ns % MS_NS / 1_000);
-            format!("{whole}.{rest:03}")
-        };
-        let (body, objects) = (ms(self.body_ns), ms(self.objects_ns));
-        let total = ms(self.now_ns.saturating_sub(self.started_ns).max(0));
-        format!("body;dur={body}, objects;dur={objects}, total;dur={total}")
+        let ms = |ns: i64| (ns / MS_NS, ns % MS_NS / 1_000);
+        let total_ns = self.now_ns.saturating_sub(self.started_ns).max(0);
+        let (body, body_us) = ms(self.body_ns);
+        let (objects, objects_us) = ms(self.objects_ns);
+        let (total, total_us) = ms(total_ns);
+        format!(
+            "body;dur={body}.{body_us:03}, objects;dur={objects}.{objects_us:03}, \
+             total;dur={total}.{total_us:03}"
+        )
     }
 }
 
