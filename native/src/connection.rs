@@ -208,9 +208,10 @@ fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers().len() + 1);
     for name in request.headers().keys().filter(|name| *name != ADDRESS) {
         let values = request.headers().get_all(name).iter();
-        let values: Vec<_> =
-            values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-        headers.push((name.as_str().to_owned(), values.join(", ")));
+        let mut values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let mut joined = values.next().unwrap_or_default().into_owned();
+        values.for_each(|value| joined.extend([", ", &value]));
+        headers.push((name.as_str().to_owned(), joined));
     }
     // HTTP/2 requests have `:authority` instead of `Host`.
     if !request.headers().contains_key(hyper::header::HOST)
