@@ -108,7 +108,7 @@ fn add_rules(headers: &mut HeaderMap, path: &str) {
     for line in String::from_utf8_lossy(rules).lines() {
         if let Some((name, value)) = line.strip_prefix(' ').and_then(|rule| rule.split_once(':')) {
             if applies {
-                extend(headers, &[(name.trim().to_owned(), value.trim().to_owned())]);
+                extend(headers, &[(name.trim(), value.trim().to_owned().into())]);
             }
         } else {
             let prefix = line.strip_suffix('*');

@@ -1,5 +1,6 @@
 //! Sends the responses of the engine, either as a whole or piece by piece.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::pin::Pin;
@@ -152,7 +153,7 @@ pub fn stream(
 fn is_compressible(response: &Response, accepts: &str) -> bool {
     let is_text =
         |of_type: &str| of_type == "application/json" || of_type.starts_with("text/plain");
-    let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
+    let of_type = response.headers.iter().find(|(name, _)| *name == "Content-Type");
     of_type.is_some_and(|(_, of_type)| headers::is_compressible(of_type) || is_text(of_type))
         && headers::accepts_gzip(accepts)
 }
@@ -160,6 +161,7 @@ fn is_compressible(response: &Response, accepts: &str) -> bool {
 pub fn head(response: &Response, is_compressed: bool) -> HttpResponse {
     let mut outgoing = HttpResponse::new(Outgoing::Whole(None));
     *outgoing.status_mut() = status(response.status);
+    outgoing.headers_mut().reserve(response.headers.len());
     extend(outgoing.headers_mut(), &response.headers);
     if is_compressed {
         let headers = outgoing.headers_mut();
@@ -175,11 +177,16 @@ fn status(status: u16) -> StatusCode {
 
 /// Adds headers. Omits a header that HTTP does not permit. The value of an invalid header comes
 /// from a client.
-pub fn extend(to: &mut HeaderMap, headers: &[(String, String)]) {
-    for (name, value) in headers {
-        let name = HeaderName::try_from(name.as_str());
-        let value = HeaderValue::from_bytes(value.replace(['\r', '\n'], " ").as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
+pub fn extend(to: &mut HeaderMap, headers: &[(&str, Cow<'static, str>)]) {
+    for (name, text) in headers {
+        let value = match text {
+            Cow::Borrowed(text) => {
+                HeaderValue::from_maybe_shared(Bytes::from_static(text.as_bytes()))
+            }
+            Cow::Owned(text) => HeaderValue::from_str(text),
+        };
+        let spaced = |_| HeaderValue::from_bytes(text.replace(['\r', '\n'], " ").as_bytes());
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), value.or_else(spaced)) {
             to.append(name, value);
         }
     }

@@ -240,7 +240,7 @@ impl ApiError {
             _ => None,
         };
         if let Some(allow) = allow {
-            response = response.with_header("Allow", allow);
+            response = response.with_header("Allow", allow.to_owned());
         }
         if matches!(self, Self::Stalled | Self::Displaced) {
             // The unread rest of the refused body would be parsed as the next request, so the
@@ -281,8 +281,8 @@ impl ApiError {
             Format::MessagePack => (format.content_type(), msgpack::failed(&self.to_string())),
         };
         response.body = body;
-        let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
-        json.into_iter().for_each(|(_, value)| *value = content_type.to_owned());
+        let json = response.headers.iter_mut().find(|(name, _)| *name == "Content-Type");
+        json.into_iter().for_each(|(_, value)| *value = content_type.into());
         response
     }
 }
@@ -411,7 +411,7 @@ pub(super) fn error_response(
 fn response_with_code(
     shape: ErrorShape,
     status: u16,
-    code: &str,
+    code: &'static str,
     message: &str,
     pretty: bool,
     fields: impl FnOnce(&mut Emitter),

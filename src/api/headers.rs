@@ -1,5 +1,7 @@
 //! Sets the headers of every response.
 
+use std::borrow::Cow;
+
 use super::http::{RequestHead, Response};
 use super::settings::CorsOrigins;
 use crate::response::Format;
@@ -54,21 +56,21 @@ pub fn finish(
     request_id: &str,
     origins: Option<&CorsOrigins>,
 ) {
-    let mut add = |name: &str, value: &str| response.headers.push((name.into(), value.into()));
-    add("Request-Id", request_id);
-    add("X-Request-Id", request_id);
-    add("X-Influxdb-Version", INFLUXDB_VERSION);
-    add("X-Influxdb-Build", INFLUXDB_BUILD);
-    add("Cache-Control", "no-store");
-    add("X-Content-Type-Options", "nosniff");
+    let mut add = |name, value: Cow<'static, str>| response.headers.push((name, value));
+    add("Request-Id", request_id.to_owned().into());
+    add("X-Request-Id", request_id.to_owned().into());
+    add("X-Influxdb-Version", INFLUXDB_VERSION.into());
+    add("X-Influxdb-Build", INFLUXDB_BUILD.into());
+    add("Cache-Control", "no-store".into());
+    add("X-Content-Type-Options", "nosniff".into());
     if let Some(origin) = head.header("origin")
         && origins.is_some_and(|allowed| allowed.allow(origin))
     {
-        add("Access-Control-Allow-Origin", origin);
-        add("Access-Control-Expose-Headers", EXPOSE_HEADERS);
-        add("Timing-Allow-Origin", origin);
+        add("Access-Control-Allow-Origin", origin.to_owned().into());
+        add("Access-Control-Expose-Headers", EXPOSE_HEADERS.into());
+        add("Timing-Allow-Origin", origin.to_owned().into());
     }
-    add("Vary", "Origin");
+    add("Vary", "Origin".into());
 }
 
 /// Whether the server compresses bodies of this type. Cloudflare's edge compresses JSON and plain

@@ -1,6 +1,8 @@
 //! Represents requests and responses as plain values, so that native code can run the whole HTTP
 //! contract.
 
+use std::borrow::Cow;
+
 /// A request without its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHead {
@@ -41,7 +43,7 @@ pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// The headers, in the order of sending.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The whole body, or its beginning if a stream follows.
     pub body: Vec<u8>,
 }
@@ -58,15 +60,15 @@ impl Response {
     }
 
     /// Returns a response with status 200 and this content type.
-    pub fn ok(content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+    pub fn ok(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self { status: 200, headers: Vec::new(), body: body.into() }
             .with_header("Content-Type", content_type)
     }
 
     /// Returns the response with one more header.
     #[must_use]
-    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 }

@@ -93,7 +93,8 @@ impl Tidemark {
             head.headers.push(("authorization".to_owned(), value));
         }
         let Response { status, headers, body } = self.inner.respond(head, body, now_ns);
-        let texts = headers.into_iter().flat_map(|(name, value)| [name, value]);
+        let texts =
+            headers.into_iter().flat_map(|(name, value)| [name.to_owned(), value.into_owned()]);
         let texts: Array = texts.map(JsValue::from).collect();
         Array::of3(&status.into(), &texts, &Uint8Array::from(body.as_slice()))
     }

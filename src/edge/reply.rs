@@ -58,7 +58,7 @@ fn head(response: &Response) -> String {
 /// Makes the runtime compress a response that Cloudflare does not compress, if the client accepts
 /// gzip. The header `Content-Encoding: gzip` makes the runtime compress the body piece by piece.
 pub(super) fn with_compression(mut response: Response, request: &web_sys::Request) -> Response {
-    let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
+    let of_type = response.headers.iter().find(|(name, _)| *name == "Content-Type");
     let is_compressible = of_type.is_some_and(|(_, content_type)| {
         // `accept_encoding` runs only for types that the Worker compresses, because it makes the
         // runtime parse the whole `cf` object.

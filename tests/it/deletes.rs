@@ -308,7 +308,7 @@ fn full_shard_rejects_only_writes() {
     let body: Value = serde_json::from_slice(&refused.body).unwrap();
     let text = body["error"].as_str().unwrap();
     assert!(text.contains("full") && text.contains("60000"), "{text}");
-    let retry = refused.headers.iter().any(|(name, _)| name == "Retry-After");
+    let retry = refused.headers.iter().any(|(name, _)| *name == "Retry-After");
     assert!(retry, "{:?}", refused.headers);
     let count = product.query("a", "SELECT count(v) FROM m");
     assert_eq!(count["results"][0]["series"][0]["values"][0][1], json!(written * 10));

@@ -227,8 +227,8 @@ fn concurrent_bodies_stay_within_memory_budget() {
             .chunks(PIECE_BYTES)
             .find_map(|piece| exchange.piece(piece.len(), |held| held.extend_from_slice(piece)));
         if let Some(Action::Respond(response)) = &refusal {
-            let retry = response.headers.iter().find(|(name, _)| name == "Retry-After");
-            assert_eq!((response.status, retry.map(|(_, s)| s.as_str())), (503, Some("1")));
+            let retry = response.headers.iter().find(|(name, _)| *name == "Retry-After");
+            assert_eq!((response.status, retry.map(|(_, s)| &**s)), (503, Some("1")));
             refused += 1;
             continue;
         }

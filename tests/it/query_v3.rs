@@ -211,7 +211,7 @@ fn early_query_error_has_status() {
     let body = String::from_utf8(response.body).unwrap();
     assert_eq!(response.status, 400, "{body}");
     assert!(body.starts_with("{\"error\":\"max-select-point limit exceeded"), "{body}");
-    assert!(response.headers.contains(&("Content-Type".into(), "application/json".into())));
+    assert!(response.headers.contains(&("Content-Type", "application/json".into())));
 }
 
 /// A `pretty` table is completely in memory, so the memory limit of the query applies to the table.

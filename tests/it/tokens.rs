@@ -438,7 +438,7 @@ fn address_guessing_many_names_is_slowed() {
         }
         let waits = log_in(product, ("bob", "good"), here);
         assert_eq!(waits.status, 503, "{}", body(&waits));
-        assert!(waits.headers.contains(&("Retry-After".to_owned(), "30".to_owned())));
+        assert!(waits.headers.contains(&("Retry-After", "30".into())));
         assert_eq!(log_in(product, ("ann", "right"), here).status, 403);
         assert_eq!(log_in(product, ("bob", "good"), "192.0.2.2").status, 403);
         // A verification on one isolate is valid on all isolates.

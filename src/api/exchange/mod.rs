@@ -418,7 +418,7 @@ impl Exchange {
             self.has_begun = true;
             self.record.status = response.status;
             headers::finish(response, &self.head, &self.record.id, self.origins.as_ref());
-            response.headers.push(("Server-Timing".into(), self.spans.server_timing()));
+            response.headers.push(("Server-Timing", self.spans.server_timing().into()));
         }
         match action {
             // Cloudflare converts gRPC-Web to gRPC only in a response without Content-Length.

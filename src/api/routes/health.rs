@@ -109,7 +109,7 @@ pub fn begin_ping(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
         Some(_) => Response::json(200, format!("{{\"version\":\"{INFLUXDB_VERSION}\"}}\n")),
     };
     if request.head.header(ACCESS_ASSERTION).is_some() {
-        response.headers.push((ACCESS.into(), "1".into()));
+        response.headers.push((ACCESS, "1".into()));
     }
     Ok(PendingRequest::respond(response))
 }

@@ -155,7 +155,7 @@ async fn list(io: Io, after: u64, limit: u64) -> ApiResult<Response> {
     let tokens = rows.iter().zip(used).map(|(row, used)| described(row, used));
     let response = json_line(200, &Value::Array(tokens.collect()));
     Ok(match next {
-        Some(next) => response.with_header(NEXT_HEADER, &next),
+        Some(next) => response.with_header(NEXT_HEADER, next),
         None => response,
     })
 }

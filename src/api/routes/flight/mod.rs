@@ -229,7 +229,7 @@ impl FlightResponder {
         // cannot contain.
         let safe = |token: &String| token.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
         if let (Action::Stream(response), Some(token)) = (&mut action, token.filter(safe)) {
-            response.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+            response.headers.push(("Authorization", format!("Bearer {token}").into()));
         }
         Ok(action)
     }
