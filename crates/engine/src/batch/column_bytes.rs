@@ -18,7 +18,7 @@ use tidemark_model::value::FieldType;
 
 /// Appends the rows `rows` of `column` in the given order. A row after the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
-    let valid = encode_validity(column, Picked::These(rows.into()), out);
+    let valid = encode_validity(column, Picked::new(rows), out);
     match &column.values {
         Values::Float(values) => codec::float::encode_soon(&valid.of(values), out),
         Values::Integer(values) => codec::integer::encode_soon(&valid.of(values), out),
@@ -52,7 +52,16 @@ enum Picked<'a> {
     Consecutive(u32, u32),
 }
 
-impl Picked<'_> {
+impl<'a> Picked<'a> {
+    fn new(rows: &'a [u32]) -> Self {
+        match *rows {
+            [first, ..] if rows.iter().copied().eq((first..).take(rows.len())) => {
+                Self::Consecutive(first, first + rows.len() as u32)
+            }
+            _ => Self::These(rows.into()),
+        }
+    }
+
     fn iter(&self) -> impl Iterator<Item = u32> {
         let (these, range) = match self {
             Self::These(rows) => (&**rows, 0..0),
@@ -161,8 +170,12 @@ pub fn decode_with(
 }
 
 pub(crate) fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
-    let joined: StringColumn = strings.collect();
-    let (text, ends) = joined.parts();
+    encode_whole(&strings.collect(), out);
+}
+
+/// Appends all strings of a column without codes.
+pub(crate) fn encode_whole(strings: &StringColumn, out: &mut Vec<u8>) {
+    let (text, ends) = strings.parts();
     codec::string::encode(text, ends, out);
 }
 

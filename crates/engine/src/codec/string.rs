@@ -114,9 +114,7 @@ fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>
 }
 
 fn encode_counted(integers: &[i64], out: &mut Vec<u8>) {
-    let mut encoded = Vec::new();
-    integer::encode(integers, &mut encoded);
-    varint::write_bytes(&encoded, out);
+    varint::write_counted(out, |out| integer::encode(integers, out));
 }
 
 fn decode_counted(bytes: &mut &[u8], count: usize) -> Result<Vec<i64>, Error> {

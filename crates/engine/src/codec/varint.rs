@@ -40,6 +40,16 @@ pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends the number of bytes that `append` appends, and then these bytes, like [`write_bytes`].
+pub(crate) fn write_counted(out: &mut Vec<u8>, append: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    append(out);
+    let end = out.len();
+    write((end - start) as u64, out);
+    let length_bytes = out.len() - end;
+    out.get_mut(start..).or_bug().rotate_right(length_bytes);
+}
+
 /// Removes bytes that [`write_bytes`] wrote.
 pub(crate) fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
     let length = read_length(bytes, bytes.len())?;

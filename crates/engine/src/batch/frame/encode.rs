@@ -176,14 +176,12 @@ fn encode_table(
         series.extend(same.first().map(|&row| series_of(row)));
         rows_of_series.push(same.len() as i64);
     }
-    let mut part = Vec::new();
-    integer::encode(&rows_of_series, &mut part);
-    append_part(&mut part, out);
-    timestamp::encode(&times_ns, &mut part);
-    append_part(&mut part, out);
-    let mut tag_ids = Vec::new();
+    varint::write_counted(out, |out| integer::encode(&rows_of_series, out));
+    varint::write_counted(out, |out| timestamp::encode(&times_ns, out));
+    let mut tag_ids = Vec::with_capacity(table.tag_ids.len());
+    let mut codes = TagCodes::default();
     for (tag, &id) in block.series.tags.iter().zip(table.tag_ids) {
-        if encode_tag(tag, &series, &mut part, out) {
+        if encode_tag(tag, &series, &mut codes, out) {
             tag_ids.push(id);
         }
     }
@@ -192,8 +190,7 @@ fn encode_table(
         let (Some(column), Some(&id)) = (block.fields.get(at), table.field_ids.get(at)) else {
             continue;
         };
-        column_bytes::encode(column, &picks(column), &mut part);
-        append_part(&mut part, out);
+        varint::write_counted(out, |out| column_bytes::encode(column, &picks(column), out));
         ids.push((id, column.values.field_type()));
     }
     Some(TableHeader {
@@ -230,41 +227,51 @@ fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     (!rows.is_empty()).then_some(rows)
 }
 
-fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
-    varint::write(part.len() as u64, out);
-    out.append(part);
+/// The codes of a tag, in lists that all tags of a table use one after another.
+#[derive(Default)]
+struct TagCodes {
+    /// The new code plus 1 for each old code, or 0 for an unused value, which is not sent.
+    new: Vec<i64>,
+    /// The positions of the sent values in the dictionary, in the order of their new codes.
+    used: Vec<u32>,
+    /// The new code of each series.
+    of_series: Vec<i64>,
 }
 
-fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
-    let code_of = |series: u32| tag.codes.get(series as usize).copied().or_bug();
-    // The new code plus 1 for each old code, or 0 for an unused value, which is not sent.
-    let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
-    let mut used: Vec<u32> = Vec::new();
-    let codes: Vec<i64> = series
-        .iter()
-        .map(|&number| {
-            let old = code_of(number);
-            match new_codes.get_mut(old as usize) {
-                Some(new) if old > 0 => {
-                    if *new == 0 {
-                        used.push(old - 1);
-                        *new = used.len() as i64;
-                    }
-                    *new
+fn encode_tag(tag: &TagColumn, series: &[u32], codes: &mut TagCodes, out: &mut Vec<u8>) -> bool {
+    let TagCodes { new, used, of_series } = codes;
+    new.clear();
+    new.resize(tag.dictionary.len() + 1, 0);
+    used.clear();
+    of_series.clear();
+    of_series.extend(series.iter().map(|&number| {
+        let old = tag.codes.get(number as usize).copied().or_bug();
+        match new.get_mut(old as usize) {
+            Some(new) if old > 0 => {
+                if *new == 0 {
+                    used.push(old - 1);
+                    *new = used.len() as i64;
                 }
-                _ => 0,
+                *new
             }
-        })
-        .collect();
+            _ => 0,
+        }
+    }));
     if used.is_empty() {
         return false;
     }
-    varint::write(used.len() as u64, part);
-    let entries = used.iter().map(|&entry| tag.dictionary.get(entry as usize));
-    column_bytes::encode_strings(entries, part);
-    append_part(part, out);
-    integer::encode(&codes, part);
-    append_part(part, out);
+    varint::write_counted(out, |out| {
+        varint::write(used.len() as u64, out);
+        let is_whole = used.iter().copied().eq(0..tag.dictionary.len() as u32);
+        match tag.dictionary.codes() {
+            None if is_whole => column_bytes::encode_whole(&tag.dictionary, out),
+            _ => {
+                let entries = used.iter().map(|&entry| tag.dictionary.get(entry as usize));
+                column_bytes::encode_strings(entries, out);
+            }
+        }
+    });
+    varint::write_counted(out, |out| integer::encode(of_series, out));
     true
 }
 
