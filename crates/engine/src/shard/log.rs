@@ -47,7 +47,7 @@ impl<'a> DecodedFrame<'a> {
     ) -> Result<Self, FrameError> {
         let (mut decoded_bytes, mut tables) = (0, Some(Vec::new()));
         let mut series = SeriesSketch::default();
-        frame::decode_each(frame, |table| {
+        frame::decode_after(&header, frame, |table| {
             seed.iter().for_each(|&seed| count_series(&table, seed, &mut series));
             decoded_bytes += table_bytes(&table);
             match &mut tables {

@@ -182,8 +182,16 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
 
 /// Decodes a frame table by table, so that only one table is in memory. After an error, the caller
 /// must discard the tables that it received.
-pub fn decode_each(bytes: &[u8], mut each: impl FnMut(FrameTable)) -> Result<(), FrameError> {
-    let header = FrameHeader::read(bytes)?;
+pub fn decode_each(bytes: &[u8], each: impl FnMut(FrameTable)) -> Result<(), FrameError> {
+    decode_after(&FrameHeader::read(bytes)?, bytes, each)
+}
+
+/// Decodes a frame like [`decode_each`], after its header was read.
+pub fn decode_after(
+    header: &FrameHeader,
+    bytes: &[u8],
+    mut each: impl FnMut(FrameTable),
+) -> Result<(), FrameError> {
     let mut rest = bytes.get(header.payload_start as usize..).or_bug();
     for table in &header.tables {
         let payload = rest.split_off(..table.payload_bytes as usize);
@@ -198,9 +206,9 @@ fn decode_table(header: &TableHeader, mut bytes: &[u8]) -> Result<FrameTable, Fr
     integer::decode(take_part(&mut bytes)?, n_series, &mut rows_of_series)?;
     let mut times_ns = Vec::new();
     timestamp::decode(take_part(&mut bytes)?, rows, &mut times_ns)?;
-    let mut tags = Vec::with_capacity(header.tag_ids.len());
+    let (mut tags, mut codes) = (Vec::with_capacity(header.tag_ids.len()), Vec::new());
     for _ in &header.tag_ids {
-        tags.push(decode_tag(&mut bytes, n_series)?);
+        tags.push(decode_tag(&mut bytes, n_series, &mut codes)?);
     }
     let mut fields = Vec::with_capacity(header.fields.len());
     for &(_, field_type) in &header.fields {
@@ -227,12 +235,16 @@ fn take_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], FrameError> {
     bytes.split_off(..length).ok_or(FrameError::PayloadDamaged)
 }
 
-fn decode_tag(bytes: &mut &[u8], n_series: usize) -> Result<TagColumn, FrameError> {
+/// `codes` is a list that all tags of a table use one after another.
+fn decode_tag(
+    bytes: &mut &[u8],
+    n_series: usize,
+    codes: &mut Vec<i64>,
+) -> Result<TagColumn, FrameError> {
     let mut part = take_part(bytes)?;
     let n_entries = varint::read_length(&mut part, VALUES_MAX.min(n_series))?;
     let dictionary = column_bytes::decode_strings(part, n_entries)?;
-    let mut codes = Vec::new();
-    integer::decode(take_part(bytes)?, n_series, &mut codes)?;
+    integer::decode(take_part(bytes)?, n_series, codes)?;
     let codes = codes
         .iter()
         .map(|&code| u32::try_from(code).ok().filter(|&code| code as usize <= n_entries))
