@@ -28,6 +28,9 @@ use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 /// run.
 const VALUES_PER_TURN: usize = 100_000;
 
+/// The initial capacity of a frame: enough for a point with ten tags and ten fields.
+const FRAME_BYTES: usize = 1 << 10;
+
 /// Pauses after [`VALUES_PER_TURN`] values.
 struct Pacer {
     io: Io,
@@ -156,7 +159,7 @@ impl Write {
             if tables.is_empty() {
                 continue;
             }
-            let mut frame = Vec::new();
+            let mut frame = Vec::with_capacity(FRAME_BYTES);
             let mut encoder = Encoder::new(&tables, &mut frame);
             while let Some(encoded) = encoder.encode_next() {
                 pacer.count(encoded).await;

@@ -63,7 +63,7 @@ impl serde::de::Error for Error {
 
 /// Encodes `value`, unless its type is unsupported, it is too long, or its `Serialize` fails.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    let mut writer = Writer::default();
+    let mut writer = Writer { out: Vec::with_capacity(USUAL_BYTES), structs: Vec::new() };
     value.serialize(&mut writer)?;
     Ok(writer.out)
 }
@@ -80,7 +80,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 type Outcome = Result<(), Error>;
 
-#[derive(Default)]
+/// The size within which most messages fit. A longer encoding needs more allocations.
+const USUAL_BYTES: usize = 64;
+
 struct Writer {
     out: Vec<u8>,
     /// For each incomplete struct, the position of its length in `out`.

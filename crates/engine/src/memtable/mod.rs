@@ -272,7 +272,8 @@ fn intern_values(
     to: &mut TagColumn,
     from: &TagColumn,
 ) -> Vec<u32> {
-    let mut map = vec![0];
+    let mut map = Vec::with_capacity(from.dictionary.len() + 1);
+    map.push(0);
     for value in from.dictionary.iter() {
         let hash = value_hash(hasher, value);
         let found = find_value(index, to, hash, value);

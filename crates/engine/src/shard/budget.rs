@@ -93,7 +93,9 @@ impl Budget {
 
     /// Returns the number of bytes in use by the cache and all memtables.
     pub fn bytes(&self) -> usize {
-        self.reads.bytes() + self.live().iter().map(|memtable| memtable.bytes.get()).sum::<usize>()
+        let memtables = self.memtables.borrow();
+        let live = memtables.iter().filter_map(Weak::upgrade);
+        self.reads.bytes() + live.map(|memtable| memtable.bytes.get()).sum::<usize>()
     }
 
     /// Marks `user` as most recently used, and evicts other memtables until `more` bytes fit into
