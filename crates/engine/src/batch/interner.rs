@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use super::column::StringColumn;
 
@@ -75,24 +76,35 @@ impl Interner {
     }
 }
 
+/// The maximum number of entries that a search compares one after another. The keys of most
+/// measurements, and the values in a small write, thus need no memory for slots.
+const UNINDEXED_MAX: usize = 12;
+
 /// An open-addressed hash table that maps hashes to the entries 0, 1, 2, … The caller stores and
 /// compares the keys. The table uses at most `QUARTERS` quarters of its slots. With fewer used
 /// slots, a search is shorter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HashIndex<const QUARTERS: usize> {
-    /// The entry plus 1, or 0 for a free slot. The length is a power of two.
+    /// The entry plus 1, or 0 for a free slot. The length is a power of two, or 0 for up to
+    /// [`UNINDEXED_MAX`] entries.
     slots: Vec<u32>,
     /// The hashes are stored so that the table can grow without reading the keys.
-    hashes: Vec<u32>,
+    hashes: SmallVec<[u32; UNINDEXED_MAX]>,
 }
 
 impl<const QUARTERS: usize> HashIndex<QUARTERS> {
     pub(crate) fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
+        let hashes = self.hashes.as_slice();
+        if self.slots.is_empty() {
+            let mut entries = (0..).zip(hashes);
+            let found = entries.find(|&(entry, known)| *known == hash && is_same(entry));
+            return found.map(|(entry, _)| entry);
+        }
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
         loop {
             let entry = self.slots.get(slot)?.checked_sub(1)?;
-            if self.hashes.get(entry as usize) == Some(&hash) && is_same(entry) {
+            if hashes.get(entry as usize) == Some(&hash) && is_same(entry) {
                 return Some(entry);
             }
             slot = (slot + 1) & mask;
@@ -103,8 +115,9 @@ impl<const QUARTERS: usize> HashIndex<QUARTERS> {
         // A table has far fewer than 2^32 keys.
         let entry = self.hashes.len() as u32;
         self.hashes.push(hash);
-        if self.hashes.len() * 4 > self.slots.len() * QUARTERS {
-            self.slots = vec![0; (self.slots.len() * 2).max(16)];
+        let is_full = self.hashes.len() * 4 > self.slots.len() * QUARTERS;
+        if is_full && entry as usize >= UNINDEXED_MAX {
+            self.slots = vec![0; (self.slots.len() * 2).max(32)];
             let hashes = std::mem::take(&mut self.hashes);
             (1..).zip(&hashes).for_each(|(value, &hash)| self.replace(hash, 0, value));
             self.hashes = hashes;
@@ -140,7 +153,8 @@ impl<const QUARTERS: usize> HashIndex<QUARTERS> {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        (self.slots.capacity() + self.hashes.capacity()) * 4
+        let hashes = if self.hashes.spilled() { self.hashes.capacity() } else { 0 };
+        (self.slots.capacity() + hashes) * 4
     }
 }
 
