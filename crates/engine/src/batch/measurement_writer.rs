@@ -206,7 +206,7 @@ impl MeasurementWriter {
         if is_new {
             self.columns_of_field.push([NONE; N_TYPES]);
         }
-        let number = self.column_of(field, &|| format!("{raw}="), field_type, cells)?;
+        let number = self.column_of(field, &|| [raw, "="].concat(), field_type, cells)?;
         self.ready(number, field_type)
     }
 
@@ -303,9 +303,11 @@ impl MeasurementWriter {
     fn take_rows(&mut self, columns: usize) -> MeasurementBatch {
         let rows = self.times_ns.len();
         let columns = std::mem::take(&mut self.columns).into_iter().take(columns);
-        let key = |field: u32| self.fields.strings.get(field as usize).to_owned();
-        let (field_keys, fields) =
-            columns.map(|writer| (key(writer.field), writer.finish(rows))).unzip();
+        let key_and_column = |mut writer: FieldWriter| {
+            let key = writer.take_key(self.fields.strings.get(writer.field as usize));
+            (key, writer.finish(rows))
+        };
+        let (field_keys, fields) = columns.map(key_and_column).unzip();
         self.values = 0;
         let block = Block {
             series: SeriesTable::default(),
@@ -463,6 +465,17 @@ impl FieldWriter {
         let bits = self.valid.words().len() * 8;
         let padding = rows.saturating_sub(self.values.len()) * 8;
         size_of::<Self>() + self.expected.capacity() + self.values.bytes() + bits + padding
+    }
+
+    /// Returns `key` in the memory of [`Self::expected`], if the client writes the key without
+    /// escapes.
+    fn take_key(&mut self, key: &str) -> String {
+        let mut expected = std::mem::take(&mut self.expected);
+        if expected.strip_suffix('=') != Some(key) {
+            return key.to_owned();
+        }
+        expected.pop();
+        expected
     }
 
     #[inline(never)]
