@@ -1,8 +1,6 @@
 //! Looks up the columns of a measurement's rows in its schema, and finds the rows with another type
 //! and the sets of columns that are not registered yet.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::batch::MeasurementBatch;
 use crate::batch::column_sets::{ColumnPositions, column_sets};
 use crate::batch::selection::Selection;
@@ -29,37 +27,44 @@ pub(super) struct Columns {
     conflicts: Vec<(usize, FieldType)>,
 }
 
-/// Returns those of `columns` that `keys` names. A batch may use a few of thousands of columns.
-fn known<'a, T>(
+/// For each of `keys`, returns the value of the schema's column with this key, if any. A batch may
+/// use a few of thousands of columns, and may use a key twice.
+fn known<'a, T: Copy>(
     keys: &[String],
     columns: impl Iterator<Item = (&'a str, T)>,
-) -> BTreeMap<&'a str, T> {
-    let keys: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
-    columns.filter(|(key, _)| keys.contains(key)).collect()
+) -> Vec<Option<T>> {
+    let mut sorted: Vec<(&str, usize)> = keys.iter().map(String::as_str).zip(0..).collect();
+    sorted.sort_unstable();
+    let mut known = vec![None; keys.len()];
+    for (key, value) in columns {
+        let first = sorted.partition_point(|(other, _)| *other < key);
+        let same = sorted.iter().skip(first).take_while(|(other, _)| *other == key);
+        for &(_, position) in same {
+            if let Some(slot) = known.get_mut(position) {
+                *slot = Some(value);
+            }
+        }
+    }
+    known
 }
 
 impl Columns {
     /// Looks up every column of the batch.
     pub(super) fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
-        let mut columns = Self {
-            measurement: schema.map(|schema| schema.id),
-            tag_ids: Vec::with_capacity(batch.tag_keys.len()),
-            field_ids: Vec::with_capacity(batch.field_keys.len()),
-            conflicts: Vec::new(),
-        };
         let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
         let tags = known(&batch.tag_keys, tags.map(|column| (column.key.as_str(), column.id)));
         let fields = schema.into_iter().flat_map(MeasurementSchema::fields);
         let fields = fields.map(|(column, known)| (column.key.as_str(), (column.id, known)));
         let fields = known(&batch.field_keys, fields);
-        for key in &batch.tag_keys {
-            columns.tag_ids.push(tags.get(key.as_str()).copied().unwrap_or(NO_COLUMN));
-        }
-        let batch_fields = batch.field_keys.iter().zip(&batch.block.fields);
-        for (position, (key, column)) in batch_fields.enumerate() {
+        let mut columns = Self {
+            measurement: schema.map(|schema| schema.id),
+            tag_ids: tags.into_iter().map(|id| id.unwrap_or(NO_COLUMN)).collect(),
+            field_ids: Vec::with_capacity(fields.len()),
+            conflicts: Vec::new(),
+        };
+        for (position, (known, column)) in fields.into_iter().zip(&batch.block.fields).enumerate() {
             let requested = column.values.field_type();
-            let (id, existing) =
-                fields.get(key.as_str()).copied().unwrap_or((NO_COLUMN, requested));
+            let (id, existing) = known.unwrap_or((NO_COLUMN, requested));
             columns.field_ids.push(id);
             if existing != requested {
                 columns.conflicts.push((position, existing));
