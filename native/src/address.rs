@@ -9,13 +9,18 @@ use crate::limits::OBJECT_ID_CHARACTERS_MAX;
 /// Returns the name of an object's file. Returns `None` for a service of the runtime. Also returns
 /// `None` for an invalid id, because the id becomes part of a path.
 pub fn name(address: &Address) -> Option<String> {
-    let (kind, id) = match address {
-        Address::Catalog => return Some("catalog".to_owned()),
-        Address::Database(id) => ("database", id),
-        Address::Shard(id) => ("shard", id),
+    parts(address).map(|parts| parts.concat())
+}
+
+/// Returns the parts of [`name`].
+pub fn parts(address: &Address) -> Option<[&str; 2]> {
+    let (prefix, id) = match address {
+        Address::Catalog => return Some(["catalog", ""]),
+        Address::Database(id) => ("database-", id),
+        Address::Shard(id) => ("shard-", id),
         _ => return None,
     };
-    is_id(&id.0).then(|| format!("{kind}-{}", id.0))
+    is_id(&id.0).then_some([prefix, &id.0])
 }
 
 pub fn parse(name: &str) -> Option<Address> {

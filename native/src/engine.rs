@@ -78,12 +78,15 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Returns the number of the thread that owns an object.
-    fn owner(&self, name: &str) -> usize {
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    /// Returns the number of the thread that owns an object, or `None` if the address has no
+    /// object. The number depends on the object's name.
+    fn owner(&self, address: &Address) -> Option<usize> {
+        let name = crate::address::parts(address)?;
+        let bytes = name.iter().flat_map(|part| part.bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        ((hash >> 32) % self.threads.len().max(1) as u64) as usize
+        Some(((hash >> 32) % self.threads.len().max(1) as u64) as usize)
     }
 }
 
@@ -169,7 +172,7 @@ impl EngineThread {
         let queries = service.queries.clone();
         let mut clock = Clock::default();
         for (address, due_ns) in alarms {
-            if crate::address::name(address).is_some_and(|name| shared.owner(&name) == index) {
+            if shared.owner(address) == Some(index) {
                 clock.set(address, *due_ns);
                 clock.stored.insert(address.clone(), *due_ns);
             }
@@ -212,11 +215,10 @@ impl EngineThread {
 
     /// Sends a message to an object and returns its reply.
     pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> ObjectReply {
-        let Some(name) = crate::address::name(&to) else {
+        let Some(owner) = self.shared.owner(&to) else {
             return Err(CallFailure::Failed("there is no such object".to_owned()));
         };
         let (reply, receiver) = oneshot::channel();
-        let owner = self.shared.owner(&name);
         if owner == self.index {
             self.deliver(to, Event::Message { message, reply });
         } else {
@@ -251,12 +253,13 @@ impl EngineThread {
             return;
         }
         let mut objects = self.objects.borrow_mut();
-        let inbox = objects.entry(to.clone()).or_insert_with(|| {
-            let inbox = Rc::new(Inbox::default());
-            spawn_local(object::run(Rc::clone(self), to, Rc::clone(&inbox)));
-            inbox
-        });
+        if let Some(inbox) = objects.get(&to) {
+            return inbox.push(event);
+        }
+        let inbox = Rc::new(Inbox::default());
         inbox.push(event);
+        objects.insert(to.clone(), Rc::clone(&inbox));
+        spawn_local(object::run(Rc::clone(self), to, inbox));
     }
 
     pub fn object_count(&self) -> usize {
