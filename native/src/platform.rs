@@ -1,5 +1,6 @@
 //! Provides the clock, random numbers and new object ids of this host.
 
+use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidemark::model::configurable_limits::Limits;
@@ -51,13 +52,27 @@ pub fn now_ns() -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// The number of random bytes that one system call reads. Each request needs 16 bytes for its id.
+const RANDOM_BYTES_READ: usize = 256;
+
+thread_local! {
+    /// The random numbers that were read and not used.
+    static RANDOM: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
 pub fn random_u64() -> u64 {
-    match getrandom::u64() {
-        Ok(bits) => bits,
-        Err(reason) => {
-            // Ids and seeds that an attacker can guess are unsafe, so the program ends.
-            eprintln!("the operating system does not provide random numbers: {reason}");
-            std::process::abort()
+    RANDOM.with_borrow_mut(|unused| {
+        loop {
+            if let Some(bits) = unused.pop() {
+                return bits;
+            }
+            let mut bytes = [0; RANDOM_BYTES_READ];
+            if let Err(reason) = getrandom::fill(&mut bytes) {
+                // Ids and seeds that an attacker can guess are unsafe, so the program ends.
+                eprintln!("the operating system does not provide random numbers: {reason}");
+                std::process::abort()
+            }
+            unused.extend(bytes.as_chunks().0.iter().copied().map(u64::from_ne_bytes));
         }
-    }
+    })
 }
