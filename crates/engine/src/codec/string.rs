@@ -11,11 +11,16 @@
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use super::{Error, TEXT_BYTES_MAX, integer, start, varint};
 use tidemark_model::bug::OrBug;
 
 const PLAIN: u8 = 0;
 const DICTIONARY: u8 = 1;
+
+/// The number of strings whose lengths need no allocation.
+const FEW_STRINGS: usize = 8;
 
 /// Appends the encoding of the strings in `text`. String i ends at `ends[i]`.
 pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
@@ -38,7 +43,7 @@ pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-fn lengths_of(ends: &[u32]) -> Vec<i64> {
+fn lengths_of(ends: &[u32]) -> SmallVec<[i64; FEW_STRINGS]> {
     let mut before = 0;
     let length = |&end| i64::from(end) - i64::from(std::mem::replace(&mut before, end));
     ends.iter().map(length).collect()

@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use cursor::SortedRows;
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use crate::batch::FrameTable;
 use crate::batch::chunks::Chunks;
@@ -26,6 +27,9 @@ use tidemark_model::time::TimeRange;
 
 /// An index of which at most half is used, because a write searches it once for each series.
 type HashIndex = crate::batch::interner::HashIndex<2>;
+
+/// The number of codes that a map of a tag's codes stores in place, for frames with few series.
+const FEW_CODES: usize = 8;
 
 /// The overhead of a measurement in the memtable, in bytes.
 const TABLE_BYTES: usize = 200;
@@ -271,8 +275,8 @@ fn intern_values(
     index: &mut HashIndex,
     to: &mut TagColumn,
     from: &TagColumn,
-) -> Vec<u32> {
-    let mut map = Vec::with_capacity(from.dictionary.len() + 1);
+) -> SmallVec<[u32; FEW_CODES]> {
+    let mut map = SmallVec::with_capacity(from.dictionary.len() + 1);
     map.push(0);
     for value in from.dictionary.iter() {
         let hash = value_hash(hasher, value);
