@@ -117,9 +117,10 @@ impl Exchange {
         // The memory of a body counts for a database. The database of a query is known only after
         // the body was read. The body of a query therefore counts for the caller, under a name that
         // no database can have.
-        let by_caller = || format!("/{}", self.caller.name);
-        let share = self.record.database.clone().unwrap_or_else(by_caller);
-        let permit = isolate.service.admission.permit_for(&share);
+        let permit = match &self.record.database {
+            Some(database) => isolate.service.admission.permit_for(database),
+            None => isolate.service.admission.permit_for(&format!("/{}", self.caller.name)),
+        };
         let (counters, now_ns) = (permit.counters(), isolate.now_ns());
         let sink = match self.pending.as_ref().map(|pending| &pending.start) {
             Some(&Start::Lines { dialect, precision, .. }) => {
