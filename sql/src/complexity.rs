@@ -23,6 +23,8 @@ enum Previous {
     Qualifier,
     /// The operator IS DISTINCT, which ends with FROM.
     Distinct,
+    /// The first word of AT TIME ZONE or OPERATOR(…), or an operand with the same name.
+    OperatorOrOperand,
     /// The start of an expression or of a clause.
     Start,
 }
@@ -34,6 +36,8 @@ struct Level {
     /// The number of set operations between the queries on this level.
     set_operations: usize,
     is_case: bool,
+    /// Whether the level is the operator in OPERATOR(…).
+    is_operator: bool,
 }
 
 impl Level {
@@ -85,12 +89,14 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
 fn follow(token: &Token, previous: Previous, levels: &mut Vec<Level>) -> Previous {
     match token {
         Token::LParen | Token::LBracket | Token::LBrace => {
-            levels.push(Level::default());
+            let is_operator = previous == Previous::OperatorOrOperand;
+            levels.push(Level { is_operator, ..Level::default() });
             Previous::Start
         }
         Token::RParen | Token::RBracket | Token::RBrace => {
+            let is_operator = levels.last().is_some_and(|level| level.is_operator);
             close(levels);
-            Previous::Operand
+            if is_operator { Previous::Operator } else { Previous::Operand }
         }
         Token::Comma | Token::SemiColon => {
             top(levels, |level| level.operators = 0);
@@ -130,7 +136,10 @@ fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) ->
             levels.push(Level { is_case: true, ..Level::default() });
             Previous::Start
         }
-        Keyword::END if is_in_case && previous == Previous::Operand => {
+        Keyword::END
+            if is_in_case
+                && matches!(previous, Previous::Operand | Previous::OperatorOrOperand) =>
+        {
             close(levels);
             Previous::Operand
         }
@@ -173,25 +182,30 @@ fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) ->
         | Keyword::MEMBER
         | Keyword::OVERLAPS
         | Keyword::BETWEEN
-        | Keyword::AT
         | Keyword::COLLATE
-        | Keyword::NOTNULL
+        | Keyword::INTERVAL
         | Keyword::DIV => {
             top(levels, |level| level.operators += 1);
             Previous::Operator
         }
-        Keyword::JOIN | Keyword::EXPLAIN => {
+        Keyword::AT | Keyword::OPERATOR => {
+            top(levels, |level| level.operators += 1);
+            Previous::OperatorOrOperand
+        }
+        Keyword::TIME if previous == Previous::OperatorOrOperand => previous,
+        Keyword::ZONE if previous == Previous::OperatorOrOperand => Previous::Operator,
+        Keyword::JOIN => {
+            top(levels, |level| level.operators += 1);
+            Previous::Qualifier
+        }
+        Keyword::EXPLAIN => {
             top(levels, |level| level.operators += 1);
             Previous::Start
         }
         Keyword::ALL | Keyword::ANY | Keyword::SOME if previous == Previous::Operator => previous,
-        Keyword::BY
-        | Keyword::CONNECT_BY_ROOT
-        | Keyword::INTERVAL
-        | Keyword::OF
-        | Keyword::ON
-        | Keyword::TO
-        | Keyword::ZONE => Previous::Operator,
+        Keyword::BY | Keyword::CONNECT_BY_ROOT | Keyword::OF | Keyword::ON | Keyword::TO => {
+            Previous::Operator
+        }
         Keyword::AS | Keyword::OVER | Keyword::WITHIN => Previous::Qualifier,
         _ => Previous::Operand,
     }
@@ -232,6 +246,10 @@ mod tests {
         assert_eq!(refusal(&format!("SELECT {cases} FROM cpu")), "");
         let cases = vec!["CASE WHEN a THEN E'x' END || CASE WHEN b THEN X'00' END"; 500].join(", ");
         assert_eq!(refusal(&format!("SELECT {cases} FROM cpu")), "");
+        let cases = ["at", "notnull", "a::timestamp with time zone"].map(|last| {
+            vec![format!("max(CASE WHEN a AT TIME ZONE 'UTC' > b THEN {last} END)"); 50].join(", ")
+        });
+        assert_eq!(refusal(&format!("SELECT {} FROM cpu", cases.join(", "))), "");
         let clauses = "FROM cpu WHERE a IS DISTINCT FROM 1 GROUP BY a HAVING b > 1 ORDER BY a";
         let subqueries = vec![format!("(SELECT *, cpu.* {clauses} LIMIT 1 + 1)"); 100].join(", ");
         assert_eq!(refusal(&format!("SELECT DISTINCT * {clauses}")), "");
@@ -261,6 +279,9 @@ mod tests {
             vec!["where"; 200].join(" LIKE ANY "),
             vec!["where"; 200].join(" AT TIME ZONE "),
             vec!["interval where"; 200].join(" + "),
+            format!("{}'1 day'", "INTERVAL ".repeat(200)),
+            vec!["where"; 200].join(" OPERATOR(pg_catalog.+) "),
+            format!("1 FROM cpu {}", "CROSS JOIN limit ".repeat(200)),
             vec!["count(*) OVER limit"; 200].join(" + "),
             vec!["median(a) WITHIN GROUP (ORDER BY a)"; 200].join(" + "),
             format!("{}1", "CASE WHEN end THEN 1 + ".repeat(200)),
