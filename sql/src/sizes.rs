@@ -271,7 +271,14 @@ impl Visitor for Sizes {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<QueryError> {
-        if matches!(factor, TableFactor::UNNEST { .. }) {
+        // The visitor also visits the names of tables and the queries in FROM.
+        let is_visited = matches!(
+            factor,
+            TableFactor::Table { .. }
+                | TableFactor::Derived { .. }
+                | TableFactor::NestedJoin { .. }
+        );
+        if !is_visited {
             self.add(Size::TABLE);
         }
         ControlFlow::Continue(())
