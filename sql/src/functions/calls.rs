@@ -1,7 +1,7 @@
 //! Rewrites or rejects calls that DataFusion can plan but not execute: aggregates and window
 //! functions for which an assertion of DataFusion would end the whole instance, an aggregate that
-//! does not support tags, casts to types with very large values, and percentiles with very many
-//! centroids.
+//! does not support tags, casts to types with very large values or to list views, and percentiles
+//! with very many centroids.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
@@ -45,12 +45,16 @@ impl FunctionRewrite for CheckedCalls {
             Expr::ScalarFunction(call) => call.func.name().starts_with("arrow_"),
             _ => false,
         };
-        if is_cast
-            && let Ok(data_type) = expr.get_type(schema)
-            && fixed_size(&data_type) > FIXED_SIZE_MAX
-        {
-            let message = format!("a value of the type {data_type} exceeds {FIXED_SIZE_MAX} bytes");
-            return Err(QueryError::invalid(message).into());
+        if is_cast && let Ok(data_type) = expr.get_type(schema) {
+            if fixed_size(&data_type) > FIXED_SIZE_MAX {
+                let message =
+                    format!("a value of the type {data_type} exceeds {FIXED_SIZE_MAX} bytes");
+                return Err(QueryError::invalid(message).into());
+            }
+            if has_list_view(&data_type) {
+                let message = "list views are not supported: cast to the type List";
+                return Err(QueryError::invalid(message).into());
+            }
         }
         match &expr {
             Expr::AggregateFunction(call) => check_centroids(call.func.name(), &call.params.args)?,
@@ -136,6 +140,21 @@ fn fixed_size(data_type: &DataType) -> usize {
             sizes.fold(0, usize::saturating_add)
         }
         _ => 0,
+    }
+}
+
+/// Whether the type contains a list view. The limits on the size of lists do not support list views.
+fn has_list_view(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::ListView(_) | DataType::LargeListView(_) => true,
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _)
+        | DataType::RunEndEncoded(_, field) => has_list_view(field.data_type()),
+        DataType::Dictionary(_, values) => has_list_view(values),
+        DataType::Struct(fields) => fields.iter().any(|field| has_list_view(field.data_type())),
+        _ => false,
     }
 }
 

@@ -437,6 +437,8 @@ fn result_size_of_calls_is_limited() {
          FROM generate_series(1, 1000)"
     ));
     assert!(said.contains("would produce more than 33554432 bytes"), "{said}");
+    let said = refusal("SELECT arrow_cast([usage], 'ListView(Float64)') FROM cpu");
+    assert!(said.contains("list views are not supported"), "{said}");
     // Each call is allowed, but not both.
     let said = refusal("SELECT repeat(host, 90000), repeat(host, 90001) FROM cpu");
     let limit = "507: the functions of the statement would produce more than 33554432 bytes in one";
