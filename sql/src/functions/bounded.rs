@@ -230,19 +230,19 @@ fn product(args: &ScalarFunctionArgs) -> Result<i128> {
 fn replaced(args: &ScalarFunctionArgs) -> Result<i128> {
     let [text, new] = [0, 2].map(|at| Integers::sizes(args.args.get(at)));
     let (text, new) = (text?, new?);
-    let contains = |at: usize, sought: &[char]| match args.args.get(at) {
-        None => false,
+    // The number of these characters in an argument, or `None` if the argument is not constant.
+    let count = |at: usize, sought: &[char]| match args.args.get(at) {
+        None => Some(0),
         Some(ColumnarValue::Scalar(of)) => {
-            of.try_as_str().flatten().is_some_and(|of| of.contains(sought))
+            Some(of.try_as_str().flatten().map_or(0, |of| of.matches(sought).count() as i128))
         }
-        Some(ColumnarValue::Array(_)) => true,
+        Some(ColumnarValue::Array(_)) => None,
     };
-    let (refers, replaces_all) = (contains(2, &['\\', '$']), contains(3, &['g']));
+    let (references, replaces_all) = (count(2, &['\\', '$']), count(3, &['g']) != Some(0));
     let bytes = |row: usize| {
         let (text, new) = (text.at(row), new.at(row));
         let matches = if replaces_all { text + 1 } else { 1 };
-        let groups = if refers { text * new / 2 } else { 0 };
-        text + matches * new + groups
+        text + matches * new + text * references.unwrap_or(new / 2)
     };
     let rows = 0..args.number_rows.max(1);
     Ok(rows.map(bytes).filter(|bytes| *bytes > SHORT_RESULT_BYTES).sum())
