@@ -372,6 +372,17 @@ pub(crate) fn elements(array: &dyn Array) -> Option<ArrayRef> {
     })
 }
 
+/// Returns the number of elements of the longest list, or `None` for other values.
+pub(crate) fn longest_list(array: &dyn Array) -> Option<usize> {
+    match array.data_type() {
+        DataType::List(_) => array.as_list::<i32>().offsets().lengths().max(),
+        DataType::LargeList(_) => array.as_list::<i64>().offsets().lengths().max(),
+        DataType::Map(..) => array.as_map().offsets().lengths().max(),
+        DataType::FixedSizeList(_, length) => usize::try_from(*length).ok(),
+        _ => None,
+    }
+}
+
 /// Returns the number of elements, including the elements of nested lists.
 fn leaves(array: &dyn Array) -> usize {
     elements(array).map_or(array.len(), |elements| leaves(&elements))

@@ -28,7 +28,7 @@ use datafusion::physical_plan::{
 };
 
 use crate::error::QueryError;
-use crate::functions::{batch_bytes, elements, longest_text_bytes, slice_bytes};
+use crate::functions::{batch_bytes, elements, longest_list, longest_text_bytes, slice_bytes};
 use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
     WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
@@ -330,26 +330,58 @@ fn with_short_lists(
 }
 
 /// Returns an upper bound for the size of the rows after `lists` are unnested, in bytes. The values
-/// of the other columns are repeated for each element of the longest list, and shorter lists are
-/// filled with NULL.
+/// of the other columns are repeated for each row, and shorter lists are filled with NULL.
 fn unnested_bytes(batch: &RecordBatch, lists: &[(usize, usize)]) -> usize {
-    let (mut longest, mut bytes) = (1, 0_usize);
+    let mut bytes = 0_usize;
     for (at, column) in batch.columns().iter().enumerate() {
-        let depths = lists.iter().filter(|(of, _)| *of == at).map(|(_, depth)| *depth);
-        let lengths = depths.flat_map(|depth| {
-            (0..column.len()).map(move |row| unnested_length(&column.slice(row, 1), depth))
-        });
-        let length = lengths.max().unwrap_or(1).max(1);
-        longest = longest.max(length);
-        bytes += size_of::<i64>() * batch.num_rows() + slice_bytes(column) / length;
+        let mut add = |length: usize| {
+            bytes += size_of::<i64>() * batch.num_rows() + slice_bytes(column) / length;
+        };
+        let depths: Vec<usize> =
+            lists.iter().filter(|(of, _)| *of == at).map(|(_, depth)| *depth).collect();
+        depths.iter().for_each(|depth| add(unnested_length(column, *depth)));
+        if depths.is_empty() {
+            add(1);
+        }
     }
-    bytes.saturating_mul(longest)
+    bytes.saturating_mul(unnested_rows(batch, lists))
+}
+
+/// Returns an upper bound for the number of rows that an operator makes of one row. The operator
+/// unnests the deepest level of all lists first. At each level, it repeats a row for each element of
+/// the longest list, also a row that it made at the previous level.
+fn unnested_rows(batch: &RecordBatch, lists: &[(usize, usize)]) -> usize {
+    let column = |at: usize| batch.columns().get(at);
+    if let [(at, depth)] = *lists {
+        return column(at).map_or(1, |column| unnested_length(column, depth));
+    }
+    let longest = |level: usize| {
+        let lists = lists.iter().filter(|(_, depth)| *depth >= level);
+        let lengths = lists.filter_map(|(at, depth)| nested_length(column(*at)?, depth - level));
+        lengths.max().unwrap_or(1).max(1)
+    };
+    let deepest = lists.iter().map(|(_, depth)| *depth).max().unwrap_or_default();
+    (1..=deepest).map(longest).fold(1, usize::saturating_mul)
+}
+
+/// Returns the length of the longest list that is nested in `depth` lists.
+fn nested_length(lists: &dyn Array, depth: usize) -> Option<usize> {
+    match depth {
+        0 => longest_list(lists),
+        _ => nested_length(&elements(lists)?, depth - 1),
+    }
+}
+
+/// Returns the maximum number of elements of a row at a depth of nesting, at least 1.
+fn unnested_length(column: &dyn Array, depth: usize) -> usize {
+    let lengths = (0..column.len()).map(|row| elements_at(&column.slice(row, 1), depth));
+    lengths.max().unwrap_or(1).max(1)
 }
 
 /// Returns the number of elements of lists at a depth of nesting.
-fn unnested_length(lists: &dyn Array, depth: usize) -> usize {
+fn elements_at(lists: &dyn Array, depth: usize) -> usize {
     match elements(lists).filter(|_| depth > 0) {
-        Some(elements) => unnested_length(&elements, depth - 1),
+        Some(elements) => elements_at(&elements, depth - 1),
         None => lists.len(),
     }
 }

@@ -514,7 +514,12 @@ fn unnested_lists_are_limited() {
     assert!(said.starts_with(limit), "{said}");
     let said = refusal("SELECT unnest(range(5000)), repeat(host, 9000) FROM cpu");
     assert!(said.starts_with(limit), "{said}");
+    // Each element of the outer list gets a copy of the other list.
+    let nested = "SELECT unnest(unnest(l)), unnest(l) FROM (SELECT array_repeat([1], 5000) AS l)";
+    let said = refusal(nested);
+    assert!(said.starts_with(limit), "{said}");
     for (text, rows) in [
+        ("SELECT unnest(unnest(l)), unnest(l) FROM (SELECT [[1, 2], [3]] AS l)", 4),
         ("SELECT unnest(range(1000000))", 1_000_000),
         ("SELECT unnest(range(3000)), time, repeat(host, 100) FROM cpu", 300_000),
         ("SELECT unnest(make_array(host, host)), unnest([1, 2, 3]), usage FROM cpu", 300),
