@@ -9,9 +9,10 @@ pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// The maximum number of rows in the input of a window function. A window function keeps all rows
 /// in memory without a reservation in the memory pool.
 pub const WINDOW_ROWS_MAX: usize = 500_000;
-/// The maximum size of the input of a window function or `string_agg`, in bytes. Every input column
-/// counts, even if no function reads it. The results of window functions also count. A text result
-/// counts as much as the longest text of the input.
+/// The maximum size of the input of a window function or `string_agg`, in bytes. The columns that a
+/// window function only passes on count too. The results of window functions also count: a text, a
+/// tag or a list counts as the largest value of the arguments. The texts of `lag` and `lead` together
+/// count as the input.
 pub const WINDOW_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// The maximum number of row pairs within partitions, summed over all partitions, if `array_agg` or
 /// `string_agg` is a window function. For each row, these functions return a list of up to all rows

@@ -316,15 +316,25 @@ pub(crate) fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| slice_bytes(column)).sum()
 }
 
-/// Returns the size of the longest text in a batch, in bytes. Tags do not count, because a copy of
-/// a tag references the same text.
-pub(crate) fn longest_text_bytes(batch: &RecordBatch) -> usize {
-    let longest = |column: &ArrayRef| match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().offsets().lengths().max(),
-        DataType::Utf8View => column.as_string_view().lengths().map(|bytes| bytes as usize).max(),
+/// Returns the size of the largest text, binary value, list or structure in an array, in bytes.
+/// Returns 0 for values of a fixed size.
+pub(crate) fn largest_value_bytes(array: &dyn Array) -> usize {
+    let bytes = match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().offsets().lengths().max(),
+        DataType::LargeUtf8 => array.as_string::<i64>().offsets().lengths().max(),
+        DataType::Utf8View => array.as_string_view().lengths().map(|bytes| bytes as usize).max(),
+        DataType::Binary => array.as_binary::<i32>().offsets().lengths().max(),
+        DataType::LargeBinary => array.as_binary::<i64>().offsets().lengths().max(),
+        DataType::BinaryView => array.as_binary_view().lengths().map(|bytes| bytes as usize).max(),
+        DataType::Dictionary(..) => {
+            array.as_any_dictionary_opt().map(|tags| largest_value_bytes(tags.values()))
+        }
+        data_type if data_type.is_nested() => {
+            (0..array.len()).map(|row| slice_bytes(&array.slice(row, 1))).max()
+        }
         _ => None,
     };
-    batch.columns().iter().filter_map(longest).max().unwrap_or_default()
+    bytes.unwrap_or_default()
 }
 
 /// Returns the approximate size of the values in an array, in bytes.

@@ -25,7 +25,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use binning::Binning;
 use bounded::{Bounded, COSTS, Cost};
-pub(crate) use bounded::{batch_bytes, elements, longest_list, longest_text_bytes, slice_bytes};
+pub(crate) use bounded::{batch_bytes, elements, largest_value_bytes, longest_list, slice_bytes};
 use calls::CheckedCalls;
 use changes::Change;
 use operators::{CONCAT, ILIKE, LIKE, TextOperator};

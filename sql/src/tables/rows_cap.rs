@@ -28,7 +28,7 @@ use datafusion::physical_plan::{
 };
 
 use crate::error::QueryError;
-use crate::functions::{batch_bytes, elements, longest_list, longest_text_bytes, slice_bytes};
+use crate::functions::{batch_bytes, elements, longest_list, slice_bytes};
 use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
     WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
@@ -258,7 +258,7 @@ fn counted(
     batch_rows: usize,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
-    let (mut rows, mut bytes, mut text_bytes) = (0, 0, 0);
+    let (mut rows, mut bytes, mut value_bytes) = (0, 0, 0);
     in_pieces(
         input,
         pace,
@@ -270,10 +270,10 @@ fn counted(
                 let remedy = "narrow the time range or aggregate first";
                 return Err(too_many(what, max, "rows", remedy).into());
             }
-            let Some(results) = held else { return Ok(()) };
+            let Some(results) = &held else { return Ok(()) };
             bytes += batch_bytes(batch);
-            text_bytes = text_bytes.max(longest_text_bytes(batch));
-            match results.bytes(rows, text_bytes).saturating_add(bytes) > WINDOW_BYTES_MAX {
+            value_bytes = value_bytes.max(results.largest_bytes(batch));
+            match results.bytes(rows, value_bytes, bytes).saturating_add(bytes) > WINDOW_BYTES_MAX {
                 true => Err(too_many_bytes().into()),
                 false => Ok(()),
             }

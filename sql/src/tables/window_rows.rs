@@ -2,25 +2,43 @@
 //! time. Others read all earlier rows again for each row, or return a list of these rows. Functions
 //! such as `first_value` copy the text of one row to other rows.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::window::{
-    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr,
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, StandardWindowExpr, WindowExpr,
 };
+use datafusion::physical_plan::windows::WindowUDFExpr;
 use datafusion::scalar::ScalarValue;
 
+use crate::functions::largest_value_bytes;
 use crate::limits::{WINDOW_FRAME_ROWS, WINDOW_LIST_PAIRS_MAX, WINDOW_REPEATED_PAIRS_MAX};
 
-/// The size of the values that window functions return for one row.
-#[derive(Clone, Copy, Debug, Default)]
+/// The window functions whose results are values of different rows. The total size of their texts
+/// is at most the size of the input.
+const MOVES: [&str; 2] = ["lag", "lead"];
+
+/// The size of the values that window functions return.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Results {
-    /// The total size of the values with a fixed size, in bytes.
+    /// The total size of the values with a fixed size for one row, in bytes.
     fixed_bytes: usize,
-    /// The number of texts.
-    texts: usize,
+    /// The number of texts, lists and other values without a fixed size that one row has. Each value
+    /// may be a copy of the largest argument. A copy of a tag also contains its text.
+    copied: usize,
+    /// The columns of the input in the arguments of functions that return such values.
+    columns: HashSet<usize>,
+    /// The number of such values for `lag` and `lead`.
+    moved: usize,
+    /// The size of the largest constant text or list in the arguments, in bytes.
+    constant_bytes: usize,
 }
 
 impl Results {
@@ -28,18 +46,51 @@ impl Results {
         let mut results = Self::default();
         for window in windows {
             let field = window.field()?;
-            results.fixed_bytes += field.data_type().primitive_width().unwrap_or_default();
-            results.texts += usize::from(field.data_type().is_string());
+            let args = call(window).map_or(&[][..], WindowUDFExpr::args);
+            for constant in args.iter().filter_map(|arg| arg.downcast_ref::<Literal>()) {
+                let value = constant.value();
+                if !value.is_null() && value.data_type().primitive_width().is_none() {
+                    results.constant_bytes = results.constant_bytes.max(value.size());
+                }
+            }
+            let moves = call(window).is_some_and(|call| MOVES.contains(&call.fun().name()));
+            match field.data_type() {
+                DataType::Boolean | DataType::Null => {}
+                fixed if fixed.primitive_width().is_some() => {
+                    results.fixed_bytes += fixed.primitive_width().unwrap_or_default();
+                }
+                // With a third argument, the function copies a constant to many rows.
+                text if text.is_string() && moves && args.len() <= 2 => results.moved += 1,
+                _ => {
+                    results.copied += 1;
+                    for column in window.expressions().iter().flat_map(collect_columns) {
+                        results.columns.insert(column.index());
+                    }
+                }
+            }
         }
         Ok(results)
     }
 
-    /// Returns the maximum size of the values for `rows` rows, in bytes, if the longest text of the
-    /// rows has `text_bytes` bytes.
-    pub(super) fn bytes(self, rows: usize, text_bytes: usize) -> usize {
-        let of_row = self.texts.saturating_mul(text_bytes).saturating_add(self.fixed_bytes);
-        of_row.saturating_mul(rows)
+    /// Returns the size of the largest value in `batch` that a function may copy, in bytes.
+    pub(super) fn largest_bytes(&self, batch: &RecordBatch) -> usize {
+        let columns = self.columns.iter().filter_map(|at| batch.columns().get(*at));
+        let largest = columns.map(|column| largest_value_bytes(column)).max();
+        largest.unwrap_or_default().max(self.constant_bytes)
     }
+
+    /// Returns the maximum size of the values for `rows` rows, in bytes. `value_bytes` is the size of
+    /// the largest value of these rows, and `input_bytes` is the size of all values.
+    pub(super) fn bytes(&self, rows: usize, value_bytes: usize, input_bytes: usize) -> usize {
+        let of_row = self.copied.saturating_mul(value_bytes).saturating_add(self.fixed_bytes);
+        let moved = self.moved.saturating_mul(input_bytes);
+        of_row.saturating_mul(rows).saturating_add(moved)
+    }
+}
+
+fn call(window: &Arc<dyn WindowExpr>) -> Option<&WindowUDFExpr> {
+    let window = window.as_any().downcast_ref::<StandardWindowExpr>()?;
+    window.get_standard_func_expr().as_any().downcast_ref()
 }
 
 /// The aggregates that read all rows of a frame for each row.

@@ -268,6 +268,15 @@ fn window_functions_are_limited_by_rows() {
     let said = refusal(&first(100_000));
     assert!(said.starts_with(limit), "{said}");
     assert_eq!(ask(&first(1_000)).unwrap(), 1);
+    let counted = |call: &str| {
+        first(100_000).replace("first_value(t)", call).replace("max(octet_length(f))", "count(f)")
+    };
+    for call in ["first_value([t])", "first_value(arrow_cast(t, 'Binary'))"] {
+        assert!(refusal(&counted(call)).starts_with(limit), "{call}");
+    }
+    for call in ["lag(t)", "first_value(value::text)"] {
+        assert_eq!(ask(&counted(call)).unwrap(), 1, "{call}");
+    }
     // The results of many functions are larger than the input.
     let lags: Vec<String> =
         (1..=30).map(|at| format!("lag(value, {at}) OVER w AS l{at}")).collect();
