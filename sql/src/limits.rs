@@ -11,8 +11,8 @@ pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 pub const WINDOW_ROWS_MAX: usize = 500_000;
 /// The maximum size of the input of a window function or `string_agg`, in bytes. The columns that a
 /// window function only passes on count too. The results of window functions also count: a text, a
-/// tag or a list counts as the largest value of the arguments. The texts of `lag` and `lead` together
-/// count as the input.
+/// tag or a list counts as the largest value of the arguments. The texts of `lag` and `lead`
+/// together count as the input.
 pub const WINDOW_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// The maximum number of row pairs within partitions, summed over all partitions, if `array_agg` or
 /// `string_agg` is a window function. For each row, these functions return a list of up to all rows
@@ -52,7 +52,7 @@ pub const EXPRESSIONS_PER_ROW: usize = 16;
 /// expressions, the batches are smaller.
 pub const BATCH_EXPRESSIONS_MAX: usize = 256;
 /// The maximum number of rows in a batch of an operator that calls costly functions, and in a batch
-/// of a plan whose joins return texts.
+/// of a plan whose joins return texts or lists.
 pub const CHECKED_BATCH_ROWS: usize = 1_024;
 /// The maximum number of pairs in one piece of a join's input, if the condition of the join calls
 /// costly functions. The smallest piece is one row, which the join compares with all rows of the

@@ -214,8 +214,8 @@ struct Physical {
     root: Arc<dyn ExecutionPlan>,
     /// The size of the constants in the optimized statement, in bytes.
     constant_bytes: usize,
-    /// The maximum number of rows in the batches of all operators. A join may copy a text or a long
-    /// constant of its input to each row of a batch.
+    /// The maximum number of rows in the batches of all operators. A join may copy a text, a list or
+    /// a long constant of its input to each row of a batch.
     batch_rows: usize,
 }
 
@@ -233,7 +233,10 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     let root = state.query_planner().create_physical_plan(&optimized, state).await?;
     let constant_bytes = kept_plans::constant_bytes(&optimized, 0)?;
     let long_bytes = kept_plans::constant_bytes(&optimized, LONG_CONSTANT_BYTES)?;
-    let rows_max = if tables::joins_texts(&root) { CHECKED_BATCH_ROWS } else { BATCH_ROWS };
+    let rows_max = match tables::joins_large_values(&root) {
+        true => CHECKED_BATCH_ROWS,
+        false => BATCH_ROWS,
+    };
     let batch_rows = (TURN_BYTES_MAX / long_bytes.max(1)).clamp(1, rows_max);
     let columns = columns(&planned, &root.schema());
     Ok(Physical { columns, root, constant_bytes, batch_rows })

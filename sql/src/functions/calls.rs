@@ -143,7 +143,7 @@ fn fixed_size(data_type: &DataType) -> usize {
     }
 }
 
-/// Whether the type contains a list view. The limits on the size of lists do not support list views.
+/// Whether the type contains a list view. The limits on the size of lists do not support them.
 fn has_list_view(data_type: &DataType) -> bool {
     match data_type {
         DataType::ListView(_) | DataType::LargeListView(_) => true,

@@ -115,11 +115,15 @@ fn partitions(windows: &[Arc<dyn WindowExpr>]) -> Option<Limit> {
     Some(Limit::Partitions(windows.first()?.partition_by().to_vec(), pairs_max))
 }
 
-/// Whether a join of the plan returns texts. The join may copy a text to each row of a batch.
-pub(crate) fn joins_texts(node: &Arc<dyn ExecutionPlan>) -> bool {
-    let is_text = |column: &FieldRef| column.data_type().is_string();
-    (is_join(node) && node.schema().fields().iter().any(is_text))
-        || node.children().into_iter().any(joins_texts)
+/// Whether a join of the plan returns texts, binary values or lists. The join may copy such a value
+/// to each row of a batch.
+pub(crate) fn joins_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_large = |column: &FieldRef| {
+        let data_type = column.data_type();
+        data_type.is_string() || data_type.is_binary() || data_type.is_nested()
+    };
+    (is_join(node) && node.schema().fields().iter().any(is_large))
+        || node.children().into_iter().any(joins_large_values)
 }
 
 fn is_join(node: &Arc<dyn ExecutionPlan>) -> bool {

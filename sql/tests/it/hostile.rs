@@ -370,12 +370,17 @@ fn joins_copy_long_constants_to_small_batches() {
 fn joins_copy_texts_to_small_batches() {
     let mut database = Database::default();
     database.write(&format!("m,k=a s=\"{}\" 1", "x".repeat(2_000)));
-    let text = "SELECT s, value FROM m JOIN generate_series(1, 3000) ON k = repeat('a', value % 2)";
-    let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
-    let batches = answered.unwrap().batches;
-    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
-    assert_eq!(rows.iter().sum::<usize>(), 1_500);
-    assert!(rows.iter().all(|&rows| rows <= CHECKED_BATCH_ROWS), "{rows:?}");
+    for table in ["m", "(SELECT k, array_agg(1) AS s FROM m GROUP BY k)"] {
+        let text = format!(
+            "SELECT s, value FROM {table} \
+             JOIN generate_series(1, 3000) ON k = repeat('a', value % 2)"
+        );
+        let answered = database.run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
+        let batches = answered.unwrap().batches;
+        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        assert_eq!(rows.iter().sum::<usize>(), 1_500);
+        assert!(rows.iter().all(|&rows| rows <= CHECKED_BATCH_ROWS), "{rows:?}");
+    }
 }
 
 #[test]
