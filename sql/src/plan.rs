@@ -214,8 +214,8 @@ struct Physical {
     root: Arc<dyn ExecutionPlan>,
     /// The size of the constants in the optimized statement, in bytes.
     constant_bytes: usize,
-    /// The maximum number of rows in the batches of all operators. A join may copy a text, a list or
-    /// a long constant of its input to each row of a batch.
+    /// The maximum number of rows in the batches of all operators. A join may copy a text, a list
+    /// or a long constant of its input to each row of a batch.
     batch_rows: usize,
 }
 

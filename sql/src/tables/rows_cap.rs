@@ -352,8 +352,8 @@ fn unnested_bytes(batch: &RecordBatch, lists: &[(usize, usize)]) -> usize {
 }
 
 /// Returns an upper bound for the number of rows that an operator makes of one row. The operator
-/// unnests the deepest level of all lists first. At each level, it repeats a row for each element of
-/// the longest list, also a row that it made at the previous level.
+/// unnests the deepest level of all lists first. At each level, it repeats a row for each element
+/// of the longest list, also a row that it made at the previous level.
 fn unnested_rows(batch: &RecordBatch, lists: &[(usize, usize)]) -> usize {
     let column = |at: usize| batch.columns().get(at);
     if let [(at, depth)] = *lists {

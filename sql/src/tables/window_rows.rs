@@ -30,8 +30,8 @@ const MOVES: [&str; 2] = ["lag", "lead"];
 pub(super) struct Results {
     /// The total size of the values with a fixed size for one row, in bytes.
     fixed_bytes: usize,
-    /// The number of texts, lists and other values without a fixed size that one row has. Each value
-    /// may be a copy of the largest argument. A copy of a tag also contains its text.
+    /// The number of texts, lists and other values without a fixed size that one row has. Each
+    /// value may be a copy of the largest argument. A copy of a tag also contains its text.
     copied: usize,
     /// The columns of the input in the arguments of functions that return such values.
     columns: HashSet<usize>,
@@ -79,8 +79,8 @@ impl Results {
         largest.unwrap_or_default().max(self.constant_bytes)
     }
 
-    /// Returns the maximum size of the values for `rows` rows, in bytes. `value_bytes` is the size of
-    /// the largest value of these rows, and `input_bytes` is the size of all values.
+    /// Returns the maximum size of the values for `rows` rows, in bytes. `value_bytes` is the size
+    /// of the largest value of these rows, and `input_bytes` is the size of all values.
     pub(super) fn bytes(&self, rows: usize, value_bytes: usize, input_bytes: usize) -> usize {
         let of_row = self.copied.saturating_mul(value_bytes).saturating_add(self.fixed_bytes);
         let moved = self.moved.saturating_mul(input_bytes);
