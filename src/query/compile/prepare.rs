@@ -183,6 +183,12 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
             let has_type = own.is_some_and(|own| own != DataType::Unknown);
             let is_absent = !has_type && !known.tags.contains(name.as_str());
             let is_kept = match *cast {
+                Some(Cast::Field) if known.invalid.contains(name.as_str()) => {
+                    // A wildcard reads the column of the sources without a type error. A name in
+                    // the statement has lost this cast before.
+                    *cast = resolve::bound_cast(known.resolve(name, *cast));
+                    true
+                }
                 Some(Cast::Field) | None => false,
                 Some(_) if is_absent => true,
                 Some(Cast::Tag) if called && has_type && own != Some(DataType::Tag) => {

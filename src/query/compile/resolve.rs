@@ -157,7 +157,7 @@ pub(super) fn cast_type(cast: Cast) -> Option<FieldType> {
 }
 
 /// Returns `None` if the type is unknown.
-fn bound_cast(data_type: DataType) -> Option<Cast> {
+pub(super) fn bound_cast(data_type: DataType) -> Option<Cast> {
     Some(match data_type {
         DataType::Unknown => return None,
         DataType::Tag => Cast::Tag,
