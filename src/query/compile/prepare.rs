@@ -12,7 +12,7 @@ use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
 use super::type_clash::{mentions, own_mentions};
-use super::{COLUMN_WORK, Context, PolicyView, operands_mut};
+use super::{COLUMN_WORK, Context, PolicyView, operands, operands_mut};
 use crate::influxql::ast::{
     Cast, Expr, Field, Measurement, MeasurementName, SelectStatement, Source,
 };
@@ -136,7 +136,8 @@ pub(crate) async fn prepare<'a>(
         columns = visible_columns(&shown, &known);
         size.spend_columns(columns.len()).await;
     }
-    if checked.reads_only_subqueries() {
+    let has_names = shown.iter().any(|(field, _)| reads_known(&field.expr, &known));
+    if checked.reads_only_subqueries() && has_names {
         for (Field { expr, .. }, _) in &mut shown {
             remove_casts(expr, &known, false);
             resolve::bind(expr, &known);
@@ -170,6 +171,16 @@ fn mentioned(select: &SelectStatement) -> Option<BTreeSet<&str>> {
     own_mentions(select, &mut names);
     select.dimensions.iter().for_each(|dimension| mentions(&dimension.expr, &mut names));
     names
+}
+
+/// Whether the expression has a call, or a name with a type. As in 1.x, a statement without calls and
+/// types returns no rows, for example if the statement selects only `tag::field`.
+fn reads_known(expr: &Expr, known: &KnownNames) -> bool {
+    match expr {
+        Expr::VarRef { name, cast } => known.resolve(name, *cast) != DataType::Unknown,
+        Expr::Call { name, .. } if MathFunction::named(name).is_none() => true,
+        _ => operands(expr).any(|operand| reads_known(operand, known)),
+    }
 }
 
 /// Removes casts that have no effect on the values of a subquery's columns. 1.x converts only

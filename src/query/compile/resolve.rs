@@ -195,12 +195,25 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType> {
 }
 
 /// Returns the type of a subquery's column in the outer statement. Returns `None` if the column's
-/// expression has a type error, or reads a column with a type error (1.x `evalVarRefExprType`).
+/// expression has a type error, or reads a column with a type error (1.x `evalVarRefExprType`). A
+/// tag with a cast to a field has the type of the tag, although only a field has values.
 pub(crate) fn column_type(expr: &Expr, names: &KnownNames) -> Option<DataType> {
     if reads_invalid(expr, names) {
         return None;
     }
-    type_of(expr, names).ok()
+    let mut expr = expr.clone();
+    uncast_tags(&mut expr, names);
+    type_of(&expr, names).ok()
+}
+
+/// Removes the casts of tags to fields.
+fn uncast_tags(expr: &mut Expr, names: &KnownNames) {
+    match expr {
+        Expr::VarRef { name, cast: cast @ Some(Cast::Field) } => {
+            *cast = cast.filter(|_| names.fields.contains_key(name.as_str()));
+        }
+        _ => operands_mut(expr).for_each(|operand| uncast_tags(operand, names)),
+    }
 }
 
 fn reads_invalid(expr: &Expr, names: &KnownNames) -> bool {
