@@ -235,6 +235,13 @@ fn compare_values(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -
         return compare_names(op, a, b);
     }
     let is_order = !matches!(op, Comparison::Equal | Comparison::NotEqual);
+    let is_text = |expr: &Expr, operand: &Operand| {
+        !is_reference(expr) && matches!(operand, Operand::Literal(FieldValue::String(_)))
+    };
+    if is_order && is_text(left, &a) && is_text(right, &b) {
+        // 1.x does not order string literals.
+        return Predicate::Constant(false);
+    }
     let (a, b) = if is_order { (scope.ordered(left, a), scope.ordered(right, b)) } else { (a, b) };
     let tags = tags_of([(left, &a), (right, &b)], scope);
     present(Predicate::Compare(op, Box::new(a), Box::new(b)), tags)
