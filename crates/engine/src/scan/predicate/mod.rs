@@ -33,6 +33,8 @@ pub(super) struct Filter<'a> {
     on_rows: bool,
     /// The cost of the conditions that read rows, for one row, in cells.
     row_cells: u64,
+    /// The number of comparisons that read rows.
+    row_terms: u64,
     /// The cost of the condition for the tags of a series, in cells.
     key_cells: u64,
 }
@@ -100,11 +102,13 @@ impl<'a> Filter<'a> {
             regex_work: patterns.work().clone(),
             on_rows: false,
             row_cells: 0,
+            row_terms: 0,
             key_cells: 0,
         };
         if let Some(predicate) = predicate {
             filter.prepare(predicate, patterns)?;
             filter.row_cells = filter.row_cells.saturating_sub(FREE_ROW_CELLS);
+            filter.row_terms = filter.row_terms.saturating_sub(FREE_ROW_CELLS);
             filter.key_cells = filter.key_cells.saturating_sub(FREE_KEY_CELLS);
         }
         Ok(filter)
@@ -150,6 +154,7 @@ impl<'a> Filter<'a> {
         if on_rows {
             self.on_rows = true;
             self.row_cells += terms + regex_cells;
+            self.row_terms += terms;
         }
         self.key_cells += match as_tag_equality(leaf) {
             Some(_) => TAG_EQUALITY_CELLS,
@@ -168,9 +173,10 @@ impl<'a> Filter<'a> {
         if !self.on_rows {
             return 0;
         }
+        let of_rows = self.row_cells.saturating_mul(rows as u64);
+        let fixed = self.row_terms.saturating_mul(ROWS_PER_COMPARISON);
         // The conditions on tags are evaluated again.
-        let rows = ROWS_PER_COMPARISON.saturating_add(rows as u64);
-        self.row_cells.saturating_mul(rows).saturating_add(self.key_cells)
+        of_rows.saturating_add(fixed).saturating_add(self.key_cells)
     }
 
     /// Returns the cost for the tags of a series, in cells.

@@ -404,6 +404,8 @@ fn a_page_counts_terms_of_condition() {
     let field = Box::new(Operand::Field(integers(FIELD)));
     let above = Predicate::Compare(Comparison::Greater, field, zero);
     let is_host = compare_tag(Comparison::NotEqual, "x");
+    let operand = Box::new(Operand::Field(integers(FIELD)));
+    let matching = Predicate::Matches { operand, regex: "1".to_owned(), negated: false };
     let excluded = |terms| {
         let hosts = Box::new(conjunction(&is_host, terms));
         Predicate::And(hosts, Box::new(Predicate::Constant(false)))
@@ -414,6 +416,8 @@ fn a_page_counts_terms_of_condition() {
         (conjunction(&above, 4_000), 1, 5_000, 5..=13),
         (conjunction(&above, 10), 700, 7, 1..=1),
         (conjunction(&above, 4_000), 700, 7, 110..=125),
+        // Only the rows are matched with a regex.
+        (matching, 4_000, 1, 1..=1),
         (conjunction(&is_host, 10), 700, 7, 1..=1),
         (conjunction(&is_host, 100), 700, 7, 1..=1),
         (conjunction(&is_host, 4_000), 700, 7, 5..=6),
