@@ -457,9 +457,9 @@ pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The maximum work of searching the text of a SQL statement for the names of measurements: the
-/// number of measurements, multiplied by the bytes of the text. The caller sends the schemas of the
-/// found measurements with the statement. If the work would exceed the limit, the caller sends no
-/// schemas, and the SQL session requests them.
+/// number of measurements, multiplied by the bytes of the text, but at least by 1,000. The caller
+/// sends the schemas of the found measurements with the statement. If the work would exceed the
+/// limit, the caller sends no schemas, and the SQL session requests them.
 pub const SQL_NAMES_SEARCH_MAX: usize = 10_000_000;
 /// The maximum number of points with the same time that `first` and `last` keep for a text column.
 /// The functions need these points to select the same point as 1.x.

@@ -35,6 +35,9 @@ use crate::protocol::sql::{
 use crate::query::error::QueryError;
 use scans::{PageRequest, PageResult, Scans};
 
+/// Searching a shorter text for a name takes as long as searching a text of this size, in bytes.
+const SEARCH_BYTES_MIN: usize = 1_000;
+
 /// The statement and its format.
 #[derive(Clone, Debug)]
 pub struct SqlStatement {
@@ -445,7 +448,8 @@ fn named_tables(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
 
 /// Returns the tables whose names occur in `text`; `None` if the search would take too long.
 fn tables_named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSchema>> {
-    if schema.measurements.len().saturating_mul(text.len()) > SQL_NAMES_SEARCH_MAX {
+    let bytes = text.len().max(SEARCH_BYTES_MIN);
+    if schema.measurements.len().saturating_mul(bytes) > SQL_NAMES_SEARCH_MAX {
         return None;
     }
     let named = schema.measurements.iter().filter(|(name, _)| is_named(text, name));
