@@ -10,7 +10,9 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
-use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
+use crate::limits::{
+    DEPTH_MAX, PARENTHESES_DEPTH_MAX, REPEATED_DEPTH_MAX, TEXT_BYTES_MAX, TOKENS_MAX,
+};
 
 /// The meaning of the previous token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ struct Level {
     operators: usize,
     /// The number of set operations between the queries on this level.
     set_operations: usize,
+    /// The number of words whose operand is this level or on this level, and which the parser may
+    /// parse twice.
+    repeated: usize,
     is_case: bool,
     /// Whether the level is the operator in OPERATOR(…).
     is_operator: bool,
@@ -68,8 +73,24 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     }
     let mut levels = vec![Level::default()];
     let mut previous = Previous::Start;
+    let (mut last, mut keyword) = (&Token::EOF, Keyword::NoKeyword);
     for token in tokens.iter().filter(is_word) {
+        let is_name = previous == Previous::Qualifier || *last == Token::DoubleColon;
         previous = follow(token, previous, &mut levels);
+        if is_parsed_twice(keyword, token) {
+            top(&mut levels, |level| level.repeated += 1);
+        }
+        keyword = match token {
+            Token::Word(word) if !is_name => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        last = token;
+        if levels.iter().map(|level| level.repeated).sum::<usize>() > REPEATED_DEPTH_MAX {
+            return Err(QueryError::invalid(format!(
+                "more than {REPEATED_DEPTH_MAX} expressions such as CAST, NOT, CASE, FLOOR and \
+                 INTERVAL are nested: simplify the expression"
+            )));
+        }
         let brackets = levels.iter().filter(|level| !level.is_case).count() - 1;
         if brackets > PARENTHESES_DEPTH_MAX {
             return Err(QueryError::invalid(format!(
@@ -84,6 +105,39 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
         }
     }
     Ok(())
+}
+
+/// Whether the parser may parse the operand that starts with `token` twice. If the operand of
+/// `keyword` is invalid, the parser tries to read the keyword as the name of a type or a function.
+fn is_parsed_twice(keyword: Keyword, token: &Token) -> bool {
+    match keyword {
+        Keyword::INTERVAL => !matches!(
+            token,
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_)
+        ),
+        Keyword::CASE
+        | Keyword::CAST
+        | Keyword::CEIL
+        | Keyword::CONVERT
+        | Keyword::CURRENT_DATE
+        | Keyword::CURRENT_TIME
+        | Keyword::CURRENT_TIMESTAMP
+        | Keyword::EXTRACT
+        | Keyword::FLOOR
+        | Keyword::LOCALTIME
+        | Keyword::LOCALTIMESTAMP
+        | Keyword::MATCH
+        | Keyword::NOT
+        | Keyword::OVERLAY
+        | Keyword::POSITION
+        | Keyword::SAFE_CAST
+        | Keyword::SUBSTR
+        | Keyword::SUBSTRING
+        | Keyword::TRIM
+        | Keyword::TRY_CAST
+        | Keyword::TRY_CONVERT => *token == Token::LParen,
+        _ => false,
+    }
 }
 
 fn follow(token: &Token, previous: Previous, levels: &mut Vec<Level>) -> Previous {
@@ -143,7 +197,7 @@ fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) ->
             close(levels);
             Previous::Operand
         }
-        Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => {
+        Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::MINUS => {
             top(levels, |level| level.set_operations += 1);
             Previous::Start
         }
@@ -203,9 +257,12 @@ fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) ->
             Previous::Start
         }
         Keyword::ALL | Keyword::ANY | Keyword::SOME if previous == Previous::Operator => previous,
-        Keyword::BY | Keyword::CONNECT_BY_ROOT | Keyword::OF | Keyword::ON | Keyword::TO => {
-            Previous::Operator
-        }
+        Keyword::BY
+        | Keyword::CONNECT_BY_ROOT
+        | Keyword::OF
+        | Keyword::ON
+        | Keyword::PRIOR
+        | Keyword::TO => Previous::Operator,
         Keyword::AS | Keyword::OVER | Keyword::WITHIN => Previous::Qualifier,
         _ => Previous::Operand,
     }
@@ -254,6 +311,9 @@ mod tests {
         let subqueries = vec![format!("(SELECT *, cpu.* {clauses} LIMIT 1 + 1)"); 100].join(", ");
         assert_eq!(refusal(&format!("SELECT DISTINCT * {clauses}")), "");
         assert_eq!(refusal(&format!("SELECT {subqueries} {clauses}")), "");
+        let casts = "CAST(a AS INTERVAL) + b::interval + INTERVAL '1 hour' + floor(c)";
+        let casts = vec![casts; 500].join(", ");
+        assert_eq!(refusal(&format!("SELECT {casts} FROM cpu")), "");
         assert_eq!(refusal("SELECT 'a string that does not end"), "");
     }
 
@@ -268,6 +328,7 @@ mod tests {
             format!("a{}", "[1]".repeat(200)),
             format!("{}1{}", "CASE WHEN true THEN ".repeat(150), " END".repeat(150)),
             vec!["1"; 200].join(" UNION ALL SELECT "),
+            vec!["1"; 200].join(" MINUS SELECT "),
             // The keywords in these chains are names.
             vec!["values"; 200].join(" + "),
             vec!["where"; 200].join(" + "),
@@ -278,8 +339,6 @@ mod tests {
             vec!["where"; 200].join(" SIMILAR TO "),
             vec!["where"; 200].join(" LIKE ANY "),
             vec!["where"; 200].join(" AT TIME ZONE "),
-            vec!["interval where"; 200].join(" + "),
-            format!("{}'1 day'", "INTERVAL ".repeat(200)),
             vec!["where"; 200].join(" OPERATOR(pg_catalog.+) "),
             format!("1 FROM cpu {}", "CROSS JOIN limit ".repeat(200)),
             vec!["count(*) OVER limit"; 200].join(" + "),
@@ -288,6 +347,7 @@ mod tests {
             format!("{}1", "CASE WHEN 1 + end + ".repeat(200)),
             vec!["(SELECT 1) AS limit"; 200].join(" CROSS JOIN "),
             vec!["(SELECT 1) a"; 200].join(" JOIN (SELECT 1) then ON where = "),
+            format!("a FROM cpu CONNECT BY a = {}", vec!["PRIOR limit"; 200].join(" + ")),
         ];
         for chain in chains {
             let message = refusal(&format!("SELECT {chain}"));
@@ -301,5 +361,24 @@ mod tests {
         let long = format!("SELECT {}", "1, ".repeat(10_001));
         assert!(refusal(&long).starts_with("the statement has more than 20000 tokens"));
         assert!(refusal(&" ".repeat(TEXT_BYTES_MAX + 1)).starts_with("the statement has 262145 "));
+    }
+
+    /// The parser would need 2^30 steps or more to find the error in these statements, or more stack
+    /// than a process has.
+    #[test]
+    fn repeated_parsing_is_limited() {
+        for chain in [
+            "INTERVAL ".repeat(200),
+            "INTERVAL - ".repeat(30),
+            "INTERVAL (".repeat(30),
+            "CAST(".repeat(30),
+            "floor(1 + substr(".repeat(15),
+            "NOT (".repeat(30),
+            "CASE (".repeat(30),
+            "current_time(position(".repeat(15),
+        ] {
+            let message = refusal(&format!("SELECT {chain}"));
+            assert!(message.starts_with("more than 8 expressions such as CAST"), "{chain:.40}");
+        }
     }
 }
