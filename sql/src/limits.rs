@@ -120,6 +120,9 @@ pub const GROUPING_KEYS_MAX: usize = 16_384;
 /// The maximum number of tables that a statement may read. Every reference to a table counts, and
 /// so does every subquery without tables.
 pub const TABLES_MAX: usize = 64;
+/// The maximum number of different OVER clauses of a statement. Planning nests an operator for each
+/// of them, and every operator has the columns of all operators below.
+pub const WINDOWS_MAX: usize = 64;
 /// The maximum number of parameters of a statement.
 pub const PARAMETERS_MAX: usize = 1_000;
 /// The maximum number of bins in the result of a gap-filling query, over all groups.

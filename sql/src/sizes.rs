@@ -1,23 +1,25 @@
 //! Rejects statements that are small, but become large during planning.
 //!
 //! The planner plans a CTE separately for each reference. If each of several CTEs references the
-//! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take
-//! time in proportion to the number of selected columns times the number of table columns. Pipe
-//! operators are rejected, because a statement could nest thousands of them.
+//! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take time
+//! in proportion to the number of selected columns times the number of table columns. The planner
+//! nests the windows of a SELECT. Pipe operators are rejected, because a statement could nest
+//! thousands of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, Visit, Visitor,
+    WindowType,
 };
 
 use crate::error::QueryError;
 use crate::limits::{
     COPIES_MAX, COPYING_DEPTH_MAX, CTE_DEPTH_MAX, GROUPING_KEYS_MAX, PLANNED_COLUMNS_MAX,
-    TABLES_MAX,
+    TABLES_MAX, WINDOWS_MAX,
 };
 use crate::messages::TableSchema;
 use crate::tables::{CATALOG, SCHEMA};
@@ -42,7 +44,13 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     if let ControlFlow::Break(error) = statement.visit(&mut sizes) {
         return Err(error);
     }
-    let Size { tables, cost, .. } = sizes.statement;
+    let Size { tables, windows, cost, .. } = sizes.statement;
+    if windows > WINDOWS_MAX {
+        return Err(QueryError::invalid(format!(
+            "the statement has more than {WINDOWS_MAX} different windows, counted after the CTEs are \
+             expanded: use the same OVER clause for several functions"
+        )));
+    }
     if tables > TABLES_MAX {
         let message = format!(
             "the statement reads more than {TABLES_MAX} tables, counted after the CTEs are expanded"
@@ -63,6 +71,8 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
 #[derive(Clone, Copy, Debug)]
 struct Size {
     tables: usize,
+    /// The number of different OVER clauses.
+    windows: usize,
     /// The number of times that an expression of the query may contain the same column of a table.
     copies: usize,
     /// The number of columns of the result.
@@ -73,12 +83,13 @@ struct Size {
 }
 
 impl Size {
-    const NONE: Self = Self { tables: 0, copies: 1, width: 0, cost: 0 };
+    const NONE: Self = Self { tables: 0, windows: 0, copies: 1, width: 0, cost: 0 };
     const TABLE: Self = Self { tables: 1, ..Self::NONE };
 
     /// Adds a source of a query.
     fn add(&mut self, source: Self) {
         self.tables = self.tables.saturating_add(source.tables);
+        self.windows = self.windows.saturating_add(source.windows);
         self.copies = self.copies.max(source.copies);
         self.cost = self.cost.saturating_add(source.cost);
     }
@@ -110,6 +121,11 @@ struct Sizes {
     widths: HashMap<*const Query, usize>,
     /// The sizes of the sources of the queries around the visitor's position.
     open: Vec<Size>,
+    /// The OVER clauses of the queries around the visitor's position, with the number of SELECTs
+    /// before each clause. Several SELECTs of a query do not share windows.
+    windows: Vec<HashSet<(usize, WindowType)>>,
+    /// The number of SELECTs before the visitor's position.
+    selects: usize,
     statement: Size,
     /// The number of CTEs around the visitor's position.
     cte_depth: usize,
@@ -206,11 +222,14 @@ impl Visitor for Sizes {
             )));
         }
         self.open.push(Size::NONE);
+        self.windows.push(HashSet::new());
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         let mut sources = self.open.pop().unwrap_or_default();
+        let windows = self.windows.pop().map_or(0, |windows| windows.len());
+        sources.windows = sources.windows.saturating_add(windows);
         let (width, cost) = self.body(&query.body);
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             // A CTE that no query reads also counts, because the planner plans it.
@@ -249,6 +268,7 @@ impl Visitor for Sizes {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+        self.selects += 1;
         let GroupByExpr::Expressions(keys, _) = &select.group_by else {
             return ControlFlow::Continue(());
         };
@@ -285,6 +305,11 @@ impl Visitor for Sizes {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<QueryError> {
+        if let Expr::Function(function) = expr
+            && let (Some(window), Some(windows)) = (&function.over, self.windows.last_mut())
+        {
+            windows.insert((self.selects, window.clone()));
+        }
         self.copying += usize::from(is_copying(expr));
         if self.copying > COPYING_DEPTH_MAX {
             return ControlFlow::Break(QueryError::invalid(format!(

@@ -129,6 +129,39 @@ fn nested_ctes_are_limited() {
 }
 
 #[test]
+fn windows_are_limited() {
+    let windows = |count: usize| {
+        let calls: Vec<String> = (0..count)
+            .map(|at| format!("count(*) OVER (ORDER BY usage + {at}) AS c{at}"))
+            .collect();
+        format!("SELECT {} FROM cpu", calls.join(", "))
+    };
+    assert_eq!(ask(&windows(20)).unwrap(), 100);
+    let several = |count: usize| vec![format!("({})", windows(20)); count].join(", ");
+    let named: Vec<String> = (0..70).map(|at| format!("w{at} AS (ORDER BY {at})")).collect();
+    let calls: Vec<String> = (0..70).map(|at| format!("sum(usage) OVER w{at}")).collect();
+    for text in [
+        windows(65),
+        windows(1_000),
+        format!("EXPLAIN {}", windows(1_000)),
+        format!("WITH c AS ({}) SELECT 1 FROM c, c AS d, c AS e, c AS f", windows(20)),
+        format!("{} UNION ALL {}", windows(40), windows(40)),
+        format!("SELECT 1 FROM {}", several(4)),
+        format!("SELECT {} FROM cpu WINDOW {}", calls.join(", "), named.join(", ")),
+        format!("SELECT usage FROM cpu ORDER BY {}", calls.join(", ")),
+    ] {
+        let said = refusal(&text);
+        assert!(
+            said.starts_with("400: the statement has more than 64 different windows"),
+            "{text:.80}: {said}"
+        );
+    }
+    let lags: Vec<String> =
+        (1..100).map(|at| format!("lag(usage, {at}) OVER (ORDER BY time) AS l{at}")).collect();
+    assert_eq!(ask(&format!("SELECT {} FROM cpu", lags.join(", "))).unwrap(), 100);
+}
+
+#[test]
 fn pipe_operators_are_rejected() {
     for text in [
         format!("SELECT usage FROM cpu {}", "|> SELECT usage + usage AS usage ".repeat(40)),
