@@ -148,6 +148,9 @@ test('each error of the platform is shown with the next step', async (t) => {
     [10_027, /^tidemark-sql is larger than the account's plan allows \(10027\): .*--without-sql/m],
     [10_021, /^Cloudflare rejected tidemark-sql while starting it \(10021\): /m],
     [10_063, /^This account has no workers\.dev subdomain/m],
+    [10_034, /^The e-mail address of your Cloudflare account is not verified \(10034\): /m],
+    [10_042, /^R2 is not enabled for this account \(10042\): /m],
+    [10_085, /^The R2 bucket for backups does not exist \(10085\): create it with npx wrangler@.* r2 bucket create/m],
   ]) {
     api.refuses = () => [code, 'Script startup exceeded CPU time limit.'];
     const { code: status, text } = await deployed(its, api, []);

@@ -29,11 +29,15 @@ export class Account {
     const isForm = body instanceof FormData;
     const headers = { ...this.credentials, ...(body && !isForm && { 'Content-Type': 'application/json' }) };
     const limit = AbortSignal.timeout(callMs);
-    const response = await fetch(`${base()}${path}`, {
+    const sent = fetch(`${base()}${path}`, {
       method,
       headers,
       body: isForm || !body ? body : JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    });
+    const response = await sent.catch((error) => {
+      if (signal?.aborted) throw error;
+      throw new UserError(`Cloudflare's API cannot be reached (${error.cause?.message ?? error.message}): check the network connection and retry.`);
     });
     const text = await response.text();
     let said;

@@ -148,7 +148,7 @@ class Deployment {
   /** If a wrangler run failed, throws the suggested next step. */
   must(run, name) {
     if (run.code === 0) return run;
-    const step = nextStep(run, name);
+    const step = nextStep(run, name, this.source.hint);
     throw new UserError(step ? `\n${step}` : `\nwrangler failed; see the message above.`);
   }
 

@@ -67,6 +67,12 @@ export const subdomainStep =
 const steps = {
   10_007: () => subdomainStep,
   10_063: () => subdomainStep,
+  10_034: () =>
+    "The e-mail address of your Cloudflare account is not verified (10034): open the link in Cloudflare's e-mail, or request it again in the dashboard under My Profile, and deploy again.",
+  10_042: () =>
+    'R2 is not enabled for this account (10042): enable it in the dashboard under R2 Object Storage, or deploy without --backups.',
+  10_085: (_, hint) =>
+    `The R2 bucket for backups does not exist (10085): create it with ${hint} r2 bucket create BUCKET, or deploy without --backups.`,
   10_021: (name) =>
     `Cloudflare rejected ${name} while starting it (10021): deploy again, because a single slow start can exceed the limit of 1 s. If the error stays, deploy without SQL (--without-sql) or report the error.`,
   10_027: (name) =>
@@ -88,9 +94,9 @@ const worded = [
   },
 ];
 
-/** Returns a sentence with the next step, or null for an unknown error. */
-export function nextStep(run, name) {
+/** `hint` is the command that runs wrangler. Returns a sentence with the next step, or null for an unknown error. */
+export function nextStep(run, name, hint) {
   const { code, message = '' } = failureOf(run);
   const byText = worded.find(({ pattern }) => pattern.test(message));
-  return steps[code]?.(name) ?? byText?.step(name) ?? null;
+  return steps[code]?.(name, hint) ?? byText?.step(name) ?? null;
 }
