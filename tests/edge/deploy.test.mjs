@@ -142,6 +142,19 @@ test('at a terminal the program asks for the account, wrangler registers a subdo
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, made, text);
 });
 
+test('a generated token is shown even if the calls after the upload fail', async (t) => {
+  if (!has(t, 'script')) return;
+  const [api, its] = [await cloudflareAccount(t), place(t)];
+  api.refuses = () => {
+    Object.defineProperty(api, 'accounts', { get: () => { throw new Error('the API is down'); } });
+    return null;
+  };
+  const { code, text } = await deployed(its, api, [], { env: { ADMIN_TOKEN: null }, keys: [] });
+  assert.equal(code, 1, text);
+  const [, made] = /The admin token of tidemark, shown once: ([0-9a-f]{32})/.exec(text) ?? [];
+  assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, made, text);
+});
+
 test('each error of the platform is shown with the next step', async (t) => {
   const [api, its] = [await cloudflareAccount(t), place(t, { hasSql: true })];
   for (const [code, step] of [

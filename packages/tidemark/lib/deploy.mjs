@@ -187,11 +187,19 @@ class Deployment {
   }
 }
 
-async function printToken(deployment, token) {
-  if (!token) return;
-  const { name, source, account } = deployment;
-  const { hasToken } = await remoteOf(account, name);
-  if (!hasToken) return;
+/** Returns whether the upload may have stored the token, because a lost token cannot be read again. */
+async function mayHaveToken({ account, name }, run) {
+  if (run.code === 0) return true;
+  try {
+    return (await remoteOf(account, name)).hasToken;
+  } catch {
+    return true;
+  }
+}
+
+async function printToken(deployment, token, run) {
+  if (!token || !(await mayHaveToken(deployment, run))) return;
+  const { name, source } = deployment;
   if (token.isNew) console.log(`\nThe admin token of ${name}, shown once: ${token.value}`);
   else console.log(`\nThe admin token of ${name} is the value of ADMIN_TOKEN in the environment.`);
   console.log(`To change it: ${source.hint} secret put ADMIN_TOKEN --name ${name}`);
@@ -200,7 +208,7 @@ async function printToken(deployment, token) {
 async function deployAll(deployment, sqlName, token) {
   const secrets = token ? ['--secrets-file', deployment.write('secrets.json', { ADMIN_TOKEN: token.value })] : [];
   const run = await deployment.upload(['deploy', ...secrets], sqlName);
-  if (deployment.account) await printToken(deployment, token);
+  if (deployment.account) await printToken(deployment, token, run);
   deployment.must(run, deployment.name);
 }
 
@@ -290,6 +298,9 @@ export async function deploy(source, options, wanted) {
   const share = shareOf(options.gradual);
   const { account, remote, token } = await prepared(source, options, wanted);
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-'));
+  // The folder contains the admin token. A signal ends the process without `finally`.
+  const clear = () => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', clear);
   try {
     const main = options.rollback ? null : await source.build();
     const program = await source.wrangler();
@@ -298,6 +309,7 @@ export async function deploy(source, options, wanted) {
     else if (share !== null) await deployGradually(deployment, share, () => deployment.sql(main));
     else await deployAll(deployment, await deployment.sql(main), token);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    clear();
+    process.off('exit', clear);
   }
 }
