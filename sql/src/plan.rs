@@ -21,7 +21,8 @@ use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::kept_plans;
 use crate::limits::{
-    BATCH_ROWS, CHECKED_BATCH_ROWS, KEPT_CONSTANT_BYTES_MAX, LONG_CONSTANT_BYTES, TURN_BYTES_MAX,
+    BATCH_ROWS, CHECKED_BATCH_ROWS, KEPT_CONSTANT_BYTES_MAX, LONG_CONSTANT_BYTES, TEXT_BYTES_MAX,
+    TURN_BYTES_MAX,
 };
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::sizes;
@@ -220,8 +221,17 @@ struct Physical {
 }
 
 async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical, DataFusionError> {
-    // The result of an EXPLAIN has one row for each planning stage.
-    if let LogicalPlan::Explain(_) = logical {
+    // The result of an EXPLAIN has one row for each planning stage. Each row contains all constants.
+    if let LogicalPlan::Explain(explain) = &logical {
+        // The result of the EXPLAIN contains an error of the optimizer.
+        if let Ok(optimized) = state.optimize(&explain.plan)
+            && kept_plans::constant_bytes(&optimized, LONG_CONSTANT_BYTES)? > TEXT_BYTES_MAX
+        {
+            return Err(QueryError::exhausted(format!(
+                "EXPLAIN prints more than {TEXT_BYTES_MAX} bytes of constants: use shorter strings"
+            ))
+            .into());
+        }
         let root = state.create_physical_plan(&logical).await?;
         let columns = root.schema();
         return Ok(Physical { columns, root, constant_bytes: 0, batch_rows: BATCH_ROWS });

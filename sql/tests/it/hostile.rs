@@ -129,6 +129,18 @@ fn nested_ctes_are_limited() {
 }
 
 #[test]
+fn constants_of_explained_statements_are_limited() {
+    let explain =
+        |words: &str, count: usize| ask(&format!("{words} SELECT repeat('a', {count}) FROM cpu"));
+    for words in ["EXPLAIN", "EXPLAIN VERBOSE"] {
+        let said = explain(words, 1_000_000).unwrap_err().to_string();
+        assert!(said.starts_with("EXPLAIN prints more than 262144 bytes of constants"), "{said}");
+        assert!(explain(words, 10_000).is_ok());
+    }
+    assert!(explain("EXPLAIN ANALYZE", 10_000).is_ok());
+}
+
+#[test]
 fn windows_are_limited() {
     let windows = |count: usize| {
         let calls: Vec<String> = (0..count)
