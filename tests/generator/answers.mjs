@@ -4,7 +4,10 @@ import { JsonNumber, parseJson } from '../record/json.mjs';
 
 const TOLERANCE = 1e-9;
 
-/** A response is `[status, body]`. `alike` describes `tolerance`. */
+/**
+ * Whether two responses, each `[status, body]`, are equal except for the errors that `tolerance`
+ * permits (see `alike`).
+ */
 export function sameAnswer(query, [status, body], [ownStatus, ownBody], tolerance = TOLERANCE) {
   if (status !== ownStatus) return false;
   if (body === ownBody) return true;

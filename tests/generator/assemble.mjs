@@ -26,8 +26,8 @@ export function limited(series, parts) {
 }
 
 /**
- * Returns lists of calls, or undefined if the calls cannot be queried separately. A list contains
- * several calls if `operators` connect the calls.
+ * Returns one list of calls per column, or undefined if the calls cannot be queried separately. A
+ * column such as `max(v) - min(v)` has several calls, which `operators` connect.
  */
 export async function columnsOf(parts, trusted) {
   const found = [];
@@ -70,7 +70,7 @@ const OPERATORS = new Map([
   ['/', (a, b) => (b === 0 ? 0 : a / b)],
 ]);
 
-/** Finds the columns with a call that accepts the same types of fields. */
+/** Expands the wildcard of `call`: returns the fields whose types the call accepts. */
 async function wildOf(parts, { alias }, call, trusted) {
   const types = FUNCTIONS[call.name]?.types ?? [];
   const plain = types.includes('string') ? 'count' : types.includes('boolean') ? call.name : 'sum';
@@ -83,9 +83,10 @@ async function wildOf(parts, { alias }, call, trusted) {
 }
 
 /**
- * Returns undefined if rows with the same time could be joined in several ways. In a statement
- * without windows, `time` is the time of a row of several calls. The row of a single call has the
- * time of its point.
+ * Joins the results of single calls by time to the result of the whole statement. Returns undefined
+ * if several rows have the same time, because the join is then ambiguous. Without windows, the
+ * result of a single call has the time of its point, but the result of several calls has the time
+ * `time`.
  */
 export function joined(answers, columns, parts, names, time) {
   const all = answers.map(seriesOf);
@@ -111,8 +112,8 @@ export function joined(answers, columns, parts, names, time) {
 }
 
 /**
- * Merges all series with the same name and tags. Returns undefined if two series have a value for
- * the same cell, or if all series are different.
+ * Merges all series with the same name and tags. Returns undefined if there are no such series, or
+ * if two of them have a value for the same cell.
  */
 export function together(series, parts) {
   const heads = groupBy(series, head);
@@ -130,7 +131,10 @@ export function together(series, parts) {
   return whole;
 }
 
-/** Sorts the entries in the direction of ORDER BY. `of` converts a key to a sort key. */
+/**
+ * Sorts the entries of a map by key, in the direction of ORDER BY. `of` converts a key to a sort
+ * key.
+ */
 function inOrder(map, parts, of = (key) => key) {
   const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
   return [...map].sort(([a], [b]) => (of(a) < of(b) ? -sign : sign));
@@ -169,14 +173,16 @@ function calculated([time, ...cells], columns) {
 
 const quoted = (name) => (/^\w+$/.test(name) ? name : `"${name}"`);
 
-/** Adds the tags of `series` to the series that the statement `aloneOf` returned. */
+/** Adds the tags of `series` to the result of the statement that `aloneOf` returned. */
 export function foundAlone(document, series) {
   const tags = series.get('tags') ?? new Map();
   const isIt = (one) => one.get('name') === series.get('name') && [...(one.get('tags') ?? [])].every(([key, tag]) => tags.get(key) === tag);
   return seriesOf(document).filter(isIt).map((one) => (one.has('tags') ? new Map([...one, ['tags', tags]]) : one));
 }
 
-/** The statement selects a single series, without limits. `from` can add other measurements. */
+/**
+ * Returns the statement without limits and for a single series. `from` can add other measurements.
+ */
 export function aloneOf(parts, series, from = sourceOf(parts, series)) {
   const tags = [...(series.get('tags') ?? [])].map(([key, value]) => `${quoted(key)} = '${value}'`);
   return statement({ ...unlimited(parts), FROM: from, WHERE: and(parts.WHERE, ...tags) });

@@ -11,7 +11,7 @@ import { scratch } from './stored.mjs';
 const UNITS = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
 const number = (cell) => Number(cell.text);
 
-/** The rows that each call may return for points `[time, value, …]`. */
+/** For each call, returns the points, each `[time, value, …]`, that the call may choose. */
 const MAY = {
   mode(points) {
     const counts = new Map();
@@ -33,7 +33,10 @@ const MAY = {
 /** Go's sort is stable up to this number of points, so the choice of 1.x is known. */
 const STABLE_MAX = 11;
 
-/** The choices of `mode` and `percentile` for a few points with different times. */
+/**
+ * For `mode` and `percentile` over at most `STABLE_MAX` points with different times, returns the
+ * points that 1.x may choose.
+ */
 const CHOICE = {
   percentile: (sorted, rank) => sorted.filter((_, at) => at === Math.floor((sorted.length * Number(rank)) / 100 + 0.5) - 1),
   mode(sorted) {
@@ -50,8 +53,8 @@ const CHOICE = {
 };
 
 /**
- * `alone` means that all points belong to one series. Otherwise 1.x reads one series after the
- * other.
+ * Returns the points that the call may choose. With `alone`, all points belong to one series.
+ * Otherwise 1.x reads one series after the other, and not in the order of time.
  */
 function choices(name, points, rest, { backwards, alone, windowed }) {
   if (windowed && ['first', 'last'].includes(name)) return preferred(name, MAY[name](points));
@@ -63,7 +66,10 @@ function choices(name, points, rest, { backwards, alone, windowed }) {
   return CHOICE[name](sorted, ...rest);
 }
 
-/** In a window, 1.x selects the largest of the values with the same time, but `first` selects false. */
+/**
+ * The choice of `first` and `last` in a window: among points with the same time, 1.x selects the
+ * largest value. An exception is `first` of booleans, which selects false.
+ */
 function preferred(name, points) {
   const isSmallest = name === 'first' && typeof points[0]?.[1] === 'boolean';
   return points.filter(([, cell]) => points.every(([, other]) => (isSmallest ? cell <= other : key(other) <= key(cell))));
@@ -77,7 +83,7 @@ function at(points, isBetter) {
   return points.filter(([time]) => time.text === best[0].text);
 }
 
-/** Among the points with the best value, the function returns those with the earliest time. */
+/** Returns the earliest of the points with the best value. */
 function earliest(points, isBetter) {
   const best = points.reduce((one, other) => (isBetter(key(other[1]), key(one[1])) ? other : one), points[0]);
   return MAY.first(points.filter(([, cell]) => key(cell) === key(best[1])));
@@ -88,7 +94,7 @@ const ROUND = { floor: Math.floor, ceil: Math.ceil, round: (x) => Math.sign(x) *
 const rounded = (cell, round) => (cell instanceof JsonNumber ? new JsonNumber(String(round(number(cell)))) : null);
 const key = (cell) => (cell instanceof JsonNumber ? number(cell) : cell);
 
-/** Whether the statement's only call may return both responses. */
+/** Whether both responses are permitted results of the statement's only call. */
 export async function chosen(pair) {
   const { parts, theirs, ours, env, trusted } = pair;
   const [field, ...aux] = fieldsOf(parts);
@@ -117,7 +123,7 @@ export async function chosen(pair) {
   return isRight(known, filled);
 }
 
-/** Moves the call and its column from this place to the first place. */
+/** Moves the call and its column from position `place` to the first position. */
 function callFirst({ parts, theirs, ours, ...pair }, place) {
   const moved = (list, first) => [...list.slice(0, first), list[first + place], ...list.slice(first, first + place), ...list.slice(first + place + 1)];
   const side = ({ document, ...more }) => {
@@ -134,7 +140,7 @@ function isLike(known, own) {
   return alike(heads(known), heads(own));
 }
 
-/** The real server has returned the result of each window separately. */
+/** Returns the real server's results of separate statements for each window. */
 async function windowsAlone(parts, counted, { real, parsed }) {
   const all = [];
   for (const series of seriesOf(counted)) {
@@ -151,7 +157,10 @@ async function windowsAlone(parts, counted, { real, parsed }) {
   return all;
 }
 
-/** `counted` contains the windows of each series. */
+/**
+ * Whether the call may choose the rows of `all` from the points in `raw`. `counted` is the result
+ * of `count()`, which contains the time of every window of each series.
+ */
 function areChosen(all, raw, counted, what) {
   const left = new Map(all.map((series) => [head(series), series]));
   if (left.size !== all.length) return false;
@@ -166,7 +175,10 @@ function areChosen(all, raw, counted, what) {
 
 const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 
-/** The points belong to one series. `frame` contains the times of the rows. */
+/**
+ * Whether the call may choose `rows` from the points of one series. `frame` is the series in the
+ * result of `count()`, which contains the time of every window.
+ */
 function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
@@ -204,7 +216,10 @@ function isChosen(rows, points, frame, { call, round, parts, alone }) {
   );
 }
 
-/** Without a lower bound, the first window is the first one with a value. */
+/**
+ * Returns the windows that the result contains. If the statement has no lower time bound, the
+ * result begins with the first window that has a value.
+ */
 function shownWindows(windows, parts, hasValue) {
   if (termsOf(parts).some((term) => /^time >|<=? time$/.test(term))) return windows;
   return isBackwards(parts) ? windows.slice(0, windows.findLastIndex(hasValue) + 1) : windows.slice(windows.findIndex(hasValue));
@@ -223,18 +238,18 @@ function isFilled(rows, at, fill, shown) {
     const exact = from + ((to - from) * (at - before)) / (after - before);
     return cell instanceof JsonNumber && (Math.abs(number(cell) - exact) <= 1e-9 * Math.abs(exact) || number(cell) === Math.trunc(exact));
   }
-  // 1.x cannot convert the number to a string or a boolean, and returns an empty value.
+  // 1.x cannot convert the number of `fill()` to a string or a boolean, and returns '' or false.
   const value = rows[known[0]]?.[1];
   if (typeof value === 'string') return cell === '';
   if (typeof value === 'boolean') return cell === false;
-  // A call that returns integers truncates the number.
+  // For a call that returns integers, 1.x truncates the number.
   const filled = Number(fill.slice(1, -1));
   return cell instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(cell));
 }
 
 /**
- * The rows must be different points in the order of time, in the required number, which applies to
- * each window.
+ * Whether `sample` may draw `rows`: the rows must be different points in time order, and each
+ * window must have as many rows as the call requests, or all its points if there are fewer.
  */
 function isDrawn(rows, points, start, how) {
   if (start === undefined) return isInOrder(rows) && isSome(rows, points, how);
@@ -253,7 +268,10 @@ function isDrawn(rows, points, start, how) {
 const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
 const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
 
-/** For `fill(previous)`, `all` contains the preceding rows. */
+/**
+ * Whether the rows are `count` different points, or all points if there are fewer. `all` contains
+ * the result's rows, whose values `fill(previous)` repeats.
+ */
 function isSome(rows, points, { count, fill }, all = rows) {
   const left = [...points];
   const from = all.indexOf(rows[0]);
@@ -265,18 +283,21 @@ function isSome(rows, points, { count, fill }, all = rows) {
   return found && rows.length === Math.min(count, points.length);
 }
 
-/** `fill` may have replaced missing values. */
+/** Whether `row` shows `point`. `fill` may have replaced null values after the first value. */
 function isPoint(point, row, before, fill = '(null)') {
   return point.every((cell, at) => {
     if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);
     if (fill === '(previous)') return alike(row[at], before?.[at] ?? null);
-    // An integer field truncates the number.
+    // For an integer field, 1.x truncates the number.
     const filled = Number(fill.slice(1, -1));
     return row[at] instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(row[at]));
   });
 }
 
-/** The function returns undefined if the windows are unknown. */
+/**
+ * Returns a function from a row to the start of its window, or undefined if the windows are
+ * unknown.
+ */
 function windowsOf(window, parts, frame) {
   const [, many, unit, , sign, offset, offsetUnit] = /^time\((\d+)(\w+?)(, (-?)(\d+)(\w+))?\)$/.exec(window) ?? [];
   if (!UNITS[unit] || (offset && !UNITS[offsetUnit])) return undefined;
@@ -292,7 +313,10 @@ function windowsOf(window, parts, frame) {
   };
 }
 
-/** More points than any series has. */
+/**
+ * A sample size larger than the number of points in any series, so that `sample` returns all
+ * points.
+ */
 const ALL_POINTS = 100_000;
 
 /**
@@ -330,8 +354,9 @@ export async function drawnTogether(pair) {
 }
 
 /**
- * Returns undefined if the result of the call is not known to be correct. Next to other calls, the
- * row of a selector such as `first` has the time of an aggregate's row.
+ * Returns the result of a single call as a part of the statement's result, or undefined if no
+ * trusted response exists. In a statement with several calls, the row of a selector such as `first`
+ * has the time of an aggregate's row, so the function replaces the time.
  */
 async function aloneIn(parts, call, text, trusted) {
   const document = await trusted(statement({ ...parts, SELECT: text }));
@@ -342,7 +367,9 @@ async function aloneIn(parts, call, text, trusted) {
   return seriesOf(document).map((series) => new Map([...series, ['values', series.get('values').map(([, cell]) => [time, cell])]]));
 }
 
-/** Returns undefined if `sample` could not have drawn the points. */
+/**
+ * Returns the points in a column of Tidemark's result, or undefined if `sample` cannot draw them.
+ */
 async function drawn(call, column, { parts, own, trusted, round }) {
   const raw = await trusted(statement({ ...parts, SELECT: `${call.first} AS v0`, 'ORDER BY': '' }));
   if (!raw || errorOf(raw)) return undefined;
@@ -354,8 +381,10 @@ async function drawn(call, column, { parts, own, trusted, round }) {
 }
 
 /**
- * A join has a row for each time. If several draws have this time, the first draw is next to the
- * other calls' values. LIMIT applies to each call, and must permit all its rows.
+ * Whether both responses join permitted samples with the results of the other calls. The result has
+ * one row for each time. If a column has several samples with the same time, the first sample is in
+ * the row of the other calls, and each further sample gets a row. LIMIT applies to each call
+ * separately, so the number of rows of each call must not exceed the limit.
  */
 async function drawnInWindows({ parts, theirs, ours, env, trusted }) {
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill ?? '')?.[1];
@@ -395,8 +424,8 @@ async function drawnInWindows({ parts, theirs, ours, env, trusted }) {
       const points = pointsOf(column);
       const own = timesOf(column);
       const others = new Set(columns.filter((one) => one !== column).flatMap((one) => [...timesOf(one)]));
-      // A row that only a draw explains has no missing value. Otherwise, the number of `fill()`
-      // could be a value of the point.
+      // At the times of other columns, `fill(number)` shows the number for a missing sample. If a
+      // point has this number as its value, the cell does not show whether the point was drawn.
       if (fills && points.some(([time, cell]) => others.has(time.text) && isOneOf(fills, cell))) return undefined;
       const isValue = ([time, cell]) => (fills ? own.has(time.text) && !(others.has(time.text) && isOneOf(fills, cell)) : cell !== null);
       const drawn = all.map((row) => [row[0], row[at + 1]]).filter(isValue);
@@ -415,8 +444,8 @@ async function drawnInWindows({ parts, theirs, ours, env, trusted }) {
 }
 
 /**
- * Returns the cells that `fill(number)` may show. An integer field truncates the number. A function
- * around the call rounds the number.
+ * Returns the cells that `fill(number)` may show. For an integer field, 1.x truncates the number. A
+ * function around the call rounds the number.
  */
 const fillsOf = (number, round = (value) => value) =>
   [Number(number), Math.trunc(number)].map((value) => new JsonNumber(String(round(value))));
@@ -424,8 +453,8 @@ const fillsOf = (number, round = (value) => value) =>
 const isOneOf = (fills, cell) => fills.some((one) => alike(cell, one));
 
 /**
- * `rows` must join the lists of times and values. A missing value is null, or one of the `fills` of
- * its column.
+ * Whether `rows` is the join by time of the lists of times and values. A missing value is null, or
+ * one of the `fills` of its column.
  */
 function isJoin(rows, lists, fills, backwards) {
   const next = lists.map(() => 0);

@@ -4,7 +4,7 @@ import { alike, parsed, resultsOf, sameAnswer, seriesOf, sortTies } from './answ
 import { RULES } from './rules.mjs';
 import { clauses } from './statement.mjs';
 
-/** The proof of a rule may use other rules, so this is the maximum nesting depth. */
+/** The maximum nesting depth of proofs, because the proof of a rule may use other rules. */
 const DEPTH_MAX = 4;
 
 /**
@@ -40,9 +40,15 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
     theirs: side(theirs),
     ours: own,
     env: { ...env, parsed: ([, body]) => parsed(body) ?? undefined },
-    /** The real server must return the same response, or a rule must explain the difference. */
+    /**
+     * Returns the document of Tidemark's response, or undefined unless the real server returns the
+     * same response or a rule explains the difference.
+     */
     trusted: (other) => trusted({ text: other, tied }, env, depth - 1),
-    /** The statement must have been passed to `trusted`. */
+    /**
+     * Whether the two servers returned the same response. The caller must have called `trusted`
+     * with this statement.
+     */
     agreed: (other) => env.known.get(other).agreed,
     isOurs: (answer, tolerance) => sameAnswer({ tied }, answer, ours, tolerance),
     isSame: isDocument,

@@ -1,6 +1,6 @@
-// Avoids a defect of conditions in 1.x. A condition's values are kept by the name of the field, so
-// if a condition has several casts of one field, 1.x applies only one of them. Stores a copy of the
-// field for each cast.
+// Avoids a defect of conditions in 1.x: if a condition has several casts of one field, such as
+// `a::float` and `a::integer`, 1.x applies only one of them, because it stores the values by the
+// name of the field. Therefore stores a copy of the field for each cast.
 
 import { json, seriesOf } from './answers.mjs';
 import { linesOf } from './lines.mjs';
@@ -56,7 +56,8 @@ export async function isOverCopies({ text, theirs, env, isSame }) {
       }
       return document;
     };
-    // The copies alone change no result.
+    // Checks that the result is the same if the statement reads the copies without the changed
+    // casts.
     const isCopy = json((await ask(moved(text))) ?? null) === json(theirs.document);
     const whole = moved(text.replace(statement(inner), () => statement({ ...inner, WHERE })));
     return isCopy && isSame(await ask(whole));

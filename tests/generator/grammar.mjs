@@ -1,7 +1,8 @@
 // Generates random statements from InfluxQL's grammar: expressions, casts, calls and conditions at
 // any place. Many statements are errors, and both servers must return the same text.
 //
-// Omits the following, where 1.x differs from Tidemark in a known way that no rule proves:
+// Does not generate the following statements. For them, 1.x and Tidemark differ in a known way, but
+// no rule proves the difference:
 // - mathematical functions in conditions, of literals, and as operands of bitwise operators
 // - tags compared by order with other names
 // - transformations and `distinct` over two policies
@@ -138,7 +139,7 @@ class Grammar {
     const { random } = this;
     const how = { names, isNested, isCondition: true };
     const again = () => this.condition(how, depth - 1);
-    // An unknown name in a subquery is a missing tag.
+    // A subquery reads an unknown name as a missing tag.
     const isTag = (side) => (isNested ? /[a-z]/ : /^[(-]*[klm]\b/).test(side);
     const compared = () => {
       const [left, right] = [this.operand(how, 1), this.operand(how, 1)];

@@ -72,7 +72,7 @@ const FAULTS = {
   },
 };
 
-/** Each wrong response has the name of its mutation. */
+/** Returns the wrong responses, each with the name of its mutation. */
 export function mutants(query, theirs, ours) {
   return Object.entries(FAULTS).flatMap(([what, change]) => {
     const document = parsed(ours[1]);

@@ -92,7 +92,10 @@ function few(random) {
   return `SELECT ${call} FROM ${from}${where}${random.pick(['', ' ORDER BY time DESC', ' ORDER BY time DESC'])}`;
 }
 
-/** Returns a measurement whose points have different times, and its name in a statement. */
+/**
+ * Returns a measurement whose points all have different times, and the measurement's name in a
+ * statement.
+ */
 function sourceOf(random, measurements) {
   const source = random.pick(measurements.filter(({ aligned }) => !aligned));
   return [source, /^\w+$/.test(source.name) ? source.name : `"${source.name}"`];

@@ -1,6 +1,7 @@
-// Avoids a defect of windows in 1.x. Near a clock change of tz(), two windows can overlap. 1.x then
-// adds a point to the window of the points that it has read before, so the result depends on these
-// points, the function and the order. Runs the statement for the points of each window alone.
+// Avoids a defect of windows in 1.x. With `tz()`, two windows can overlap near a change of daylight
+// saving time. 1.x then adds a point to the window of the previous point, so the result depends on
+// the order in which 1.x reads the points. To avoid this, runs the statement for the points of each
+// window separately.
 
 import { errorOf, groupBy, seriesOf } from './answers.mjs';
 import { hasLimits } from './assemble.mjs';
@@ -8,10 +9,14 @@ import { linesOf } from './lines.mjs';
 import { and, calls, statement, windowOf } from './statement.mjs';
 import { scratch } from './stored.mjs';
 
-/** These functions return several rows for a window, or read the points of other windows. */
+/** The functions that return several rows for a window, or read the points of other windows. */
 const OTHERS = 'distinct|integral|sample|top|bottom|\\w*difference|\\w*derivative|elapsed|cumulative_sum|\\w+_average|holt_winters\\w*';
 
-/** The statement must read one series. `env.real` computes each row, and the times of empty windows. */
+/**
+ * Whether Tidemark's response consists of the rows that the real server returns for each window
+ * separately. The statement must read one series. The times of empty windows also come from the
+ * real server.
+ */
 export async function isOfWindowsAlone({ parts, env, trusted, isSeries }) {
   const { real, parsed } = env;
   if (!windowOf(parts) || hasLimits(parts) || calls(parts.SELECT, OTHERS) || parts.fill === '(linear)') return false;
@@ -31,7 +36,7 @@ export async function isOfWindowsAlone({ parts, env, trusted, isSeries }) {
   for (const [start, all] of groupBy(starts, (one) => one.start)) {
     const [first, last] = [starts.indexOf(all[0]), starts.indexOf(all.at(-1))];
     const series = await alone(all[0].time, all.at(-1).time);
-    // The points of the window must be adjacent.
+    // The points of one window must be adjacent in the series.
     if (last - first + 1 !== all.length || series.get('values').length !== 1 || series.get('values')[0][0].text !== start) return false;
     windows.push(series);
   }
@@ -44,7 +49,10 @@ export async function isOfWindowsAlone({ parts, env, trusted, isSeries }) {
   return isSeries([new Map([...windows[0], ['values', shown]])]);
 }
 
-/** Returns the rows for a single point, so that all other windows are empty. */
+/**
+ * Returns the result for a single stored point. This result contains the times of all windows,
+ * because every window except the point's window is empty.
+ */
 async function frameOf(parts, points, time, { real, parsed, write }) {
   const database = scratch();
   await real(`CREATE DATABASE ${database} WITH DURATION INF`);
@@ -58,7 +66,10 @@ async function frameOf(parts, points, time, { real, parsed, write }) {
   }
 }
 
-/** As in 1.x, a row takes the place of the next empty window, even if the row is earlier. */
+/**
+ * Inserts the rows between the empty windows. As in 1.x, each row replaces the next empty window,
+ * even if the row is earlier than this window.
+ */
 function filled(rows, frame, isBefore, fill) {
   const [shown, left] = [[], [...frame]];
   const empty = frame.find(([time]) => time.text !== rows[0][0].text) ?? [];

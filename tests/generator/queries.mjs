@@ -25,7 +25,10 @@ export class Queries {
     this.targets = 0;
   }
 
-  /** Also returns whether the result may contain rows with the same time from several series. */
+  /**
+   * Returns the next statement, and whether its result may contain rows with the same time from
+   * several series.
+   */
   next() {
     const { random } = this;
     const kind = random.weighted([[65, 'one'], [17, 'odd'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
@@ -33,10 +36,11 @@ export class Queries {
     if (kind === 'show') return show(random);
     if (kind === 'odd') return oddStatement(random, this.data);
     const one = this.one();
-    // INTO excludes these statements, because the stored rows would differ:
+    // Does not add INTO to the following statements, because the two servers would store different
+    // rows:
     // - Samples differ between executions.
-    // - A number that fills a missing string mixes types.
-    // - INTO needs a limited time range.
+    // - `fill(number)` replaces a missing string with a number, so the column has two types.
+    // - INTO needs a time range with both bounds.
     // - 1.x omits the series that follow a series without a point at the percentile.
     // - 1.x joins integral() in a wrong order.
     const odd = / S?LIMIT |\babs\(|sample\(|percentile\(|integral\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
@@ -57,7 +61,10 @@ export class Queries {
     return { text: random.chance(0.06) ? this.spoilt(query) : query.text, tied: query.tied };
   }
 
-  /** Returns the number of statements around the statement with this function. */
+  /**
+   * Returns the depth at which to nest a subquery with this function: the number of statements
+   * around the subquery.
+   */
   depth(feature) {
     // Inside a subquery, NaN is a value in 1.6.7 and null in later versions.
     if (NOT_NUMBERS.includes(feature)) return 0;
@@ -77,13 +84,15 @@ export class Queries {
     if (dimensions.length > 0) parts.push(`GROUP BY ${dimensions.join(', ')}`);
     if (windowed && random.chance(0.7)) parts.push(`fill(${this.fill(inner, fields.columns)})`);
     const untied = !scope.tied || (grouped.whole && scope.raw);
-    // Inside a subquery, a column has two types if a number fills a missing string.
+    // `fill(number)` replaces a missing string with a number, so a column of the subquery has two
+    // types.
     if (fields.raw && untied && !inner && random.chance(0.1)) parts.push(`fill(${random.pick(['previous', '3.7', '0'])})`);
     const descending = inner ? scope.descending : random.chance(0.15);
     if (descending && !inner && depth === 0) parts.push('ORDER BY time DESC');
     else if (!inner && depth === 0 && random.chance(0.05)) parts.push('ORDER BY time');
     const tied = scope.tied && !(grouped.whole && scope.raw);
-    // In a subquery, the outer statement combines rows of several series with the same start time.
+    // The outer statement combines the rows that several series of the subquery have at the same
+    // time.
     const meets = tied || ((scope.tied || windowed !== null || !fields.raw) && dimensions.length > 0);
     parts.push(...this.limits(tied, inner, depth));
     if (!inner && random.chance(0.06)) {
@@ -225,7 +234,7 @@ export class Queries {
     const add = (text, type = 'float') => {
       const name = unused(columns);
       list.push(inner || random.chance(0.5) ? `${text} AS ${name}` : text);
-      // A wildcard expands to one column per field. This column always exists.
+      // A wildcard expands to one column per field. The column of field `f` always exists.
       columns.push(/^\w+\([*/]/.test(text) ? { name: `${name}_f`, type: 'float' } : { name, type });
     };
     add(...this.call(scope, feature, windowed, inner));
@@ -249,7 +258,7 @@ export class Queries {
     return { text: list.join(', '), columns };
   }
 
-  /** The call cannot be combined with other calls. */
+  /** Returns a call that cannot be combined with other calls. */
   alone(scope, feature) {
     const { random } = this;
     const { types, call } = FUNCTIONS[feature];
@@ -362,7 +371,7 @@ export class Queries {
       parts.push(`LIMIT ${random.int(1, 8)}`);
       if (random.chance(0.5)) parts.push(`OFFSET ${random.int(0, 4)}`);
     } else if (!tied && !inner && depth > 0 && random.chance(0.05)) {
-      // In each shard, 1.x reads one more row of a measurement than OFFSET skips.
+      // Only over a subquery: over a measurement, 1.x reads only `OFFSET` + 1 rows in each shard.
       parts.push(`OFFSET ${random.int(1, 4)}`);
     }
     if (!inner && random.chance(0.06)) {

@@ -41,7 +41,10 @@ const inner = (text) => closed(text, /\(SELECT/g).map((one) => one.slice(1, -1))
 /** Only these calls have a result whose last bits depend on the order of the values. */
 const SUMS = String.raw`(?:sum|mean|stddev|integral|cumulative_sum|\w+_average|holt_winters\w*)\(`;
 const ROUNDING = new RegExp(String.raw`\b(floor|ceil|round)\((?=(?:\w+\()?${SUMS})(\w+\((?:[^()]|\([^()]*\))*\))\)`, 'g');
-/** Each change of a value before rounding is larger than the rounding error of a sum. */
+/**
+ * The argument of a rounding function, unchanged and with small changes. Each change is larger than
+ * the rounding error of a sum.
+ */
 const MOVES = ['($2)', '($2 * 1.0000000001)', '($2 * 0.9999999999)', '($2 + 0.000000001)', '($2 - 0.000000001)'];
 const MATH_CALL = new RegExp(
   String.raw`\b(?:sin|cos|tan|asin|acos|atan|atan2|exp|ln|log|log2|log10|pow|sqrt|floor|ceil|round|abs)\((\w+|\w+\([^()]*\))(?:, [\d.]+)?\)`,
@@ -49,8 +52,9 @@ const MATH_CALL = new RegExp(
 );
 
 /**
- * Removes the types of mathematical functions, and rounds decimal numbers to three digits. Removes the
- * parentheses around a negation, which 1.x omits although the text then has another meaning.
+ * Normalizes the text of an error: removes the types of mathematical functions, and rounds decimal
+ * numbers to three digits. Also removes the parentheses around a negation, because 1.x omits these
+ * parentheses although this changes the meaning.
  */
 function calm(error) {
   const plain = error?.replace(/\((-1 \* [\w:]+)\)/g, '$1');
@@ -100,9 +104,10 @@ function among(ours, others) {
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
 /**
- * For an infinite value, the result of all series is an error. SLIMIT and SOFFSET select some of
- * the series. The result is the same error, if one of the selected series alone causes the error.
- * Otherwise, the result consists of the results of the selected series.
+ * Whether Tidemark's response is correct for a statement with SLIMIT or SOFFSET over series of
+ * which some have an infinite value. 1.x returns an error if any series has an infinite value.
+ * Tidemark returns this error only if a selected series has an infinite value, and otherwise
+ * returns the results of the selected series.
  */
 async function isOfSelectedSeries(parts, { trusted, env, ours, isSeries }) {
   const INFINITE = /json: unsupported value: [+-]Inf/;
@@ -140,7 +145,7 @@ export const RULES = [
           continue;
         }
         const alone = await trusted(one);
-        // An infinite value in one result is the error of the whole response.
+        // If one of the results has an infinite value, the whole response is an error.
         if (INFINITE_ERROR.test(alone?.get('error'))) return alike(ours.document, alone);
         const [result] = resultsOf(alone);
         if (!result) return false;
@@ -201,7 +206,8 @@ export const RULES = [
       for (const one of inner(text)) {
         if (isOurs(await env.real(one))) return true;
         const own = clauses(one);
-        // The statement alone can have a type error, which 1.x reports first.
+        // 1.x may report another type error of the statement first, so the proof also runs each
+        // call in a separate statement.
         for (const SELECT of closed(own.SELECT, /\b\w+\(/g)) if (isOurs(await env.real(withSelect(own, SELECT)))) return true;
       }
       return false;
@@ -236,7 +242,8 @@ export const RULES = [
       if (hasSeriesLimits(parts) && (await isOfSelectedSeries(parts, { trusted, env, ours, isSeries }))) return true;
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
-      // LIMIT can hide an infinite value, so only SLIMIT and SOFFSET are proved here.
+      // LIMIT can remove the row with the infinite value, so this proof applies only to SLIMIT and
+      // SOFFSET.
       if (hasSeriesLimits(parts) && hasLimits(withoutSeriesLimits(parts))) {
         const series = await trusted(statement(withoutSeriesLimits(parts)));
         if (series && !errorOf(series) && isSeries(limited(seriesOf(series), seriesLimits(parts)))) return true;
@@ -302,7 +309,8 @@ export const RULES = [
       const [known] = seriesOf(theirs.document);
       const names = known?.get('columns') ?? namesOf(columns);
       if (!names) return false;
-      // The row of several calls does not have the time of a point, except with integral().
+      // The row of several calls does not have the time of a point, except with integral(), so the
+      // proof tries both times.
       const time = texts.length > 1 ? known?.get('values')[0][0].text : undefined;
       return [undefined, time].some((one) => {
         const all = joined(answers, columns, parts, names, one);
@@ -316,7 +324,8 @@ export const RULES = [
     async proof({ parts, isSeries, trusted }) {
       const counted = await trusted(statement({ ...parts, SELECT: 'count(*)', fill: windowOf(parts) && '(none)' }));
       if (!counted || hasLimits(parts)) return false;
-      // Without the other measurements, a field that only these measurements have has no type.
+      // A field that exists only in other measurements has no type unless the statement also reads
+      // these measurements, so the second attempt reads them.
       for (const from of [undefined, parts.FROM]) {
         const found = [];
         for (const series of seriesOf(counted)) {

@@ -23,7 +23,10 @@ import { Shares } from './shares.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AHEAD = 32;
-/** The second attempt and the proofs have no other load. Some small statements never finish. */
+/**
+ * The first attempt has a short timeout, because some small statements never finish. The second
+ * attempt and the proofs, which run without other load, have the longer timeout.
+ */
 const ANSWER_MS_MAX = 10_000;
 const PATIENCE_MS_MAX = 60_000;
 const TIMED_OUT = [0, 'no answer in time'];
@@ -44,7 +47,8 @@ const { values: options } = parseArgs({
 class Native {
   constructor(shards) {
     if (!options.answer) {
-      // With the variables of `npm test`, which has already built the program.
+      // Uses the environment variables of `npm test`, so that Cargo reuses the program that `npm
+      // test` has built.
       const env = { ...process.env, ...withClippy };
       execFileSync('cargo', ['build', '--quiet', '--example', 'answer'], { cwd: ROOT, stdio: 'inherit', env });
     }

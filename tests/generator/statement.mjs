@@ -66,5 +66,8 @@ export const calls = (text, names) => new RegExp(`\\b(?:${names})\\(`).test(text
 /** The pattern of an argument of a call, which may contain other calls. */
 const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
 
-/** Replaces `abs()`, which returns negative integers in 1.6.7. */
+/**
+ * Replaces `abs()` with an equivalent expression, because `abs()` of a negative integer returns the
+ * negative integer in 1.6.7.
+ */
 export const withoutAbs = (text) => text.replace(new RegExp(`\\babs${CALL}\\)`, 'g'), 'sqrt(pow($1, 2))');

@@ -6,12 +6,14 @@ import { TAGS } from './data.mjs';
 import { linesOf, linesOfSeries } from './lines.mjs';
 import { and, calls, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
-/** These calls use the windows of the outer statement. */
+/** The calls of a subquery that inherit the windows of the outer statement. */
 const WINDOWED =
   /\b(?:count|sum|mean|median|mode|spread|stddev|integral|distinct|first|last|min|max|percentile|sample|top|bottom)\(/;
 let databases = 0;
 
-/** Returns undefined if the clause contains anything but subqueries. */
+/**
+ * Returns the subqueries of a FROM clause, or undefined if the clause also contains a measurement.
+ */
 function subqueries(from) {
   const sources = split(from, ', ');
   const inner = sources.map((one) => (one.startsWith('(SELECT') ? one.slice(1, -1) : undefined));
@@ -30,13 +32,17 @@ export async function isOverStored({ text: whole, tied, theirs, ours, env, trust
   const inner = subqueries(outer.FROM) ?? [];
   const isPlain = fieldsOf(outer).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
   const looksForZeros = MINUS_ZERO.test(theirs.body + ours.body);
-  // Among rows with the same time, 1.x can choose another row if it reads points.
+  // If several rows have the same time, 1.x can choose another row when it reads stored points than
+  // when it reads a subquery.
   const isChoice = calls(outer.SELECT, 'first|last') && !errorOf(ours.document);
-  // Next to another subquery, 1.x loses series of some functions if the subquery groups by all tags.
+  // If a statement has two subqueries, and one of them groups by all tags, 1.x omits series of some
+  // functions.
   const isUnion = !isTheirs && inner.some((one) => subqueries(clauses(one).FROM)?.length > 1);
-  // Of equal values with the same time, 1.x can choose any. Rows with the same time can have any order.
+  // 1.x can choose any of several equal values with the same time, and can return rows with the
+  // same time in any order.
   const isTie = !isTheirs && (!/\w\(/.test(outer.SELECT) || (calls(outer.SELECT, 'min|max') && windowOf(outer))) && !errorOf(ours.document);
-  // A column that the outer calls do not read can have a type error.
+  // Stores only the columns that the outer calls read, because another column can cause a type
+  // error.
   const isOfCalls = !isTheirs && fieldsOf(outer).every(({ expression }) => /^\w+\([^*/]*\)$/.test(expression));
   const ways = [
     {},
@@ -62,7 +68,7 @@ export async function isOverStored({ text: whole, tied, theirs, ours, env, trust
   return false;
 }
 
-/** Only a list of columns also selects rows without values, so a list replaces `*`. */
+/** Replaces `*` with a list of the columns, because `*` does not select rows without values. */
 function listed(text) {
   const outer = clauses(text);
   const [only, more] = subqueries(outer.FROM) ?? [];
@@ -76,9 +82,9 @@ function listed(text) {
 }
 
 /**
- * `*` also shows the columns of a subquery without rows or without values, but these columns are
- * not stored. Returns the statement with a list of the columns that both responses show, or
- * undefined if `found` has all of them.
+ * Replaces `*` with a list of the columns that both responses show. `*` of a subquery includes
+ * columns without values, which the stored points do not have. Returns undefined if the result
+ * `found` already has all columns.
  */
 function withColumns(text, theirs, ours, found) {
   const outer = clauses(text);
@@ -94,12 +100,15 @@ function withColumns(text, theirs, ours, found) {
 /** A negative zero equals a zero, and 1.x returns any of several equal values. */
 const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
 
-/** A stored point has no empty tags. The columns that show these tags become empty strings. */
+/**
+ * Replaces null with an empty string in the columns of empty tags, because a stored point has no
+ * empty tags.
+ */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
   const parts = clauses(text);
   const expressions = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
-  // The row of an empty window has no value.
+  // In the row of an empty window, the columns stay null.
   const [only, more] = subqueries(parts.FROM) ?? [];
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
   const isWithTags = only && !more && (number || ['(null)', '(none)', '(linear)', undefined].includes(parts.fill));
@@ -135,13 +144,15 @@ const groupsBy = (dimensions, tag) =>
   dimensions.some((one) => one === tag || one === '*' || (one.startsWith('/') && new RegExp(one.slice(1, -1)).test(tag)));
 
 /**
- * Returns `[status, body]` and the times of the windows with a value, or undefined if a subquery
- * has no rows to store. The outer statement reads all stored rows. Some windows of a subquery begin
- * before the time range but reach into it, and predicted rows follow the time range. The row of
- * `integral` has the time 0. With `how.read`, stores the rows that `SELECT *` reads from the
- * subquery at this depth. With `how.isSubquery`, the outer statement reads the stored rows through a
- * subquery. With `how.columns`, stores only these columns. With `how.isAsWritten`, the rows have only
- * the tags by which the subquery and the outer statement group.
+ * Stores the rows of the subqueries, and runs the outer statement over them. Returns `[status,
+ * body]` and the times of the windows with a value, or undefined if a subquery has no rows. The
+ * outer statement reads all stored rows, because a subquery can return rows outside the time range:
+ * the first window may begin before the range, `holt_winters` returns rows after the range, and a
+ * row of `integral` has the time 0. With `how.read`, the stored rows are those that `SELECT *`
+ * reads from the subquery at this depth. With `how.isSubquery`, the outer statement reads the
+ * stored rows through a subquery. `how.columns` lists the columns to store. With `how.isAsWritten`,
+ * the stored rows have only the tags in the GROUP BY clauses of the subquery and of the outer
+ * statement.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -163,7 +174,9 @@ async function overStored(text, how) {
       const present = timesOf(how.env.parsed(await ask({ ...asked, fill: '(none)' })));
       return [...(wider ? asFilled(answer, present, [lowest(terms), highest(terms)], how.env) : answer), present];
     }
-    // The row of an aggregate has the earliest time, or the time 0. A row of `integral` can also have the time 0.
+    // Without windows, the row of an aggregate has the lower bound of the time range. Without a
+    // bound, the time is 0. A row of `integral` can also have the time 0, so a statement with
+    // `integral` gets the bound -1.
     const earliest = calls(text, 'integral') ? -1 : 0;
     const [status, body] = await ask({ ...reads, WHERE: and(earliest < 0 && `time >= ${earliest}`, ...untimed) });
     return [status, body.replaceAll(`[${earliest},`, `[${lowest(terms)},`)];
@@ -175,7 +188,7 @@ async function overStored(text, how) {
   }
 }
 
-/** `GROUP BY *` must not group by the tag that `repeated` adds. */
+/** Replaces `*` in GROUP BY with a list of tags, without the tag that `repeated` adds. */
 async function withoutRowNumbers(dimensions, databases, { real, parsed }) {
   if (!dimensions.some(isPattern)) return dimensions;
   const keys = [];
@@ -188,10 +201,11 @@ async function withoutRowNumbers(dimensions, databases, { real, parsed }) {
 const timesOf = (document) => new Map(seriesOf(document).map((series) => [head(series), series.get('values').map(([time]) => time.text)]));
 
 /**
- * Removes the empty windows that only the wider time range shows. 1.x begins with the window that
- * contains the start of the time range. Each window with a value takes the place of the next
- * window, even if the value is earlier. 1.x ends with the time range, or with the last window that
- * has a value. `present` contains the times of the windows with a value.
+ * Removes the empty windows outside the time range from the result of a statement with a wider
+ * range. The first window is the window that contains the start of the time range. As in 1.x, a
+ * window with a value replaces the next empty window, even if the window with the value is earlier.
+ * The result ends at the end of the time range, or with the last window that has a value. `present`
+ * contains the times of the windows with a value.
  */
 function asFilled(answer, present, [lower, upper], { parsed }) {
   const document = parsed(answer);
@@ -253,7 +267,10 @@ async function asking(parts, { real, parsed }) {
   };
 }
 
-/** Returns undefined if the bounds in `terms` already include all rows. */
+/**
+ * Returns time bounds that include all rows, or undefined if the bounds in `terms` already include
+ * them.
+ */
 export async function boundsOf(terms, databases, { real, parsed }) {
   const times = [];
   for (const database of databases) {
@@ -266,7 +283,8 @@ export async function boundsOf(terms, databases, { real, parsed }) {
   const first = lower === 0n ? lower : times.reduce((one, other) => (one < other ? one : other), lower);
   const last = times.reduce((one, other) => (one > other ? one : other), upper);
   if (first === lower && last === upper) return undefined;
-  // Without a bound, the windows reach from the first row to the last row.
+  // If the statement has no bound, the windows already begin at the first row or end at the last
+  // row, so no bound is added.
   return and(lower > 0n && `time >= ${first}`, upper < NS_MAX && `time <= ${last}`);
 }
 
@@ -285,12 +303,15 @@ function bound(terms, sign, step, none, isTighter) {
   return times.map(ns).reduce((one, other) => (isTighter(one, other) ? one : other), none);
 }
 
-/** The changed clauses read the stored rows of the subqueries. */
+/**
+ * Stores the rows of the subqueries, and returns the clauses of the statement with the stored rows
+ * in place of the subqueries.
+ */
 async function around(own, context, how) {
   const inner = subqueries(own.FROM);
   if (!inner) return undefined;
   const dimensions = dimensionsOf(own);
-  // The only subquery groups by its tags without its outer statement.
+  // If there is only one subquery, a pattern matches the tags by which this subquery groups.
   const patterns = dimensions.filter(isPattern);
   const all = inner.length > 1 && patterns.length > 0 ? await tagsOf(inner, how.env) : undefined;
   const below = {
@@ -322,7 +343,7 @@ function shows(text, tag) {
   return columns.includes(tag) || (columns.some(isPattern) && (!below || below.some((one) => shows(one, tag))));
 }
 
-/** `GROUP BY *` of a statement over these subqueries groups by these tags. */
+/** Returns the tags by which `GROUP BY *` of a statement over these subqueries groups. */
 async function tagsOf(inner, env) {
   const found = [];
   for (const own of inner.map(clauses)) {
@@ -337,8 +358,8 @@ async function tagsOf(inner, env) {
 }
 
 /**
- * Stored points have a tag by which a subquery groups only for its outer statement, but the rows of
- * the subquery do not.
+ * Replaces a selected tag in `hidden` with the name of an absent column. Stored points have such a
+ * tag, because the outer statement groups by it, but the rows of the subquery do not.
  */
 function withoutHidden({ text, expression, alias }, hidden) {
   return hidden.includes(expression.replace(/::tag$/, '')) ? `absent AS ${alias ?? expression}` : text;
@@ -365,17 +386,18 @@ async function store(text, context, how) {
   const nested = !how.nested && context.window && !WINDOWED.test(own.SELECT) && subqueries(own.FROM);
   if (nested) own = { ...own, FROM: nested.map((one) => `(${withWindow(one, context.window)})`).join(', ') };
   const tags = dimensionsOf(own).filter((one) => !isWindow(one));
-  // Two rows with the same time would be the same point, so each series is stored separately.
+  // Stores each series with all its tags. Without the tags, two rows with the same time would be
+  // the same point.
   const isWhole = tags.includes('*') || !/\w\(/.test(own.SELECT);
-  // `GROUP BY *` of the outer statement groups the subqueries at every depth, but `*` of the
-  // subquery has only the tags of the subquery below.
+  // `GROUP BY *` of the outer statement applies to the subqueries at every depth, whereas `*` in a
+  // subquery means only the tags of the subquery inside it.
   const passed = !how.nested && own.FROM.startsWith('(SELECT') ? union(tags, context.tags) : [];
   const all = isWhole && !how.isAsWritten ? union(['*'], passed) : union(tags, context.tags);
   const write = {
     ...own,
     WHERE: own.isWide ? own.WHERE : and(...union(termsOf(own), context.times)),
     'GROUP BY': [...all, ...(window ? [window] : [])].join(', '),
-    // A subquery has no rows for empty windows, except with `fill()`.
+    // A subquery has rows for empty windows only with `fill()`.
     ...(window && ['(null)', undefined].includes(own.fill) ? { fill: '(none)' } : {}),
     'ORDER BY': context.order,
   };
@@ -391,7 +413,10 @@ function withWindow(text, window) {
   return inner ? statement({ ...own, FROM: inner.map((one) => `(${withWindow(one, window)})`).join(', ') }) : text;
 }
 
-/** Without windows, the row of an aggregate has the time `startsAt`, at which the range starts. */
+/**
+ * Returns the clauses with a time range that includes all stored rows. Without windows, the row of
+ * an aggregate then has the wrong time, so `startsAt` contains the start of the original range.
+ */
 async function widened(own, window, context, { env }) {
   const terms = union(termsOf(own), context.times);
   const untimed = and(...terms.filter((term) => !isTime(term)));
@@ -412,8 +437,9 @@ const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"e
 const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
 
 /**
- * Returns the name of the new database. Moves rows of the time 0 to `parts.startsAt`. With
- * `parts.hasRows`, the database must have rows: 1.x reads none if the first row is before the range.
+ * Stores the statement's rows, computed by the real server, in a new database, and returns its
+ * name. Changes the time 0 to `parts.startsAt`. With `parts.hasRows`, returns undefined if the
+ * statement has no rows: 1.x reads none if the first row is before the range.
  */
 async function keepTheirs(parts, { real, parsed, write }) {
   const database = scratch();
@@ -432,9 +458,11 @@ async function keepTheirs(parts, { real, parsed, write }) {
 }
 
 /**
- * Returns the name of the new database, or undefined if the rows are not known to be correct. With
- * `every`, a row without values becomes a point with another field. With `apart`, rows with the same
- * time are a nanosecond apart, in Tidemark's order. `apart` then maps their new times to the old ones.
+ * Stores Tidemark's rows of the statement in a new database of the real server, and returns its
+ * name, or undefined if the statement has no trusted response. With `every`, also stores each row
+ * without values, as a point with the field `empty`. With `apart`, stores rows with the same time
+ * one nanosecond apart, in Tidemark's order, and adds each new time with its old time to the map
+ * `apart`.
  */
 export async function keepOurs(parts, env, trusted, { every, apart } = {}) {
   const known = await trusted(statement(parts));
@@ -462,7 +490,10 @@ function hasTies(document) {
   return new Set(times).size < times.length;
 }
 
-/** Of the lines with the same time, each is a nanosecond after the previous one. */
+/**
+ * Increases the times of lines with the same time, so that each line is one nanosecond after the
+ * previous line.
+ */
 function allApart(lines, apart) {
   const counts = new Map();
   return lines.map((line) => {
@@ -481,8 +512,8 @@ function togetherAgain(answer, apart) {
 }
 
 /**
- * Returns the columns of strings or booleans in which all values are numbers. These are the number
- * of `fill()`, or a function of it, which an outer statement in Tidemark reads as null.
+ * Returns the columns of strings or booleans in which every value is the number of `fill()` or a
+ * function of this number. An outer statement in Tidemark reads these numbers as null.
  */
 async function filledColumns(document, parts, { real, parsed }) {
   if (!/^\(-?\d/.test(parts.fill)) return [];
@@ -506,14 +537,15 @@ function withoutValues(document, names) {
 }
 
 const kindOf = (cell) => (cell === null ? undefined : typeof cell === 'object' ? 'float' : typeof cell);
-/** The highest precedence is first. */
+/** The types of values, with the highest precedence first. */
 const KINDS = ['float', 'string', 'boolean'];
 
 /**
- * A column of a subquery may have values of several types, which no field can store. In Tidemark,
- * an outer statement then reads null instead of the number of `fill()` in a column of strings or
- * booleans. If the subquery reads from several subqueries, the outer statement reads only the values
- * of the type with the highest precedence. Returns these rows, or undefined for any other mixture.
+ * Returns the rows with only one type of values in each column, as an outer statement in Tidemark
+ * reads them, because a field cannot store several types. In a column of strings or booleans, the
+ * outer statement reads the number of `fill()` as null. If the subquery reads several subqueries,
+ * the outer statement reads only the values of the type with the highest precedence. Returns
+ * undefined for any other mixture of types.
  */
 function ofOneType(document, parts) {
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
@@ -544,7 +576,7 @@ function ofOneType(document, parts) {
   return new Map([['results', [new Map([['series', series]])]]]);
 }
 
-/** Returns the types of the columns like SHOW FIELD KEYS. Every number is a float. */
+/** Returns the types of the columns in the format of SHOW FIELD KEYS. Every number is a float. */
 function keysOf(document) {
   const series = seriesOf(document).map((one) => {
     const keys = one.get('columns').flatMap((name, at) => {
@@ -559,8 +591,8 @@ function keysOf(document) {
 const ROW_NUMBER = 'row';
 
 /**
- * A later row of the same series and time would replace these rows, such as values of `distinct`.
- * An additional tag makes each of them a separate point.
+ * Returns the rows that a later row of the same series and time would overwrite, for example the
+ * values of `distinct`. Each row gets an additional tag, so that it becomes a separate point.
  */
 function repeated(document) {
   const series = seriesOf(document).flatMap((one) => {

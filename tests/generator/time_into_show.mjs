@@ -16,7 +16,7 @@ const RANGES = [
 const OFFSETS = ['', '', '', ', 15m', ', -90s', ', 6h', ', -2d', ', 130ms', ', -1w'];
 const ZONES = ['Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe', 'America/Sao_Paulo', 'UTC'];
 
-/** The windows have any size, over the measurement of many days. */
+/** Returns a statement with windows of any size, or over a measurement with points on many days. */
 export function timed(random) {
   const [range, every] = random.pick(RANGES);
   const days = range > 3_600;
@@ -32,7 +32,7 @@ export function timed(random) {
   if (random.chance(0.1)) parts.push('ORDER BY time DESC');
   if (random.chance(0.2)) parts.push(`LIMIT ${random.int(1, 20)} OFFSET ${random.int(0, 3)}`);
   if (random.chance(0.7)) parts.push(`tz('${random.pick(ZONES)}')`);
-  // A series of the measurement `net` has no two points with the same time.
+  // Only in the aligned measurement `net`, several series have points at the same time.
   return { text: parts.join(' '), tied: name === 'net' };
 }
 

@@ -1,16 +1,23 @@
-// Changes the timestamps of points with the same time, so that the points have a defined order.
-// Tries several orders, to find the one in which 1.x may have read the points.
+// Changes the timestamps of points with the same time, so that 1.x must read the points in a
+// defined order. Tries several orders, because the order in which 1.x read the original points is
+// unknown.
 
 import { groupBy, head, resultsOf, seriesOf } from './answers.mjs';
 import { escape } from './data.mjs';
 import { callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from './statement.mjs';
 import { scratch } from './stored.mjs';
 
-/** Other measurements may have points within this number of nanoseconds after a full second. */
+/**
+ * The shift, in nanoseconds, of the points in other measurements that are less than 100 ns after a
+ * full second. Without this shift, they would look like moved points.
+ */
 const OTHERS_NS = 200n;
-/** The shift of a time bound at a full second. The shifted bound follows all moved points. */
+/**
+ * The shift of a time bound at a full second, in nanoseconds. The shifted bound is later than all
+ * moved points.
+ */
 const BOUND_NS = 150;
-/** The maximum relative change of a result that the shifts of the points may cause. */
+/** The maximum relative change of a result that moving the points may cause. */
 const TOLERANCE = 1e-7;
 
 const orders = {
@@ -22,7 +29,9 @@ const byField = (field, sign) => (one, other) => {
   const [left, right] = [value(one.fields[field]), value(other.fields[field])];
   return left < right ? -sign : left > right ? sign : 0;
 };
-/** Points with equal values have the order of Tidemark's responses, or the reverse order. */
+/**
+ * Points with equal values stay in the order of Tidemark's response, or are in the reverse order.
+ */
 const compare = ([field, direction, turned]) => (one, other) =>
   byField(field, direction === '+' ? 1 : -1)(one, other) || (turned ? other.place - one.place : one.place - other.place);
 
@@ -32,7 +41,10 @@ function value(text) {
   return text === 'true' ? 1 : text === 'false' ? 0 : Number.parseFloat(text);
 }
 
-/** The points with the same time are stored in each order, one nanosecond apart. */
+/**
+ * Whether the real server returns Tidemark's response when the points with the same time are stored
+ * one nanosecond apart, in one of the orders.
+ */
 export async function untied({ text, parts, env, isOurs, isSame }) {
   for (const order of ordersOf(text)) {
     const database = await databaseOf(env, order);
@@ -48,7 +60,8 @@ export async function untied({ text, parts, env, isOurs, isSame }) {
 }
 
 /**
- * If the points have the same time, 1.x omits the last window, because the area below them is zero.
+ * Removes the row at the time of each series' last point. If the points have the same time, the
+ * area below them is zero, and 1.x omits this row.
  */
 async function withoutLastPoint(document, parts, { real, parsed }) {
   const field = callOf(fieldsOf(parts)[0].expression)?.first;
@@ -74,7 +87,9 @@ const tiedAgain = (_, seconds, ns) => {
   return seconds + String(own).padStart(9, '0');
 };
 
-/** The orders are by series, by the values of one field, and by each field separately. */
+/**
+ * Returns the orders to try: by series, by the values of one field, and by each field separately.
+ */
 function ordersOf(text) {
   const taken = [...text.matchAll(/\b(first|last|\w+)\((\w)[,)]/g)].filter(([, , field]) => 'fgijbs'.includes(field));
   const sign = (name) => (name === 'first' ? '-' : '+');
@@ -109,7 +124,9 @@ function aside(line) {
   return part > 0n && part < 100n ? line.slice(0, at) + (time + OTHERS_NS) : line;
 }
 
-/** The places are those among the points with the same time in Tidemark's responses. */
+/**
+ * Returns the position of each point among the points with the same time in Tidemark's response.
+ */
 async function placesOf({ name, tags }, env) {
   const places = new Map();
   for (const series of seriesOf(env.parsed(await env.own(`SELECT * FROM "${name}"`)))) {
@@ -136,13 +153,13 @@ function spread(lines, order, places) {
   const times = groupBy(points, ({ time }) => time);
   return [...times].flatMap(([time, tied]) => {
     const sorted = tied.toSorted((one, other) => one.number - other.number);
-    // With several orders, each field is stored as a separate point.
+    // If `order` contains an order for each field, each field is stored as a separate point.
     if (order.includes(',')) return order.split(',').flatMap((one) => placed(sorted, one, time, one[0])).concat(others(sorted, order, time));
     return placed(sorted, order, time);
   });
 }
 
-/** The points, or one field of each point, are one nanosecond apart. */
+/** Returns the points, or one field of each point, with times one nanosecond apart. */
 function placed(points, order, time, only) {
   return points.toSorted(orders[order] ?? compare(order)).flatMap(({ series, fields }, at) => {
     const shown = Object.entries(fields).filter(([name]) => only === undefined || name === only);
