@@ -7,10 +7,13 @@ import { test } from 'node:test';
 
 import { isNative, PlainWorkerd, tidemark } from './harness.mjs';
 
-/** The stored data takes several megabytes, so that a backup needs more than one request. */
+/**
+ * With this many rows, the stored data takes several megabytes, so that a backup needs more than
+ * one request.
+ */
 const rows = 20_000;
 
-/** The text cannot be compressed, and is the same in every run. */
+/** Returns a text that cannot be compressed, and that is the same in every run. */
 function noise(seed) {
   let state = BigInt(seed) * 0x9e3779b97f4a7c15n + 1n;
   let text = '';
@@ -21,7 +24,10 @@ function noise(seed) {
   return text.slice(0, 160);
 }
 
-/** Resolves to the last response and the number of requests. */
+/**
+ * Repeats a request until the status is 200. Resolves to the members of the last response, and the
+ * number of requests.
+ */
 async function finish(server, method, path) {
   for (let requests = 1; requests < 200; requests += 1) {
     const response = await server.fetch(path, { method });

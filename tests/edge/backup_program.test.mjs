@@ -14,7 +14,10 @@ import { released } from './mixture.mjs';
 
 const before = '0.1.0';
 
-/** The Worker is the recorded release until `upgrade`, except on the native host. */
+/**
+ * On workerd, starts the recorded release of the Worker. `upgrade` replaces it with the current
+ * build.
+ */
 class Older extends Tidemark {
   async start() {
     if (!isNative && this.options.script === undefined) {
@@ -118,7 +121,8 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   const { output: reported } = await run(second, ['import', '--access', list], 1);
   assert.match(reported, /^policy year: .* the existing policy stays unchanged: to change it, run `ALTER /m);
   assert.deepEqual(await second.series('SHOW RETENTION POLICIES ON a', {}), changed);
-  // An interrupted import has created a database. The policies of this database are still changed.
+  // An interrupted import may have created the database already. The repeated import still changes
+  // the policies of this database.
   await second.query('CREATE DATABASE empty');
   const day = { kind: 'policy', duration: '24h0m0s', shard_duration: '1h0m0s', replication: 1, default: true };
   const records = [['empty', 'autogen'], ['a', 'day'], ['none', 'day']].map(([database, name]) => ({ ...day, database, name }));

@@ -15,7 +15,8 @@ test('a response with many small chunks is always complete', { timeout: 180_000 
     const lines = Array.from({ length: seriesPerWrite }, (_, i) => `m,host=h${at + i} v=1 ${at + i}`);
     await server.mustWrite(lines.join('\n'), { db: 'db', precision: 's' });
   }
-  // Each series is a chunk. The runtime limits the pending promises per request.
+  // Each series is a chunk. The test needs many chunks, because the runtime limits the pending
+  // promises per request.
   const search = new URLSearchParams({ db: 'db', q: 'SELECT v FROM m GROUP BY host', chunked: 'true' });
   for (let time = 0; time < 3; time++) {
     const began = Date.now();

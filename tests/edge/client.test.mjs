@@ -23,7 +23,10 @@ function binding(answers = []) {
 
 const client = (bound, more = {}) => new Tidemark({ binding: bound, token: 't', database: 'd', gatherMs: 20, ...more });
 
-/** `over()` resolves after all work that was passed to `waitUntil`. */
+/**
+ * Returns a stand-in for a Worker's context. `over()` resolves after all work that was passed to
+ * `waitUntil`.
+ */
 function context() {
   const promises = [];
   return { waitUntil: (promise) => promises.push(promise), promises, over: () => Promise.all(promises) };
@@ -46,7 +49,7 @@ test('points of many requests are sent together, after a delay or at a number of
   await third.over();
   assert.deepEqual(bound.asked.slice(1).map(({ lines }) => lines.length), [3, 1]);
 
-  // The request that was going to send the points has ended, so a later request sends the points.
+  // The first request has ended before it sent its points, so a later request sends them.
   const dead = { waitUntil() {} };
   const lost = client(bound, { gatherMs: 200 });
   lost.write(point(7), dead);

@@ -2,9 +2,9 @@
 // line, an overloaded server, a restart.
 //
 // A client is a function of `{ action: 'types' | 'points' | 'line', url, token, database, ... }`.
-// It resolves to `{ error }`, the error that a user would see, or null. The action `points` writes
-// batches of `batch` points with pauses of `pauseMs`. With `patient`, the client repeats failed
-// batches, or the function calls it again.
+// It resolves to `{ error }`: the error that a user would see, or null. The action `points` writes
+// batches of `batch` points with pauses of `pauseMs`. With `patient`, failed batches are repeated,
+// either by the client or by the function.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,7 @@ import { databaseToken, PlainWorkerd, tidemark, token } from './harness.mjs';
 
 export const firstSecond = 1_700_000_000;
 
-/** For clients that accept lines. */
+/** Returns points as line protocol, for clients that accept lines. */
 export function pointLines(first, count) {
   const line = (i) => `load,host=h${i % 3} value=${i}i ${firstSecond + i}`;
   return Array.from({ length: count }, (_, i) => line(first + i));
@@ -39,7 +39,7 @@ export async function errorOf(work) {
   }
 }
 
-/** A patient order repeats failed batches. */
+/** Calls `write` for each batch. With `patient`, repeats a failed batch until it succeeds. */
 export async function inBatches({ first, count, batch, pauseMs = 0, patient }, write) {
   for (let from = first; from < first + count; from += batch) {
     const size = Math.min(batch, first + count - from);
@@ -54,7 +54,10 @@ export async function inBatches({ first, count, batch, pauseMs = 0, patient }, w
   return { error: null };
 }
 
-/** The client may have escaped the server's text or joined its lines. */
+/**
+ * Asserts that the client's error contains the server's text. The client may have escaped this text
+ * or joined its lines.
+ */
 function assertTells(error, text) {
   const folded = text.replaceAll(/\s+/g, ' ');
   const shown = [text, JSON.stringify(text).slice(1, -1), folded];
@@ -95,7 +98,10 @@ class Trials {
     assert.deepEqual(row, expected);
   }
 
-  /** The order must fail. The client's error must contain the server's text. */
+  /**
+   * Asserts that the order fails with `status`, and that the client's error contains the server's
+   * text.
+   */
   async refused(status, more) {
     this.proxy.takeWrites();
     const { error } = await this.order(more);
@@ -142,7 +148,10 @@ class Trials {
     assert.deepEqual(statuses.slice(0, 2), [status, status]);
   }
 
-  /** If the client finishes before the restart, tries again with more points. */
+  /**
+   * Restarts the server while the client writes. If the client finishes before the restart, tries
+   * again with longer pauses.
+   */
   async restart() {
     for (const pauseMs of [30, 150, 700]) {
       const points = { first: pauseMs * 1000, count: 200, batch: 5, pauseMs };
@@ -151,7 +160,10 @@ class Trials {
     assert.fail('all was written before each restart');
   }
 
-  /** All points must be stored, even if the client finished before the restart. */
+  /**
+   * Asserts that all points are stored after a restart. Returns whether the client was still
+   * writing at the restart.
+   */
   async restartDuring(points) {
     const order = { action: 'points', ...points, patient: true, url: this.server.url };
     const writing = this.order(order);

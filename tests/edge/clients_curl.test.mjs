@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { faultProxy } from './fault_proxy.mjs';
 import { has, PlainWorkerd, tidemark, token } from './harness.mjs';
 
-/** Returns the body, and the status, which curl prints last. */
+/** Runs a command from a page. Returns the body and the status of the response. */
 async function paste(line, url, secret = token) {
   const filled = line
     .replaceAll(/https?:\/\/cluster-id(\.a)?\.influxdb\.io/g, url)

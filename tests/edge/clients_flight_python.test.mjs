@@ -38,11 +38,11 @@ async function relayed(client, { messages, request, response }) {
     response.writeHead(200, { ...plain(metadata), ...type });
     response.flushHeaders();
   });
-  // A paused call reports its status before its last messages.
+  // Does not pause the call, because a paused call reports its status before its last messages.
   call.on('data', (message) => response.write(frame(message)));
   ended(call).then(({ code, details, trailers }) => {
     if (!response.headersSent) response.writeHead(200, type);
-    // Some servers do not percent-encode the text, and send it as UTF-8.
+    // Like some servers, sends the text as UTF-8 and not percent-encoded.
     const message = Buffer.from(details, 'utf8').toString('latin1');
     response.end(trailerFrame({ 'grpc-status': code, 'grpc-message': message, ...plain(trailers) }));
   });
@@ -101,7 +101,10 @@ test('pyarrow works through tidemark flight', async (t) => {
   await t.test('a truncated response is an error, never a shorter table', (sub) => cutAnywhere(sub, client));
 });
 
-/** The ticket contains the number of replayed bytes as `BYTES` or `BYTES broken`. */
+/**
+ * Tests responses that are truncated at several offsets. The ticket `BYTES` or `BYTES broken`
+ * contains the number of bytes that the server sends. With `broken`, the connection then breaks.
+ */
 async function cutAnywhere(t, client) {
   const ticket = Buffer.concat([Buffer.from([0x0a, 5]), Buffer.from('20000')]);
   const { messages } = await client.ask('/arrow.flight.protocol.FlightService/DoGet', ticket);

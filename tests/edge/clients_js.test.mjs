@@ -62,7 +62,8 @@ async function v2Client(gzip, order) {
       if ((i + 1) % order.batch === 0) await sleep(order.pauseMs ?? 0);
     }
   }
-  // `close` waits for no running batch, and discards batches that wait for a retry.
+  // Waits until all lines are written or have failed, because `close` does not wait for running
+  // batches, and discards batches that wait for a retry.
   while (written + failed < lines) {
     await writer.flush().catch(() => {});
     await sleep(20);

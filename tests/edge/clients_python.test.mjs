@@ -10,7 +10,10 @@ import { hasPythonClients, order } from './python.mjs';
 const version = /^\d+\.\d+\.\d+$/;
 const rows = [0, 1, 2, 3].map((i) => [firstSecond + i, i]);
 
-/** `look` checks the result of the client's other functions. */
+/**
+ * Defines the tests of one client. `look` checks the results of additional functions, such as
+ * queries and deletes.
+ */
 function trial(name, script, fixed, { gzips = [fixed.gzip ?? false], ...options }, look) {
   test(name, async (t) => {
     if (!(await hasPythonClients(t))) return;

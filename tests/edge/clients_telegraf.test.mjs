@@ -31,7 +31,7 @@ async function drain(output, intervalMs = 50) {
   }
 }
 
-/** The server has the database and a proxy in front of it. Returns outputs for both addresses. */
+/** Starts a server with the database, and a proxy in front of the server. */
 async function scene(t, vars = {}) {
   const server = await tidemark(t, { vars }, PlainWorkerd);
   const proxy = await faultProxy(t, server.url);
@@ -57,7 +57,7 @@ for (const [name, make] of Object.entries(outputs)) {
       await drain(own, 0);
       assert.deepEqual([own.requests, own.dropped.length, own.log], [1, 0, []]);
       assert.equal(await count(server), 250);
-      // Without the permission to create the database, the v1 output logs one line.
+      // The token cannot create databases, so the v1 output logs one line when it tries.
       await own.createDatabase?.();
       if (own.createDatabase) assert.match(own.log.at(-1), /creation failed: 403: /);
     });

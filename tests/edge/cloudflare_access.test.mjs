@@ -24,7 +24,7 @@ function key(kid) {
   return { jwk, sign };
 }
 
-/** The server publishes the keys of an Access team. `asked` is the number of requests. */
+/** Starts a server that publishes the keys of an Access team. `asked` is the number of requests. */
 async function startTeam(t, keys) {
   const team = { keys, asked: 0, status: 200 };
   const server = createServer((request, response) => {
@@ -81,7 +81,8 @@ test('only a token that the team signed for this application is accepted', async
   const query = (q) => `/query?${new URLSearchParams({ q })}`;
   const post = { method: 'POST' };
   assert.equal(await status(server, asserting(good), query('CREATE DATABASE db'), post), 200);
-  // A browser also sends the cookie for a link on any page, so a link must not write.
+  // A browser sends Access's cookie even if another page contains the link, so a link must not
+  // write.
   assert.equal(await status(server, asserting(good), query('DROP DATABASE db')), 405);
   const lines = { method: 'POST', body: 'm v=1' };
   assert.equal(await status(server, asserting(good), '/write?db=db', lines), 204);

@@ -59,7 +59,7 @@ class RecordedScript {
   isWorkersDev = false;
   migrationTag = undefined;
 
-  /** Includes bindings that an upload keeps or inherits. */
+  /** The bindings of the newest version, including those that the upload kept or inherited. */
   get bindings() {
     return this.versions.at(-1)?.bindings ?? [];
   }

@@ -9,7 +9,7 @@ import { token } from './harness.mjs';
 /** @type {Promise<void> | undefined} */
 let isBuilt;
 
-/** Resolves to the program's path. */
+/** Builds the native program if necessary. Resolves to the program's path. */
 export async function commandProgram() {
   await (isBuilt ??= buildNative());
   return nativeProgram();

@@ -7,7 +7,7 @@ import { at } from '../../scripts/project.mjs';
 import { hasChromium, sharedBrowser } from './chromium.mjs';
 import { PlainConsole, tidemark, token } from './harness.mjs';
 
-/** Longer than any action in the page. */
+/** A timeout that is longer than any action in the page. */
 const patienceMs = 10_000;
 
 export const pngFolder = at('screenshots');
@@ -55,7 +55,7 @@ export async function type(page, text, view = '.query') {
   await page.keyboard.insertText(text);
 }
 
-/** Types a text, and returns the completions of its end. */
+/** Types a text, and returns the completions that the editor offers at the end of the text. */
 export async function offered(page, text) {
   await type(page, text.slice(0, -1));
   await page.keyboard.type(text.slice(-1));
@@ -112,7 +112,10 @@ export async function picture(page, name) {
   await page.screenshot({ path: `${pngFolder}/${name}.png` });
 }
 
-/** Permits the given texts. */
+/**
+ * Asserts that the browser reported no errors, except those that contain one of the `allowed`
+ * texts.
+ */
 export function noProblems({ problems }, ...allowed) {
   const others = problems.filter((text) => !allowed.some((part) => text.includes(part)));
   assert.deepEqual(others, []);

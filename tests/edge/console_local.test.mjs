@@ -21,7 +21,7 @@ async function keep(page, isWanted) {
   await page.keyboard.press('Escape');
 }
 
-/** `store` contains the rows that the browser has stored. */
+/** Runs `work(store)` in the page, where `store` is the object store with the rows in IndexedDB. */
 const inStorage = (page, work) =>
   page.evaluate(`new Promise((resolve, reject) => {
     const opening = indexedDB.open('tidemark');
@@ -33,7 +33,9 @@ const inStorage = (page, work) =>
     };
   })`);
 
-/** All files are preloaded when no request has reached the host for a while. */
+/**
+ * Waits until the page has preloaded all files: until no request has reached the host for 500 ms.
+ */
 async function quiet({ asked }) {
   for (let before = -1; asked.length !== before; ) {
     before = asked.length;
@@ -90,7 +92,7 @@ test('10: the data is stored if the user chooses that, and damaged data is never
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // If the switch is off, a reload deletes the data.
+  // While the switch is off, the data is temporary, so a reload deletes it.
   await page.goto(it.host.url);
   await page.reload();
   await empty(page);
@@ -167,7 +169,7 @@ test('10: all tabs share one database until the last tab closes, even if it is n
   await page.bringToFront();
   assert.equal(await counted(page), '2');
 
-  // The tab that turns on storage ends before it gets the response.
+  // The user closes the tab that turns on storage, before this tab gets the engine's response.
   await second.evaluate(() => (Storage.prototype.setItem = () => {}));
   await keep(second, true);
   await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');

@@ -65,7 +65,8 @@ async function editing(console_) {
   assert.deepEqual(await cells(page), [['2023-11-14T22:13:20Z', '3']]);
   assert.equal(await page.locator('.which').count(), 0);
 
-  // The marked position is correct although the page has inserted a time range before it.
+  // The editor marks the correct position of the error, although the page has inserted a time range
+  // before this position.
   await type(page, 'SELECT temp FROM weather\nWHERE city = "é" GRUP BY city');
   await page.keyboard.press('Control+Enter');
   await page.locator('.problem').waitFor();
@@ -77,7 +78,7 @@ async function editing(console_) {
   noProblems(console_, 'status of 400');
 }
 
-/** A completion list that opens late must not cover an element that the user has moved to. */
+/** Tests that a completion list does not open after the user has moved to another element. */
 async function leaving({ go, page }) {
   const list = page.locator('.cm-tooltip-autocomplete');
   await offered(page, 'SELECT temp FROM w');

@@ -26,7 +26,8 @@ async function sums(server, lastS) {
 test('the alarm runs a continuous query, which catches up after a kill', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE db WITH DURATION INF');
-  // Two points per second for the next minutes. Only the clock determines which windows are due.
+  // Writes two points per second for the next minutes in advance, so that only the clock determines
+  // which windows are due.
   const nowS = Math.floor(Date.now() / 1000);
   const firstS = nowS - (nowS % windowS);
   const lines = Array.from({ length: 600 }, (_, i) => `m v=${i}i ${firstS * 1000 + i * 500}`);

@@ -27,7 +27,10 @@ const after = (name, quantity) => priceOf(prices[name], Math.max(0, quantity - p
 const total = (used, price) => Object.entries(used).reduce((sum, [name, quantity]) => sum + price(name, quantity), 0);
 const has = (line) => assert.ok(page.includes(line), `docs/COSTS.md has not:\n${line}`);
 
-/** The agent writes every 10 s for `days`. Each request keeps its object active for `activeMs`. */
+/**
+ * Returns the usage of one agent that writes every 10 s for `days` days. Each request keeps the
+ * shard active for `activeMs`.
+ */
 function agent(days, activeMs) {
   const { worker_requests: requests, object_requests: calls, alarms, rows_written: rows } = measured.agent_day;
   const objects = (calls + alarms) * days;
@@ -87,7 +90,7 @@ test('the costs of small and large writes are correct', () => {
   }
 });
 
-/** Returns the second column as numbers by shape. */
+/** Returns the numbers in the second column of a table, by data shape. */
 function shapesOf(head) {
   const from = page.findIndex((line) => line.startsWith(`| shape | ${head} |`)) + 2;
   assert.ok(from > 1, head);

@@ -37,7 +37,10 @@ const groups = ([first, second]) => ({
   ],
 });
 
-/** Serves one account and one token. `seen` receives the variables of each request. */
+/**
+ * Returns a stand-in for the analytics API of one account and one token. `seen` receives the
+ * variables of each request.
+ */
 const analytics = (seen) => (path, body, headers) => {
   if (path !== '/graphql' || headers.authorization !== 'Bearer an-analytics-token') {
     return [200, { data: null, errors: [{ message: 'not authorized for that account' }] }];

@@ -36,8 +36,9 @@ async function ask(server, q, name) {
 }
 
 /**
- * With `aIsFine`, a query of `a` succeeds. `name` is the error for `b`, or null if the query
- * succeeds. Measurement `a` was written first.
+ * The kinds of rows in which the test flips one byte. The test writes measurement `a` and then
+ * measurement `b`. `aIsFine` tells whether a query of `a` then succeeds. `name` is the error of a
+ * query of `b`, or null if the query succeeds.
  */
 const kinds = [
   { table: 'value', column: 'body', flushed: true, aIsFine: true, name: /value row \d+: block at/ },
@@ -45,7 +46,7 @@ const kinds = [
   { table: 'state', column: 'head', flushed: true, aIsFine: false, name: /state row/ },
   { table: 'state', column: 'body', flushed: true, aIsFine: false, name: /manifest/ },
   { table: 'schema', column: 'head', flushed: true, aIsFine: true, name: null },
-  // The log must be last, because a flush for another entry would flush its rows.
+  // These entries must be last, because the flush for another entry would also flush their rows.
   { table: 'wal', column: 'body', flushed: false, aIsFine: true, name: /WAL frame 2/ },
   { table: 'wal', column: 'head', flushed: false, aIsFine: true, name: /WAL row 1/ },
 ];
@@ -71,7 +72,7 @@ test('a flipped byte in each kind of row is reported, and affects only requests 
     flip(join(shards(server), files[number]), table, column);
   }
   await server.start();
-  // Background jobs set aside the unreadable rows between the rounds.
+  // Between the rounds, background jobs move the unreadable rows out of the tables.
   for (const round of ['found', 'set aside']) {
     for (const [number, { table, column, aIsFine, name }] of kinds.entries()) {
       const what = `${table}.${column}, ${round}`;
@@ -118,7 +119,8 @@ test('a truncated SQLite log results in a prefix of the committed transactions',
     truncateSync(`${file}-wal`, bytes);
   };
 
-  // SQLite alone gets a log that is truncated at every page and at other offsets.
+  // Tests SQLite without the server, with a log that is truncated at every page and at other
+  // offsets.
   const offsets = [];
   for (let bytes = 32; bytes <= log; bytes += 4096 + 24) offsets.push(bytes, bytes + (bytes % 4001));
   const copy = join(server.folder, 'torn.sqlite');

@@ -25,7 +25,7 @@ test('a client that disconnects stops its query', { timeout: 180_000 }, async (t
   const search = new URLSearchParams({ ...db, q, chunked: 'true' });
   const listed = async () => (await server.rows('SHOW QUERIES')).map((row) => row[1]);
 
-  // A query whose client has read everything is no longer listed.
+  // `SHOW QUERIES` does not list a query whose client has read the whole response.
   const began = Date.now();
   const whole = await (await server.fetch(`/query?${search}`)).text();
   const tookMs = Date.now() - began;
@@ -43,7 +43,8 @@ test('a client that disconnects stops its query', { timeout: 180_000 }, async (t
   await sleep(500);
   assert.deepEqual(await listed(), [q]);
   response.destroy();
-  // The server lists a query whose client is only silent for another minute.
+  // The server would list the query for another minute if its client were still connected but did
+  // not read.
   const gone = Date.now();
   while ((await listed()).length > 0) {
     assert.ok(Date.now() - gone < tookMs / 2, 'the query goes on without its client');

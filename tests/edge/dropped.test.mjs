@@ -8,7 +8,7 @@ import { test } from 'node:test';
 
 import { begin } from './fault_hooks.mjs';
 
-/** Omits the runtime's own list. */
+/** Returns the files of all objects of a kind, without the runtime's list of objects. */
 function files(server, kind) {
   const folder = join(server.folder, 'plain');
   const of = readdirSync(folder).find((entry) => entry.endsWith(kind));
@@ -16,10 +16,16 @@ function files(server, kind) {
   return names.filter((name) => !name.startsWith('metadata')).map((name) => join(folder, of, name));
 }
 
-/** Each object has a database file and, while it is open, a log file. */
+/**
+ * Returns the id of an object from the name of its file. Each object has a database file and, while
+ * it is open, a log file.
+ */
 const objectOf = (file) => basename(file).split('.')[0];
 
-/** Returns the total size, and those `words` that occur in the files of the objects. */
+/**
+ * Returns the total size of the files, except those of the objects in `kept`, and the `words` that
+ * occur in any file.
+ */
 function stored(server, kind, words, kept = new Set()) {
   const all = files(server, kind);
   const contents = all.map((file) => readFileSync(file));

@@ -39,7 +39,7 @@ export async function begin(t, vars = {}) {
       const rows = await server.rows('SELECT v FROM m', { db, epoch: 'ns' });
       return new Map(rows.map(([time, v]) => [time, v]));
     },
-    /** Every point must be stored exactly once, with its last value. */
+    /** Asserts that every acknowledged point is stored exactly once, with its last value. */
     async check(what, found) {
       const sorted = [...ledger].sort(([a], [b]) => a - b);
       assert.deepEqual([...(found ?? (await it.found()))], sorted, what);
@@ -49,7 +49,10 @@ export async function begin(t, vars = {}) {
   return it;
 }
 
-/** All values in a test differ. */
+/**
+ * Returns points `[time, value]`. Calls with different `value` return different values, so that a
+ * test can identify the write.
+ */
 export const pointsFrom = (first, count, value) =>
   Array.from({ length: count }, (_, i) => [first + i, value * 1000 + i]);
 

@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { begin, db, pointsFrom } from './fault_hooks.mjs';
 
 /**
- * In each run, the next storage step fails, first without and then after taking effect. Returns the
- * number of steps of `work`.
+ * Repeats `work`, and each time lets a later storage step fail, until no step fails. In the first
+ * series of runs, the failing step has no effect. In the second series, the step takes effect and
+ * then fails. Returns the number of steps of `work`.
  */
 async function everyStep(it, work) {
   let most = 0;
@@ -63,7 +64,7 @@ test('a write, a flush or a compaction that fails at any storage step loses and 
     await fill();
     const before = await compactions(it.server);
     const { now } = await it.alarm(plan);
-    // If no step of a run has failed, each step has failed once in an earlier run.
+    // The last run has no failing step, so its alarm must also have merged.
     if (now.failed === 0) assert.ok((await compactions(it.server)) > before, 'an alarm without a merge');
     return now;
   });
@@ -150,7 +151,7 @@ test('after a panic the module gets a new memory, and every object continues fro
   const { memories: first } = await it.hook();
   for (let round = 0; round < 6; round++) {
     await it.hook({ panic: true });
-    // The first call after the panic is a write, a query or an alarm.
+    // The rounds differ in the first call after the panic: a write, a query or an alarm.
     if (round % 3 === 1) await it.check(`asked after panic ${round}`);
     if (round % 3 === 2) await it.alarm();
     assert.ok(await it.write(pointsFrom((round * 13) % 60, 20, round + 1)), `round ${round}`);
@@ -162,7 +163,8 @@ test('after a panic the module gets a new memory, and every object continues fro
 
 test('after an alarm has failed six times and after a restart, the next write sets the alarm and the log is flushed', async (t) => {
   const it = await begin(t);
-  // The alarm after a pause of ten minutes is due immediately.
+  // The clock is eleven minutes slow while the alarm is set, so the alarm that waits ten minutes
+  // for further writes is due immediately.
   const shiftMs = -11 * 60_000;
   await it.hook({ shiftMs, failingAlarms: 1_000 });
   assert.ok(await it.write(pointsFrom(0, 30, 1)));
@@ -182,7 +184,7 @@ test('after an alarm has failed six times and after a restart, the next write se
     [alarms, steps, alarmsBehind] = [alarms + before.alarms, steps + before.steps, alarmsBehind + before.alarmsBehind];
   };
   await look({ shiftMs: 0, armed: true });
-  // While the alarm runs, it is not set, and it has no result yet.
+  // Repeats the check, because a running alarm is neither set nor counted as finished.
   for (let tries = 0; tries < 100 && !isSet && !(alarms > 0 && steps >= 5); tries++) {
     await sleep(50);
     await look({ armed: true });

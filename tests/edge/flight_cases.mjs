@@ -28,7 +28,10 @@ function million(from) {
   return lines;
 }
 
-/** The server may reject a request and close the connection before it has read the whole body. */
+/**
+ * Writes lines, and repeats rejected writes. An overloaded server may close the connection before
+ * it has read the whole body.
+ */
 async function written(t, server, lines) {
   for (let tries = 1; ; tries += 1) {
     const answer = await server.write(lines, { db: 'd', precision: 's' }).catch((error) => error);
@@ -40,7 +43,10 @@ async function written(t, server, lines) {
   }
 }
 
-/** `origin` is the origin of a page that may send requests. */
+/**
+ * Starts a server with the data of all cases. `origin` is the origin of a page that may send
+ * requests.
+ */
 export async function served(t, { origin = '', hasMillion = true } = {}) {
   const vars = { DEFAULT_SHARDS: '3', ...(origin && { CORS_ORIGINS: origin }) };
   const server = await tidemark(t, { sql: sqlConfiguration, vars });
@@ -78,7 +84,10 @@ export const ofJavaScript = {
 
 const says = (pattern) => (error) => assert.match(String(error ?? 'no error'), pattern);
 
-/** A client returns null for a case that it does not support. `lacks` names the case. */
+/**
+ * The check of each case. For a case that it does not support, a client returns null, and `lacks`
+ * contains the name of the case.
+ */
 const CASES = {
   types: ([found, rows]) => assert.deepEqual([found, rows], [columns, rounded]),
   empty: ([found, rows]) => assert.deepEqual([found, rows], [[['f', 'double'], ['host', 'string']], []]),
@@ -88,7 +97,9 @@ const CASES = {
   other: says(/not authorized/),
   two: (seen) => assert.deepEqual(seen, [manyRows, manyRows - 1_000]),
   million: (seen) => assert.deepEqual(seen, [millionRows, 5, (millionRows * (millionRows - 1)) / 2]),
-  /** The rows before the cancellation, and the result of the client's next query. */
+  /**
+   * Receives the number of rows before the cancellation, and the result of the client's next query.
+   */
   cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
   deadline: ([error, isSoon]) => {
     says(/deadline|timed? ?out|abort/i)(error);
@@ -99,13 +110,16 @@ const CASES = {
 /** If the server is down, a gRPC client waits for a few seconds before it connects again. */
 const reconnectMs = 5_000;
 
-/** Starts the server again. A transcoder keeps the connections of the clients. */
+/**
+ * Starts the server again, and waits until clients of the native host reconnect. Clients of the
+ * transcoder stay connected.
+ */
 export async function comesBack(server) {
   await server.start();
   if (server.isNative) await sleep(reconnectMs);
 }
 
-/** `own` contains expectations that apply only to this client. */
+/** Checks the results `seen` of a client. `own` contains checks that apply only to this client. */
 export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   for (const [name, holds] of Object.entries({ ...CASES, ...own })) {
     if (lacks.includes(name)) continue;
@@ -118,7 +132,7 @@ export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   }
 }
 
-/** The results are from before, during and after a restart of the server. */
+/** Checks the results of queries before, during and after a restart of the server. */
 export function judgeRestart(client, [before, away, after, ...more]) {
   assert.deepEqual([before, after, more], [1, 1, []], `${client}: ${JSON.stringify([before, away, after])}`);
   says(isNative ? /unavailable|refused/i : /does not respond|unavailable/i)(away);

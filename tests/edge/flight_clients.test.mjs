@@ -115,7 +115,7 @@ function conversation(t, script, what) {
   return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
 }
 
-/** The clients keep running while the server restarts. */
+/** Restarts the server, and tests that the running clients can then query again. */
 async function restart(t, { server, what, port }) {
   const gone = new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token });
   const one = () => rowsOf(gone, 'SELECT 1 AS one', 'd').then((rows) => rows.length, String);
@@ -180,7 +180,7 @@ test('every Flight client passes every case', built, async (t) => {
     const { it, said } = await page(one, host);
     const ask = ([url, tokens]) => globalThis.asked(url, tokens);
     judge('a page', await it.evaluate(ask, [server.url, { token, other }]), ofJavaScript);
-    // A page from an origin that the setting does not list gets no response.
+    // The browser withholds responses from a page whose origin is not in `CORS_ORIGINS`.
     const stranger = await staticHost(one, at('examples', 'page'));
     const refused = await page(one, stranger);
     await assert.rejects(refused.it.evaluate(ask, [server.url, { token, other }]));

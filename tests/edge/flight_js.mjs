@@ -38,7 +38,7 @@ async function million(client) {
   return [count, width, sum];
 }
 
-/** Only this client has these cases. Throws on a failure. */
+/** Runs the cases that only this client supports. Throws if a case fails. */
 async function bound(client) {
   const must = (is, said) => {
     if (!is) throw new Error(said);
@@ -54,7 +54,7 @@ async function bound(client) {
 }
 
 /**
- * `made(token, options)` creates a client. Resolves to the results.
+ * Runs all cases with clients that `made(token, options)` creates. Resolves to the results.
  * @param {(token: string, options?: object) => any} made
  */
 export async function casesOf(made, { token, other }) {

@@ -108,7 +108,8 @@ test('the transcoder waits for a slow server that sends nothing, and either side
   const kinds = tls ? [{}, { protocol: 'h2', tls }] : [{}];
   await Promise.all(kinds.map(async (about) => {
     const server = await grpcWebServer(t, about);
-    // With this `upstreamIdleMs`, an idle connection would be closed during the test.
+    // `upstreamIdleMs` is so short that the transcoder would close an idle connection during the
+    // test.
     const limits = { pingMs: 50, pingAnswerMs: 500, upstreamIdleMs: 200 };
     const { address, calls } = await transcoding(t, server.url, { trusts: server.trusts, limits });
     // These options set the shortest interval at which gRPC permits keepalive PINGs.
@@ -247,7 +248,7 @@ test('a call ends with a status if the server stays silent after the whole reque
     assert.deepEqual([half.code, half.details, half.messages.map(String)], [14, details, ['one']]);
     await Promise.all(server.calls.map(({ gone }) => gone));
     assert.deepEqual(server.calls.map(({ isGone }) => isGone), [true, true]);
-    // A client that is still sending may pause.
+    // The limit for idle responses does not apply while the client is still sending.
     const call = client.bidi('Echo');
     const end = ended(call);
     call.write(Buffer.from('a'));

@@ -15,10 +15,16 @@ import { has } from './harness.mjs';
 const json = (value) => Buffer.from(JSON.stringify(value));
 const megabyte = 1_000_000;
 
-/** The bytes in transit per stream are in windows, stream buffers and socket buffers. */
+/**
+ * The maximum number of bytes in transit per stream: in flow-control windows, stream buffers and
+ * socket buffers.
+ */
 const onTheWayBytesMax = 16 * megabyte;
 
-/** The allocator keeps memory that data has used on its way. */
+/**
+ * The permitted growth of the process's memory, because the allocator keeps memory that forwarded
+ * data used.
+ */
 const grownBytesMax = 100 * megabyte;
 
 /** Waits until the result of `bytes()` no longer changes or is much too large. */
@@ -79,7 +85,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     speaking.destroy();
     unread.destroy();
 
-    // Many streams share one socket, so the system's buffers exist only once.
+    // Many streams share one socket, so the operating system's buffers are needed only once.
     const { session } = openCall(t, program.port, 'Count');
     const first = server.calls.length;
     for (let n = 0; n < 20; n += 1) {

@@ -7,7 +7,10 @@ import { freePort } from '../../scripts/dev-server.mjs';
 import { endGroup, startGroup } from '../../scripts/processes.mjs';
 import { commandProgram } from './commands.mjs';
 
-/** `trusts` is the file of a certificate of the server. `limits` replaces limits of the program. */
+/**
+ * Starts `tidemark flight` in front of the server `to`. `trusts` is a file with the server's
+ * certificate. `limits` replaces default limits of the program.
+ */
 export async function flightProgram(t, to, { words = [], env = {}, trusts = '', limits = {} } = {}) {
   const port = await freePort();
   const line = ['flight', '--listen', `127.0.0.1:${port}`, '--to', String(to), ...words];

@@ -24,7 +24,10 @@ const field = (number, value) =>
     ? Buffer.concat([varint(number << 3), varint(value)])
     : Buffer.concat([varint((number << 3) | 2), varint(value.length), Buffer.from(value)]);
 
-/** Maps the field number to the values in their order. */
+/**
+ * Parses a protobuf message. Returns a map from the field number to the values of the field, in
+ * their order.
+ */
 function fieldsOf(bytes) {
   const fields = new Map();
   let at = 0;

@@ -51,7 +51,7 @@ const allOf = async (messages) => {
   return all;
 };
 
-/** `seen` is the public record of a call. */
+/** The methods by name. `seen` is the element of `calls` for this call. */
 const methods = {
   /** Returns each message unchanged as it arrives. */
   async Echo({ messages, response }) {
@@ -97,8 +97,8 @@ const methods = {
     response.end(trailerFrame({ 'grpc-status': 9, 'grpc-message': 'enough' }));
   },
   /**
-   * Sends exactly this response. `body` is base64, sent in chunks of `pieceBytes` with `pauseMs`
-   * after each chunk.
+   * Sends exactly the response that the message describes. `body` is base64, sent in chunks of
+   * `pieceBytes` with `pauseMs` after each chunk.
    */
   async Say({ messages, response }) {
     const [asked] = await allOf(messages);
@@ -134,10 +134,11 @@ function serverOf(protocol, { tls, settings }, answer) {
 }
 
 /**
- * `protocol` is http/1.1, https/1.1 or h2. The last two need `tls`. `settings` are HTTP/2 settings.
- * Each of `calls` has `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (of its
- * request), and `release()` for `Wait`. `more` contains additional methods. `sessions` are the
- * connections with HTTP/2.
+ * Starts the server. `protocol` is http/1.1, https/1.1 or h2. https/1.1 and h2 need `tls`.
+ * `settings` are HTTP/2 settings. `more` contains additional methods. The result lists the HTTP/2
+ * connections in `sessions` and the received calls in `calls`. A call has `path`, `version`,
+ * `headers`, `sentBytes`, `isGone` (the client aborted the call), `isWhole` (the request arrived
+ * completely), and `release()`, which ends a call of `Wait`.
  */
 export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, more = {}, port = 0 } = {}) {
   const calls = [];

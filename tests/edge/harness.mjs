@@ -32,14 +32,15 @@ export const token = 'token-of-the-tests';
  *   `wrangler`: they start workerd, wrangler or the npm package themselves. So does a test of `packed`.
  * - `flight_headers`: it expects that gRPC is rejected, and the native host accepts gRPC.
  * - `memory`, `stalls`: they measure or stop the isolate.
- * - `sql_*`: they replace the SQL module with one that fails. native/tests/host/sql.rs ends the process.
+ * - `sql_*`: they replace the SQL module with one that fails. For the native host,
+ *   native/tests/host/sql.rs kills the SQL process instead.
  */
 export const isNative = process.env.TIDEMARK_HOST === 'native';
 
 /** The reason why tests of SQL are skipped, or false. The native program always includes SQL. */
 export const withoutSql = !isNative && !hasSql() && 'SQL is not built: npm run sql';
 
-/** `stop`, `kill` and `start` can follow each other and keep the state. */
+/** A server under test. `start` after `stop` or `kill` starts the server with the same data. */
 export class Tidemark {
   constructor(folder, port, options) {
     this.folder = folder;

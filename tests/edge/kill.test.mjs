@@ -20,7 +20,7 @@ const pointsMax = 400;
 /** The clients repeat this fraction of the acknowledged batches after each kill. */
 const repeatedShare = 0.1 / rounds;
 
-/** The points are in many series. Each value encodes the client and the batch. */
+/** Returns points of many series. Each value encodes the client and the batch. */
 function batch(writer, sequence, size) {
   const points = [];
   for (let i = 0; i < size; i++) {
@@ -124,7 +124,8 @@ for (const { shards, by, start } of kinds) {
       await Promise.all(writing);
       await server.start();
       check(ledger, await stored(server), shards);
-      // A client may not have received the acknowledgement of a repeated batch.
+      // Like clients, repeats every unacknowledged batch. Also repeats some acknowledged batches,
+      // because a client may not have received the acknowledgement.
       for (const entry of ledger.filter((e) => !e.acknowledged || draw() < repeatedShare)) {
         if (entry.acknowledged) repeats++;
         else unknown++;

@@ -7,10 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** A server has stopped at a step if it twice sends no response for this time. */
+/**
+ * The timeout of a request to `/ping`. After two timeouts, the test assumes that the server hangs
+ * at a step.
+ */
 const stillMs = 250;
 
-/** Background work reaches its first step at most this time after a response. */
+/** The maximum time between a response and the first step of background work. */
 const behindMs = 50;
 
 async function isStill({ server }) {

@@ -15,16 +15,21 @@ const namespaces = ['CATALOG', 'DATABASE', 'SHARD'];
 const written = 1;
 
 /**
- * `share` is the percentage of newer objects. `speech` contains the protocol versions that each
- * release writes and reads. Null selects the versions of the module itself.
+ * `share` is the percentage of objects that run the newer release. `speech` contains the protocol
+ * versions that each release pretends to write and read, or null for the versions of the module
+ * itself.
  */
 const state = { share: 0, speech: { older: null, newer: null } };
 
-/** Converts a message of a peer that writes the protocol version `version`. */
+/**
+ * Changes the version of a received message. If the release pretends to read this version, the
+ * message gets the version that its module reads.
+ */
 function met(message, speech) {
   const [version] = message;
   if (!speech) return message;
-  // The module itself cannot read this version, and its error contains the version.
+  // Otherwise the message gets a version that the module cannot read, so the module returns its
+  // usual error with this version.
   message[0] = speech.reads.includes(version) ? written : version + 100;
   return message;
 }
@@ -34,7 +39,10 @@ function said(message, speech, version = speech?.writes) {
   return message;
 }
 
-/** The messages of the wrapped stub have the release's protocol version. */
+/**
+ * Wraps a stub, so that messages through it have the protocol version that the release pretends to
+ * write.
+ */
 const stubOf = (stub, speech) =>
   new Proxy(stub, {
     get(target, key) {

@@ -34,7 +34,8 @@ test('1.x: an export of influx_inspect gives the same points as in 1.x', async (
   copyFileSync(given('influx_inspect.txt'), path);
   const said = await mustLoad(server, [path]);
   assert.match(said, /, 14 points written, 0 lines rejected, /);
-  // A value in the log and in the files must count only once. The page shows the same output.
+  // A value that is both in the log and in the files must count only once. The output must equal
+  // the output in docs/MOVING.md.
   const { text } = blocksOf(readFileSync(at('docs', 'MOVING.md'), 'utf8')).find(({ language }) => language === 'text');
   assert.match(text, /9 values in the file, 8 in the database/);
   for (const line of text.trimEnd().split('\n')) assert.ok(said.split('\n').includes(line), said);

@@ -15,7 +15,10 @@ import { command, commandProgram } from './commands.mjs';
 import { databaseToken, listening, NativeHost, PlainWorkerHost, temporaryFolder, Tidemark, tidemark, token } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
 
-/** Gives the commands access to a database in a page. The page has no admin token. */
+/**
+ * Starts an HTTP server that forwards the requests of commands to a database in a page. The page
+ * has no admin token.
+ */
 async function pageHost(t) {
   const host = await staticHost(t, consoleFolder);
   host.instead.set('empty.html', '<!doctype html>');

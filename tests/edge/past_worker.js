@@ -14,7 +14,7 @@ const kept = new Map();
 const armed = new Map();
 /** The class name of each object, by object id. */
 const objects = new Map();
-/** The objects of each class that have started with an earlier state. */
+/** For each class, the number of objects that have started with an earlier state. */
 const back = { CATALOG: 0, DATABASE: 0, SHARD: 0 };
 
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
@@ -32,7 +32,9 @@ function putBack(sql, copy) {
   }
 }
 
-/** The objects of the class keep earlier states. */
+/**
+ * Returns a class whose objects can store their state, and can start again with an earlier state.
+ */
 const withPast = (Class, binding) =>
   class extends Class {
     #ctx;

@@ -1,5 +1,5 @@
-// Tests a deployment without Rust. Another machine accepts the archive of a release, and rejects
-// every other file.
+// Tests a deployment on a machine without Rust. The deployment downloads the archive of a release,
+// and must reject every other file.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -15,7 +15,10 @@ import { listening, temporaryFolder } from './harness.mjs';
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
 const sources = ['packages', 'scripts', 'src', 'crates', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
-/** The user of the clone has Node, the npm packages, tar and gzip, but no Rust. */
+/**
+ * Creates a clone of the repository, and an environment with Node, the npm packages, tar and gzip,
+ * but without Rust.
+ */
 function clone(t) {
   const root = temporaryFolder(t);
   for (const name of sources) cpSync(at(name), join(root, name), { recursive: true });
@@ -40,7 +43,7 @@ function clone(t) {
   return { root, run };
 }
 
-/** The test may change the served bytes. */
+/** Serves the archive. The test can change the served bytes. */
 async function served(t, state) {
   const server = createServer((_, response) => response.end(state.bytes));
   return `${await listening(t, server)}/tidemark.tar.gz`;

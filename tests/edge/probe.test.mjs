@@ -55,7 +55,8 @@ test('the program measures each property once, and deletes its deployments and i
     assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first response after \d+ ms/);
     assert.match(measured.get(`memory next to a module of ${megabytes} MB`), /^\d+ MiB can be allocated/);
   }
-  // workerd does not support HTTP/2 here. The rows for gRPC show this, and all other rows exist.
+  // workerd does not support HTTP/2 here, so the two rows for gRPC contain this error. All other
+  // rows contain a measurement.
   for (const what of ['gRPC', 'gRPC on a custom domain']) assert.match(measured.get(what), /^not measured: /);
   assert.deepEqual(asked, [['probe.example.com', ['probe.example.com']]]);
   assert.deepEqual([...api.domains.values()], [[]]);

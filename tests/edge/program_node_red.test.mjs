@@ -32,8 +32,8 @@ const hasNodeRed = (t) =>
 const tab = 'tab';
 
 /**
- * The node receives the properties of the body. The response is the resulting payload, or status
- * 500 with the node's error.
+ * Returns a flow that passes the properties of an HTTP request's body to the node. The flow
+ * responds with the payload that the node returns, or with status 500 and the node's error.
  */
 function route(name, { writes, ...node }) {
   const [listen, set, respond, done, failed, text] =

@@ -11,7 +11,7 @@ import { databaseToken, isNative, PlainWorkerd, tidemark } from './harness.mjs';
 const script = at('tests', 'fault', 'worker.mjs');
 const route = '/api/v3/configure/quota';
 
-/** The quotas apply to all requests after the response. */
+/** Sets the quotas. They apply to all requests after the response. */
 async function setQuota(server, limits) {
   const response = await server.fetch(route, { method: 'POST', body: JSON.stringify(limits) });
   assert.equal(response.status, 200, await response.clone().text());

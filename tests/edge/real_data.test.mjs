@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { PlainWorkerd, tidemark } from './harness.mjs';
 
-/** The CSV file must not contain quoted cells. */
+/** Parses a CSV file without quoted cells. */
 function csv(name) {
   const text = readFileSync(at('node_modules', 'vega-datasets', 'data', name), 'utf8');
   const [head, ...lines] = text.trim().split(/\r?\n/);

@@ -34,7 +34,7 @@ test('if the runtime keeps no earlier states, the server returns 501 with a hint
   assert.deepEqual(series[0].values, [[0, 3, 1]]);
 });
 
-/** `past` controls the clock and the earlier states. */
+/** Starts a server with `past_worker.js`. `past` controls the clock and the earlier states. */
 async function withPast(t) {
   const { script, module } = built(version());
   const modules = {

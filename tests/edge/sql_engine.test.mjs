@@ -13,7 +13,10 @@ import { SqlSupervisor } from '../../scripts/sql_process/supervisor.mjs';
 import { Sessions } from '../../sql/sessions.js';
 import { temporaryFolder } from './harness.mjs';
 
-/** The message is a command, and each reply is the number of turns that the thread has run. */
+/**
+ * A stand-in for the module: each message is a command, and each reply is the number of turns that
+ * the thread has run.
+ */
 const standIn = `
 let turns = 0;
 let kept;

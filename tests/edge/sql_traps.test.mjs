@@ -31,7 +31,8 @@ test('after a trap the next statement succeeds', async (t) => {
   };
   const count = async () => (await ask('SELECT count(*) AS c FROM m')).json();
   assert.deepEqual(await count(), [{ c: 1_000 }]);
-  // A statement that runs at the same time loses its memory.
+  // This statement runs at the same time, and also loses its memory when the other statement causes
+  // the trap.
   const beside = await ask('SELECT a.n, b.n AS m FROM m a CROSS JOIN m b', 'jsonl');
   const reader = beside.body.getReader();
   await reader.read();

@@ -10,7 +10,7 @@ import { tidemark, token, WorkerHost } from './harness.mjs';
 
 const authorization = `Token ${token}`;
 
-/** The Content-Length is `announced`. Sends only `bytes` bytes of random text. */
+/** Starts an upload whose Content-Length is `announced`, but sends only `bytes` bytes. */
 function stall(server, db, { announced, bytes }) {
   const headers = { authorization, 'content-encoding': 'gzip', 'content-length': announced };
   const upload = request(`${server.url}/write?db=${db}`, { method: 'POST', headers });
@@ -25,7 +25,7 @@ function stall(server, db, { announced, bytes }) {
   return upload;
 }
 
-/** The lines have a total size of about `bytes`. The timestamps start at `from`. */
+/** Returns lines with a total size of about `bytes` bytes. The timestamps start at `from`. */
 const lines = (bytes, from = 0) => {
   const line = `m s="${'x'.repeat(990)}" `;
   return Array.from({ length: bytes / 1000 }, (_, i) => line + (from + i)).join('\n');
@@ -95,7 +95,7 @@ test('clients that do not read their responses do not block others', { timeout: 
   assert.ok(whole.length > 59e6 && whole.endsWith(']}]}]}\n'), whole.slice(-50));
   // The server has aborted the first response, so the response is truncated.
   await sleep(2500);
-  // The server would abort a client that waits longer.
+  // The clients continue to read now, because the server would abort them later.
   const finished = ends.map((reader) => {
     const over = new Promise((resolve) => {
       let end = '';

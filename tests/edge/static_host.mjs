@@ -17,8 +17,8 @@ const types = {
 };
 
 /**
- * Serves `folder` at `/somewhere/`. `asked` lists the requested paths. `instead` replaces files by
- * name. A value is a text, bytes, a function that returns an iterable of bytes, or null for a
+ * Serves `folder` at `/somewhere/`. `asked` lists the requested paths. `instead` maps names of
+ * files to replacements: a text, bytes, a function that returns an iterable of bytes, or null for a
  * missing file.
  */
 export async function staticHost(t, folder) {

@@ -12,7 +12,7 @@ const overloaded = [429, 502, 503, 504];
 const retryAfterSecondsMax = 600;
 const backoffSecondsMax = 60;
 
-/** The metrics in the buffer are lines. */
+/** An output with a buffer of metrics, each a line of line protocol. */
 class Output {
   constructor(settings) {
     Object.assign(this, { batchSize: 1000, ...settings });
@@ -54,7 +54,10 @@ export class TelegrafV2 extends Output {
   retryAtMs = 0;
   retries = 0;
 
-  /** Returns how many metrics at the start of the batch are delivered or dropped. */
+  /**
+   * Sends a batch. Returns the number of metrics at the start of the batch that are then delivered
+   * or dropped.
+   */
   async write(batch) {
     if (Date.now() < this.retryAtMs) return 0;
     const search = new URLSearchParams({ bucket: this.bucket, org: '' });
@@ -136,7 +139,10 @@ export class TelegrafV1 extends Output {
     return { Authorization: `Basic ${btoa(`telegraf:${this.token}`)}` };
   }
 
-  /** Runs at the start, and when the database is missing. Only logs a failure. */
+  /**
+   * Creates the database. The output does this at its start and when the database is missing, and
+   * only logs a failure.
+   */
   async createDatabase() {
     const name = this.database.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
     const body = new URLSearchParams({ q: `CREATE DATABASE "${name}"` });

@@ -17,7 +17,7 @@ setLogger({ error() {}, warn() {} });
 
 const configure = '/api/v3/configure/token';
 
-/** Only the response to this request contains the token. */
+/** Creates a token and returns its secret, which only this response contains. */
 async function makeToken(server, name, databases, actions, more = {}) {
   const permissions = [{ resource_type: 'db', resource_identifier: databases, actions }];
   const body = JSON.stringify({ token_name: name, permissions, ...more });

@@ -10,7 +10,10 @@ import { built, mixture, released } from './mixture.mjs';
 
 const before = '0.1.0';
 
-/** The limit applies if an idle server on this machine accepts a write within `writeMs`. */
+/**
+ * The maximum time for which the server may reject a client. On a machine whose idle server needs
+ * more than `writeMs` for a write, the limit is proportionally longer.
+ */
 const refusedMsMax = 2_000;
 const writeMs = 50;
 /** A client gives up after this time. */
@@ -22,22 +25,31 @@ const pointsPerBatch = 50;
 const stageMs = 1_200;
 const readsPerStage = 3;
 
-/** This version does not exist. It has the same length as the current version. */
+/**
+ * The version that the newer release reports. It does not exist, and is as long as the current
+ * version.
+ */
 const after = version().replace(/\d/g, '9');
 
-/** No recorded module can read or write the next protocol version. */
+/**
+ * The protocol versions of releases before and after a change of the protocol. They are simulated,
+ * because no module with the next protocol version exists.
+ */
 const prepares = { writes: 1, reads: [1, 2] };
 const writesNext = { writes: 2, reads: [1, 2] };
 
 const either = () => (Math.random() < 0.5 ? 'older' : 'newer');
 
-/** Reads must return this value. */
+/** The value of a client's point number `i`. */
 const value = (writer, i) => writer * 1_000_000 + i;
 
 const linesOf = (writer, from) =>
   Array.from({ length: pointsPerBatch }, (_, i) => `load,writer=w${writer},host=h${i % 7} v=${value(writer, from + i)}i ${from + i}`).join('\n');
 
-/** Records in `load` how long the server rejected the request. */
+/**
+ * Repeats a request until the server accepts it. Records in `load` how long the server rejected the
+ * request.
+ */
 async function patiently(load, what, once) {
   let since = null;
   for (;;) {
@@ -82,7 +94,10 @@ async function write(server, load, writer) {
 /** Returns the expected result of `SELECT count(v), sum(v)` over the first points of a client. */
 const summed = (writer, count) => [count, count * writer * 1_000_000 + (count * (count - 1)) / 2];
 
-/** Each acknowledged point must be stored exactly once with its value. */
+/**
+ * Queries until `load.over` is set, and asserts that each acknowledged point is stored exactly once
+ * with its value.
+ */
 async function read(server, load) {
   for (let round = 0; !load.over; round += 1) {
     const writer = round % writers;
@@ -106,7 +121,10 @@ async function others(server, release) {
   return (answer[0].values ?? []).map(([database, object, runs]) => ({ object: `${database} ${object}`.trim(), runs }));
 }
 
-/** An object cannot report its release while it is reset. */
+/**
+ * Repeats `ask` until its result satisfies `isSo`. While an object is being reset, it cannot report
+ * its release.
+ */
 async function until(what, ask, isSo) {
   for (const since = performance.now(); ; await sleep(50)) {
     const seen = await ask();
@@ -136,7 +154,10 @@ async function writeTakes(server) {
   return times.sort((a, b) => a - b)[2];
 }
 
-/** A percentage is the share of the newer release. Checks all points at the end. */
+/**
+ * Sets the share of the newer release to each of the percentages in `shares`, while clients write
+ * and read. Checks all points at the end.
+ */
 async function underLoad(t, server, shares, look = async (_) => {}) {
   const refusedMs = refusedMsMax * Math.max(1, (await writeTakes(server)) / writeMs);
   const stages = async () => {
@@ -208,7 +229,8 @@ test('if releases are two protocol versions apart, requests are rejected with th
   assert.match(await refused.text(), /protocol version \d+ is not (?:supported \(this release supports|spoken here \(this end speaks) \d to \d\)/);
   const { refusal } = await query(server, 'newer', 'SELECT count(v) FROM load');
   assert.match(refusal, /protocol version \d+ is not (?:supported|spoken here)/);
-  // The deployment ends with the older release or with the newer release.
+  // A query over either release must succeed, whether the deployment ended with the older or the
+  // newer release.
   const { answer } = await query(server, 'older', 'SELECT count(v) FROM load');
   assert.deepEqual(answer[0].values, [[0, pointsPerBatch]]);
 });

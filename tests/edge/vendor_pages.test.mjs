@@ -79,7 +79,8 @@ test('the pages about /api/v2/write describe the server correctly', async (t) =>
     }
   });
   await t.test('two printed commands cannot work with any server', async () => {
-    // HTTP methods are upper case. workerd itself rejects this method.
+    // The page contains the method `post`. HTTP methods are upper case, so workerd rejects this
+    // method.
     const lower = await curl('--request', 'post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);
     assert.equal(lower.status, server.isNative ? 405 : 501);
     const { code } = await curl('--post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);

@@ -13,7 +13,7 @@ import { endGroup, startGroup } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
 
 const startMs = 20_000;
-/** A compiled configuration contains the modules. */
+/** The maximum size of a compiled configuration, which contains the modules. */
 const compiledBytesMax = 100_000_000;
 
 const quoted = (text) => JSON.stringify(text);
@@ -94,8 +94,8 @@ async function answers(url) {
  * Waits until `/ping` returns status 204, with pauses of `pollMs`. The state of the Worker is
  * stored in `folder`. `modules` are paths, with the main module first. `objects` are the classes of
  * Durable Objects. Each binding has the name of the class in capitals. With `isCompiled`, workerd
- * reads a compiled configuration, as under wrangler. With `isExperimental`, the Worker may use the
- * runtime's test features. `site` is a folder of static files (site_worker.js).
+ * reads a compiled configuration, as under wrangler. With `isExperimental`, the Worker may use
+ * workerd's experimental features for tests. `site` is a folder of static files (site_worker.js).
  */
 export async function serve({
   folder, modules, objects, port = undefined, vars = {}, pollMs = 50, isCompiled = false, isExperimental = false, stdio = undefined,

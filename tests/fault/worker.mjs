@@ -7,19 +7,22 @@ import { WorkerEntrypoint } from 'cloudflare:workers';
 import built, * as classes from '../../build/index.js';
 
 const plan = {
-  /** Storage steps fail in objects of this kind. */
+  /** The kind of objects whose storage steps fail. */
   kind: 'Shard',
-  /** Counted from 1. All later steps fail as well. 0 disables the fault. */
+  /**
+   * The number of the first step that fails, counted from 1. All later steps also fail. 0 disables
+   * the fault.
+   */
   at: 0,
-  /** The step takes effect before it fails (`before`), or not (`never`). */
+  /** Whether the step takes effect before it fails: `before` or `never`. */
   effect: 'never',
-  /** The process hangs at the failing step, so that a test can kill the process. */
+  /** Whether the process hangs at the failing step, so that a test can kill the process. */
   hangs: false,
-  /** Objects of this kind send no response. Empty if all objects respond. */
+  /** The kind of objects that send no response, or an empty text if all objects respond. */
   lost: '',
   /** The maximum number of pages in an object's database, or 0 for no limit. */
   pages: 0,
-  /** This number of alarms throws an error before Tidemark's code runs. */
+  /** The number of alarms that fail before Tidemark's code runs. */
   failingAlarms: 0,
   refusesAlarms: false,
   shiftMs: 0,

@@ -39,7 +39,7 @@ function members(object, allowed) {
 
 function textLines(body) {
   const lines = body.split('\n');
-  // The script contains a mark for a missing line break at the end.
+  // A script marks a body without a line break at its end, so the usual line break is removed here.
   if (lines.at(-1) === '') lines.pop();
   return lines.map((line) => `|${line}`);
 }
