@@ -15,7 +15,7 @@ fn reads(product: &mut Product, by: (&str, &str), db: &str) -> bool {
     send(product, by, ("GET", &target), "").status == 200
 }
 
-/// Creates a deployment with a database, thirty tokens and several users. Returns the first token.
+/// Creates a deployment with two databases, thirty tokens and several users.
 fn first() -> (Product, String, String) {
     let mut product = deployment();
     for q in [

@@ -15,7 +15,7 @@ pub(crate) struct MemoryPlace {
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, Vec<u8>>,
-    /// The number of calls before the failure, and whether the failing call takes effect.
+    /// The number of the first call that fails, and whether this call takes effect.
     dies: Option<(u32, bool)>,
     has_failed: bool,
     /// Whether all lists have an empty first page.
@@ -23,11 +23,12 @@ struct Inner {
     put: Vec<String>,
 }
 
-/// Small, so that lists have several pages.
+/// The maximum number of names in a page of a list, so small that lists have several pages.
 const NAMES_MAX: usize = 3;
 
 impl MemoryPlace {
-    /// Call `at`, counted from 0, and all later calls fail. Call `at` may take effect.
+    /// Makes call `at`, counted from 0, and all later calls fail. With `takes_effect`, call `at`
+    /// takes effect although it fails.
     pub(crate) fn die_at(&self, at: u32, takes_effect: bool) {
         self.inner.borrow_mut().dies = Some((at, takes_effect));
     }
@@ -38,7 +39,7 @@ impl MemoryPlace {
         std::mem::take(&mut inner.has_failed)
     }
 
-    /// Lists have an empty first page that names a next page.
+    /// Sets whether every list begins with an empty page that refers to a next page.
     pub(crate) fn list_nothing(&self, lists_nothing: bool) {
         self.inner.borrow_mut().lists_nothing = lists_nothing;
     }

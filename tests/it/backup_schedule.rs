@@ -15,7 +15,7 @@ use crate::world::platform::START_NS;
 use crate::world::{Edge, Faults, World, real_shard, seeds};
 
 const SEEDS: u64 = 60;
-/// The size of a few dozen points.
+/// The size at which a shard group splits: a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
 const REQUESTS_MAX: usize = 2_000;
 
@@ -55,8 +55,8 @@ fn quiet(world: &mut World) {
     while world.deliver() {}
 }
 
-/// Writes continue during the backup. Returns the backup, and the times that the backup must
-/// contain.
+/// Makes a backup while clients write. Returns the backup, and the times of the points that the
+/// backup must contain.
 fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BTreeSet<i64>) {
     let (mut before, mut all) = (BTreeSet::new(), BTreeSet::new());
     for number in 0..20 {

@@ -49,7 +49,8 @@ fn whole(product: &mut Product) -> BTreeSet<i64> {
     backups.into_iter().filter(|(_, state)| state == "whole").map(|(begun_s, _)| begun_s).collect()
 }
 
-/// While another pass may follow, moves time second by second.
+/// Advances the time by minutes. The first 20 seconds of each minute pass one by one, so that all
+/// passes of a schedule can run.
 fn minutes(product: &mut Product, count: i64) {
     for _ in 0..count {
         for _ in 0..20 {
@@ -141,7 +142,8 @@ fn interrupted_schedule_never_loses_backups() {
             let first = whole(&mut product);
             assert_eq!(first.len(), 1);
             product.write("a", "m,host=new f=1 9");
-            // From the due time on, call `at` and later calls fail, and the object crashes.
+            // From the time of the next backup on, call `at` and later calls to the backup store
+            // fail. The object crashes.
             product.pass(H_S);
             place.die_at(at, takes_effect);
             for _ in 0..10 {
@@ -197,7 +199,7 @@ fn backup_failure_shows_until_next_success() {
 #[test]
 fn unfinishable_backup_is_replaced() {
     let (mut product, place) = product();
-    // The holds of another caller's abandoned backup end after one day.
+    // Another caller has abandoned a backup. The values that it holds are released after one day.
     let dies_at = (0..).find(|at| {
         let (mut product, place) = self::product();
         place.die_at(*at, false);

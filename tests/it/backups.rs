@@ -114,8 +114,8 @@ fn restored_database_returns_same_results() {
             finish(&mut product, "POST", &format!("/api/v3/restore?db={name}&from={id}"));
         assert_eq!(restored["remaining"], 0);
         assert_eq!(answers(&mut product, name), before, "{name}");
-        // A continuous query contains the name of its database, so a restore under another name
-        // omits it.
+        // The text of a continuous query contains the name of its database, so a restore under
+        // another name omits the continuous query.
         let queries = product.query("", "SHOW CONTINUOUS QUERIES");
         assert_eq!(queries.to_string().contains("hourly"), name == "a", "{queries}");
         product.write(name, "m,host=h1 f=7 1699000003\nnew f=1 5\ngone v=9 5");
@@ -227,8 +227,8 @@ fn killed_backup_resumes_consistently() {
             if points > 0 {
                 (0..4).for_each(|turn| disturb(&mut product, turn + at));
             }
-            // The backup may be complete although its response was lost. In that case the next
-            // request starts another backup.
+            // The failed request may have completed the backup, although its response was lost.
+            // Then the next request starts another backup.
             let is_whole = points > 0 && place.keys("/begun/").is_empty();
             let id = match place.keys("/done/").first().filter(|_| is_whole) {
                 Some(key) => {
@@ -429,7 +429,8 @@ fn deleted_unfinished_backup_releases_values() {
     let (_, list) = send(&mut product, "GET", "/api/v3/backup?db=a");
     let id = list["backups"][0]["id"].as_str().unwrap().to_owned();
     finish(&mut product, "DELETE", &format!("/api/v3/backup?id={id}"));
-    // The holds would expire later.
+    // The deletion releases the values that the backup held. Without it, they would be held until
+    // the hold expires.
     product.rest();
     assert!(values(&product) < held, "{held} values");
 }

@@ -17,7 +17,7 @@ use crate::whole::ask;
 use crate::world::platform::TestPlatform;
 use crate::world::{Client, Edge, Faults, World, real_shard};
 
-/// A request that an isolate with an empty cache handles.
+/// A request to an isolate with an empty cache.
 struct Asking {
     service: Service,
     head: RequestHead,
@@ -27,7 +27,7 @@ struct Asking {
     answer: Rc<RefCell<Option<Response>>>,
 }
 
-/// The failure of calls to an object.
+/// Returns the failure of a call to an object, or `None` if the call succeeds.
 pub(crate) type Fails = fn(&Address) -> Option<CallFailure>;
 
 impl Client for Asking {

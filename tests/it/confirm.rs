@@ -14,8 +14,9 @@ use crate::world::{Edge, Faults};
 
 const S_NS: i64 = 1_000_000_000;
 
-/// Messages of the objects in `is_mute` are lost, and writes continue. Returns how many writes
-/// succeed after the acknowledgement, and the time of the last such write.
+/// Revokes a token, while clients write and all messages to the objects in `is_mute` are lost.
+/// Returns the number of writes that succeed after the revocation was acknowledged, and the time of
+/// the last such write.
 fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u32, i64) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -41,7 +42,8 @@ fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u
         }
         pass(&mut world, 20 * S_NS);
     }
-    // An edge without a cache accepts the token at most once while the database is unreachable.
+    // While the database is unreachable, an edge with an empty cache accepts the token at most
+    // once.
     let stranger = Edge::default();
     let taken_there = [(); 4].map(|()| writes(&mut world, &stranger, "t", "a"));
     assert!(!taken_there[1..].contains(&Some(true)), "{taken_there:?}");

@@ -16,7 +16,8 @@ const TEXTS: u32 = 60_000;
 const THREADS: u32 = 4;
 /// Longer texts are truncated.
 const TEXT_CHARS_MAX: usize = 120;
-/// The test also runs one reading text in this number, to check that the text changes no data.
+/// The test also runs one in this number of the texts that only read, and checks that the text
+/// changes no data.
 const RUN_ONE_IN: u32 = 100;
 
 const STATEMENTS: &[&str] = &[
@@ -161,7 +162,7 @@ fn known_write_texts_count_as_writes() {
     }
 }
 
-/// A database that receives POST requests. Such requests may write.
+/// A server to which the test sends the texts by POST. A POST request may write.
 struct Server {
     inner: InProcess,
     before: Vec<(String, u64)>,

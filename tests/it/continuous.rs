@@ -20,7 +20,8 @@ fn minute(product: &Product) -> i64 {
     product.now_s() / 60 * 60
 }
 
-/// Returns a sum for each minute after `from`, as `[minutes later, sum]`.
+/// Returns the stored results of the continuous query, each as `[minutes, sum]`, where the minutes
+/// count from `from`.
 fn sums(product: &mut Product, from: i64) -> Vec<Value> {
     let q = "SELECT sum FROM d.long.t GROUP BY host";
     let answer = product.query("d", q);

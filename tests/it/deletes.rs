@@ -81,7 +81,8 @@ fn rule_9_late_delete_spares_newer_points() {
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Done);
     let seen = ask(&mut world, &edge, "SELECT f FROM m").unwrap();
     assert!(seen.len() == 1 && seen[0].contains('2'), "{seen:?}");
-    // Once the rows before and after the delete are merged into one block, the write is rejected.
+    // A merge puts the rows from before and after the delete into one block. From then on, the
+    // shard rejects the repeated delete as stale.
     world.settle();
     let again = ask_object(&mut world, sent[0].to.clone(), sent[0].message.clone());
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Stale);

@@ -10,7 +10,7 @@ use tidemark::scan::reader::Reader;
 /// The non-empty tags of the series in ascending order of id, the time, and the values.
 pub(crate) type Row<'a> = (&'a [(ColumnId, String)], i64, Vec<(ColumnId, FieldValue)>);
 
-/// Omits rows without a value in `columns`.
+/// Calls `see` with each row of the measurement that has a value in `columns`.
 pub(crate) fn every_row(
     reader: &dyn Reader,
     measurement: MeasurementId,
@@ -51,7 +51,8 @@ pub(crate) fn every_row(
     Ok(())
 }
 
-/// Omits runs without rows of the measurement inside `time`. Includes the memtable.
+/// Returns the number of parts with rows of the measurement inside `time`. The memtable counts as
+/// one part.
 pub(crate) fn runs_of(
     reader: &dyn Reader,
     measurement: MeasurementId,

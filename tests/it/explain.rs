@@ -132,7 +132,8 @@ fn plans_of_many_shards_arrive_in_rounds() {
     assert!(refused.contains("max-select-series"), "{refused}");
 }
 
-/// In groups, the tag `area` precedes the tag of the host. In series keys, it follows that tag.
+/// Creates rows of a hundred hosts. In groups, the tag `area` precedes the tag `host`, but in
+/// series keys it follows, so the two orders differ.
 fn many_rows(shards: &str, rows: usize) -> Product {
     let mut product = Product::with(&[("DEFAULT_SHARDS", shards)]);
     product.query("d", "CREATE DATABASE d");

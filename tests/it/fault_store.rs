@@ -19,7 +19,7 @@ pub(crate) enum After {
     Bug,
 }
 
-/// All handles of a store share the plan.
+/// The operation that fails, and its effect. All handles of a store share the plan.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The number of the operation that fails, counted from 1. The value 0 disables failures.
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     failed: Cell<bool>,
 }
 
-/// Reads can also fail.
+/// A store whose operations, including reads, can fail.
 #[derive(Clone)]
 pub(crate) struct FaultStore {
     pub(crate) inner: MemoryStore,
@@ -50,7 +50,8 @@ impl FaultStore {
         Self { inner, plan: Rc::new(plan) }
     }
 
-    /// The plan counts the operations of both stores together.
+    /// Returns a second, empty store with the same plan, which counts the operations of both stores
+    /// together.
     pub(crate) fn aux(&self) -> Self {
         Self { inner: MemoryStore::new(), plan: Rc::clone(&self.plan) }
     }
@@ -68,12 +69,14 @@ impl FaultStore {
         self.plan.failed.take()
     }
 
-    /// Counts from the last [`FaultStore::fail`], or from the creation of the store.
+    /// Returns the number of operations since the last call of [`FaultStore::fail`], or since the
+    /// creation of the store.
     pub(crate) fn seen(&self) -> u64 {
         self.plan.seen.get()
     }
 
-    /// If the operation fails, returns whether it takes effect before it fails.
+    /// Counts an operation. If the operation must fail, returns whether it takes effect before it
+    /// fails.
     fn verdict(&self) -> Option<bool> {
         let seen = self.plan.seen.get() + 1;
         self.plan.seen.set(seen);

@@ -180,7 +180,8 @@ fn flight_info_schema_matches_rows() {
     let influxql = ("x-influxdata-query-language", "influxql");
     for (q, more, expected) in [
         ("SELECT rows 250", ("x", ""), 250),
-        // This statement cannot be a subquery, so it runs by itself.
+        // The stand-in does not accept this statement as a subquery, so the server runs it
+        // unchanged.
         ("SELECT alone 7", ("x", ""), 7),
         ("SELECT v FROM cpu", influxql, 1),
     ] {
@@ -419,8 +420,8 @@ fn as_specified(field: &Field) -> String {
     format!("{}: {data_type}{nullability}", field.name())
 }
 
-/// Drivers compare these schemas with the responses. As in Arrow's own libraries, the children of
-/// the union are not nullable.
+/// Compares the schemas with the specification, because drivers compare them with the responses. As
+/// in Arrow's own libraries, the children of the union are not nullable.
 #[test]
 fn flight_metadata_schemas_match_specification() {
     const TABLES: &str = "catalog_name: utf8; db_schema_name: utf8; table_name: utf8 not null; \

@@ -45,7 +45,8 @@ pub(crate) fn recorded() -> Product {
     product
 }
 
-/// The first three queries are about the deployment.
+/// The queries whose results are compared. The first three are about the deployment, and the others
+/// are about database `a`.
 pub(crate) const ASKED: [&str; 12] = [
     "SHOW DATABASES",
     "SHOW RETENTION POLICIES ON a",
@@ -65,13 +66,13 @@ pub(crate) fn answers(product: &mut Product) -> Vec<Value> {
     ASKED.map(|q| product.query("a", q)["results"][0]["series"].clone()).into()
 }
 
-/// Omits the queries about the deployment.
+/// Returns the results of all queries except those about the deployment.
 pub(crate) fn answers_of_database(product: &mut Product) -> Vec<Value> {
     let asked = ASKED[3..].iter();
     asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).collect()
 }
 
-/// The digits follow a `-`, so that no text is empty.
+/// Returns the bytes as `-` and hexadecimal digits. The `-` makes the text of zero bytes non-empty.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::from("-");
     for byte in bytes {
@@ -193,7 +194,7 @@ fn damaged_metadata_row_is_reported() {
     for (address, store) in product.stores() {
         let owner = match &address {
             Address::Catalog => "catalog",
-            // The other database has different rows.
+            // Tests only one of the two databases, because the rows of the other database differ.
             Address::Database(id) if id.0 == "database-1" => "database",
             _ => continue,
         };
@@ -248,7 +249,8 @@ fn damaged_block_fails_only_affected_queries() {
     for table in [Table::Value, Table::Wal] {
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.query("", "CREATE DATABASE a");
-        // Measurements in the same flush share a value, which begins with `first`.
+        // The flush writes both measurements into one row of the table `value`. The block of
+        // `first` is at its start.
         product.write("a", "first,host=a v=1 0\nsecond,host=a v=2 0");
         if table != Table::Wal {
             product.rest();

@@ -6,7 +6,7 @@ pub(crate) type Rule = (&'static str, &'static [&'static str]);
 
 const DEPTH_MAX: usize = 12;
 
-/// The text has at most about `bytes_max` bytes.
+/// Generates a text from the rule `name`, with at most about `bytes_max` bytes.
 pub(crate) fn generate(
     grammar: &[Rule],
     name: &str,
@@ -25,7 +25,7 @@ fn write(
     text: &mut String,
 ) {
     let (_, alternatives) = grammar.iter().find(|(rule, _)| *rule == name).unwrap();
-    // The first alternative of each rule ends the recursion.
+    // At the limits, chooses the first alternative, which must end the recursion in each rule.
     let is_over = depth >= DEPTH_MAX || text.len() >= bytes_max;
     let choice = if is_over { 0 } else { random.usize(..alternatives.len()) };
     let mut rest = alternatives[choice];
@@ -40,7 +40,7 @@ fn write(
         rest = behind;
         let (part, separator) = part.split_once('*').unwrap_or((part, ""));
         let many = after.starts_with(&format!("{part}*"));
-        // Most lists are short. Some lists are as long as the maximum size permits.
+        // Generates mostly short lists, and some lists that are as long as `bytes_max` permits.
         let count = match (many, random.usize(..8)) {
             (false, _) => 1,
             (true, 0) => 4_000,

@@ -117,8 +117,8 @@ pub(crate) fn pass(world: &mut World, span_ns: i64) {
     world.platform.advance_to(until_ns);
 }
 
-/// Nine of ten messages are lost, objects restart, and writes continue. A database accepts no write
-/// after it is no longer listed as remaining.
+/// Revokes a token while nine of ten messages are lost, objects restart, and clients write. Checks
+/// that no database accepts a write with the token after the revocation was acknowledged.
 fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, u32) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -138,7 +138,8 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
         if acknowledged_ns.is_none() && matches!(revoke(&mut world, "t"), None | Some(0)) {
             acknowledged_ns = Some(world.platform.time_ns());
         }
-        // An edge with an empty cache asks the owners of the data for the permission.
+        // Some writes use an edge with an empty cache, which must request the permission from the
+        // Catalog or the Database.
         let edge = match world.platform.below(4) {
             0 => Edge::default(),
             known => edges[known - 1].clone(),
@@ -153,8 +154,8 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
             Some(at_ns) if world.platform.time_ns() > at_ns + 60 * S_NS => break,
             _ => {}
         }
-        // Without losses, the alarm completes its work soon. In half of the schedules, this phase
-        // begins very late.
+        // From this turn on, no messages are lost, so the alarm soon completes the revocation. In
+        // half of the schedules, this turn is very late.
         if turn == if seed.is_multiple_of(2) { 40 } else { 4_000 } {
             world.faults = Faults::default();
             calm_ns = Some(world.platform.time_ns());

@@ -18,7 +18,7 @@ const S_NS: i64 = 1_000_000_000;
 struct Isolate {
     service: Service,
     platform: TestPlatform,
-    /// `None` means that no response arrives before the timeout.
+    /// The Catalog's response, or `None` if no response arrives before the timeout.
     catalog: Option<Result<Vec<u8>, CallFailure>>,
     questions: u32,
 }

@@ -65,7 +65,8 @@ fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
 const REMEMBERED: [(&str, &str); 3] =
     [("$ID", "\"id\":\""), ("$TOKEN", "\"token\":\""), ("$HASH", "\"hash\":\"")];
 
-/// Stores the first id and the first token in a response. The newest value is last.
+/// Appends the first id, the first token and the first hash in a response to `last`, whose newest
+/// values are at the end.
 fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {
     let reply = String::from_utf8_lossy(reply);
     for (name, key) in REMEMBERED {

@@ -13,7 +13,8 @@ use crate::tokens::{body, encoded, run, send, token};
 
 const OPERATIONS: usize = 3_000;
 
-/// No response of the other database may contain the text `canary`.
+/// A database with its token. The data and the names in it contain the text `canary`, which must
+/// not occur in responses about the other database.
 struct Tenant {
     database: &'static str,
     token: String,

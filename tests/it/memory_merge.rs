@@ -22,8 +22,8 @@ use crate::allocator::{live, peak_since};
 use crate::engine::{STAMP, encode_block};
 use crate::memory_shard::opened;
 
-/// The bytes of a source during the merge: the times of a page, a column, and the decoded values of
-/// the column.
+/// The maximum memory of one source during the merge, in bytes: the times of a page, an encoded
+/// column, and the decoded values of this column.
 const SOURCE_BYTES_MAX: isize = 40_000;
 const PAGE_ROWS: i64 = 1_024;
 const PAGES: i64 = 2;
@@ -130,8 +130,8 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;
 const HOSTS: usize = 100;
-/// The memory between two steps: 4.5 MB of bodies in the windows of the cursors, a page of each
-/// body, and the value that is being filled.
+/// The maximum memory of a merge between two steps: 4.5 MB of part bodies that the cursors have
+/// read, a page of each body, and the unfinished output value.
 const JOB_BYTES_MAX: isize = 9_000_000;
 /// The memory during a step also includes the encoded group and the copies in the store.
 const STEP_BYTES_MAX: isize = 16_000_000;
@@ -139,7 +139,8 @@ const STEP_BYTES_MAX: isize = 16_000_000;
 /// The minimum average number of body bytes per row that is read.
 const SLICE_BYTES_MIN: u64 = 80_000;
 
-/// The rows of the hundred series alternate with the rows of the other parts.
+/// Encodes the rows of one part. All parts have the same hundred series, and their rows alternate
+/// in time.
 fn floats(part: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(part as u64);
     let names: Vec<String> = (0..HOSTS).map(|host| format!("host_{host}")).collect();

@@ -62,7 +62,8 @@ pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemorySt
     shard
 }
 
-/// Returns the maximum memory of an event without the stored data, and the memory between events.
+/// Fills shards. Returns the maximum memory during an event and the memory between events, both
+/// without the stored data.
 fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     let before = live();
     let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
@@ -147,7 +148,7 @@ fn decoded_bytes_per_event_are_limited() {
         let frame = text(number);
         stored += frame.len() as u64;
         shard.append(&frame, &STAMP, NOW_NS).unwrap();
-        // Seven frames are flushed twice. The last three frames remain in the log.
+        // Two flushes write seven frames each. The last three frames remain in the log.
         if number < 14 {
             run_due(&mut shard, NOW_NS);
         }
@@ -219,7 +220,8 @@ fn repeated_strings_bound_page_memory() {
     }
 }
 
-/// Every second row has no text. With `with_number`, the rows have another set of columns.
+/// Encodes rows of which every second row has no text. With `with_number`, the rows also have a
+/// number.
 fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     const ROWS: usize = 20_000;
     let text =

@@ -66,7 +66,8 @@ fn msgpack_chunks_mark_partial_results() {
 fn influxdb_python_receives_json_chunks() {
     let (msgpack, json, csv) = ("application/x-msgpack", "application/json", "text/csv");
     let mut product = filled();
-    // Other programs that use the same library receive the requested format.
+    // Only the library influxdb-python gets JSON instead of MessagePack. Other requests receive the
+    // format that they request.
     for (sent_type, accept, chunked, content_type) in [
         (json, msgpack, "false", msgpack),
         (json, msgpack, "true", json),

@@ -160,7 +160,8 @@ fn diagnostics_name_versions_and_sizes() {
     assert_eq!(jobs["values"], Value::Null, "nothing is set aside");
 }
 
-/// Returns the highest number of a value. In the head of a value, the number follows the version.
+/// Returns the highest number of any row in the table `value`. In the head of such a row, the
+/// number follows the version.
 fn last_value(product: &Product) -> u64 {
     let stores = product.stores();
     let open = stores.values().filter(|store| store.is_open().unwrap());

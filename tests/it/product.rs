@@ -42,7 +42,8 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// The setting `SQL` enables the stand-in for SQL.
+    /// Creates a product with settings. The setting `SQL` enables the stand-in for SQL, and
+    /// `BACKUPS` enables backups in memory.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let given = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);
@@ -63,14 +64,14 @@ impl Product {
         self.inner.set_sql(session);
     }
 
-    /// Stores backups in a place that does not contain the earlier backups.
+    /// Stores backups in `place` from now on. Earlier backups are not copied.
     pub(crate) fn keep_backups(&mut self, place: &MemoryPlace) {
         let place = place.clone();
         self.inner.set_backups(Box::new(move |message| place.answer(message)));
     }
 
-    /// The new product continues another product, which has created `objects` objects. The caller
-    /// adds the stores of that product with `put_store`.
+    /// Creates a product that continues another product, which has created `objects` objects. The
+    /// caller must add the stores of the other product with `put_store`.
     pub(crate) fn going_on(now_s: i64, objects: u64) -> Self {
         let mut product = Self::with(&[]);
         product.now_ns = now_s * S_NS;
@@ -86,7 +87,7 @@ impl Product {
         self.inner.wake_all(self.now_ns);
     }
 
-    /// Runs no alarms after the request.
+    /// Sends a request of the administrator, and runs no alarms afterwards.
     pub(crate) fn ask_alone(&mut self, method: &str, target: &str, body: &str) -> Response {
         self.now_ns += self.tick_ns;
         let head = head(method, target, &[AUTHORIZATION, ("host", "tidemark.example")]);
@@ -149,7 +150,7 @@ impl Product {
         assert_eq!(response.status, 204, "{text}");
     }
 
-    /// The timestamps in the response are in seconds.
+    /// Runs a statement. The timestamps in the response are in seconds.
     pub(crate) fn query(&mut self, db: &str, q: &str) -> Value {
         let form: String =
             form_urlencoded::Serializer::new(String::new()).append_pair("q", q).finish();
@@ -176,7 +177,7 @@ impl Product {
         self.inner.last_was_streamed
     }
 
-    /// Other requests can run during a pause.
+    /// Returns a counter of the pauses in which other requests can run.
     pub(crate) fn count_pauses(&mut self) -> Rc<Cell<u32>> {
         let pauses = Rc::new(Cell::new(0));
         let counter = Rc::clone(&pauses);
@@ -186,7 +187,7 @@ impl Product {
         pauses
     }
 
-    /// The watcher is called before and after each call of a request.
+    /// Sets a function that is called before and after each call that a request makes to an object.
     pub(crate) fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.inner.watch_calls(watcher);
     }

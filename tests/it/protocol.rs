@@ -64,7 +64,8 @@ pub(crate) fn write_request(database: &str, lines: &str) -> WriteRequest {
     }
 }
 
-/// The caller may create a database. The database then keeps points for an hour.
+/// Returns a write whose caller may create the database. A created database keeps points for an
+/// hour.
 fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Task<WriteOutcome> {
     let spec = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
     let create = CreateDatabase {
@@ -120,7 +121,7 @@ fn call_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> 
     envelope::decode(&reply).unwrap().1
 }
 
-/// Reads only shards that have been opened and not closed.
+/// Returns the values by time in all shards that have been opened and not closed.
 fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for id in world.shard_ids() {
@@ -237,7 +238,7 @@ fn rule_3_stale_edge_uses_recreated_database() {
     assert_eq!(visible(&world), BTreeMap::from([(3, vec![FieldValue::Integer(3)])]));
 }
 
-/// If `answer` returns a reply for a call, the call gets this reply immediately.
+/// Runs a machine. `answer` returns the reply to each of its calls.
 pub(crate) fn script<M: Machine>(
     world: &mut World,
     edge: &Edge,

@@ -8,7 +8,8 @@ use crate::product::Product;
 const DAY_S: i64 = 86_400;
 const START_S: i64 = 1_600_000_000 - 1_600_000_000 % (7 * DAY_S);
 
-/// Each series has a point every `every_s` seconds for `days` days. All rows are flushed.
+/// Creates a product in which each series has a point every `every_s` seconds for `days` days. All
+/// rows are flushed.
 fn product(hosts: i64, every_s: i64, days: i64) -> Product {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");

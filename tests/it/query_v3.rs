@@ -33,7 +33,7 @@ fn batches(product: &mut Product, q: &str) -> Vec<RecordBatch> {
     StreamReader::try_new(stream.as_slice(), None).unwrap().map(Result::unwrap).collect()
 }
 
-/// The database has unlimited retention.
+/// Creates a product with a database that has unlimited retention.
 fn created(settings: &[(&str, &str)]) -> Product {
     let mut product = Product::with(settings);
     assert_eq!(product.configure("POST", "{\"db\":\"db\"}").0, 200);
@@ -123,7 +123,8 @@ fn rows_of(answer: &Value) -> Vec<Value> {
     rows
 }
 
-/// The timestamp must be a whole second on the written day, or the start of that day.
+/// Returns the timestamp in seconds. The timestamp must be a whole second, on the day of the
+/// written points or at the Unix epoch.
 fn at_s(time: &Value) -> Value {
     let text = time.as_str().unwrap();
     if text.starts_with("1970-01-01T00:00:00") {

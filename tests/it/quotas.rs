@@ -19,7 +19,8 @@ use crate::world::{Edge, Faults, World};
 const ROUTE: &str = "/api/v3/configure/quota";
 const MINUTE_NS: i64 = 60_000_000_000;
 
-/// The clock is at the start of a minute. The database `d` has `shards` shards.
+/// Creates a product with the database `d`, which has `shards` shards, and moves the clock to the
+/// start of a minute.
 fn product(shards: u32) -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     database(&mut product, "d", shards);
@@ -40,7 +41,7 @@ fn set(product: &mut Product, body: &Value) -> Value {
     admin(product, ("POST", ROUTE), &body.to_string(), 200)
 }
 
-/// The points are in up to 200 series. They have different times and large values.
+/// Returns points of up to 200 series, with different times and with values that compress poorly.
 fn lines(count: usize, from: usize) -> String {
     let mut lines = String::new();
     for at in from..from + count {
@@ -50,7 +51,8 @@ fn lines(count: usize, from: usize) -> String {
     lines
 }
 
-/// Returns the number of accepted points in the minute, and the last rejection.
+/// Writes batches while the clock stands still. Returns the number of accepted points, and the last
+/// rejection.
 fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u64, Response) {
     let (mut taken, mut refusal) = (0, None);
     product.standing_still(|product| {

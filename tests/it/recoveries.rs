@@ -24,7 +24,7 @@ use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
 use crate::world::{Answers, Edge, Faults, World, real_shard, seeds};
 
-/// The size of a few points and of the rows that define a shard.
+/// The size at which a shard group splits: a few points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
 const POINTS: i64 = 40;
 const SEEDS: u64 = 60;
@@ -66,7 +66,7 @@ impl Scene {
         Self { world, old, written, next: 1, then_ns: 0, then }
     }
 
-    /// Returns a line. No other line has the same value or the same time.
+    /// Returns a line whose value and time differ from those of all other lines.
     pub(crate) fn line(&mut self, measurement: &'static str, column: &'static str) -> String {
         let number = self.next;
         self.next += 1;
@@ -103,7 +103,8 @@ impl Scene {
         run(&mut self.world, edge, &format!("SELECT {column} FROM {measurement}")).unwrap()
     }
 
-    /// A minute without changes follows.
+    /// Writes the points that the recovery must restore, and sets the recovery time to an hour
+    /// after these writes.
     pub(crate) fn load(&mut self) {
         let old = self.old.clone();
         pass(&mut self.world, H_NS);
@@ -181,8 +182,8 @@ impl Scene {
         self.reach(RecoveryStage::Done)
     }
 
-    /// All points of the recovery time must exist, and no column may contain values of another
-    /// column.
+    /// Checks that all points of the recovery time exist, and that no column contains values of
+    /// another column.
     pub(crate) fn check(&mut self, what: &str) {
         for edge in [self.old.clone(), Edge::default()] {
             for (name, written) in self.written.clone() {
@@ -197,7 +198,8 @@ impl Scene {
         }
     }
 
-    /// New columns and measurements may contain only points that were written to them.
+    /// Writes to new columns and measurements, and checks that they contain only the points that
+    /// were written to them.
     pub(crate) fn go_on(&mut self, what: &str) {
         let (old, new) = (self.old.clone(), Edge::default());
         let made = [("m", "h"), ("m", "w"), ("k", "h"), ("o", "v"), ("n", "v"), ("m", "g")];
@@ -378,7 +380,7 @@ fn recovery_never_mixes_up_columns() {
     assert!(count == 1 || (back > 4 * count && taken > count), "{back} {taken}");
 }
 
-/// Clients write and messages fail during the recovery. Returns the number of accepted writes.
+/// Lets clients write and messages fail during the recovery. Returns the number of accepted writes.
 fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     let mut edges = vec![scene.old.clone()];
     // Each edge has its own cache. These queries fill the cache before the recovery starts.

@@ -15,8 +15,8 @@ use crate::world::platform::START_NS;
 
 const POINTS: i64 = 12;
 
-/// The edge's cache contains the column `g` of `m` and the measurement `n`, which are newer than
-/// the recovery time.
+/// Creates a scene, and an edge whose cache contains the column `g` of `m` and the measurement `n`.
+/// Both are newer than the recovery time.
 fn scene(seed: u64) -> (Scene, Edge) {
     let mut scene = Scene::new(seed);
     scene.load();
@@ -29,7 +29,7 @@ fn scene(seed: u64) -> (Scene, Edge) {
 }
 
 impl Scene {
-    /// Returns whether the line was accepted.
+    /// Writes a line through the edge. Returns whether the line was accepted.
     fn slip(&mut self, edge: &Edge, measurement: &'static str, column: &'static str) -> bool {
         let line = self.line(measurement, column);
         self.world.run(edge, write("db", &line)).is_ok_and(|wrote| wrote.points_written == 1)
@@ -46,7 +46,8 @@ fn late_writes_never_enter_new_columns() {
     }
     scene.recover();
     let new = Edge::default();
-    // These lines get the next ids. Their types are the types of the stored columns.
+    // The columns of these lines get the next ids, which the lost columns had before. Their types
+    // equal those of the lost columns, so only the ids can prevent a mix-up.
     for (measurement, column) in [("m", "w"), ("p", "v")] {
         scene.write(&new, measurement, column, POINTS);
         let expected = scene.written[&(measurement, column)].clone();

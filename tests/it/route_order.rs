@@ -9,7 +9,7 @@ use tidemark::protocol::call::Address;
 use crate::product::{Product, TOKEN};
 use crate::tokens::token;
 
-/// In the texts, `DB` stands for the name of the database.
+/// A request. `DB` in its texts stands for the name of the database.
 struct Sample {
     method: &'static str,
     path: &'static str,
@@ -30,7 +30,7 @@ const fn sample(
     Sample { method, path, query, body, missing }
 }
 
-/// The test fails if an operation has no row.
+/// One request for each operation. If an operation has no row, the test fails.
 #[rustfmt::skip]
 const SAMPLES: &[Sample] = &[
     sample("POST", "/write", "db=DB", "m v=1 1", Some(404)),

@@ -18,7 +18,8 @@ fn cells(answer: &Value, at: usize) -> Vec<String> {
     rows.map(|row| row[at].as_str().map_or_else(|| row[at].to_string(), str::to_owned)).collect()
 }
 
-/// The tag that was written first determines the order of the series in the parts.
+/// A product, and the set of its series. The first tag that was written determines the order of the
+/// series in the parts.
 struct Model {
     product: Product,
     series: BTreeSet<(String, String)>,
@@ -34,7 +35,7 @@ impl Model {
         Self { product, series: BTreeSet::new(), times: 0 }
     }
 
-    /// Flushes the points unless `is_last` is set.
+    /// Writes points. Flushes them unless `is_last` is set.
     fn write(&mut self, numbers: impl Iterator<Item = u32>, is_last: bool) {
         let mut lines = String::new();
         for number in numbers {

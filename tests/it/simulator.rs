@@ -26,15 +26,16 @@ use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard, seeds};
 
 const SEEDS: u64 = 1_000;
 const STEPS: u64 = 400;
-/// The size of a few points and of the rows that define a shard.
+/// The size at which a shard group splits: a few points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
-/// The operation is still running, or lasts until the end of the test.
+/// The end of an operation that is still running, or whose effect may come until the end of the
+/// test.
 const NEVER: u64 = u64::MAX;
 
 enum Kind {
     Write(Answers<Task<WriteOutcome>>),
     Create(Answers<Task<Changed>>),
-    /// A drop hides every point.
+    /// A drop of the database, which hides every point.
     Drop(Answers<Task<Changed>>),
     /// A delete hides the points with these numbers.
     Delete(Pieces, Range<i64>),
@@ -130,13 +131,14 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
 struct Counts {
     operations: u64,
     queries: u64,
-    /// The number of points that had to be in a result. `must_not` counts impossible points.
+    /// The number of points that had to be in a result. `must_not` is the number of points that
+    /// could not be in a result.
     must: u64,
     must_not: u64,
 }
 
-/// The query ran from step `start` to step `end`. With `repeats`, the network may deliver a request
-/// twice, so that a delete or an earlier write may take effect again.
+/// Checks the result of a query that ran from step `start` to step `end`. With `repeats`, the
+/// network may deliver a request twice, so a delete or an earlier write may take effect again.
 fn check(
     operations: &[Operation],
     answer: &BTreeMap<i64, Vec<FieldValue>>,

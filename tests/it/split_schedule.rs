@@ -17,7 +17,7 @@ use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard, seeds};
 
 const SEEDS: u64 = 120;
 const STEPS: u64 = 700;
-/// The size of a few dozen points.
+/// The size at which a shard group splits: a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
 /// 2100-01-01.
 const FAR_NS: i64 = 4_102_444_800_000_000_000;
@@ -26,7 +26,7 @@ type Piece = Result<Option<SeriesChunk>, Error>;
 
 struct Writing {
     answers: Answers<Task<WriteOutcome>>,
-    /// All points have the value `value`.
+    /// The times of the points, which all have the value `value`.
     times_ns: Vec<i64>,
     value: i64,
     start: u64,
@@ -40,8 +40,8 @@ struct Asking {
     end: Option<u64>,
 }
 
-/// The time is near now, years ago or in the year 2100. With `once`, no time repeats, because a
-/// late repeated message could restore an earlier value.
+/// Returns a time that is near now, years ago or in the year 2100. With `once`, no time repeats: a
+/// late repeated message could otherwise restore an earlier value.
 fn time_ns(world: &World, number: usize, once: bool) -> i64 {
     let at = world.platform.below(if once { 1_000_000 } else { 60 }) as i64;
     let at = if once { at * 1_000 + number as i64 } else { at * 1_000_000 };
@@ -71,7 +71,7 @@ fn start_query(world: &mut World, edge: &Edge) -> Asking {
     Asking { pieces: world.start_statement(edge, "db", text), start: 0, end: None }
 }
 
-/// Every time must occur only once.
+/// Returns the values by time. Every time must occur only once.
 fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     let mut rows = BTreeMap::new();
     for piece in pieces {

@@ -1,7 +1,7 @@
 //! A stand-in for the SQL Worker, which is a separate crate. It supports these statements:
 //! - `count NAME` reads every row of a table, one page at a time.
 //! - `pages NAME` also returns the number of rows after each page.
-//! - `whole N` returns N bytes at once.
+//! - `whole N` returns N bytes in one chunk.
 //! - `fail STATUS TEXT` fails.
 //! - `SELECT rows N` and `SELECT breaks N` return N rows as an Arrow stream in chunks. The second of
 //!   these statements then fails.

@@ -62,8 +62,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
 const DELETE_BODY: &str =
     r#"{"start":"2023-01-01T00:00:00Z","stop":"2023-01-01T00:00:01Z","predicate":"host=\"none\""}"#;
 
-/// These routes make no calls, do the same as the given route, or make a limited number of steps
-/// that separate tests count.
+/// The routes without a request in `REQUESTS`, each with the reason: the route makes no calls, does
+/// the same as another route, or makes a limited number of steps that separate tests count.
 const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/ping", "no call"),
     ("/status", "no call"),
@@ -96,8 +96,8 @@ struct Calls {
 }
 
 impl Calls {
-    /// No object calls itself, so a second notice about the innermost open call is the end of this
-    /// call.
+    /// Counts a call at its start and at its end. Both notices are equal, but no object calls
+    /// itself, so a notice about the object of the innermost open call is the end of this call.
     fn notice(&mut self, to: &Address) {
         if !to.is_counted() {
             return;

@@ -9,7 +9,7 @@ fn sentences(page: &str) -> String {
     page.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The cells include the header.
+/// Returns the rows of a table, including the header, each as a list of cells.
 fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     let under =
         page.split(&format!("## {heading}\n")).nth(1).unwrap_or_else(|| panic!("{heading}"));
@@ -20,7 +20,7 @@ fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// Returns the numbers in the column `name`. Each number has the first cell of its row.
+/// Returns the numbers in the column `name`, each with the text in the first cell of its row.
 fn column(table: &[Vec<String>], name: &str) -> Vec<(String, f64)> {
     let at = table[0].iter().position(|head| head == name).unwrap_or_else(|| panic!("{name}"));
     let number = |row: &Vec<String>| Some((row[0].clone(), row.get(at)?.parse().ok()?));
@@ -47,8 +47,8 @@ fn least_and_most(values: &[f64]) -> (f64, f64) {
     (least, values.iter().copied().fold(0.0, f64::max))
 }
 
-/// The columns of the README's table, the titles of their tables in RESULTS.md, and the end of their
-/// rows' names.
+/// The hosts in the README's table of benchmarks: the column, and the endings that the host has in
+/// the titles of tables and in the names of rows of RESULTS.md.
 const HOSTS: [(usize, &str, &str); 2] = [(1, "", ", workerd"), (2, ", native host", "")];
 
 #[test]

@@ -12,9 +12,10 @@ const FOLDERS: &[&str] = &[
 const MADE: &[&str] = &["node_modules", "target", "build", ".cache", ".wrangler"];
 /// The endings of files with tests.
 const ENDINGS: &[&str] = &[".md", ".rs", ".mjs", ".js", ".http", ".test", ".sh", ".toml"];
-/// If an identifier on a page has at least this number of words, it is the name of a test.
+/// The minimum number of words in an identifier on a page for the identifier to count as the name
+/// of a test.
 const TEST_NAME_WORDS: usize = 5;
-/// The number of words that marks a test's name on the page that lists tests.
+/// The same minimum for docs/EVIDENCE.md, the page that lists tests.
 const EVIDENCE_NAME_WORDS: usize = 3;
 
 struct File {

@@ -19,7 +19,8 @@ pub(crate) fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// An empty scheme means no token.
+/// Sends a request with the token in the given authentication scheme. With an empty scheme, the
+/// request has no token.
 pub(crate) fn send(
     product: &mut Product,
     (scheme, token): (&str, &str),
@@ -86,7 +87,7 @@ pub(crate) fn body(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).trim_end().to_owned()
 }
 
-/// The product has the databases `a` and `b`, a policy `a/p`, and one point in each.
+/// Creates a product with the databases `a` and `b` and a policy `a/p`, with one point in each.
 fn two_databases() -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     for q in [

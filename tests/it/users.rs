@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::product::Product;
 use crate::tokens::{admin, body, encoded, run, send};
 
-/// The user `u` with the password `x` can read database `e`.
+/// Creates a product with the user `u`, who has the password `x` and can read database `e`.
 fn with_user() -> Product {
     let mut product = Product::with(&[]);
     for q in [

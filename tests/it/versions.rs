@@ -156,7 +156,8 @@ fn sql_versions_interoperate_or_fail_clearly() {
             product.answer_sql(Box::new(move |message: &[u8]| {
                 let mut message = message.to_vec();
                 if is_asked {
-                    // With this byte, the message is that of an edge with this version.
+                    // Replaces the version byte, so that the message looks like one of an edge with
+                    // this version.
                     message[0] = version;
                 }
                 let refused = || {

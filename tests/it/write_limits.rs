@@ -30,7 +30,8 @@ fn comments(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// The error for a longer line contains the limit and the line's value. The other lines are stored.
+/// Writes a line at the limit, and then a line above the limit between valid lines. Checks that the
+/// error contains the limit and the line's value, and that the other lines are stored.
 fn line_limit(at_limit: &str, past: &str, expected: &str) {
     let mut product = product();
     let (status, text) = post(&mut product, at_limit.as_bytes().to_vec(), &[]);
@@ -101,7 +102,7 @@ fn gzip_member_count_is_limited() {
     assert_eq!((status, text.as_str()), (400, expected));
 }
 
-/// Checks the position in the error.
+/// Also checks the position in the error.
 #[test]
 fn every_limit_is_a_setting() {
     let line = |text: &str| ("/write?db=db&precision=s", text.to_owned());
@@ -281,7 +282,7 @@ fn tag_keys_per_measurement_are_limited() {
     assert_eq!(status, 400);
     assert!(text.contains(&format!("error parsing line 6 (1-based): {cause}")), "{text}");
     assert!(text.ends_with("5 points written, 1 lines rejected"), "{text}");
-    // The limit applies to the schema too.
+    // The schema from earlier requests counts towards the limit.
     let (status, text) = post(&mut product, line(1_000, 1_001).into_bytes(), &[]);
     assert_eq!(status, 400);
     assert!(text.contains(&format!("error writing line 1 (1-based): {cause}")), "{text}");

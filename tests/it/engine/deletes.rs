@@ -20,7 +20,7 @@ use super::kept::{Sums, sums};
 use super::*;
 
 const MEASUREMENT: MeasurementId = MeasurementId(1);
-/// The tags in the order of the series key. Each host belongs to one site.
+/// The tags of each series. Each host belongs to one site.
 const HOST: ColumnId = ColumnId(1);
 const SITE: ColumnId = ColumnId(2);
 const HOSTS: i64 = 100;
@@ -29,7 +29,7 @@ const ROWS: i64 = 50;
 /// Rows by host, site and time. Every value is 1.
 type RowSet = std::collections::BTreeSet<(String, String, i64)>;
 
-/// The parts contain about four hosts each.
+/// Creates a shard whose rows are all in parts, with about four hosts in each part.
 fn at_rest() -> (Shard<MemoryStore>, RowSet) {
     let limits = Limits { tile: TileLimits::LEAST, ..Limits::default() };
     let mut shard = reopen(MemoryStore::new()).with_limits(limits);
@@ -176,7 +176,8 @@ fn pending_deletes_are_limited() {
             PENDING_DELETES_BYTES_MAX / 200_100,
         ),
         (|n| matches(&format!("^z{n}$")), "REGEXES_PER_QUERY_MAX", REGEXES_PER_QUERY_MAX),
-        // The number of these regexes depends on their compiled size.
+        // The number of accepted regexes depends on their compiled size, so 0 stands for any
+        // number.
         (|n| matches(&format!("^\\pL{{20}}{n}$")), "REGEXES_COMPILED_BYTES_MAX", 0),
     ];
     for (predicate, limit, accepted) in cases {
@@ -306,7 +307,8 @@ fn search_for_measurements_of_deletes_is_limited() {
         assert_eq!(stats.parts, 12);
         stats.tombstones
     };
-    // A delete that would need more than 10,000 searches is stored without a complete search.
+    // If finding the rows of a delete would need more than 10,000 searches, the shard stores a
+    // tombstone without searching further.
     assert_eq!([tombstones(800), tombstones(900)], [0, 1]);
 }
 

@@ -5,7 +5,8 @@ use tidemark::store::memory::MemoryStore;
 use super::*;
 
 const MEASUREMENTS: u32 = 3_000;
-/// The number of rows at which each group gets a table of codes.
+/// The number of rows per measurement. With this number, each group has a separate table of Huffman
+/// codes.
 const ROWS: i64 = 100;
 
 fn points(measurement: u32) -> Vec<Point> {

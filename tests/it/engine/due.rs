@@ -21,7 +21,7 @@ fn opened() -> (MemoryStore, Shard<MemoryStore>) {
     (store, shard)
 }
 
-/// All values have the same time.
+/// Encodes one row for each series, all at the same time.
 fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     let names: Vec<String> = series.clone().map(|number| format!("host_{number}")).collect();
     let dictionary = names.iter().map(String::as_str).collect();

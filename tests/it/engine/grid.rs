@@ -70,7 +70,7 @@ impl Grid {
         }
     }
 
-    /// The arguments of `doomed` are the series and the time.
+    /// Empties the cells for whose series and time `doomed` returns true.
     pub(super) fn delete(&mut self, measurement: usize, doomed: impl Fn(usize, i64) -> bool) {
         for series in 0..SERIES {
             for time in (0..TIMES).filter(|&time| doomed(series, time_ns(time))) {
@@ -208,7 +208,7 @@ fn full_type(field: usize) -> tidemark::model::value::FieldType {
     super::field_type(10 + field as u32)
 }
 
-/// `ids` are the ids of the measurements.
+/// Encodes a frame with the rows. `ids` are the ids of the measurements.
 pub(super) fn encode(rows: &[Cells], ids: [MeasurementId; MEASUREMENTS]) -> Vec<u8> {
     let mut tables = Vec::new();
     for (at, &measurement) in ids.iter().enumerate() {

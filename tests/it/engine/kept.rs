@@ -183,8 +183,8 @@ fn repeated_query_reads_only_new_rows() {
         (stats.rows_scanned, stats.rows_kept, sums.values().sum::<i64>())
     };
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 0, 9_000));
-    // The aggregates are large compared with the few rows. A tile is cached after a second query
-    // has needed it.
+    // With so few rows, the aggregates are almost as large as the rows, so a tile is cached only
+    // after two queries have needed it.
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
     assert_eq!((rows, sum), (9_000, 9_000));
     assert!((7_500..9_000).contains(&kept), "all but the two ends: {kept}");

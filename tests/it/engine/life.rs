@@ -48,7 +48,8 @@ pub(super) enum Step {
     Split,
 }
 
-/// A split moves the last eight of the near times, and the far time.
+/// The index of the first time that a split moves. It moves the last eight of the near times, and
+/// the far times.
 const SPLIT_AT: usize = 14;
 
 struct Target {
@@ -285,7 +286,8 @@ impl Life {
         self.states()
     }
 
-    /// Only a few different queries exist, so that they use cached aggregates.
+    /// Queries aggregates and compares the result. Chooses from only a few different queries, so
+    /// that queries repeat and use cached aggregates.
     fn states(&mut self) -> Result<(), Refusal> {
         let measurement = self.rng.usize(..grid::MEASUREMENTS);
         let question = kept::Question {
@@ -369,7 +371,8 @@ impl Life {
         }
     }
 
-    /// Expired cells may be empty. Every remaining cell has its last value.
+    /// Sets a temporary retention. Afterwards, expired cells may be empty, and every other cell
+    /// must have its last value.
     fn retention(&mut self) -> Result<(), Refusal> {
         let first_kept_ns = grid::time_ns(self.rng.usize(..grid::TIMES));
         self.pause(9)?;

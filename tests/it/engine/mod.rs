@@ -78,7 +78,8 @@ pub(super) fn random_value(rng: &mut fastrand::Rng, field: u32) -> FieldValue {
     }
 }
 
-/// Only a few series and times occur, so that points overwrite each other.
+/// Returns random points with only a few different series and times, so that points overwrite each
+/// other.
 pub(super) fn random_points(rng: &mut fastrand::Rng, count: usize) -> Vec<Point> {
     let mut point = || {
         let tags = (1..=3)
@@ -206,7 +207,7 @@ pub(crate) fn settings() -> ShardSettings {
     }
 }
 
-/// A sender with the current state of a shard with [`settings`] uses this stamp.
+/// The stamp of a sender whose cached state is current, for a shard with [`settings`].
 pub(crate) const STAMP: Stamp = Stamp {
     policy: PolicyId(7),
     generation: 1,

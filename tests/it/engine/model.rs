@@ -23,7 +23,7 @@ struct Taken {
     compactions: u64,
 }
 
-/// Each step has its frequency per thousand steps.
+/// The steps with their names and their frequency per thousand steps.
 const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Write, "write or overwrite", 520),
     (Step::Repeat, "repeated write", 30),

@@ -23,7 +23,7 @@ fn costs_state(figure: &str) {
     assert!(page.contains(figure), "docs/COSTS.md has not: {figure}");
 }
 
-/// Every series has one row per 10 s. The values are random walks.
+/// Encodes a batch in which every series has one row per 10 s. The values are random walks.
 pub(super) fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
     batch_every(number, walk, 10_000_000_000)
 }

@@ -129,7 +129,8 @@ fn shard_remembers_highest_schema_version() {
         }
         for shard in [&mut shard, &mut reopen(store.clone())] {
             assert_eq!((ask(shard, 6), ask(shard, 7)), (Err(true), Ok(())));
-            // A sender that has loaded the schema after the start of the query knows all columns.
+            // Accepts a sender with the older schema version 6 if it has loaded the schema after
+            // the start of the query, because it then knows all columns.
             let fresh = Stamp { fresh: true, ..stamped(6) };
             assert_eq!(shard.with_reader(&fresh, &[], |_| Ok(())), Ok(()));
         }
@@ -149,7 +150,8 @@ fn wrong_types_and_dropped_measurements_rejected() {
             let before = store.row_counts().written;
             let mut frame = encode(&wrong(12, FieldValue::Unsigned(1)));
             assert!(shard.append(&frame[..9], &stamp(), NOW_NS).is_err());
-            // The ids in a frame are not bound to types. Here, the header renames field 12 to 11.
+            // A frame can give any type to any id. Here, the changed header gives the values of
+            // field 12 to field 11.
             frame = renamed(frame);
             let conflict =
                 Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
@@ -597,7 +599,8 @@ fn contradictory_frame_is_rejected_whole() {
     let conflict = Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
     assert_eq!(shard.append(&both, &stamp(), NOW_NS), Err(conflict.clone()));
     assert_eq!((rows(&store, Table::Wal), rows(&store, Table::Schema)), (0, 0));
-    // The ids are unknown, so the first stored type becomes the type of the column.
+    // The shard has not stored a type for this column, so it accepts the first type that it
+    // receives.
     let frame = renamed(encode(&[unsigned]));
     shard.append(&frame, &stamp(), NOW_NS).unwrap();
     assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(conflict));

@@ -293,7 +293,8 @@ fn check_items(
                 assert!(found.iter().eq(&expected), "{found:?} {context}");
                 return;
             };
-            // The first items are in the order of their texts. More items may follow.
+            // The result must contain the items that are first in text order, up to the requested
+            // number, and may contain more items.
             assert!(found.iter().all(|item| expected.contains(item)), "{found:?} {context}");
             let mut by_text: Vec<&Vec<String>> = expected.iter().collect();
             by_text.sort_by_key(|item| text_of(item));

@@ -186,7 +186,8 @@ fn messages_of_every_release_decode() {
     }
 }
 
-/// An older release could not read a new message.
+/// Requires that every variant of a message is recorded, so that a new variant needs a new version:
+/// an older release cannot read it.
 #[test]
 fn released_message_variants_are_recorded() {
     record();
@@ -200,7 +201,8 @@ fn released_message_variants_are_recorded() {
         draw.seen.iter().map(|seen| seen.split("::").next().unwrap()).collect();
     println!("{} variants of {} enums", draw.seen.len(), kinds.len());
     assert!(draw.seen.len() > 200, "{:?}", draw.seen);
-    // A new variant changes the random values of the enclosing enums. The older lines remain.
+    // A new variant changes the random values of the enclosing enums, so new lines appear. The
+    // recorded older lines stay in the file.
     let recorded: BTreeSet<&str> = text.split_inclusive('\n').collect();
     let missing = draw.lines.iter().filter(|line| !recorded.contains(line.as_str()));
     let missing: Vec<&str> = missing.map(String::as_str).collect();

@@ -1,5 +1,5 @@
-//! Generates values of any deserializable type, with a deserializer that returns random values. The
-//! tests therefore include every message and every variant.
+//! Generates values of any deserializable type, with a deserializer that returns random values.
+//! Tests can thus generate every message and every variant without listing them.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,8 @@ pub(crate) struct Sampler {
     pub(crate) variants: u32,
 }
 
-/// The outermost enum has the variant `first`. Returns `None` if the random choices are invalid.
+/// Generates a value of `T`, whose outermost enum has the variant `first`. Returns `None` if the
+/// random choices are not a valid value.
 pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, Sampler) {
     let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut sampler =
@@ -43,7 +44,7 @@ impl Sampler {
         ["", "a", "two words", "m\u{fc}\"\\"][self.draw(4) as usize].to_owned()
     }
 
-    /// At the maximum depth, lists are empty.
+    /// Returns a random number of items for a list. Deeply nested lists are empty.
     fn count(&mut self) -> u64 {
         if self.depth > DEPTH_MAX / 2 { 0 } else { self.draw(ITEMS_MAX + 1) }
     }

@@ -152,7 +152,7 @@ fn backups_of_every_release_restore() {
         let id = list["backups"][0]["id"].as_str().unwrap_or_else(|| panic!("{release}: {list}"));
         assert_eq!(damaged(&mut product, id), Vec::<String>::new(), "{release}");
         finish(&mut product, "POST", &format!("/api/v3/restore?db=a&from={id}"));
-        // The lists of databases depend on the deployment.
+        // The results about the deployment, such as the list of databases, differ after a restore.
         let (found, expected) = (format::answers_of_database(&mut product), expected(&release));
         compare(&found, &expected[3..format::ASKED.len()], &release);
     }

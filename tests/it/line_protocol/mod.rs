@@ -188,7 +188,7 @@ fn write_point(random: &mut fastrand::Rng, body: &mut String) -> Point {
     (name, tags, fields, time.unwrap_or(NOW_NS))
 }
 
-/// The name does not end with a backslash and is not `time`.
+/// Returns a random name that is not `time` and does not end with a backslash.
 fn random_name(random: &mut fastrand::Rng) -> String {
     let alphabet = ['a', 'b', ',', '=', ' ', '\\', '"', 'ü', '.', '1'];
     let mut name: String =

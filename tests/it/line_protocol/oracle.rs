@@ -29,7 +29,7 @@ pub(crate) fn check(body: &[u8]) -> usize {
     points.len()
 }
 
-/// The points are in the order of the lines.
+/// Returns the points as line protocol, in the order of the original lines.
 fn written(batch: &Batch) -> String {
     let escaped = |name: &str, special: &[char]| {
         let escape = |c: char| if special.contains(&c) { format!("\\{c}") } else { c.to_string() };
@@ -93,7 +93,7 @@ pub(crate) fn points(batch: &Batch) -> Vec<Point> {
 
 pub(crate) fn shown(value: &FieldValue) -> String {
     match value {
-        // The corpus is JSON that Go has written. It does not contain the sign of -0.
+        // Changes -0 to 0, because the corpus is JSON that Go has written without the sign of -0.
         FieldValue::Float(value) => format!("float {}", value + 0.0),
         FieldValue::Integer(value) => format!("int {value}"),
         FieldValue::Unsigned(value) => format!("uint {value}"),

@@ -12,13 +12,15 @@ use tidemark::model::time::Precision;
 
 use super::oracle::{NOW_NS, points};
 
-/// The letters and the maximum length of the short texts. Only accepted texts are in the recording.
+/// The letters and the maximum length of the short texts. The recording contains all such texts
+/// that InfluxDB accepted.
 const LETTERS: [char; 6] = ['"', '\\', ',', ' ', '=', 'a'];
 const SHORT_MOST: usize = 5;
 
 type Fields = BTreeMap<String, String>;
 
-/// Returns `None` if there is no point.
+/// Parses a line in which the text is a field's value. Returns the fields of the point, or `None`
+/// if the line is rejected.
 fn ours(text: &str) -> Option<Fields> {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
     let body = format!("m s={text} 1");

@@ -47,8 +47,8 @@ impl Values for &Value {
     }
 }
 
-/// The head is the first `head_bytes` of `bytes`. Returns the number of rows, or `None` for
-/// rejected bytes.
+/// Reads `bytes` as a value whose head is the first `head_bytes` bytes. Returns the number of rows,
+/// or `None` if the reader rejects the bytes.
 pub(super) fn check(head_bytes: usize, bytes: &[u8]) -> Option<usize> {
     let (head, body) = bytes.split_at(head_bytes.min(bytes.len()));
     let mut head = head.to_vec();

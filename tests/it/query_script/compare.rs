@@ -4,8 +4,8 @@ use super::answer::{Answer, Cell, Series, StatementResult};
 
 const RELATIVE_TOLERANCE: f64 = 1e-9;
 
-/// With `unordered`, rows of equal time are compared as a multiset. The error is the first
-/// difference.
+/// Compares two responses. The error describes the first difference. With `unordered`, rows with
+/// the same time may be in any order.
 pub(super) fn answers(expected: &Answer, actual: &Answer, unordered: bool) -> Result<(), String> {
     let (Answer::Results(expected), Answer::Results(actual)) = (expected, actual) else {
         if expected == actual {

@@ -74,7 +74,7 @@ pub(crate) trait ShardObject {
         None
     }
 
-    /// Sets the storage with which the object starts next.
+    /// Sets the storage of the object's next instance.
     fn go_back(&mut self, store: MemoryStore) {
         let _ = store;
     }
@@ -99,7 +99,7 @@ pub(crate) struct Faults {
     pub(crate) alarms: u8,
 }
 
-/// The failing storage operation of an event is chosen from this number of operations.
+/// The maximum number of the storage operation that fails in an event. The number is random.
 const OPERATIONS_MAX: usize = 12;
 const PER_PAUSE: usize = 50;
 /// The delay before the platform repeats a failed alarm, and the maximum delay of an alarm.
@@ -206,7 +206,7 @@ impl World {
         number
     }
 
-    /// The machine's results are added to the returned list.
+    /// Starts a machine. Its result is added to the returned list.
     pub(crate) fn start_machine<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -243,8 +243,8 @@ impl World {
         pieces.into_iter().filter_map(Result::transpose).collect()
     }
 
-    /// The machine's results are added to the returned list. The machine continues after a result if
-    /// `goes_on` returns true for the result.
+    /// Starts a machine with several results, which are added to the returned list. The machine
+    /// continues after a result if `goes_on` returns true for the result.
     pub(crate) fn start_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -258,7 +258,7 @@ impl World {
         answers
     }
 
-    /// The seed selects the message. Returns `false` if there are no messages.
+    /// Delivers one message, which the seed selects. Returns `false` if there are no messages.
     pub(crate) fn deliver(&mut self) -> bool {
         if self.events.is_empty() || !self.pauses.is_empty() && self.platform.below(PER_PAUSE) == 0
         {
@@ -361,7 +361,7 @@ impl World {
         panic!("alarms never end");
     }
 
-    /// Callers that wait for the object receive an error.
+    /// Ends the object's instance. Callers that wait for the object receive an error.
     pub(crate) fn crash(&mut self, address: &Address) {
         self.end_instance(address);
         if let Address::Shard(id) = address {
@@ -584,7 +584,7 @@ pub(crate) struct Edge {
 /// The result of a machine.
 pub(crate) type Outcome<M> = Result<<M as Machine>::Reply, Error>;
 
-/// The chunks of a statement. At its end, `Ok(None)` or an error follows.
+/// The chunks of a statement's result. The last element is `Ok(None)` or an error.
 pub(crate) type Pieces = Rc<RefCell<Vec<Outcome<Execution>>>>;
 
 /// The session of an administrator in the database `db`.
@@ -598,7 +598,7 @@ pub(crate) fn session() -> Session {
     }
 }
 
-/// The results are in the order in which they arrive.
+/// The results of a machine, in the order in which they arrive.
 pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<Outcome<M>>>>);
 
 impl<M: Machine> Answers<M> {

@@ -11,10 +11,11 @@ use tidemark::store::memory::MemoryStore;
 
 use super::World;
 
-/// An object has no recovery point in this time after its creation, as measured on the platform.
+/// The time after its creation before an object has a first recovery point, as measured on the
+/// platform.
 const BEGINS_LATER_NS: i64 = 50 * S_NS;
 
-/// The Catalog has no earlier states, because it is never reset.
+/// The earlier states of all objects except the Catalog, which is never reset.
 #[derive(Default)]
 pub(super) struct Past {
     was: BTreeMap<Address, Vec<(i64, MemoryStore)>>,
@@ -38,7 +39,7 @@ impl World {
         self.past = Some(Past { is_endless: true, ..Past::default() });
     }
 
-    /// Shards reject this time from now on.
+    /// Makes shards reject a recovery to this time.
     pub(crate) fn lose_past(&mut self, time_ns: i64) {
         self.past.iter_mut().for_each(|past| past.lost_ns = Some(time_ns));
     }
@@ -104,7 +105,8 @@ impl World {
         Some(Ok(envelope::encode(&answer)))
     }
 
-    /// If the object starts next with another storage, sets that storage.
+    /// Counts the end of an object's instance. If the object must start next with an earlier state,
+    /// replaces its storage with this state.
     pub(super) fn end_instance(&mut self, address: &Address) {
         let Some(past) = &mut self.past else { return };
         *past.instances.entry(address.clone()).or_default() += 1;
