@@ -68,7 +68,7 @@ impl RequestBody for BodyReader<'_> {
         held.extend_from_slice(&std::mem::take(&mut self.piece));
     }
 
-    /// The rest of the body is discarded after the response was sent.
+    /// Does nothing here: the rest of the body is discarded after the response was sent.
     async fn cancel(&mut self) -> Result<(), Disconnected> {
         Ok(())
     }

@@ -97,7 +97,8 @@ async fn serve_http(
         has_no_body.set(request.body().is_end_stream() && request.version() != Version::HTTP_2);
         respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
     });
-    // Each running request and each unsent part of a response has a further reference.
+    // The connection itself has two references to `reader`. Each running request and each unsent
+    // part of a response has another one.
     let is_idle = || Arc::strong_count(&reader) <= 2;
     let silence = silence(&last_request, is_idle, FIRST_HEAD_S_MAX, HEAD_S_MAX);
     let mut builder = Builder::new(LocalExecutor);
@@ -116,8 +117,9 @@ async fn serve_http(
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX as u32);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // The connection is first, so that a request that has arrived counts. Timers are unconstrained,
-    // so that they also run if the connection uses its whole budget in each turn.
+    // The connection is polled before the timers, so that a request that has already arrived
+    // counts. The timers are unconstrained, so that they also run if the connection uses up tokio's
+    // budget in each turn.
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,

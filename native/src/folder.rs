@@ -56,8 +56,8 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The Catalog lists all databases. Without its data, a server would not find the databases in
-    /// the other files.
+    /// Checks that the Catalog has data if the folder contains other objects. Only the Catalog
+    /// lists the databases, so without its data the server would find none of them.
     fn check_catalog(&self) -> Result<(), Failure> {
         let catalog = self.store().join("catalog.sqlite");
         let is_empty = std::fs::metadata(&catalog).is_ok_and(|file| file.len() == 0);

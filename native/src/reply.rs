@@ -279,9 +279,9 @@ impl ResponseBody for Pieces {
         self.to.send(Ok(last)).await.map_err(|_| TruncatedResponse)
     }
 
-    /// gRPC has trailers for the reason, which may follow complete messages. Any other body is
-    /// truncated, because closing the channel would make the body look complete. Another task sends
-    /// the end, because the channel may be full.
+    /// Ends an incomplete body. A gRPC body ends with trailers that contain the reason. Any other
+    /// body is truncated with an error, because closing the channel would make the body look
+    /// complete. Another task sends this end, because the channel may be full.
     async fn abort(&mut self, code: Code, reason: &'static str) {
         let end = match self.is_between_messages {
             true => Ok(Frame::trailers(grpc::status(code as u8, reason.as_bytes()))),

@@ -84,7 +84,8 @@ impl<S> EscapedRequestLines<S> {
     }
 }
 
-/// A `#` would end the query.
+/// Whether the byte is percent-encoded in the query of a URL. This includes `#`, which would end
+/// the query.
 fn is_escaped(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'#')
 }

@@ -51,7 +51,8 @@ mod tests {
         (numbers.next(), numbers.next()) >= (Some(6_u32), Some(12))
     }
 
-    /// Linux shows the time in this file, if it was built with debugging of the scheduler.
+    /// Reads the scheduler's time slice from a file that Linux provides only if it was built with
+    /// debugging of the scheduler.
     fn slice_ns() -> Option<u64> {
         let shown = std::fs::read_to_string("/proc/thread-self/sched").ok()?;
         let line = shown.lines().find(|line| line.starts_with("se.slice"))?;

@@ -39,7 +39,8 @@ const STATELESS: [&str; 17] = [
     "RowsCap",
     "Scan",
     "SortExec",
-    // Each copy has a separate filter, which excludes rows that cannot be among the first rows.
+    // This operator passes a filter to its input, which excludes rows that cannot be among the
+    // first rows. Each copy of the plan has a separate filter.
     "SortExec(TopK)",
     "UnionExec",
 ];

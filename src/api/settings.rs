@@ -206,8 +206,8 @@ fn placement(text: Lookup<'_>) -> Result<Placement, SettingsError> {
     }
 }
 
-/// Both settings of Cloudflare Access are required, because one alone would admit either no user or
-/// every user of the team.
+/// Reads the settings of Cloudflare Access. Both or none must be set, because one alone would admit
+/// either no user or every user of the team.
 fn access(
     team: Option<String>,
     audience: Option<String>,

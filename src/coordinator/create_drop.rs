@@ -48,7 +48,7 @@ impl Change {
     }
 }
 
-/// `shards` is the number of shards in each group.
+/// Creates a database. `shards` is the number of shards in each of its shard groups.
 pub(super) fn create_database(
     create: &CreateDatabaseStatement,
     shards: u32,

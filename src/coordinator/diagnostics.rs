@@ -413,7 +413,7 @@ fn times(policy: &Policy, group: &ShardGroup) -> [Cell; 3] {
     [start_ns, end_ns, expiry_ns].map(|time_ns| rfc3339(time_ns).into())
 }
 
-/// 1.x formats times in these tables in whole seconds.
+/// Formats a time in whole seconds, as 1.x does in these tables.
 fn rfc3339(time_ns: i64) -> String {
     let time_ns = time_ns.clamp(MIN_TIME_NS, MAX_TIME_NS);
     let seconds_ns = time_ns.saturating_sub(time_ns.rem_euclid(S_NS));
@@ -560,7 +560,7 @@ fn quota_series(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     chunks
 }
 
-/// `caller` 0 means all callers together.
+/// Returns one row for each limited rate. `caller` 0 means all callers together.
 fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> {
     let row = |rate: Rate| {
         let allowed = rates.of(rate)?;

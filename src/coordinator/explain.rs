@@ -209,7 +209,8 @@ fn shared(texts: &mut HashSet<Rc<str>>, call: String) -> Rc<str> {
 
 async fn draw(root: Node, work: &Work) -> Vec<String> {
     let mut lines = vec![".".to_owned()];
-    // The indentations and the remaining nodes of the open levels.
+    // The stack of levels from the root to the current node: each level's indentation and its
+    // remaining nodes.
     let mut open = vec![(String::new(), vec![root].into_iter())];
     while let Some((indent, nodes)) = open.last_mut() {
         let Some(Node(text, below)) = nodes.next() else {

@@ -350,10 +350,10 @@ impl MeasurementRows {
                 self.tag_keys.push(key.clone());
                 *bytes += 2 * (size_of::<String>() + key.len()) + 4 * self.series.len();
             }
-            // The batch contains the value again.
+            // The value counts twice, because the batch contains a second copy.
             *bytes += size_of::<(String, String)>() + key.len() + 2 * value.len();
         }
-        // The batch contains a code for each tag key.
+        // For each series, the batch contains a code for each tag key.
         *bytes += SERIES_BYTES + 4 * self.tag_keys.len();
         let series = self.series.len() as u32;
         self.series.insert(tags, series);

@@ -131,7 +131,7 @@ fn change_parts(change: Change) -> Parts<SeriesChunk> {
     Parts::once(|io| async move { io.run(change).await.map(|_| None) })
 }
 
-/// As in 1.x, lists the databases on which the caller has a permission.
+/// Lists the databases on which the caller has a permission, as in 1.x.
 fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         let mut names = list_databases(&io, None).await?;

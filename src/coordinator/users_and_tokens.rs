@@ -170,7 +170,8 @@ fn not_found() -> Error {
     invalid("user not found")
 }
 
-/// As in 1.x, GRANT replaces the permission and REVOKE reduces it.
+/// Changes the permission on a database: GRANT replaces the permission and REVOKE reduces it, as in
+/// 1.x.
 fn change_permission(grants: &mut Grants, grant: &GrantStatement, database: &str, gives: bool) {
     let named = |of| grant.privilege == Privilege::All || grant.privilege == of;
     let (read, write) = (named(Privilege::Read), named(Privilege::Write));

@@ -404,7 +404,8 @@ pub(super) struct SplitProgress {
     target: Option<u64>,
     replied: usize,
     fullest: FullestShard,
-    /// The position of the old shard whose measurements were requested.
+    /// The old shard whose measurements were requested: its position in the old group's list of
+    /// shards.
     source: u32,
     live: Option<LiveMeasurements>,
     requested: Option<RequestedPage>,

@@ -64,7 +64,8 @@ pub(super) struct EdgePlatform {
 }
 
 impl EdgePlatform {
-    /// The client's request determines the location of new objects.
+    /// Creates the platform for one event. The client's request, if any, determines the location of
+    /// new objects.
     pub(super) fn new(env: &Env, request: Option<&web_sys::Request>) -> Self {
         Self { env: env.clone(), request: request.cloned() }
     }

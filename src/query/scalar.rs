@@ -212,7 +212,7 @@ fn both(left: &Validity, right: &Validity) -> Validity {
     }
 }
 
-/// JSON has no NaN, and 1.x prints null.
+/// Replaces NaN with null, as 1.x does, because JSON has no NaN.
 fn without_nan(mut column: Column) -> Column {
     if let Values::Float(values) = &column.values
         && values.iter().any(|value| value.is_nan())

@@ -76,7 +76,7 @@ impl Writer for CsvWriter {
         Some(end)
     }
 
-    /// For a failed statement, 1.x's CSV contains neither rows nor messages.
+    /// Writes nothing: for a failed statement, 1.x's CSV contains neither rows nor messages.
     fn statement_end(&mut self, _: Ending<'_>) {}
 
     fn bytes(&self) -> usize {
@@ -179,7 +179,8 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// A null value is an empty cell. The caller writes times with [`Cells::Times`].
+/// Writes one value. A null value becomes an empty cell. The caller writes times with
+/// [`Cells::Times`].
 fn write_cell(cell: Cell<'_>, out: &mut Vec<u8>) {
     match cell {
         Cell::Float(value) => number::csv_float(value, out),

@@ -86,7 +86,8 @@ pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bo
     }
     let mut reader = response.reader();
     let mut piece = vec![0; PIECE_BYTES];
-    // The length of the incomplete character at the start of the piece.
+    // The number of bytes at the start of `piece` that belong to an incomplete character of the
+    // previous read.
     let mut kept = 0;
     loop {
         let read = reader.read(piece.get_mut(kept..).unwrap_or_default());

@@ -47,7 +47,7 @@ fn point_of(text: &[u8]) -> Option<Point> {
             b'\\' if in_string => at += 1,
             b'"' if in_string => in_string = false,
             _ if in_string => {}
-            // A string begins directly after the `=` that ends the field key.
+            // A quote begins a string only directly after the unescaped `=` that ends a field key.
             b'"' => in_string = text.get(at - 1) == Some(&b'=') && !is_escaped(text, at - 1),
             b',' if !is_escaped(text, at) => values += 1,
             b' ' if !is_escaped(text, at) => break,

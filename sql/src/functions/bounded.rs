@@ -340,7 +340,8 @@ pub(crate) fn largest_value_bytes(array: &dyn Array) -> usize {
 /// Returns the approximate size of the values in an array, in bytes.
 pub(crate) fn slice_bytes(array: &dyn Array) -> usize {
     if let Some(dictionary) = array.as_any_dictionary_opt() {
-        // The slices of an array share all values.
+        // A slice of a dictionary array shares all values with the whole array, so only the average
+        // size per row counts.
         let values = slice_bytes(dictionary.values());
         let average = values / dictionary.values().len().max(1);
         return slice_bytes(dictionary.keys()) + values.min(average * array.len());

@@ -66,7 +66,7 @@ impl ScalarUDFImpl for TextOperator {
         }
     }
 
-    /// The result can be NULL only if an operand can be NULL.
+    /// Returns the result's field, which is nullable only if an operand is nullable.
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let given = args.arg_fields.iter().map(|field| field.data_type().clone());
         let data_type = self.return_type(&given.collect::<Vec<_>>())?;

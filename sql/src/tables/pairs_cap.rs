@@ -156,7 +156,8 @@ impl Held {
         let held = self.rows.load(Ordering::Relaxed);
         let Some(keys) = &self.keys else { return Ok(vec![held.max(1); batch.num_rows()]) };
         let mut pairs = vec![0; batch.num_rows()];
-        // Different keys share a counter. The average number of their rows does not count.
+        // Different keys share a counter, so the average count is subtracted as the rows of other
+        // keys.
         let average = held / KEY_COUNTERS;
         keys.for_each(batch, Side::Streamed, |row, counter| {
             if let Some(pairs) = pairs.get_mut(row) {
@@ -227,7 +228,8 @@ pub(super) fn partitioned(
     let counted = input.map(move |batch| {
         let batch = batch?;
         keys.for_each(&batch, Side::Held, |_, counter| {
-            // The difference between the squares of two consecutive numbers.
+            // `counter` rows have `counter`² pairs. One more row adds the difference to the next
+            // square.
             pairs = pairs.saturating_add(2 * *counter as usize + 1);
             *counter += 1;
         })?;

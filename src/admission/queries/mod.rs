@@ -267,7 +267,8 @@ impl QueryReservation {
         }
         reservation.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
-            // The query may need many more bytes than requested so far.
+            // The refused request does not show how many bytes the query needs in total, so its
+            // start reservation at least doubles.
             let more_bytes = (2 * reservation.start_bytes.get()).min(GATHERED_BYTES_MAX);
             reservation.start_bytes.set(refused_bytes.max(more_bytes));
         } else {
@@ -452,7 +453,8 @@ impl Reservation {
         if wanted <= self.permit.borrow().bytes() {
             return Ok(());
         }
-        // A query that would grow for the first time must let large queries run first.
+        // A small query whose buffers need more than its initial bytes for the first time must wait
+        // while a large query waits.
         let waits = !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
         if !waits && self.reserve(wanted) {
             self.has_grown.set(true);

@@ -155,8 +155,8 @@ fn large_query_restarts_when_memory_frees() {
     assert_eq!(parts[1].set(5 * MB), Err(OutOfMemory::Now));
     assert!(!reservations[0].restart(), "nothing was refused to it");
     assert!(reservations[1].restart() && !reservations[1].start(NOW_NS));
-    // A large query waits. A query that has grown continues, and a query that has not grown waits
-    // behind the large query.
+    // A large query is waiting. A query that has already grown can continue to grow, but a query
+    // that has not grown yet must wait for the large query.
     assert_eq!(parts[0].set(31 * MB), Ok(()));
     assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(OutOfMemory::Now)));
     parts[2].set(0).unwrap();

@@ -321,7 +321,8 @@ impl Exchange {
         bytes: Vec<u8>,
         lines: Option<Parsed>,
     ) -> ApiResult<Action> {
-        // The identification may be outdated, because the body may have arrived long after it.
+        // The caller was identified before the body arrived. The body may have taken long, so the
+        // identification may be outdated.
         let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
         self.caller.fresh &= self.caller.caller.is_none() || !has_body;
         let PendingRequest { target, start, .. } = self.pending.take().ok_or_else(ended)?;

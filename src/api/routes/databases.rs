@@ -77,7 +77,8 @@ pub(super) fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     }))
 }
 
-/// The column `deleted` is always false, because a dropped database disappears immediately.
+/// Returns the list of databases. The column `deleted` is always false, because a dropped database
+/// disappears immediately.
 fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
     let deleted = url.get("show_deleted") == Some("true");
     let row = |name: &String| match deleted {

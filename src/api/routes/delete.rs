@@ -127,8 +127,8 @@ fn all_of(conditions: &[Expr]) -> Option<Expr> {
     all_of(left).zip(all_of(right)).map(|(left, right)| Expr::binary(BinaryOp::And, left, right))
 }
 
-/// A time outside the permitted range becomes an end of `limits`. Clients send such times to select
-/// all points.
+/// Parses a time. Changes a time outside `limits` to the nearest end of `limits`, because clients
+/// send such times to select all points.
 fn time_ns(name: &str, text: Option<String>, limits: RangeInclusive<i64>) -> ApiResult<i64> {
     match time_literal::parse(text.as_deref().unwrap_or_default(), |_| 0) {
         Ok(time_ns) => Ok(time_ns),

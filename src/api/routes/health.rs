@@ -69,7 +69,7 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
     ])
 }
 
-/// The status is always 200, in the format that v2 clients read.
+/// Returns the response with status 200, in the format that v2 clients read.
 fn serving(isolate: &Isolate<'_>, catalog_answers: bool) -> Response {
     let warning = isolate.service.host_warning.as_ref();
     let warning = warning.filter(|(_, until_ns)| isolate.now_ns() < *until_ns);

@@ -193,7 +193,8 @@ fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String 
     };
     let is_partial_write = match dialect {
         Dialect::V1 => outcome.points_written == 0 || !words.is_empty(),
-        // If the words above are present, the Go client of 2.x recognizes them instead.
+        // The Go client of 2.x recognizes either the words above or the words "partial write", so
+        // only one of them is necessary.
         Dialect::V2 => outcome.points_written == 0 && words.is_empty(),
         Dialect::V3 => false,
     };

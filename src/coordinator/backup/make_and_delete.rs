@@ -488,8 +488,8 @@ fn remaining(snapshots: &[String]) -> u64 {
 }
 
 /// Runs one pass of a database's schedule of backups. A pass lists the backups and executes the
-/// first task in this list whose condition is true. The pass does as much of the task as one
-/// request of a client:
+/// first task in this list whose condition is true. A pass executes at most as much of this task as
+/// one client request to `/api/v3/backup` would:
 ///
 /// ```text
 /// a backup is being deleted                      continue the deletion

@@ -114,7 +114,8 @@ impl BackupId {
         format!("{}/{name}", self.pages())
     }
 
-    /// The folder of the snapshots has this name in existing backups.
+    /// Returns the name of the folder with the snapshots. Existing backups contain this name, so it
+    /// must not change.
     pub(super) fn snapshots(&self) -> String {
         self.key("points")
     }

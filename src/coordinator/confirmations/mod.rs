@@ -59,7 +59,7 @@ impl Confirmations {
         }
     }
 
-    /// `grantees` contains the earlier replies of the databases.
+    /// Records the Catalog's reply. `grantees` contains the earlier replies of the databases.
     pub(super) fn on_reply(
         &mut self,
         caller: &Caller,

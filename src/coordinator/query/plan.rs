@@ -189,8 +189,8 @@ pub(super) async fn plan_show(
         let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
         streams.add_scan(shards.unwrap_or_default())?;
     }
-    // A policy has no scan if the cache contains no measurement of the policy. Only the policy's
-    // owner knows measurements that are missing in the cache.
+    // A policy has no scan if the cached schema contains no measurement of the policy. Then no
+    // shard can report that the cache is outdated, and only the Database knows newer measurements.
     let scanned = |id| {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
@@ -262,7 +262,8 @@ fn views<'a>(
     selected.iter().zip(schemas).map(view).collect()
 }
 
-/// The position of each policy serves as its name.
+/// Creates a query that lists the measurements with rows. The position of each policy serves as the
+/// policy's name.
 fn list_nonempty(
     places: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],
@@ -308,7 +309,7 @@ fn list_nonempty(
     let executor = MetaExecutor::new(plan, &streams.counts(), reservation, work);
     let merge = Merge::Summaries(Box::new(executor));
     let reads = ReadCounts::new([u64::MAX; 2], None);
-    // The shards of the plan that follows report outdated caches.
+    // This plan need not detect an outdated cache, because the shards of the following plan do.
     let reads_all_shards = false;
     Ok(QueryRun { merge, streams, explain: None, reads, reads_all_shards, columns: None })
 }

@@ -212,8 +212,8 @@ impl Write {
     }
 }
 
-/// Each of the `requested` shards counts a share of `points`, so that all requested shards together
-/// count the write once.
+/// Returns the amounts that each shard counts for the quotas. Each of the `requested` shards counts
+/// a share of the write, so that together they count the write once.
 fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> Option<Meter> {
     let meter = loaded.meter(group.shards.len())?;
     let share =

@@ -142,8 +142,8 @@ impl<S: Store> Database<S> {
                 Ok(FromShard::Done | FromShard::Stale) if self.notified_shards.0 == number => {
                     self.notified_shards.1.insert(shard);
                 }
-                // The access number has risen in the meantime. The shard does not count as
-                // notified, so it also receives the new number.
+                // The access number increased after the message was sent. The shard then does not
+                // count as notified, so that it also receives the new number.
                 Ok(FromShard::Done | FromShard::Stale) => {}
                 Ok(FromShard::Unavailable(reason)) | Err(reason) => failure = Some(reason),
                 Ok(_) => failure = Some(Unavailable::Unreachable("unexpected reply".to_owned())),
@@ -160,7 +160,7 @@ fn row_number(key: &GranteeKey) -> u64 {
     digest.update(key.text.as_bytes());
     let hash: [u8; 32] = digest.finalize().into();
     let first = hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    // The numbers end below 2^52.
+    // The result is below 2^52, so that JavaScript's numbers can represent it.
     first >> 12
 }
 

@@ -161,7 +161,8 @@ fn stream(statement: &mut StatementCheck, name: &str, arg: &Expr, extra: i64) ->
     }
 }
 
-/// The arguments are `(field, period [, hold period [, warm-up type]])`.
+/// Checks the arguments of a technical analysis function: `(field, period [, hold period [, warm-up
+/// type]])`.
 fn technical(
     statement: &mut StatementCheck,
     name: &str,

@@ -208,7 +208,7 @@ fn shifted(op: BinaryOp, time_ns: i128, by_ns: i64) -> Option<Expr> {
     }
 }
 
-/// The difference of two times saturates, as in 1.x (Go's `Time.Sub`).
+/// Computes with two times. Their difference saturates, as in 1.x (Go's `Time.Sub`).
 fn times(op: BinaryOp, a: i128, b: i128) -> Option<Expr> {
     match op {
         BinaryOp::Sub => {

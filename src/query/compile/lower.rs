@@ -35,7 +35,7 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest, Window,
 };
 
-/// The work of binding a call to a source.
+/// The work, in units of [`Work`](crate::query::work::Work), of binding a call to a source.
 const CALL_WORK: usize = 5;
 
 /// Lowers a statement and appends its scans. A subquery groups by its own keys and by `outer_keys`.
@@ -125,7 +125,8 @@ pub(crate) async fn lower(
     Ok(node)
 }
 
-/// As in 1.x, subqueries also group by the tag arguments of top() and bottom().
+/// Returns the keys by which subqueries group. As in 1.x, these include the tag arguments of top()
+/// and bottom().
 fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> {
     let arguments = shown.iter().filter(|(_, is_argument)| *is_argument);
     let names = arguments.filter_map(|(field, _)| match &field.expr {
@@ -233,8 +234,8 @@ fn with_columns<'a>(
     sources.iter().map(source).collect()
 }
 
-/// With INTO, the tag arguments of top() and bottom() are the last columns, and keep their names
-/// (1.x `SelectStatement.ColumnNames`).
+/// Returns the names of the result's columns. With INTO, the tag arguments of top() and bottom()
+/// are the last columns, and keep their names (1.x `SelectStatement.ColumnNames`).
 fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
     let is_into = checked.select.into.is_some();
     let of_tags = |tags: bool| {

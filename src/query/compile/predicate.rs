@@ -28,7 +28,8 @@ pub(crate) struct Columns<'a> {
 type Index<'a> = HashMap<(&'a str, bool), &'a ColumnDefinition>;
 
 impl<'a> Columns<'a> {
-    /// `lookups` is the approximate number of lookups.
+    /// Creates an index of the schema's columns. `lookups` is the approximate number of lookups,
+    /// which determines the kind of index.
     pub(crate) fn new(schema: &'a MeasurementSchema, lookups: usize) -> Self {
         let index = || {
             let mut index = Index::new();
@@ -79,8 +80,9 @@ impl Scope<'_> {
         self.derived.is_some()
     }
 
-    /// A subquery's group tag is both a field and a tag, but only the tag can be ordered. A cast to
-    /// a type that no tag has selects the field.
+    /// Returns the operand of a comparison by order. A subquery's group tag is both a field and a
+    /// tag, but only the tag can be compared by order. A cast to a type that no tag has selects the
+    /// field.
     fn ordered(self, expr: &Expr, operand: Operand) -> Operand {
         use Cast::{Boolean, Float, Integer, Unsigned};
         if matches!(expr, Expr::VarRef { cast: Some(Float | Integer | Unsigned | Boolean), .. }) {

@@ -65,7 +65,7 @@ pub(crate) async fn clashing(
     found
 }
 
-/// All numeric types have the same kind.
+/// Returns the kind of a type. All numeric types have the same kind.
 fn kind(field_type: FieldType) -> FieldType {
     match field_type {
         FieldType::Integer | FieldType::Unsigned => FieldType::Float,

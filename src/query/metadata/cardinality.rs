@@ -69,7 +69,7 @@ impl CardinalityCount {
         if of_values { ConditionUse::CountOfValues } else { ConditionUse::Count }
     }
 
-    /// 1.x's error about time in WHERE; `None` if 1.x returns an empty result.
+    /// Returns 1.x's error about time in WHERE, or `None` if 1.x returns an empty result instead.
     pub(super) fn refuses_time(&self) -> Option<String> {
         let what = match self.of {
             CountOf::Series => "SERIES EXACT",
@@ -119,7 +119,7 @@ impl CardinalityCount {
         }
     }
 
-    /// The summaries to request from the shards. `column_names` contains the tags.
+    /// Returns the summaries to request from the shards. `column_names` contains the tags.
     pub(super) fn want(
         &self,
         tags: Vec<Vec<ColumnId>>,

@@ -159,8 +159,8 @@ impl MeasurementFilter {
         Ok(Self { root, leaves })
     }
 
-    /// For each comparison, `seen` contains whether the measurement has the tag, and whether a
-    /// value of the tag matches.
+    /// Whether the filter accepts a measurement. For each comparison with a tag, `seen` contains
+    /// whether the measurement has the tag, and whether a value of the tag matches.
     pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
         self.evaluate(&self.root, name, seen)
     }

@@ -74,7 +74,7 @@ pub struct MetaScan {
 }
 
 impl MetaPlan {
-    /// The number of rows that the result needs from each measurement; `None` for all.
+    /// Returns the number of rows that the result needs from each measurement, or `None` for all.
     pub(super) fn keep(&self) -> Option<usize> {
         match self.render {
             Render::Measurements(..) | Render::Count(_) => None,
@@ -280,7 +280,7 @@ fn measurements_per_scan(of_condition: usize) -> usize {
         .map_or(usize::MAX, |measurements| measurements.max(1))
 }
 
-/// The rows that a measurement needs; `None` without LIMIT.
+/// Returns the number of rows that the result needs from a measurement, or `None` without LIMIT.
 pub(super) fn keep([limit, offset]: [u64; 2]) -> Option<usize> {
     (limit > 0).then(|| usize::try_from(limit.saturating_add(offset)).unwrap_or(usize::MAX))
 }

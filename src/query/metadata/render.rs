@@ -46,7 +46,7 @@ impl Render {
         }
     }
 
-    /// The number of comparisons for each listed item.
+    /// Returns the number of comparisons that each listed item needs.
     pub(super) fn comparisons(&self) -> usize {
         match self {
             Self::Measurements(Some(filter), _) => filter.leaves.len(),
@@ -182,7 +182,7 @@ impl Listing {
         }
     }
 
-    /// The rows are in ascending order.
+    /// Returns the rows of a measurement in ascending order.
     pub(super) async fn finish(mut self, render: &Render, name: &str, work: &Work) -> SortedNames {
         if let Render::Measurements(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));

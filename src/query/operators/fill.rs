@@ -47,7 +47,7 @@ pub(crate) struct SeriesFill {
 }
 
 impl SeriesFill {
-    /// `series` must have at least one window.
+    /// Creates the operator. `series` must have at least one window.
     pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self> {
         let ShownWindows { window, range, direction, .. } = windows;
         let last_ns = range.end_ns.saturating_sub(1);
@@ -192,7 +192,8 @@ fn with_previous(column: Option<Column>, last: Option<&FieldValue>, rows: usize)
         return last.map(|last| Column::full(repeat(last, rows)));
     };
     let own = valid_rows(&column);
-    // The value that precedes the first row is stored after the last row.
+    // `last`, the value that precedes the first row, is appended after the last row, so that the
+    // first rows can refer to it.
     let before = last.map(|_| own.len() as u32);
     if let Some(last) = last {
         column.extend_from(&Column::full(repeat(last, 1)));
@@ -286,7 +287,8 @@ fn linear(
     if matches!(values.values, Values::String(_) | Values::Boolean(_)) {
         return gather_or_null(values, rows);
     }
-    // The values on lines are stored after the values of the series.
+    // The interpolated values are appended after the values of the series, so that rows can refer
+    // to them.
     let mut lines = Column::new(values.values.field_type());
     let window = |time_ns: i64| time_ns / every_ns.max(1);
     let point = |row: usize| Some((window(*series.times_ns.get(row)?), series.values.get(row)?));

@@ -149,7 +149,8 @@ impl GatherExecutor {
         }
     }
 
-    /// If the window has too many rows, drops rows that the function can no longer select.
+    /// Reserves memory for the rows of the window. If there are too many rows, instead starts to
+    /// drop the rows that the function can no longer select.
     fn check(&mut self) -> Result<()> {
         if !self.window.exceeds(4) {
             // Computing the result copies the rows, or creates a sort key for each row.

@@ -78,7 +78,7 @@ pub(super) fn append(
     }
 }
 
-/// A row that is `None` becomes null.
+/// Copies the values at `rows`. A row that is `None` becomes null.
 pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
     let mut gathered = Column::full(column.values.gather_or_pad(rows));
     if rows.iter().any(|row| row.is_none_or(|row| !column.validity.is_valid(row as usize))) {

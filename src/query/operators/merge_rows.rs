@@ -270,7 +270,7 @@ fn join_types(types: &mut [Option<FieldType>], columns: &[Option<Column>]) -> bo
     true
 }
 
-/// Empty tag values become nulls.
+/// Converts the values of a tag to a column. Empty values become nulls.
 pub(crate) fn tag_column(tags: &StringColumn) -> Column {
     let mut column = Column::full(Values::String(tags.clone()));
     if tags.entries().any(str::is_empty) {

@@ -150,7 +150,8 @@ impl Stream {
         self.shards.iter().any(begun) || self.slice.from.is_some()
     }
 
-    /// If the front is missing, returns the pages that the caller must supply before the next call.
+    /// Returns the pages that the caller must supply before the next call, if the stream has no row
+    /// ready.
     pub(crate) fn needs(&self) -> impl Iterator<Item = PageNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let page_bytes = self.reservation.page_bytes(open.clone().count(), self.has_begun());

@@ -131,7 +131,7 @@ impl SliceRows {
         order
     }
 
-    /// The number of each page's first row.
+    /// Returns the number of each page's first row.
     fn starts(&self) -> Vec<u32> {
         let mut start = 0;
         let next = |piece: &FetchedRows| {
@@ -211,7 +211,8 @@ impl SliceRows {
         GroupParts::Sorted { rows: self, order, next: 0 }
     }
 
-    /// Like [`Self::finish`] for rows that may need to be sorted. Awaits only [`Work::spend`].
+    /// Finishes like [`Self::finish`], for rows that may need to be sorted. Awaits only
+    /// [`Work::spend`].
     pub(super) async fn finish_in_turns(self, direction: Direction, work: &Work) -> GroupParts {
         if self.is_ordered(direction) {
             return self.finish(direction, true);

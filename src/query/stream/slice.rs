@@ -88,8 +88,8 @@ enum Gathered {
     States(Vec<PartialColumn>),
 }
 
-/// The slice that the shards are returning: the groups received so far, between the positions
-/// `from` and `until`.
+/// The slice of the result that the executor is reading from the shards: the groups that have
+/// arrived so far. The slice contains the results between the positions `from` and `until`.
 #[derive(Debug)]
 pub(crate) struct Slice {
     direction: Direction,
@@ -132,7 +132,7 @@ impl Slice {
         }
     }
 
-    /// The start and end as positions for a shard.
+    /// Returns the start and the end of the slice as positions for a shard.
     pub(super) fn positions(&self, shard: u32) -> (Option<ResultPosition>, Option<ResultPosition>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.direction));
         let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.direction));

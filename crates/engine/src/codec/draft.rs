@@ -1,6 +1,6 @@
-//! A draft of an encoding: the choice between bit packing and a Huffman table for its residuals is
-//! still open. [`finish_column`] finishes the blocks of a column, with a common table if the result
-//! is smaller.
+//! Defines [`Draft`], an encoding whose residuals are not encoded yet. [`finish_column`] encodes
+//! the residuals of all blocks of a column: with one Huffman table for the column if the result is
+//! smaller, and otherwise with bit packing.
 
 use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram, Stored};
@@ -20,7 +20,7 @@ struct Open {
     packed_bytes: usize,
 }
 
-/// An encoding with optional residuals. The default is empty.
+/// An encoding, possibly with residuals that are not encoded yet. The default is empty.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     head: Vec<u8>,

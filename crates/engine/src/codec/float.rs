@@ -145,7 +145,8 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
             .find_map(|(at, &power)| scaled(value, power).map(|_| at));
         match needed {
             Some(needed) => exponent = needed,
-            // A value can be exact with a small exponent, but not with a larger one.
+            // The exponent only increases. A value that is exact only with a smaller exponent
+            // counts as failed.
             None => failed += 1,
         }
     }

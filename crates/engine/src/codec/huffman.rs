@@ -398,7 +398,7 @@ impl Decoder {
         if is_first_whole { fill(others, first_bytes * 8) } else { Err(Error::Corrupt) }
     }
 
-    /// Like [`Decoder::few`], but does not fill the spare bytes at the end of `classes`.
+    /// Decodes like [`Decoder::few`], but does not fill the spare bytes at the end of `classes`.
     fn classes(
         &self,
         padded: &[u8],

@@ -159,7 +159,8 @@ fn divide(deltas: &mut [i64], unit: u64) {
     if unit == 1 {
         return;
     }
-    // The common divisor of differences other than i64::MIN fits into an i64.
+    // The common divisor fits into an i64, unless each difference is i64::MIN or 0. In this case,
+    // the cast results in i64::MIN, and the quotients are 1 and 0.
     let unit = unit as i64;
     let mut previous = (0, 0);
     for delta in deltas {

@@ -318,8 +318,8 @@ fn intern_key(
     index.insert(hash)
 }
 
-/// The codes of missing tags do not affect the hash, so the hash does not change when a new tag key
-/// is added to the table.
+/// Returns the hash of a series' codes. The codes of missing tags do not affect the hash, so it
+/// does not change when a new tag key is added to the table.
 fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     let mut sum = hasher.hash_one(0_u8);
     for (place, &code) in (1_u64..).zip(codes) {

@@ -29,7 +29,7 @@ pub enum Condition {
     In {
         text: Text,
         texts: BTreeSet<Box<str>>,
-        /// Whether the condition is true if no text is equal.
+        /// Whether the condition is negated: true if the text equals none of `texts`.
         negated: bool,
     },
     /// A match of a text with a regular expression.
@@ -37,7 +37,7 @@ pub enum Condition {
         text: Text,
         /// The regular expression.
         pattern: CachedRegex,
-        /// Whether the condition is true if the text does not match.
+        /// Whether the condition is negated: true if the text does not match.
         negated: bool,
     },
 }

@@ -185,7 +185,8 @@ mod tests {
         assert_eq!(SeriesKey::past(M, ["a", ""]).as_bytes(), b"\0\0\0\x07a\0\0\xff");
     }
 
-    /// Most of these characters must be escaped or have an unusual sort order.
+    /// Returns random tag values. Most of their characters must be escaped or have an unusual sort
+    /// order.
     fn random(rng: &mut fastrand::Rng) -> Vec<String> {
         let letters = ['\0', '\u{1}', '\u{2}', 'a', 'ü', '\u{10ffff}'];
         let value = |rng: &mut fastrand::Rng| {

@@ -23,8 +23,8 @@ const EXHAUSTED: i64 = i64::MAX;
 
 /// A merge of cursors with the same direction. A new merge is before its first series.
 ///
-/// A method returns the errors of its cursors. A method that returns other errors lists them. After
-/// an error, the caller must drop the merge.
+/// Every method may return the errors of the cursors. The documentation of a method lists its other
+/// errors. After an error, the caller must drop the merge.
 pub struct Merge<C> {
     direction: Direction,
     /// The newest source is first.

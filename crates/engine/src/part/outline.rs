@@ -79,7 +79,7 @@ impl Outline {
     }
 }
 
-/// Reads no more directories than necessary.
+/// Whether the part has groups of the measurement. Reads as few directories as possible.
 pub(crate) fn has_groups<V: Values>(
     values: &mut V,
     part: u64,
@@ -104,8 +104,9 @@ pub(crate) fn has_groups<V: Values>(
     Ok(false)
 }
 
-/// Returns the only measurement of a value, if there is only one. `behind` is the measurement of
-/// the first group after the root's values.
+/// Returns the measurement of the value at position `value`, or `None` if the value may contain
+/// several measurements. `behind` is the measurement of the first group after the values that the
+/// root lists.
 fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;
     let next = root.values.get(value + 1).map_or(behind, |extent| extent.first_measurement())?;

@@ -42,7 +42,7 @@ pub trait Values {
     }
 }
 
-/// The key of decoded data: the part of a group that is decoded as a whole.
+/// The cache key of decoded data within a group: identifies the unit that is decoded as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecodedAt {
     /// The number of a series block.

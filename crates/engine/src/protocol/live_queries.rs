@@ -18,8 +18,9 @@ const CLASS_ROWS: u64 = 1 << 16;
 /// The priority of a query's pages. It depends only on the query's id and the number of rows read,
 /// so all shards prefer the same queries.
 ///
-/// Bits 0 … 39 of its number are the id, whose upper twelve bits are the start time in seconds
-/// modulo 4,096. Bits 40 … 47 are the class.
+/// [`Precedence::number`] encodes the priority as one number: bits 0 to 39 are the id, and bits 40
+/// to 47 are the class. The upper twelve bits of the id are the start time in seconds, modulo
+/// 4,096.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
     /// The id of the query, or 0 before the query is listed.

@@ -27,7 +27,7 @@ const GROUP_BYTES: usize = 48;
 /// The size of a call's states in a page without their windows, in bytes.
 const STATE_BYTES: usize = 128;
 
-/// The multiple of the limit at which a group drops the rows above its limit, but not before it has
+/// A group drops the rows above its limit when it has this many times the limit, and at least
 /// `SHRINK_ROWS_MIN` rows.
 const SHRINK_TIMES: usize = 2;
 const SHRINK_ROWS_MIN: usize = 1_024;

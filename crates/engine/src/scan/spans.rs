@@ -30,8 +30,8 @@ pub(super) struct WindowNumbers {
 }
 
 impl WindowNumbers {
-    /// Creates an empty numbering. If `window` is `None`, `start_ns` is the start of the whole
-    /// range.
+    /// Creates a numbering without windows. Without GROUP BY time(), `window` is `None`, and the
+    /// only window begins at `start_ns`, the start of the requested range.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
         Self { window, start_ns, starts_ns: Vec::new(), numbers: None, last: 0 }
     }

@@ -191,7 +191,7 @@ impl Accumulator for TiedPoints {
         Ok(())
     }
 
-    /// There is only one window, which always remains.
+    /// Does nothing, because there is only one window, which always remains.
     fn keep(&mut self, _: &[usize]) {}
 
     fn bytes(&self) -> usize {
@@ -327,12 +327,14 @@ mod tests {
         }
     }
 
-    /// `series` contains the values of the tags `a` and `b`.
+    /// Returns the point that `first()` chooses. `series` contains the values of the tags `a` and
+    /// `b` and the value of each series.
     fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
         chosen_of((false, if by_text { 2 } else { 0 }), series, shards)
     }
 
-    /// `shown` is the tag that the query returns: 1 is `a`, 2 is `b`, and 0 is none.
+    /// Returns the chosen point. `shown` is the tag that the query returns: 1 is `a`, 2 is `b`, and
+    /// 0 is none.
     fn chosen_of(
         (latest, shown): (bool, u32),
         series: &[(&str, &str, f64)],

@@ -41,8 +41,9 @@ pub struct ShardEvents<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time of the alarm that checks whether work after a reply still runs. `None` if an alarm
-    /// itself does the work, because the runtime then waits for this alarm to end.
+    /// For work after a reply: the time of the alarm that checks whether this work still runs.
+    /// `None` if the work runs inside an alarm, because the runtime waits for an alarm to end and
+    /// repeats it after a failure.
     watched_ns: Option<i64>,
     has_begun: bool,
 }
@@ -145,7 +146,7 @@ fn work_of(reply: &FromShard) -> u64 {
             stats.work() + further.iter().map(|page| page.stats.work()).sum::<u64>()
         }
         FromShard::Summary(page) => page.stats.work(),
-        // The work of other replies is not counted, so the maximum is assumed.
+        // Other replies do not report their work, so this code assumes the maximum.
         _ => u64::MAX,
     }
 }

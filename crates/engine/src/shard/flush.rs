@@ -51,7 +51,8 @@ impl<S: Store> Loaded<S> {
         state.head = head;
         state.schema_version = self.log.schema_version;
         state.counters.flushes += 1;
-        // The times of writes before the object's last start are unknown.
+        // After a restart of the object, the time of the last write is unknown until the next
+        // write.
         let last_ns = self.pace.last_ns.unwrap_or(now_ns);
         state.slot_writes.on_flush(slots.width_ns, &touched, last_ns);
         self.commit(Draft { state, manifest }, Some(AlarmTask::Flush), |loaded| {

@@ -57,7 +57,8 @@ impl<S: Store> Shard<S> {
         self.scan_with(request, stamp, &Patterns::limited())
     }
 
-    /// Like [`Shard::scan`]. Several scans of an event share the compiled regexes and their steps.
+    /// Scans like [`Shard::scan`], with regexes and a limit of their steps that several scans of an
+    /// event share.
     pub(super) fn scan_with(
         &mut self,
         request: &ScanRequest,

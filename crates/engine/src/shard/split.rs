@@ -110,7 +110,8 @@ fn choose<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     if is_live(&parts, now_ns) && inside(&soon_ns) && at_or_after(soon_ns) * 2 <= total {
         return Some(soon_ns);
     }
-    // The number of bytes after a time decreases with the time, so a binary search is possible.
+    // The later the time, the fewer bytes are at or after it, so a binary search finds the earliest
+    // time after which at most half of the bytes remain.
     let (mut low, mut high) = (first_ns, range.end_ns);
     while low < high {
         let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);

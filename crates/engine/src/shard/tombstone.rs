@@ -46,7 +46,8 @@ pub(super) struct Tombstone {
 impl Tombstone {
     pub(super) fn new(sequence: u64, before: u64, deletions: Vec<Deletion>) -> Self {
         let mut tombstone = Self { sequence, before, deletions, bytes: 0 };
-        // An error occurs again when the row is written.
+        // If the encoding fails here, it also fails when the row is written, and that call returns
+        // the error.
         tombstone.bytes = row::encode(&tombstone).map_or(0, |row| row.len());
         tombstone
     }

@@ -123,7 +123,8 @@ impl Window {
             }
             let until_ns = QUOTA_WINDOW_NS - now_ns.rem_euclid(QUOTA_WINDOW_NS);
             let until_s = u64::try_from((until_ns + S_NS - 1) / S_NS).unwrap_or(1);
-            // The amount that is carried over takes additional minutes.
+            // Usage above the limit is carried over to the next minutes, so the client must wait
+            // longer.
             let minutes = (wanted - limit).div_ceil(limit).saturating_sub(1);
             let window_s = (QUOTA_WINDOW_NS / S_NS).unsigned_abs();
             let retry_after_s = until_s.saturating_add(minutes.saturating_mul(window_s));
@@ -360,7 +361,8 @@ mod tests {
     fn shards_count_fractions_of_requests() {
         let database = Rates { requests: Some(10), ..Rates::default() };
         let (mut usage, meter) = (Usage::default(), Meter { database, ..Meter::default() });
-        // There are ten requests. Half of each request is for this shard.
+        // The limit is ten requests. Each request counts half on this shard, so 20 requests are
+        // possible.
         let half = Counts { request_milli: 500, ..Counts::default() };
         let mut taken = 0;
         while usage.check(&meter, &half, 0).is_ok() {

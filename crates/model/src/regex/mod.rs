@@ -23,8 +23,9 @@ use crate::limits::{
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
-/// A match stops building states if the pattern's cache was cleared this many times and the match
-/// reads fewer than [`BYTES_PER_STATE_MIN`] bytes per state.
+/// A match builds the states of a DFA while it reads the text. If the cache of states is too small,
+/// the match clears the cache and builds states again. After this many clears, a match that reads
+/// fewer than [`BYTES_PER_STATE_MIN`] bytes per state continues without a DFA.
 const CACHE_CLEARS_MIN: usize = 3;
 const BYTES_PER_STATE_MIN: usize = 10;
 /// The size of the cache of a large regex, as a multiple of its compiled size. The cache can
@@ -87,7 +88,7 @@ impl Regex {
         Self::compiled(source).map(|(regex, _)| regex)
     }
 
-    /// Like [`Regex::new`]. Also returns the size of the compiled regex, in bytes.
+    /// Compiles like [`Regex::new`], and also returns the size of the compiled regex, in bytes.
     pub fn compiled(source: &str) -> Result<(Self, usize), InvalidRegex> {
         let pattern = Pattern::new(source, &RegexWork::limited())?;
         Ok((Self { source: source.to_owned() }, pattern.compiled_bytes()))
@@ -199,7 +200,8 @@ impl Pattern {
         self.work.spend(steps) && self.vm.is_match(&mut self.vm.create_cache(), text)
     }
 
-    /// Whether all matches so far are correct, as [`RegexWork::check`].
+    /// Returns an error if a match has exceeded the limit of steps, because its result may then be
+    /// wrong: see [`RegexWork::check`].
     ///
     /// # Errors
     /// [`InvalidRegex::TooSlow`] if the matches exceeded the limit.

@@ -65,8 +65,8 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
     if let (Err(status), Some(upstream)) = (&outcome, &mut upstream)
         && status.code == Code::DeadlineExceeded
     {
-        // A client whose clock is slightly behind would report a broken message instead of an
-        // exceeded deadline.
+        // Forwards the rest of a message that has begun. Without the rest, a client whose clock is
+        // slightly behind would report a broken message instead of an exceeded deadline.
         upstream.frames.is_last_message = true;
         let rest =
             timeout(proxy.limits.time("lingerMs"), upstream.pass(&proxy.limits, &sent, &mut reply));
@@ -76,7 +76,8 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
     let trailers = outcome.unwrap_or_else(Status::trailers);
     let status = text(&trailers, "grpc-status").parse().unwrap_or_default();
     let answer_bytes = reply.bytes;
-    // Without trailers, the client's stream is reset.
+    // If the trailers are not sent, hyper resets the stream, so the client detects the incomplete
+    // response.
     if !is_damaged {
         reply.end(trailers);
     }
@@ -386,7 +387,7 @@ impl Reply {
     }
 }
 
-/// The client has disconnected, so the status is only logged.
+/// Returns the status for a client that has disconnected. The status is only logged.
 fn cancelled() -> Status {
     Status::new(Code::Cancelled, "the client cancelled the call")
 }

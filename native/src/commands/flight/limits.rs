@@ -10,7 +10,7 @@ pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
 const DEFAULTS: &[(&str, u64)] = &[
     ("connectionsMax", 256),
-    // Clients queue further calls of a connection.
+    // A client queues calls above this limit itself.
     ("callsPerConnectionMax", 100),
     ("callsMax", 256),
     ("headerBytesMax", 16 << 10),
@@ -43,7 +43,8 @@ const DEFAULTS: &[(&str, u64)] = &[
 pub struct Limits(Value);
 
 impl Limits {
-    /// `FLIGHT_LIMITS` contains the changed limits as JSON.
+    /// Returns the limits: the defaults, except those that the variable `FLIGHT_LIMITS` replaces
+    /// with a JSON object.
     pub fn read() -> Self {
         let text = std::env::var("FLIGHT_LIMITS").unwrap_or_default();
         Self(serde_json::from_str(&text).unwrap_or_default())
@@ -58,7 +59,8 @@ impl Limits {
         Duration::from_millis(self.number(name) as u64)
     }
 
-    /// The window of an HTTP/2 connection. One blocked stream does not block the other streams.
+    /// Returns the size of the flow-control window of an HTTP/2 connection. It is so large that one
+    /// blocked stream does not block the other streams.
     pub fn connection_window_bytes(&self) -> u32 {
         self.number("callsPerConnectionMax") as u32 * STREAM_WINDOW_BYTES
     }

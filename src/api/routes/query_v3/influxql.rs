@@ -244,7 +244,7 @@ impl TableQuery {
     }
 }
 
-/// InfluxQL has no null, so a null parameter has no value.
+/// Returns the parameters with values. Omits null parameters, because InfluxQL has no null.
 fn bind(params: Vec<(String, Parameter)>) -> ApiResult<Params> {
     let json = |value| {
         Some(match value {

@@ -47,14 +47,14 @@ impl HoltWinters {
         Ok(Some(self.evenly_spaced()?).filter(|past| past.len() >= 2))
     }
 
-    /// The nearest window's number, counted from the epoch.
+    /// Returns the number of the nearest window, counted from the epoch.
     fn window(&self, time_ns: i64) -> i64 {
         let every_ns = self.every_ns.max(1);
         let up = time_ns.wrapping_rem(every_ns) > every_ns / 2;
         time_ns.wrapping_div(every_ns) + i64::from(up)
     }
 
-    /// An empty window is NaN.
+    /// Returns one value per window. An empty window has the value NaN.
     fn evenly_spaced(&self) -> Result<Vec<f64>> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));

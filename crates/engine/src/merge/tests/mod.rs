@@ -57,7 +57,8 @@ fn row(rng: &mut Rng, columns: u32) -> Fields {
     fields
 }
 
-/// The parts have disjoint sequences, any order, and in some cases disjoint times.
+/// Returns random parts in any order, with disjoint sequences and in some cases with disjoint
+/// times.
 fn parts(rng: &mut Rng) -> Vec<Part> {
     let count = match rng.u16(..1_000) {
         0 => 300,

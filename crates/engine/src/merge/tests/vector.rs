@@ -79,7 +79,7 @@ pub(crate) fn values(value: &FieldValue) -> Values {
 }
 
 impl VectorCursor {
-    /// The rows of a page belong to the same measurement.
+    /// Creates a cursor in which the rows of each page belong to one measurement.
     pub(crate) fn new(
         story: &Story,
         page_rows: usize,

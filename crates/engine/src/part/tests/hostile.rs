@@ -143,7 +143,8 @@ fn contradicting_directory_counts_are_damage() {
                         let is_unused = group.continues_columns() && read == Ok(rows);
                         assert!(matches!(read, Err(ReadError::Damaged { .. })) || is_unused);
                     }
-                    // A missing page moves the later blocks. Verification finds a missing last page.
+                    // If a page is missing, the offsets of the later blocks are wrong. If the last
+                    // page is missing, the blocks do not fill the body. The check must detect both.
                     let mut wrong = directory.clone();
                     wrong.groups[number].pages.remove(page);
                     let head = wrong.encode(100 + at as u64);

@@ -23,8 +23,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The minimum number of columns as which a group counts, so that a single column takes at most a
-/// quarter of a group's decoded values.
+/// A group with fewer columns counts as if it had this number. A single column therefore takes at
+/// most a quarter of the decoded values that a group may have.
 const GROUP_COLUMNS_MIN: usize = 4;
 /// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
 const TEXT_PAGES: usize = 16;

@@ -142,7 +142,8 @@ impl Written {
         self.rows += rows;
         self.cells += cells;
         self.bytes += group.bytes();
-        // A group of further columns has no series, even if it continues a series.
+        // A group that contains only further columns of a wide page has 0 series, so the
+        // subtraction must not go below 0.
         self.series += u64::from(group.series()).saturating_sub(u64::from(group.continues()));
         for page in &group.pages {
             self.min_ns = self.min_ns.min(page.min_ns);

@@ -13,7 +13,7 @@ const S: ColumnId = ColumnId(3);
 const B: ColumnId = ColumnId(4);
 const HOST: ColumnId = ColumnId(5);
 
-/// The three rows: v=1 w=45 · v=4.5 s=x b=false · w=-1 s=y b=true
+/// Returns three rows: v=1 w=45 · v=4.5 s=x b=false · w=-1 s=y b=true
 fn series_rows() -> SeriesRows {
     let nulls = |values: Values, valid: [bool; 3]| {
         let mut column = Column::new(values.field_type());

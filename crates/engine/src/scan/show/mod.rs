@@ -258,7 +258,8 @@ impl<'a> Page<'a> {
     fn keys(&self, task: &Task<'_>, facts: &Facts) -> u64 {
         match self.request.items_max {
             _ if task.is_done => 0,
-            // A condition may exclude all series.
+            // Without a condition, every visited series is an item. With a condition, the walk may
+            // visit all series, because the condition may exclude most of them.
             Some(items) if task.span.is_in_order() && task.predicate.is_none() => {
                 facts.keys.min(items.saturating_mul(KEYS_PER_ITEM))
             }

@@ -39,7 +39,7 @@ struct First {
 }
 
 impl First {
-    /// `None` is no limit.
+    /// Creates an empty list of groups. `None` means no limit.
     fn new(groups_max: Option<u64>, series_max: Option<u64>) -> Self {
         let [groups_max, series_max] = [groups_max, series_max].map(|max| max.unwrap_or(u64::MAX));
         Self { groups_max, series_max, ..Self::default() }

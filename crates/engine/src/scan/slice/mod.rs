@@ -59,7 +59,8 @@ pub fn scan(
     scan_with(reader, request, limits, &Patterns::limited())
 }
 
-/// Like [`scan`]. Several scans of an event share the compiled regexes and their remaining steps.
+/// Scans like [`scan`], with regexes and a limit of their steps that several scans of an event
+/// share.
 pub fn scan_with(
     reader: &dyn Reader,
     request: &ScanRequest,

@@ -325,7 +325,7 @@ fn page_size_does_not_change_result() {
             (1 << 20, 0, CELLS_PER_PAGE_MAX),
             (90, 40, CELLS_PER_PAGE_MAX),
             (400, 1_000, CELLS_PER_PAGE_MAX),
-            // The condition cuts batches inside a series.
+            // With these limits of cells, the cost of the condition ends a batch inside a series.
             (1 << 20, u64::MAX, 1),
             (1 << 20, u64::MAX, 30),
         ] {
@@ -395,7 +395,8 @@ fn conjunction(term: &Predicate, terms: usize) -> Predicate {
     Predicate::And(Box::new(a), Box::new(b))
 }
 
-/// Each page evaluates at most about [`CELLS_PER_PAGE_MAX`] comparisons of the condition.
+/// Tests that each page evaluates at most about [`CELLS_PER_PAGE_MAX`] comparisons of the
+/// condition.
 #[test]
 fn a_page_counts_terms_of_condition() {
     let row =
@@ -410,7 +411,8 @@ fn a_page_counts_terms_of_condition() {
         let hosts = Box::new(conjunction(&is_host, terms));
         Predicate::And(hosts, Box::new(Predicate::Constant(false)))
     };
-    // The numbers are series, rows of each series, and pages.
+    // The columns are the predicate, the number of series, the rows of each series, and the
+    // expected number of pages.
     for (predicate, series, each, pages) in [
         (conjunction(&above, 10), 1, 5_000, 1..=1),
         (conjunction(&above, 4_000), 1, 5_000, 5..=13),
@@ -472,7 +474,7 @@ fn a_page_counts_excluded_series_of_runs() {
 fn a_plan_reads_a_limited_number_of_series_per_page() {
     let row = |host: u64| integer_of(format!("h{host}"), 7, FIELD, 1);
     let is_999 = matches_tag("^h999$");
-    // A page has time for one key.
+    // The condition is so expensive that each page evaluates it for only one series.
     let long = conjunction(&compare_tag(Comparison::Greater, "a"), 60_000);
     let long_none = conjunction(&compare_tag(Comparison::Less, "z"), 60_000);
     let long_none = Predicate::And(Box::new(long_none), Box::new(Predicate::Constant(false)));

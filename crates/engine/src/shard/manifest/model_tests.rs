@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// Earlier times have expired.
+    /// Returns the earliest time that has not expired.
     fn oldest_ns(&self) -> i64 {
         self.now_ns - self.duration_ns
     }
@@ -123,7 +123,8 @@ impl World {
         rows
     }
 
-    /// Expired cells are either missing or correct, and a missing cell never reappears.
+    /// Checks that expired cells are either missing or correct, and that a missing cell never
+    /// reappears.
     fn judge(&mut self) {
         let oldest_ns = self.oldest_ns();
         self.ever_ns = self.ever_ns.max(oldest_ns);
@@ -382,7 +383,8 @@ impl World {
         }
     }
 
-    /// A remaining part must be linked to a part that has not expired, or to an input of the job.
+    /// Drops expired parts. Checks that each remaining part is linked to a part that has not
+    /// expired, or to an input of the job.
     fn expire(&mut self) {
         let oldest_ns = self.oldest_ns();
         let expired = self.manifest.expired(oldest_ns);

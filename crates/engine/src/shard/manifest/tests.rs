@@ -207,14 +207,14 @@ impl Life {
         self.commit();
     }
 
-    /// Possibly loses the last writes.
+    /// Loads the stored manifest, as after a restart. The last writes may be lost.
     fn load(&mut self) {
         let lost = self.rng.usize(0..3).min(self.history.len() - 1);
         self.history.truncate(self.history.len() - lost);
         self.stored = self.history[self.history.len() - 1].clone();
         self.manifest = Manifest::decode(&self.stored.manifest).unwrap();
         self.salt = self.rng.u32(..);
-        // A job continues after the values under its keys.
+        // The loaded job continues after the values that are stored under its keys.
         self.written = Vec::new();
         for key in self.manifest.job().iter().flat_map(|job| job.keys.iter()) {
             let output = self.manifest.job().map(|job| job.merges[0].output(0));

@@ -7,7 +7,7 @@ fn queue() -> (PageQueue, Rc<Pages>) {
     (PageQueue::new(Rc::clone(&pages)), pages)
 }
 
-/// A query that has read little data. A higher number means a later start.
+/// Returns the priority of a query that has read little data. A higher id means a later start.
 fn page_of(id: u64) -> Option<Precedence> {
     Some(Precedence { id, class: 0 })
 }

@@ -30,7 +30,7 @@ impl Story {
     fn add(&mut self, (lo, hi): (u64, u64), (min_ns, max_ns, bytes): (i64, i64, f64)) {
         let (id, bytes) = (PartId(self.next_id), bytes as u64);
         self.next_id += 1;
-        // With one row per byte, large parts have long series.
+        // Assumes one row per byte, so that large parts count as parts with long series.
         let rows = bytes;
         self.parts.push(Part {
             id,
@@ -82,7 +82,8 @@ impl Story {
         panic!("it never rests: {} parts, {} jobs", self.parts.len(), self.jobs);
     }
 
-    /// The bytes of an output are in proportion to the overlapping time.
+    /// Merges the parts into one output per slot. Each input contributes bytes in proportion to the
+    /// time for which it overlaps the slot.
     fn merge(&mut self, ids: &[PartId]) {
         let (inputs, kept): (Vec<Part>, Vec<Part>) =
             std::mem::take(&mut self.parts).into_iter().partition(|part| ids.contains(&part.id));
