@@ -16,7 +16,7 @@ const restMs = 15_000;
 /** InfluxDB preallocates files, so the benchmark counts allocated blocks. */
 const blockBytes = 512;
 
-/** Counts the files whose paths contain `part`. */
+/** Returns the allocated bytes of the files whose paths contain `part`. */
 function bytesOf(folder, part) {
   let bytes = 0;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -42,7 +42,7 @@ async function load(target, db, bodies) {
   await slice(target, db, bodies, { connections: 2, pointsPerBody });
 }
 
-/** Returns the batches, and the number of field values in all batches. */
+/** Returns the batches of a shape, and the number of field values in all batches. */
 function taken(generator, count) {
   const bodies = [];
   let values = 0;

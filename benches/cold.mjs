@@ -18,7 +18,7 @@ const turns = 5;
 const sleepMs = 15_000;
 const loadedBatches = 40;
 const aimMs = 100;
-/** The target for the start-up time above an empty Worker. */
+/** The target for the start-up time, in milliseconds more than an empty Worker needs. */
 const startUpAimMs = 40;
 const db = 'cold';
 const startS = Number(startNs / 1_000_000_000n);
@@ -36,7 +36,7 @@ async function once(server, path, body) {
 
 const point = (number) => `cpu,hostname=host_7 usage_user=${number}i ${startS + number}`;
 
-/** Returns the durations by the kind of the first request. */
+/** Measures the first request of each kind. Returns the durations by kind. */
 async function measured(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-cold-'));
   const times = { write: [], query: [], sleptWrite: [], sleptQuery: [] };

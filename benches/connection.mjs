@@ -7,7 +7,7 @@ const lineEnd = Buffer.from('\r\n');
 const headEnd = Buffer.from('\r\n\r\n');
 const chunksEnd = Buffer.from('0\r\n\r\n');
 
-/** A target is `{ url, headers }`. */
+/** Opens a connection to a target, `{ url, headers }`. */
 export async function open({ url, headers }) {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
@@ -67,7 +67,7 @@ function completeness() {
       head = { bytes: end + headEnd.length, length: empty ? 0 : length && Number(length[1]) };
     }
     if (head.length !== null) return total >= head.bytes + head.length;
-    // The end of the head may look like the last chunk.
+    // Waits for the minimum length, because the end of the head may look like the last chunk.
     if (total < head.bytes + chunksEnd.length) return false;
     const last = pieces.at(-1);
     const tail = last.length >= 5 || pieces.length < 2 ? last : Buffer.concat(pieces.slice(-5));

@@ -25,7 +25,10 @@ const mb = 1e6;
 const statement = (rows) => `SELECT host, v, w, i, time FROM million WHERE time < ${rows}`;
 const sqlOf = (rows) => `SELECT host, v, w, i, time FROM million WHERE v < ${rows}`;
 
-/** `v` is the row's number and also its timestamp in nanoseconds. */
+/**
+ * Writes the rows from number `from` to `to`. The number of a row is its value `v` and its
+ * timestamp in nanoseconds.
+ */
 async function load(target, from, to) {
   for (let n = from; n < to; n += rowsPerBody) {
     let lines = '';
@@ -40,7 +43,10 @@ async function load(target, from, to) {
   }
 }
 
-/** The protobuf message in the gRPC frame has one length-delimited field. */
+/**
+ * Returns the ticket of a statement as a gRPC frame. The frame contains a protobuf message with one
+ * length-delimited field.
+ */
 function ticketOf(text) {
   const bytes = Buffer.from(text);
   const message = Buffer.concat([Buffer.from([0x0a, (bytes.length & 127) | 128, bytes.length >> 7]), bytes]);
@@ -65,7 +71,10 @@ class Channel {
   }
 }
 
-/** Counts the bytes without decoding them. Resolves to `{ seconds, firstMs, bytes }`. */
+/**
+ * Requests rows over Flight, and counts the bytes without decoding them. Resolves to `{ seconds,
+ * firstMs, bytes }`.
+ */
 function byFlight(channel, headers, q) {
   const from = performance.now();
   const stream = channel.request({
@@ -91,7 +100,10 @@ function byFlight(channel, headers, q) {
 const search = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
 
-/** Each function requests the rows in one way, and resolves to its measurements. */
+/**
+ * Returns the compared ways to request the rows, each as a function that resolves to its
+ * measurements.
+ */
 async function waysOf({ server, influxdb, channel, rows }) {
   const influxql = search('/query', { q: statement(rows), epoch: 'ns' });
   const ways = {

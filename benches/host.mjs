@@ -63,7 +63,10 @@ async function responses(data, paths) {
   }
 }
 
-/** Every turn uses the folder that `folderOf` returns. Returns the median for each path. */
+/**
+ * Starts the program repeatedly, each time with the folder that `folderOf` returns. Returns the
+ * median duration for each path.
+ */
 async function starts(turns, folderOf, paths) {
   const found = [];
   for (let turn = 0; turn < turns; turn++) found.push(await responses(folderOf(turn), paths));
@@ -75,7 +78,10 @@ function bytesOf(folder) {
   return parseInt(spawnSync('du', ['-sb', folder], { encoding: 'utf8' }).stdout, 10);
 }
 
-/** Full-precision floats cannot be compressed. Few lines are generated, because that takes long. */
+/**
+ * Returns lines with full-precision floats, which cannot be compressed. Generates only a few
+ * different lines, because the generation is slow.
+ */
 function fieldsOfLines() {
   const draw = random(1);
   const field = (_, f) => `f${f}=${(draw() + draw() / 2 ** 32) * 100}`;
@@ -126,7 +132,10 @@ async function startTimes({ starts: turns }, gigabytes) {
   }
 }
 
-/** Memory that several processes share counts once for each process. */
+/**
+ * Returns the memory of a program's processes. Memory that several processes share counts once for
+ * each process.
+ */
 function memoryMb({ name, pid }) {
   const each = residentMbOfEach(pid);
   console.log(`  ${name}, MB of each process: ${each.map((mb) => mb.toFixed(1)).join(', ')}`);

@@ -12,9 +12,15 @@ import { circumstances, record } from './results.mjs';
 /** The maximum ratio between the latencies during a request and without the request. */
 const ratioMax = 2;
 const pauseMs = 20;
-/** The measurements with and without the request take turns, because other load changes with time. */
+/**
+ * The number of turns. In each turn, the benchmark measures once with and once without the request,
+ * because the load of other programs changes with time.
+ */
 const turns = 6;
-/** The sender would have a machine of its own, so here it runs only while no other process needs the processor. */
+/**
+ * The options of a process that runs only while no other process needs the processor. A real sender
+ * would have its own machine, so it must not slow down the server.
+ */
 export const idlePolicy = { execPath: 'chrt', execArgv: ['--idle', '0', process.execPath] };
 const senderFile = fileURLToPath(new URL('hostile_sender.mjs', import.meta.url));
 const [calm, hostileDb] = ['calm', 'hostile'];
@@ -54,7 +60,10 @@ function prepared(text) {
   return { path: '/arrow.flight.protocol.FlightService/DoAction', grpc: Buffer.concat([head, body]) };
 }
 
-/** Other programs that compute on every processor delay the server too, without any request. */
+/**
+ * The control measurement: programs that compute on every processor also delay the server, without
+ * any request.
+ */
 const control = 'Control: other programs compute';
 
 const requests = [
@@ -64,7 +73,8 @@ const requests = [
   ['SQL: strpos at the limit', sql("SELECT strpos(repeat('a', 14000), repeat('a', 7000) || 'b')")],
   ['SQL: 1,000 patterns', sql("SELECT regexp_like('a', '\\pL{40}' || cast(value AS varchar)) FROM v")],
   ['SQL: 30 patterns', sql("SELECT regexp_like('a', '\\pL{40}' || cast(value % 30 AS varchar)) FROM v")],
-  // Measures the cost of any statement that reads these rows, for comparison.
+  // For comparison: the same statement without a pattern, which shows the cost of reading these
+  // rows.
   ['SQL: 1,000 rows without a pattern', sql("SELECT '\\pL{40}' || cast(value AS varchar) FROM v")],
   ['SQL: levenshtein of 20,000 characters', sql("SELECT levenshtein(repeat('a', 20000), repeat('b', 20000))")],
   ['SQL: array_has_all of 20,000 elements', sql('SELECT array_has_all(range(20000), range(20000))')],

@@ -7,7 +7,7 @@ import { cpuSeconds } from './cpu_time.mjs';
 
 const answerMs = 60_000;
 
-/** The status must be 204. */
+/** Sends a write. Rejects if the status is not 204. */
 function send(agent, target, path, body, gzip) {
   return new Promise((resolve, reject) => {
     const headers = { ...target.headers, 'Content-Length': body.length };
@@ -27,7 +27,10 @@ function send(agent, target, path, body, gzip) {
   });
 }
 
-/** Resolves to points per second, CPU seconds per million points, and milliseconds. */
+/**
+ * Writes all bodies. Resolves to points per second, CPU seconds per million points, and the
+ * duration of each request in milliseconds.
+ */
 export async function slice(target, db, bodies, { connections, pointsPerBody, gzip = false }) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const path = `/write?db=${db}`;

@@ -12,14 +12,17 @@ import { shapes } from './shapes.mjs';
 
 const db = 'ingest';
 
-/** `alone`, `together` and `warm` are numbers of batches per turn. */
+/**
+ * The numbers of batches per turn: `alone` over one connection, `together` over several
+ * connections, and `warm` before the measurement.
+ */
 const plans = {
   // The p99 latency includes flushes, because 300 batches cause about five flushes.
   whole: { turns: 3, alone: 100, together: 60, warm: 30 },
   quick: { turns: 1, alone: 20, together: 20, warm: 10 },
 };
 
-/** By points per batch, the factor by which the number of batches increases. */
+/** Maps points per batch to the factor by which the number of batches is multiplied. */
 const timesAsMany = { 1000: 3, 100: 10, 1: 20 };
 
 /** `aim` is the target for the ratio of the Worker to InfluxDB's rate. */

@@ -35,8 +35,8 @@ export async function buildModule() {
   return wasm;
 }
 
-// Otherwise every batch would free and request the same pages, and the kernel would use a third of
-// the native time. In WASM, the allocator also keeps freed memory.
+// Makes the native allocator keep freed memory, as the allocator in WASM does. Otherwise every
+// batch would free and request the same pages, and the kernel would use a third of the native time.
 const keepMemory = {
   MALLOC_TRIM_THRESHOLD_: '1000000000',
   MALLOC_MMAP_THRESHOLD_: '1000000000',

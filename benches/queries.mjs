@@ -5,8 +5,8 @@
 // measurement. Every query has new parameters. A ratio excludes the median duration of an empty
 // request.
 //
-// After further queries of the same type, the measurement is repeated, because V8 has then compiled
-// the code.
+// The benchmark repeats the measurement after further queries of the same type, because V8 has then
+// compiled the code.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -203,7 +203,7 @@ async function medians(type, sides, connections, { turns, data }) {
   return times.map(median);
 }
 
-/** The responses may differ only in values that are equally frequent. */
+/** Whether two responses differ only in values that are equally frequent. */
 async function areTies(connection, { occurrences }, text, answers) {
   if (!occurrences) return false;
   const [ours, theirs] = answers.map((answer) => JSON.parse(answer).results[0].series[0].values);

@@ -3,7 +3,7 @@
 
 import { during, oneHost, someHosts, window } from './query_types.mjs';
 
-/** The windows have five minutes, over one host and twelve hours. */
+/** A query with windows of five minutes, over one host and twelve hours. */
 const windows = (call, more = '') => ({
   text: (data) =>
     `SELECT ${call} FROM cpu WHERE ${oneHost(data)} AND ${during(window(data, 12))} GROUP BY time(5m)${more}`,

@@ -63,7 +63,10 @@ function double(data, metrics) {
   return `SELECT ${what} FROM cpu WHERE ${during(window(data, 12))} GROUP BY time(1h),"hostname"`;
 }
 
-/** If a tag is given, the aggregates are also per tag value. */
+/**
+ * Returns a SQL query with one aggregate per time bin. If a tag is given, there is one per bin and
+ * tag value.
+ */
 function binned(unit, what, where, tag) {
   const keys = tag ? `, ${tag}` : '';
   const bin = `date_bin(INTERVAL '1 ${unit}', time) AS bin`;
@@ -91,7 +94,10 @@ function calls(name, metrics) {
   return fields.slice(0, metrics).map((field) => `${name}(${field})`).join(',');
 }
 
-/** The range has the given number of hours, or all hours of the data. */
+/**
+ * Returns a random time range with the wanted number of hours, or the range of all data if it has
+ * fewer hours.
+ */
 export function window({ draw, hours }, wanted) {
   const length = Math.min(wanted, hours) * hourMs;
   const start = startMs + Math.floor((draw() * (hours * hourMs - length)) / 1000) * 1000;

@@ -46,7 +46,7 @@ const asked = parts.filter((part) => given.includes(part));
 const names = given.filter((name) => !parts.includes(name));
 const wanted = (part) => given.length === 0 || asked.includes(part);
 
-/** Without the option, returns `usual`. */
+/** Returns the number after an option, or `usual` if the option is missing. */
 function numberOf(option, usual, what) {
   const at = process.argv.indexOf(option);
   const number = at < 0 ? usual : Number(process.argv[at + 1]);
@@ -61,7 +61,10 @@ async function ingest(node) {
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0, onlyNative });
 }
 
-/** The data of earlier benchmarks has no effect on new servers. */
+/**
+ * Runs the benchmark `rows`. Starts new servers, so that the data of earlier benchmarks has no
+ * effect.
+ */
 async function rest(node) {
   // By default, InfluxDB would keep the last ten minutes in its log and cache.
   process.env.INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION = '5s';

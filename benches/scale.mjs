@@ -23,8 +23,8 @@ const scenarios = [history, measurements, series, shards, panels, deletes, field
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
 /**
- * Each scenario has a separate table, because all scenarios together take two hours. Resolves to
- * whether every scenario completed.
+ * Runs the scenarios. Each scenario has its own table, because all scenarios together take two
+ * hours. Resolves to whether every scenario completed.
  */
 export async function scale(args) {
   const { size, wanted } = choices(args.filter((arg) => arg !== '--native'), scenarios);

@@ -16,15 +16,19 @@ import { startInfluxd } from '../tests/record/influxd.mjs';
 export const token = 'token-of-the-benchmarks';
 export const headers = { Authorization: `Token ${token}` };
 
-/** By default, Node's client requests compression, which takes longer than the query. */
+/**
+ * The header that disables compression. By default, Node's client requests compression, which takes
+ * longer than the query.
+ */
 export const unpacked = { 'accept-encoding': 'identity' };
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
 const remove = (folder) => rmSync(folder, { recursive: true, force: true });
 
 /**
- * The server can be restarted with the same data. `script` replaces the Worker. `sql` is the
- * configuration of a SQL Worker.
+ * Starts Tidemark with `wrangler dev`. With `kept`, the server uses this folder, so that it can be
+ * restarted with the same data. `script` replaces the Worker. `sql` is the configuration of a SQL
+ * Worker.
  */
 export async function tidemark(node, kept = undefined, { script = undefined, sql = undefined } = {}) {
   const folder = kept ?? newFolder();
@@ -54,7 +58,7 @@ export async function tidemark(node, kept = undefined, { script = undefined, sql
   };
 }
 
-/** `start(folder, token)` may start a program other than the built Worker. */
+/** Starts Tidemark on plain workerd. `start(folder, token)` may start another program instead. */
 export async function plain(kept = undefined, start = startWorkerd) {
   const folder = kept ?? newFolder();
   const server = await start(folder, token);
@@ -78,14 +82,14 @@ export async function native(kept = undefined, { vars = {} } = {}) {
   return { name: 'native', url, pid: child.pid, folder: data, headers, stop };
 }
 
-/** Prints a line if InfluxDB is not installed. */
+/** Returns whether InfluxDB is installed. If not, prints a line. */
 export function hasInfluxdb() {
   const missing = spawnSync('influxd', ['version'], { stdio: 'ignore' }).error;
   if (missing) console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
   return !missing;
 }
 
-/** The series index `tsi1` supports a million series. */
+/** Starts InfluxDB with the series index `tsi1`, which supports a million series. */
 export async function influxdb(kept = undefined) {
   const server = await startInfluxd('tsi1', kept);
   const { url, pid, directory } = server;
@@ -99,14 +103,17 @@ export async function influxdb(kept = undefined) {
   return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
 }
 
-/** Prints a line if VictoriaMetrics is not installed. */
+/** Returns whether VictoriaMetrics is installed. If not, prints a line. */
 export function hasVictoriaMetrics() {
   const missing = spawnSync('victoria-metrics', ['--version'], { stdio: 'ignore' }).error;
   if (missing) console.log('skipped: VictoriaMetrics (Debian package victoria-metrics is not installed)');
   return !missing;
 }
 
-/** Each field of a measurement is a series of its own, and times have milliseconds. */
+/**
+ * Starts VictoriaMetrics. It stores each field of a measurement as a separate series, with times in
+ * milliseconds.
+ */
 export async function victoriaMetrics() {
   const folder = newFolder();
   const address = `127.0.0.1:${await freePort()}`;
@@ -132,7 +139,7 @@ export async function victoriaMetrics() {
   return { name: 'VictoriaMetrics', url, pid: child.pid, folder, headers: {}, stop };
 }
 
-/** If a server does not start, stops the others. */
+/** Starts all servers in parallel. If one does not start, stops the others. */
 export async function startAll(starters) {
   const targets = [];
   try {
@@ -149,7 +156,7 @@ export async function stopAll(targets) {
   for (const { reason } of stopped) if (reason) console.error(reason);
 }
 
-/** Throws on every error. */
+/** Runs a statement. Throws on every error. */
 export async function ask(target, db, q) {
   const body = new URLSearchParams({ q, db });
   const signal = AbortSignal.timeout(120_000);
@@ -163,7 +170,10 @@ export async function ask(target, db, q) {
   return text;
 }
 
-/** Returns the seconds, the milliseconds until the first byte, and the number of bytes. */
+/**
+ * Reads a whole response. Returns its duration in seconds, the milliseconds until the first byte,
+ * and the number of bytes.
+ */
 export async function wholeAnswer(target, path, headers = {}) {
   const from = performance.now();
   const response = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked, ...headers } });

@@ -4,7 +4,7 @@ import { batches, fields, random } from './tsbs.mjs';
 
 const startNs = 1_451_606_400_000_000_000n;
 
-/** The mean is 0, and the standard deviation is 1. */
+/** Returns a normally distributed number with mean 0 and standard deviation 1. */
 function normal(draw) {
   return (draw() + draw() + draw() + draw() - 2) * 1.7;
 }

@@ -1,8 +1,8 @@
 // Measures the parts of the CPU time of a write with 5,000 points of TSBS cpu-only data.
 //
-// The clock does not advance inside workerd. The time of the runtime is measured with a series of
-// small Workers (`floor.js`), which each perform one more step. The time of Tidemark's code is
-// measured in Node's V8, with the same build as in the Worker.
+// The clock does not advance inside workerd. To measure the time of the runtime, the benchmark
+// compares small Workers (`floor.js`), each of which performs one more step than the previous one.
+// The time of Tidemark's code is measured in Node's V8, with the same build as in the Worker.
 
 import { createInterface } from 'node:readline';
 
@@ -32,7 +32,10 @@ const places = (node) => [
   ['workerd serve', () => plain(undefined, startFloor), () => plain()],
 ];
 
-/** The resolution of /proc is a hundredth of a second. */
+/**
+ * Returns the CPU milliseconds per batch of each Worker. Each turn has many batches, because the
+ * resolution of /proc is a hundredth of a second.
+ */
 async function ladder([name, floor, product], bodies, gzip) {
   const targets = [];
   try {

@@ -15,20 +15,23 @@ import { unpacked } from './servers.mjs';
 import { random } from './tsbs.mjs';
 
 const data = { hosts: 100, hours: 24 };
-/** The number is smaller than for InfluxQL, because the peers receive all texts in one line. */
+/**
+ * The number of queries of each type. It is smaller than for InfluxQL, because the peers receive
+ * the texts of all queries in one line.
+ */
 const queriesOfType = 9;
 const slowOfType = 5;
 const formats = ['json', 'jsonl', 'csv', 'parquet', 'arrow'];
 
 const pathOf = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 
-/** The last digits of averages may differ. */
+/** Returns a comparable row. Rounds numbers, because the last digits of averages may differ. */
 function rowOf(time, cells) {
   const numbers = cells.filter((cell) => typeof cell === 'number').map((n) => n.toPrecision(9));
   return `${time.replace('Z', '')} ${numbers.sort().join(' ')}`;
 }
 
-/** SQL does not return windows without points. */
+/** Returns the rows of an InfluxQL response, without empty windows, which SQL does not return. */
 const rowsOfInfluxql = (text) =>
   JSON.parse(text)
     .results[0].series?.flatMap(({ values }) => values)
@@ -87,7 +90,7 @@ async function formatTable(server, points) {
   return { head: ['format', 'k rows/s', 'MB', 'MB/s'], rows };
 }
 
-/** With `isWorker`, the results have tables of their own. */
+/** Runs the benchmark. With `isWorker`, records the results in separate tables. */
 export async function sql(start, { isWorker = false } = {}) {
   const server = await start();
   const file = join(server.folder, '..', `${process.pid}.parquet`);
@@ -117,7 +120,7 @@ export async function sql(start, { isWorker = false } = {}) {
   }
 }
 
-/** Returns an empty list if Python has neither DataFusion nor DuckDB. */
+/** Measures DataFusion and DuckDB. Returns an empty list if neither is installed for Python. */
 async function peersOf(file, measured) {
   const skip = (why) => console.log(`skipped: ${why}`);
   if (!(await hasPythonClients({ skip }))) return [];

@@ -20,7 +20,10 @@ const how = { pollMs: 1, isCompiled: true };
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** Returns wall-clock milliseconds and CPU milliseconds. */
+/**
+ * Starts workerd and waits for its first response. Returns wall-clock milliseconds and CPU
+ * milliseconds.
+ */
 async function first(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-up-'));
   const server = await start(folder);
@@ -36,7 +39,10 @@ function startEmpty(folder) {
   return serve({ folder, modules: [module], objects, ...how });
 }
 
-/** The medians are `{ empty, worker }`, with `{ ms, cpuMs }` for each Worker. */
+/**
+ * Measures both Workers in turn. Returns the medians as `{ empty, worker }`, with `{ ms, cpuMs }`
+ * for each Worker.
+ */
 export async function startUp() {
   const times = { empty: [], worker: [] };
   for (let turn = 0; turn < turns; turn += 1) {

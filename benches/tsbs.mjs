@@ -11,7 +11,10 @@ export const fields = [
 const tenSecondsNs = 10_000_000_000n;
 export const startNs = 1_451_606_400_000_000_000n;
 
-/** The numbers are uniformly distributed from 0 to 1. The seed determines the numbers. */
+/**
+ * Returns a function that returns uniformly distributed numbers from 0 to 1. The seed determines
+ * the numbers.
+ */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {

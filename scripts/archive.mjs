@@ -18,7 +18,10 @@ export const targets = ['x86_64-unknown-linux-musl', 'aarch64-unknown-linux-musl
 /** `npm run release` looks for archives in this folder. */
 export const archivesFolder = at('.cache', 'archives');
 
-/** The arguments of cargo for each edition. DataFusion makes up most of the program. */
+/**
+ * The arguments of cargo for each edition. The edition `tidemark-slim` omits SQL, because
+ * DataFusion makes up most of the program.
+ */
 const editions = { tidemark: [], 'tidemark-slim': ['--no-default-features'] };
 
 const version = () => lockedCrate('tidemark-native', 'native/Cargo.lock');

@@ -35,7 +35,10 @@ const engineModule = at('.cache', 'engine', 'tidemark_bg.wasm');
 export const sqlPageFolder = at('.cache', 'sql_page');
 const sqlModule = join(sqlPageFolder, 'sql.wasm.gz');
 
-/** Returns null if SQL was not built. The name contains a hash of the content. */
+/**
+ * Returns the name and the size of the page's SQL module, or null if SQL was not built. The name
+ * contains a hash of the content.
+ */
 export function sqlAsset() {
   if (!existsSync(sqlModule)) return null;
   const packed = readFileSync(sqlModule);
@@ -127,8 +130,8 @@ export async function staticPage() {
 }
 
 /**
- * wrangler restarts the Worker after each change in the folder, so nothing is written without a
- * change.
+ * Copies the console and the documentation site into the served folder. Writes nothing if neither
+ * has changed, because wrangler restarts the Worker after each change in the folder.
  */
 export function servedPage() {
   const inputs = fingerprint(['dist', '.cache/site/built'].filter((path) => existsSync(at(path))));
@@ -140,7 +143,10 @@ export function servedPage() {
   markDone(about);
 }
 
-/** Keeps the folder itself, because a server that serves the folder would stop without it. */
+/**
+ * Deletes the contents of a folder, but not the folder itself, because a server of the folder would
+ * stop without it.
+ */
 function empty(folder) {
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });

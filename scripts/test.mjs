@@ -76,8 +76,8 @@ function wasmSize(file) {
 }
 
 /**
- * The browser's module must import nothing that only Workers have. The page downloads the module, so the Worker's limit
- * also applies.
+ * Checks the browser's module: it must import nothing that only Workers provide, and must not
+ * exceed the size limit of the Worker's module, because a page downloads it.
  */
 async function browserModule() {
   await engine();

@@ -123,7 +123,7 @@ fn million() -> impl FnMut() -> String {
     }
 }
 
-/// The mean is 0, and the deviation is 1.
+/// Returns a normally distributed number with mean 0 and standard deviation 1.
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }

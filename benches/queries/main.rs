@@ -21,7 +21,7 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::store::Store;
 
 const TOKEN: &str = "token-of-the-benchmarks";
-/// Long after the times of the data.
+/// The time of each query, long after the times of the data.
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;
 
@@ -90,7 +90,7 @@ impl Tidemark {
         this
     }
 
-    /// All alarms have run.
+    /// Creates a database with the data, and runs all alarms.
     fn loaded(hosts: usize, hours: usize) -> Self {
         let mut this = Self::empty();
         this.write("warm v=1i 1451606400000000000".to_owned());

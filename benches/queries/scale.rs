@@ -60,7 +60,7 @@ fn row(name: &str, points: usize, series: usize) {
     );
 }
 
-/// The peak memory, in megabytes, excludes the stored data.
+/// Returns the peak memory of an operation in megabytes, without the stored data.
 fn held<T>(
     tidemark: &mut Tidemark,
     base: isize,

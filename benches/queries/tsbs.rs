@@ -52,7 +52,8 @@ pub(crate) const TYPES: [Type; 19] = [
     ("panel-by-host-again", |_, _, _| panel(7, "max", "time(5m), hostname")),
 ];
 
-/// A refresh of the dashboard changes `second`. Other viewers send the same query.
+/// Returns the query of a dashboard's panel. Each refresh changes `second`, and all viewers of the
+/// same second send the same query.
 fn panel(second: i64, call: &str, by: &str) -> String {
     let end_s = START_S + 22 * HOUR_S + second;
     let start_s = end_s - 6 * HOUR_S;
@@ -107,7 +108,7 @@ fn calls(function: &str, metrics: usize) -> String {
     calls.join(",")
 }
 
-/// If the data has fewer hours than `length`, the range is all of the data.
+/// Returns a random time range of `length` hours, or the range of all data if it has fewer hours.
 fn window(random: &mut fastrand::Rng, hours: i64, length: i64) -> (String, String) {
     let length = length.min(hours) * HOUR_S;
     let start = START_S + random.i64(0..=hours * HOUR_S - length);
@@ -128,7 +129,8 @@ fn some_hosts(random: &mut fastrand::Rng, of: usize, count: usize) -> String {
     format!("({})", terms.join(" OR "))
 }
 
-/// Every host reports ten integers on random walks in 0..=100 every ten seconds.
+/// Returns request bodies in which every host has ten integers every ten seconds. The integers are
+/// random walks in 0..=100.
 pub(crate) fn bodies(hosts: usize, hours: usize) -> impl Iterator<Item = String> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut walks = vec![[0.0_f64; 10]; hosts];
@@ -165,7 +167,7 @@ pub(crate) fn bodies(hosts: usize, hours: usize) -> impl Iterator<Item = String>
     })
 }
 
-/// The mean is 0, and the deviation is 1.
+/// Returns a normally distributed number with mean 0 and standard deviation 1.
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }

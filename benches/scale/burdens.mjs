@@ -9,11 +9,17 @@ import { open } from '../connection.mjs';
 /** The size that a stalled upload announces, and the size that it sends. */
 const announcedBytes = 10_000_000;
 const sentBytes = 9_990_000;
-/** These numbers exceed the limits at which the server slows down one address. */
+/**
+ * The numbers of clients and guesses. They exceed the limits at which the server slows down one
+ * address.
+ */
 const guessers = 20;
 const guessedUsers = 200;
 
-/** Returns the number of results, and the failures. After a failure, pauses and then repeats the query. */
+/**
+ * Sends heavy queries until `isOver`. After a failure, pauses and then repeats the query. Returns
+ * the number of results, and the failures.
+ */
 export async function heavyQueries(side, db, { heavy, statement, pauseMs }, isOver) {
   const found = { answered: 0, failures: [] };
   const one = async () => {
@@ -30,7 +36,10 @@ export async function heavyQueries(side, db, { heavy, statement, pauseMs }, isOv
   return found;
 }
 
-/** Restarts each aborted upload. Returns the number of aborted uploads. */
+/**
+ * Keeps `many` stalled uploads open until `isOver`. Starts a new upload for each one that the
+ * server aborts. Returns the number of aborted uploads.
+ */
 export async function stalledUploads(side, db, many, isOver) {
   const found = { given_up: 0 };
   const { url, headers } = side.server;
@@ -56,7 +65,7 @@ export async function stalledUploads(side, db, many, isOver) {
   return found;
 }
 
-/** Returns the number of responses with each status. */
+/** Sends logins with wrong passwords. Returns the number of responses with each status. */
 export async function badLogins(side, db, perSecond, isOver) {
   const found = { statuses: {} };
   const pauseMs = (1000 * guessers) / perSecond;
@@ -89,7 +98,10 @@ export async function fillQuota(side, db) {
   if (reply.status !== 200) throw new Error(`quota: ${reply.status} ${await reply.text()}`);
 }
 
-/** Each writer waits for the response and pauses. Counts the responses by status. */
+/**
+ * Writes more than the quota permits. Each writer waits for the response and then pauses. Returns
+ * the number of responses with each status.
+ */
 export async function writesBeyond(side, db, { many, pauseMs, lines }, isOver) {
   const found = { statuses: {} };
   const one = async () => {

@@ -6,7 +6,7 @@ import { UserError } from '../../scripts/project.mjs';
 
 const sizes = ['small', 'full'];
 
-/** Without `--only`, all scenarios are wanted. */
+/** Returns the options and the wanted scenarios. Without `--only`, these are all scenarios. */
 export function choices(args, scenarios) {
   const options = /** @type {const} */ ({
     size: { type: 'string', default: sizes[0] },

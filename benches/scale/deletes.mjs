@@ -22,7 +22,7 @@ export const sizes = {
   full: { points: 1_000_000, series: 10_000, deletes: 200, times: 15, settle: 20 },
 };
 
-/** Returns the median duration of each query. */
+/** Runs the queries repeatedly. Returns the median duration of each query. */
 async function ask(side, { times, isOver = () => false, found = queries.map(() => []) }) {
   const connection = side.line();
   const failures = [];

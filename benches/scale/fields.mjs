@@ -13,7 +13,10 @@ const days = 30;
 
 export const name = 'fields';
 
-/** At most a megabyte fits into a page, so the aggregation states need many pages. */
+/**
+ * The sizes. A page contains at most a megabyte, so that the aggregation states of these sizes need
+ * many pages.
+ */
 export const sizes = {
   small: { points: 300_000, series: 300, windows: 1000, seconds: 10, settle: 8 },
   full: { points: 2_000_000, series: 1000, windows: 700, seconds: 30, settle: 20 },

@@ -11,12 +11,12 @@ const db = 'history';
 const unchanged = 1.2;
 const lastPointMs = 20;
 
-/** Only the first query finds no stored result of an earlier query. */
+/** The query that is measured first. Later queries can use cached results. */
 const firstQuery = { what: 'first last(*) of all series', q: 'SELECT last(*) FROM m GROUP BY *', cold: ratioAtMost(1.5) };
 
 const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
 
-/** Each query has a target for cold servers and a target for warm servers. */
+/** The queries, each with a target for cold servers and a target for warm servers. */
 const queries = [
   ['last hour of one host', questions['last hour of one host']],
   ['last day by host', questions['last day by host']],
@@ -58,7 +58,10 @@ function rowsOf({ what, cold, warm }, found) {
   });
 }
 
-/** These queries must read all points, so the duration grows linearly with the number of points. */
+/**
+ * Measures queries that must read all points, so that the duration grows linearly with the number
+ * of points.
+ */
 async function linear(sides, plan, say) {
   const times = plan.larger / plan.smaller;
   const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);

@@ -18,7 +18,9 @@ export function* bodies(lines, most = linesPerBody) {
   if (gathered.length > 0) yield gathered.join('\n');
 }
 
-/** At each time step, every series has one point with a full-precision float. */
+/**
+ * Yields lines in which every series has one point with a full-precision float at each time step.
+ */
 export function* month({ points, series, days, seed = 1 }) {
   const draw = random(seed);
   const steps = Math.floor(points / series);
@@ -29,7 +31,10 @@ export function* month({ points, series, days, seed = 1 }) {
   }
 }
 
-/** Rows alternate between all measurements, so that each flush contains every measurement. */
+/**
+ * Yields lines that alternate between all measurements, so that each flush contains every
+ * measurement.
+ */
 export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   const draw = random(seed);
   for (let row = from; row < from + rows; row++) {
@@ -40,7 +45,10 @@ export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   }
 }
 
-/** Every series has `points` points within one hour. The times of different rounds overlap. */
+/**
+ * Yields the lines of one round, in which every series has `points` points within one hour. The
+ * times of different rounds overlap.
+ */
 export function* round({ series, points, number }) {
   const draw = random(number + 1);
   for (let point = 0; point < points; point++) {

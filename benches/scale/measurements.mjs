@@ -8,7 +8,7 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'measurements';
 
-/** Exceeds the number of rows that a shard buffers. */
+/** The number of rows that causes a flush: more than a shard buffers. */
 const rowsPerFlush = 250_000;
 
 const aims = { cold: atMost(300), warm: atMost(100) };
@@ -27,7 +27,7 @@ export const sizes = {
   full: { fewer: 1000, measurements: 10_000, flushes: 20, cold: 5, warm: 15, settle: 20 },
 };
 
-/** Each flush contains all measurements. */
+/** Writes the data, so that each flush contains all measurements. */
 async function fill(sides, measurements, { flushes }) {
   for (const side of sides) await create(side, db);
   const rows = Math.ceil(rowsPerFlush / measurements);

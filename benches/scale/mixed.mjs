@@ -14,12 +14,13 @@ const days = 30;
 const tickMs = 1_000;
 const pointsPerBody = 5_000;
 const moreMbMax = 10;
-/** The longest run writes a third of these bodies. */
+/** The number of generated bodies, three times as many as the longest run writes. */
 const liveBodies = 10_000;
 
 /**
- * The memory may grow during the first part. The medians of the second and the last part are
- * compared, because running requests change single values by tens of megabytes.
+ * The number of parts of the run. The memory may grow during the first part. After it, the
+ * benchmark compares the median memory of the second part and of the last part. It compares
+ * medians, because running requests change single values by tens of megabytes.
  */
 const parts = 6;
 
@@ -32,7 +33,10 @@ export const sizes = {
   full: { minutes: 60, points: 1_000_000, series: 1000, settle: 20 },
 };
 
-/** All kinds of queries run within ten seconds. They read the last day of the data. */
+/**
+ * Returns the queries of second `tick`. All kinds of queries run within ten seconds, and read the
+ * last day of the data.
+ */
 function questions(tick) {
   const endS = Math.floor(startS + days * 86_400 + (tick * days * 86_400) / liveBodies);
   const range = `time >= ${endS - 86_400}s AND time < ${endS}s`;
@@ -80,7 +84,10 @@ export async function run([side], plan, say) {
   return [row({ what: `${what} at the start and the most`, small: start, large: most }), cells];
 }
 
-/** Resolves to the medians of the memory in MB. */
+/**
+ * Runs the load. Resolves to the memory in MB: at the start, the medians of the second and the last
+ * part, and the maximum.
+ */
 async function steady(side, { minutes, series }, say) {
   const working = { writing: side.line(), asking: [side.line(), side.line(), side.line()] };
   const seen = [];

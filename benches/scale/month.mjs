@@ -6,7 +6,7 @@ export const days = 30;
 
 const endS = startS + days * dayS;
 
-/** Selects the last seconds of the month. */
+/** Returns the condition that selects the last seconds of the month. */
 export const last = (seconds) => `time >= ${endS - seconds}s AND time < ${endS}s`;
 
 export const questions = {

@@ -15,7 +15,7 @@ const refreshMs = 1_000;
 const pointsPerBody = 5_000;
 const startS = Number(startNs / 1_000_000_000n);
 
-/** A browser sends this number of concurrent requests to a server. */
+/** The number of concurrent requests that a browser sends to one server. */
 const connectionsPerViewer = 6;
 
 export const name = 'panels';
@@ -26,7 +26,9 @@ export const sizes = {
   full: { hosts: 100, viewers: 5, refreshes: 60, peerRefreshes: 10, settle: 20 },
 };
 
-/** Ten queries combine all hosts, and ten queries group by host. */
+/**
+ * Returns the twenty queries of the panels. Ten of them combine all hosts, and ten group by host.
+ */
 function panelsAt(second) {
   const range = `time >= ${second - hours * 3600}s AND time < ${second}s`;
   return fields.flatMap((field) => [
@@ -71,11 +73,14 @@ function writer(side, source) {
   return { end };
 }
 
-/** Returns the durations of the panels, the failures, and the CPU seconds per refresh. */
+/**
+ * Refreshes the dashboard for all viewers. Returns the durations of the panels, the failures, and
+ * the CPU seconds per refresh.
+ */
 async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   const refreshes = side.isPeer ? peerRefreshes : ours;
   const endS = startS + hours * 3600;
-  // The writer sends fifty points per second for each host.
+  // While the viewers refresh, a writer sends fifty points per second for each host.
   const beside = live(hosts, endS);
   const all = Array.from({ length: viewers }, () =>
     Array.from({ length: connectionsPerViewer }, () => side.line()),
@@ -97,7 +102,7 @@ async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   return found;
 }
 
-/** Each request body contains one second of data, starting at `fromS`. */
+/** Yields request bodies that each contain one second of data, starting at `fromS`. */
 function* live(hosts, fromS) {
   const stepNs = BigInt(Math.floor((1e9 * hosts) / pointsPerBody));
   const shift = BigInt(fromS) * 1_000_000_000n - startNs;

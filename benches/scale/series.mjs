@@ -8,7 +8,7 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'series';
 
-/** Exceeds the number of rows that a shard buffers, so that each round causes a flush. */
+/** The number of rows of a round: more than a shard buffers, so that each round causes a flush. */
 const rowsPerRound = 500_000;
 
 const aims = {
@@ -24,7 +24,7 @@ const queries = [
   ['SHOW SERIES EXACT CARDINALITY', 'SHOW SERIES EXACT CARDINALITY'],
 ];
 
-/** InfluxDB has a different format for estimates. */
+/** Whether the query returns an estimate, for which InfluxDB has a different format. */
 const isEstimate = (q) => q.endsWith('CARDINALITY');
 
 export const name = 'series';
@@ -37,7 +37,7 @@ export const sizes = {
   full: { series: 200_000, fewer: 3, rounds: 30, cold: 5, warm: 15, settle: 20 },
 };
 
-/** Only the servers of the large size get every round. */
+/** Writes the rounds. Only the servers of the large size get every round. */
 async function fill([few, ...many], { series, fewer, rounds }) {
   for (const side of [few, ...many]) await create(side, db);
   const points = Math.ceil(rowsPerRound / series);

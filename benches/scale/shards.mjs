@@ -36,7 +36,10 @@ async function beside([one, many, ...peer], shards, plan, say) {
   return rows;
 }
 
-/** The small size has one shard. The large size has `shards` shards. */
+/**
+ * Runs the scenario. In the table, the small size is the server with one shard, and the large size
+ * the server with `shards` shards.
+ */
 export async function run(sides, plan, say) {
   const numbers = numbersOf(plan);
   for (const side of sides) await create(side, db);

@@ -20,7 +20,7 @@ const restShare = 0.05;
 const restPollMs = 1_000;
 const restMsMax = 120_000;
 
-/** Searches only the start and the end of a long response. */
+/** Returns the error in a response. Searches only the start and the end of a long response. */
 export function errorOf(status, text) {
   if (status !== 200 && status !== 204) return `${status} ${text.slice(0, 200)}`;
   const ends = text.length > 2000 ? text.slice(0, 1000) + text.slice(-1000) : text;
@@ -28,7 +28,7 @@ export function errorOf(status, text) {
 }
 
 /**
- * The connection is opened again after it was closed.
+ * Returns a connection to a server, which is opened again after it was closed.
  * @param {{ server: any }} side
  */
 export function line(side) {
@@ -61,7 +61,10 @@ export function line(side) {
     const error = errorOf(reply.status, text);
     return { ms: error ? NaN : reply.ms, text, bytes: text.length, error };
   };
-  /** Repeats the write on status 503. Resolves to the duration in milliseconds. */
+  /**
+   * Writes a body, and repeats the write after status 503. Resolves to the duration in
+   * milliseconds.
+   */
   const write = async (db, body, precision = 'ms') => {
     const from = performance.now();
     for (let triesLeft = writeTries; ; triesLeft -= 1) {
@@ -97,9 +100,15 @@ async function begin(start, label) {
     },
     writeSeconds: () => writeMs / 1000,
     line: () => line(side),
-    /** Includes the earlier processes of this server. */
+    /**
+     * Returns the peak memory in MB of all processes of this server so far, including those before
+     * a restart.
+     */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),
-    /** A first query of the database `warm` loads everything except the measured database. */
+    /**
+     * Restarts the server. A query of the database `warm` then loads everything except the measured
+     * database.
+     */
     restart: async () => {
       begun.mostMb();
       main.close();
@@ -129,12 +138,12 @@ export const tidemarkSide = (label, vars = {}) =>
   begin((folder) => (isNative ? native(folder, { vars }) : worker(folder, vars)), label);
 export const influxdbSide = () => begin((folder) => influxdb(folder), 'InfluxDB');
 
-/** The only shard group covers all times of the scenarios. */
+/** Creates a database whose only shard group covers all times of the scenarios. */
 export async function create(side, db) {
   await sent(side, `CREATE DATABASE "${db}" WITH DURATION INF REPLICATION 1 SHARD DURATION 5200w`);
 }
 
-/** InfluxDB 1.x accepts a statement that writes only with POST. */
+/** Sends a statement with POST, because InfluxDB 1.x otherwise rejects a statement that writes. */
 export async function sent(side, q, db = '') {
   const body = new URLSearchParams({ q, db });
   const options = { method: 'POST', body, headers: side.server.headers };
@@ -164,7 +173,7 @@ export async function rested(sides, leastMs) {
   }
 }
 
-/** InfluxDB has no such counters. */
+/** Returns Tidemark's counters. InfluxDB has no such counters. */
 export async function counters(side, db) {
   const text = await side.must(db, "SHOW STATS FOR 'shard'");
   const series = JSON.parse(text).results[0].series ?? [];

@@ -2,7 +2,7 @@
 
 export const head = ['case', 'aim', 'small size', 'large size', 'ratio', 'InfluxDB', 'reached?'];
 
-/** The text has three significant digits and at most two decimals. */
+/** Formats a number with three significant digits and at most two decimals. */
 function shown(value) {
   if (value === undefined || value === null || Number.isNaN(value)) return '';
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
@@ -19,7 +19,7 @@ function shown(value) {
 const isThere = (...values) => values.every((value) => Number.isFinite(value));
 
 /**
- * The target is for the ratio of the large size to the small size.
+ * Returns the target that the ratio of the large size to the small size must not exceed.
  * @returns {Aim}
  */
 export const ratioAtMost = (most, text = `≤ ${most} ×`) => ({
@@ -34,7 +34,7 @@ export const atMost = (most, unit = 'ms') => ({
 });
 
 /**
- * The target is for the large size relative to InfluxDB.
+ * Returns the target that the ratio of the large size to InfluxDB must not exceed.
  * @returns {Aim}
  */
 export const ofPeerAtMost = (most, text) => ({
@@ -60,7 +60,10 @@ export const all = (...aims) => ({
  */
 const noAim = { text: '', holds: () => undefined };
 
-/** After a failure, the last cell contains the `failure` in place of the target's result. */
+/**
+ * Returns a row of the table. After a failure, the last cell contains the `failure` in place of the
+ * target's result.
+ */
 export function row({ what, aim = noAim, small, large, peer, ratio = undefined, failure = '' }) {
   const held = aim.holds({ small, large, peer });
   const verdict = held === undefined ? '' : held ? 'yes' : 'no';

@@ -4,10 +4,16 @@ import { sameAnswer } from '../answers.mjs';
 import { median } from '../ingest.mjs';
 import { row } from './table.mjs';
 
-/** The order of the servers alternates, so a server may wait for two turns of the others. */
+/**
+ * The maximum duration of a turn, in milliseconds. The order of the servers alternates, so a server
+ * may wait for two turns of the others.
+ */
 const turnMsMax = 3_000;
 
-/** Parsing larger responses takes longer than the queries. */
+/**
+ * The maximum size of compared responses, because parsing larger responses takes longer than the
+ * queries.
+ */
 const comparedBytesMax = 20_000_000;
 
 const inTurn = (sides, turn) => (turn % 2 ? sides.toReversed() : sides);
@@ -42,8 +48,9 @@ function differenceOf(found) {
 }
 
 /**
- * An object is evicted after ten seconds without a request. If a turn takes too long, the servers
- * must be measured separately.
+ * Divides the servers into groups that are measured in turn. All servers form one group, unless a
+ * turn takes so long that the objects of the waiting servers are evicted, which happens after ten
+ * seconds without a request. In this case, each server is a separate group.
  */
 function awake(sides, before) {
   const all = [...before.values()].flatMap(({ times }) => times);
@@ -52,8 +59,9 @@ function awake(sides, before) {
 }
 
 /**
- * `cold` and `warm` contain `{ ms, bytes, failure }` for each server. `difference` is between
- * Tidemark's last server and the peer.
+ * Measures a query on all servers. In the result, `cold` and `warm` contain `{ ms, bytes, failure
+ * }` for each server, and `difference` is the first difference between the responses of Tidemark's
+ * last server and of the peer.
  */
 export async function timed(sides, db, q, turns) {
   const [cold, warm] = [nothing(sides), nothing(sides)];
@@ -75,7 +83,10 @@ export function failureOf(results, difference = '') {
   return first || (difference && `answers differ ${difference}`);
 }
 
-/** The write rate is measured during the large load, while all servers run in parallel. */
+/**
+ * Returns the rows about the servers themselves. The write rate is from the load of the large size,
+ * during which all servers write in parallel.
+ */
 export function serverRows(what, points, [small, large, peer]) {
   const rate = (side) => side && points / side.writeSeconds() / 1000;
   const mb = { small: small.mostMb(), large: large.mostMb(), peer: peer?.mostMb() };

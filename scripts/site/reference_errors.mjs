@@ -113,7 +113,10 @@ const exceptions = {
   'Error::NotEverywhere': '200, as a warning in `messages`',
 };
 
-/** The source is a `match` that maps patterns to a number and a class. */
+/**
+ * Returns the statuses by pattern. The source is a `match` that maps patterns to a number and a
+ * class.
+ */
 function statuses(source) {
   const body = source.slice(source.indexOf('pub fn status(&self)'), source.indexOf('pub fn grpc_code'));
   const found = new Map();

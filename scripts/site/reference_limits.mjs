@@ -19,7 +19,7 @@ const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
  */
 const times = [['d', 86_400_000_000_000n], ['h', 3_600_000_000_000n], ['min', 60_000_000_000n], ['s', 1_000_000_000n], ['ms', 1_000_000n]];
 
-/** The constant's name contains the unit. */
+/** Formats a limit with its unit, which the constant's name contains. */
 function formatted(name, value) {
   if (name.includes('_PER_')) return grouped(value);
   const toNs = /_NS(_|$)/.test(name) ? 1n : /_MS(_|$)/.test(name) ? 1_000_000n : /_S(_|$)/.test(name) ? 1_000_000_000n : null;

@@ -96,7 +96,10 @@ export class Engine {
     });
   }
 
-  /** A stopped call must be the call that computed, so each call waits for all earlier replies. */
+  /**
+   * Sends a call after all earlier calls have their replies, so that the call that is stopped is
+   * the one that computes.
+   */
   async #inOrder(message, transfer) {
     const { worker } = this;
     const before = this.#last;

@@ -13,7 +13,7 @@ const messageBytesMax = 32 * 1024 * 1024;
 const idleMsMax = 600_000;
 const sweepMs = 60_000;
 
-// If all cores are busy, writes and InfluxQL come first.
+// Lowers the priority of this process, so that writes and InfluxQL run first if all cores are busy.
 setPriority(10);
 const [folder, port] = process.argv.slice(2);
 /** The paths have a secret prefix, because every local user can connect to a port. */

@@ -17,8 +17,8 @@ export class SqlSupervisor {
   #child = null;
 
   /**
-   * `port` is the listening port (0 for any free port). `logEvent(event, more)` is called when a
-   * statement is stopped and when the process ends.
+   * `port` is the port on which the process listens (0 for any free port). `logEvent(event, more)`
+   * is called when a statement is stopped and when the process ends.
    */
   constructor({ folder, port, env, node = process.execPath, logEvent = (_event, _more) => {} }) {
     this.folder = folder;

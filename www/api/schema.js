@@ -13,7 +13,7 @@ const valuesMax = 200;
 
 const answers = new Map();
 
-/** Called after writes and by a button of the explorer. */
+/** Clears the cached responses. Writes and a button of the explorer call this function. */
 export const forgetSchema = () => answers.clear();
 
 onToken(forgetSchema);

@@ -31,7 +31,10 @@ export const currentOutage = () => (place === 'server' ? outage : null);
 /** Returns whether the server accepts the user without a token. */
 export const isLetIn = () => place === 'server' && isAdmitted;
 
-/** The place must be available, and a token must exist if the place needs one. */
+/**
+ * Returns whether the page can query: the place is available, and a token exists if the place needs
+ * one.
+ */
 export const canQuery = () =>
   place === 'browser' || ((token() !== '' || isAdmitted) && outage === null);
 
@@ -43,7 +46,7 @@ export const isKept = () =>
 
 export const currentUnstored = () => running?.state.unstored ?? null;
 
-/** Rejects if storing fails again. */
+/** Stores the engine's changes now. Rejects if storing fails again. */
 export const storeNow = async () => (await engine()).store();
 
 /** Whether leaving the page deletes unstored data that no other tab uses. */
@@ -106,7 +109,7 @@ export function checker() {
   return checking;
 }
 
-/** If the engine does not start, rejects and changes nothing. */
+/** Changes the place. If the engine does not start, rejects and changes nothing. */
 export async function moveTo(next, { remember = true } = {}) {
   if (next === 'browser') await engine();
   else outage = await outageNow();

@@ -5,7 +5,7 @@ import { sqlAsset } from './sql_asset.js';
 
 /** The values of `code` in an [EngineError]. */
 export const codes = {
-  /** Another tab has opened the stored database and cannot share it. */
+  /** Another tab has opened the stored database, and this tab cannot share it. */
   inUse: 'in-use',
   /** The stored data is damaged or has a different version. It can be deleted. */
   unreadable: 'unreadable',
@@ -121,8 +121,9 @@ export async function startEngine({ persist = false, shared = persist, changed =
 
 class Engine {
   /**
-   * `unstored` is why changes could not be stored, or null. `tabs` is the number of tabs with this
-   * engine. `sql.bytes` is the number of bytes loaded so far, or null if SQL is not loading.
+   * `unstored` is the reason why changes could not be stored, or null. `tabs` is the number of tabs
+   * with this engine. `sql.bytes` is the number of bytes loaded so far, or null if SQL is not
+   * loading.
    */
   state = { isKept: false, unstored: null, isEmpty: true, tabs: 1, sql: { isReady: false, bytes: null } };
 
@@ -206,7 +207,10 @@ class Engine {
     return this.ask('validate', { text, precision });
   }
 
-  /** With `persist`, the stored data is replaced. Without `persist`, the stored data is deleted. */
+  /**
+   * Turns storage in the browser on or off. With `persist`, the database's data replaces the stored
+   * data. Without `persist`, the stored data is deleted.
+   */
   async keep(persist) {
     await this.ask('keep', { persist });
   }

@@ -76,7 +76,8 @@ function armAlarm() {
 function onTime(work) {
   try {
     work(nowNs());
-    // If storing fails, it is repeated later. The next write reports a repeated failure.
+    // Ignores an error here: the next write tries again to store these changes, and reports an
+    // error to its caller.
     store().catch(() => {});
     armAlarm();
   } catch (error) {

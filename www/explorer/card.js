@@ -22,7 +22,7 @@ const prices = {
 
 const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 
-/** The text has three significant digits. */
+/** Returns a number of bytes as text with three significant digits. */
 function bytesText(bytes) {
   const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
   return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
@@ -103,7 +103,7 @@ function dayLines(days) {
   });
 }
 
-/** The FROM clause contains all measurements in all policies. */
+/** Returns a FROM clause with all measurements in all policies. */
 const everything = async (db) =>
   (await policies(db)).map(({ name }) => `${quoted(name)}./.*/`).join(', ');
 

@@ -8,7 +8,10 @@ import { onScreen } from './on_screen.js';
 
 const note = (text) => el('li', { class: 'faint tree-note' }, text);
 
-/** A new tree waits this long for its open branches before it replaces the old tree. */
+/**
+ * The maximum time for which a new tree waits for its open branches before it replaces the old
+ * tree.
+ */
 const patience_ms = 3000;
 
 /** The branches that the user has opened or closed, by path. */

@@ -86,7 +86,10 @@ const replaced = (text, from, to, words, cursor = from + words.length) => ({
   cursor,
 });
 
-/** The cursor is after the source, where the user can type a condition. */
+/**
+ * Adds a statement for the item. The cursor is then after the source, where the user can type a
+ * condition.
+ */
 function fresh(head, item) {
   const made = query(item);
   const source = ` FROM ${sourceOf(item)}`;
@@ -162,7 +165,10 @@ function beginsCondition(tokens) {
   return ['WHERE', 'AND', 'OR'].includes(last?.upper);
 }
 
-/** The clause is at the nesting depth of the last token. */
+/**
+ * Returns the keyword of the clause that contains the last token, at the nesting depth of this
+ * token.
+ */
 function partOf(tokens) {
   let depth = 0;
   for (let index = tokens.length - 1; index >= 0; index -= 1) {

@@ -19,8 +19,8 @@ export const currentRun = () => run;
 export const isBusy = () => inFlight > 0;
 
 /**
- * Sends no request yet. With `mayWrite`, the user clicked Run, and the run may send one request
- * that writes.
+ * Begins a run, without a request yet. `mayWrite` means that the user clicked Run, so the run may
+ * send one request that writes.
  */
 export function begin({ text, language, db, range, mayWrite = false }) {
   run?.breaking.abort();

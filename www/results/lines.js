@@ -81,7 +81,10 @@ const rowsOf = ({ results = [] }) =>
     .flatMap(({ series = [] }) => series)
     .reduce((sum, { values = [] }) => sum + values.length, 0);
 
-/** The time slices are the same for all lines. Each slice has two points. */
+/**
+ * Returns the start and the width of the time slices, which are the same for all lines. Each slice
+ * has two points.
+ */
 function gridOf(lines) {
   let [from, to] = [Infinity, -Infinity];
   for (const { times_ms } of lines) {

@@ -46,7 +46,10 @@ function kindOf(rows, name) {
 /** Lists and structs are displayed as JSON. */
 const cellOf = (value) => (value !== null && typeof value === 'object' ? JSON.stringify(value) : (value ?? null));
 
-/** Has the result of `tablesOf` in `tables.js`. Without rows, the list of tables is empty. */
+/**
+ * Returns the rows as tables, in the format of `tablesOf` in `tables.js`. Without rows, the list of
+ * tables is empty.
+ */
 export function tableOfRows(reply) {
   if (reply.length === 0) return { tables: [], errors: [] };
   const columns = columnsOf(reply);

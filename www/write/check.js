@@ -6,7 +6,9 @@ import { unitName } from '../api/write.js';
 /** The page checks texts up to this length while the user types. */
 export const checkedLettersMax = 2_000_000;
 
-/** Has the result of `validate` in `engine.js`. Throws if the page was built without the engine. */
+/**
+ * Returns the result of `validate` in `engine.js`. Throws if the page was built without the engine.
+ */
 export const check = async (text, precision) => (await checker()).validate(text, precision);
 
 /** The timestamps look like a unit other than `precision`. */

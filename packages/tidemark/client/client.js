@@ -30,13 +30,19 @@ import { lineOf } from './lines.js';
  * @typedef {{ name?: string, tags?: Record<string, string>, columns: string[], values: any[][] }} Series
  */
 
-/** Far below the server's limit, and only a few milliseconds of CPU time. */
+/**
+ * The maximum size of a batch in characters. It is far below the server's limit, and the server
+ * needs only a few milliseconds of CPU time for it.
+ */
 const batchCharactersMax = 1_000_000;
 
 /** The client rejects points above this limit, which bounds its memory. */
 const heldCharactersMax = 8_000_000;
 
-/** One attempt, and all attempts together. The platform ends work in `waitUntil` after 30 s. */
+/**
+ * The timeouts of one attempt and of all attempts together. The platform ends work in `waitUntil`
+ * after 30 s.
+ */
 const writeMs = 10_000;
 const queryMs = 25_000;
 const patienceMs = 25_000;
@@ -66,7 +72,7 @@ export class TidemarkError extends Error {
   }
 }
 
-/** A retry may succeed if the result is unknown or the server was overloaded. */
+/** Whether a retry may succeed: the result is unknown, or the server was overloaded. */
 const isPassing = (status) => status === undefined || status === 408 || status === 429 || (status >= 500 && status !== 501);
 
 function failure(status, text) {
@@ -81,7 +87,9 @@ function failure(status, text) {
   return new TidemarkError(message, { status, rejected });
 }
 
-/** Without `Retry-After`, the pause grows exponentially. */
+/**
+ * Returns the pause before the next attempt. Without `Retry-After`, the pause grows exponentially.
+ */
 function pauseMs(tried, retryAfter) {
   const asked = Number(retryAfter) * 1_000;
   const own = Math.min(pauseMsMin * 2 ** tried, pauseMsMax) * (0.5 + Math.random() / 2);
@@ -147,8 +155,8 @@ export class Tidemark {
 
   /**
    * Sends the waiting points. Rejects with a [TidemarkError] if the server rejected points or did
-   * not confirm them. The client sends unconfirmed points again later. A repeated point has the
-   * same time, so it replaces itself.
+   * not confirm them. The client sends unconfirmed points again later. This stores no point twice,
+   * because a point that is sent again has the same time.
    */
   async flush() {
     this.#dueMs = -Infinity;

@@ -5,7 +5,9 @@ import { UserError } from './command.mjs';
 /** The timeout of a call in milliseconds. It permits an upload of 30 MB over a slow connection. */
 const callMs = 300_000;
 
-/** A script that is not removed costs its owner money. */
+/**
+ * The maximum number of attempts to remove a script. A script that remains costs its owner money.
+ */
 const removalsMax = 4;
 const removalPauseMs = 1_000;
 

@@ -87,8 +87,8 @@ async function remoteOf(account, name) {
 }
 
 /**
- * In another jurisdiction, the Catalog's name leads to another object, without any database or
- * token.
+ * Rejects a change of the jurisdiction of an existing deployment. In another jurisdiction, the
+ * Catalog's name refers to another object, without any database or token.
  */
 function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
@@ -98,14 +98,20 @@ function mustKeepJurisdiction({ isThere, bindings }, wanted) {
 
 export const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp: ['wnam', 'enam'], 'fedramp-high': ['wnam', 'enam'] };
 
-/** The server would reject every request if its location were outside of its jurisdiction. */
+/**
+ * Rejects a location outside of the jurisdiction, because the server would then reject every
+ * request.
+ */
 function mustBeInside({ bindings }, vars) {
   const [location, jurisdiction] = ['DEFAULT_LOCATION', 'JURISDICTION'].map((key) => vars[key] ?? bindings.find(({ name }) => name === key)?.text);
   const inside = locationsIn[jurisdiction] ?? [location];
   if (location && !inside.includes(location)) throw new UserError(`The location ${location} is outside of the jurisdiction ${jurisdiction}: choose ${inside.join(' or ')}, or no location.`);
 }
 
-/** wrangler needs a terminal to register a subdomain. */
+/**
+ * Fails if the account needs a subdomain that wrangler cannot register, because wrangler registers
+ * a subdomain only in a terminal.
+ */
 async function mustHaveSubdomain(account, wanted) {
   if (isInteractive() || wanted.domain || wanted.workers_dev === false) return;
   const subdomain = await account.find(`/accounts/${account.id}/workers/subdomain`);

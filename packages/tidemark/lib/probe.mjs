@@ -80,7 +80,7 @@ class Scratch {
   }
 }
 
-/** The resolution is a thousand bytes. */
+/** Returns the size of the largest value that SQLite accepts, to the nearest thousand bytes. */
 async function largestValue(scratch) {
   let [good, bad] = valueBytes;
   const refused = (bytes) => scratch.ask('put', { bytes }).catch((error) => error.message);
@@ -125,7 +125,10 @@ async function commitTimes(scratch) {
   return rows;
 }
 
-/** The requests allocate more and more memory. */
+/**
+ * Measures how much memory a Worker can allocate. Each request allocates more memory, until one
+ * fails.
+ */
 async function memoryEnd(scratch) {
   let last = 0;
   for (const megabytes of memoryMegabytes) {

@@ -63,7 +63,7 @@ export const refusesLimits = (run) => run.code !== 0 && failureOf(run).code === 
 export const subdomainStep =
   'This account has no workers.dev subdomain (10007): run the command at a terminal, which registers one, or deploy to your own domain with --domain.';
 
-/** The next steps by the platform's error code. */
+/** The suggested next steps for the platform's errors, by error code. */
 const steps = {
   10_007: () => subdomainStep,
   10_063: () => subdomainStep,
@@ -81,7 +81,7 @@ const steps = {
     `The account's free plan does not support the setting \`limits\` (100328): remove \`limits\` from the \`wrangler\` section of your file, or use a paid plan.`,
 };
 
-/** The next steps for wrangler's own errors, which have no code. */
+/** The suggested next steps for wrangler's own errors, which have no code. */
 const worded = [
   { pattern: /workers\.dev subdomain/i, step: () => subdomainStep },
   {
