@@ -86,7 +86,10 @@ async function bundle(sql) {
   writeFileSync(join(consoleFolder, 'licences.txt'), licences(Object.keys(metafile.inputs)));
 }
 
-/** The licences of bundled packages require that their text is distributed. */
+/**
+ * Returns the text of the licences of the bundled packages. These licences require that their text
+ * is distributed.
+ */
 function licences(files) {
   const inPackage = /node_modules\/((?:@[^/]+\/)?[^/]+)\//;
   const packages = new Set(files.map((file) => inPackage.exec(file)?.[1]).filter((name) => name));
@@ -117,7 +120,10 @@ export async function consolePage() {
   });
 }
 
-/** Only this console starts the database in the page automatically. */
+/**
+ * Builds the console for a static file host. Only this console starts the database in the page
+ * automatically.
+ */
 export async function staticPage() {
   empty(staticFolder);
   cpSync(consoleFolder, staticFolder, { recursive: true });

@@ -123,7 +123,7 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   rmSync(ofPage, { recursive: true });
 }
 
-/** `staging` contains the output of wasm-bindgen. Does not run wasm-opt. */
+/** Bundles the JavaScript in `staging`, the output of wasm-bindgen. Does not run wasm-opt. */
 async function bundle(entry, staging, folder) {
   copyFileSync(entry, join(staging, 'worker.js'));
   const { build } = await import('esbuild');

@@ -16,7 +16,10 @@ const target = process.env.CARGO_TARGET_DIR ?? at('native', 'target');
 
 export const nativeProgram = (profile = 'debug') => join(target, profile, 'tidemark');
 
-/** A debug build uses the same variables as the tests, so that both compile each crate only once. */
+/**
+ * Builds the native host. A debug build uses the same environment variables as the tests, so that
+ * both compile each crate only once.
+ */
 export async function buildNative(profile = 'debug') {
   const [flags, env] = profile === 'release' ? [['--release'], {}] : [[], withClippy];
   await must('Building the native host', 'cargo', ['build', ...native, ...flags], { env });

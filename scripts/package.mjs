@@ -16,7 +16,7 @@ const staging = at('.cache', 'package');
 /** `npm start` uses another file in the SQL Worker's folder. */
 export const sqlFiles = ['index.js', 'index_bg.wasm'];
 
-/** `tidemark deploy` and `tidemark probe` read about.json. */
+/** Returns the contents of about.json, which `tidemark deploy` and `tidemark probe` read. */
 async function about() {
   const { parse } = await import('smol-toml');
   const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));

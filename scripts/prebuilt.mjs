@@ -53,7 +53,10 @@ async function fetched(url) {
   return bytes;
 }
 
-/** The checksum must equal the checksum in `prebuilt.json`. */
+/**
+ * Downloads and unpacks the modules of a release. Fails unless the checksum equals the checksum in
+ * `prebuilt.json`.
+ */
 export async function prebuilt(release = pinned()) {
   if (!release) {
     throw new UserError(

@@ -97,7 +97,10 @@ export async function must(what, command, args, options) {
   throw new UserError(`${what} failed: ${how}.`);
 }
 
-/** A compiler with much memory outlives its parent for some time. */
+/**
+ * Ends a process group, and waits until all its processes have ended. A compiler with much memory
+ * ends some time after its parent.
+ */
 async function endWithDescendants(child) {
   await endGroup(child);
   for (let left = killedMsMax; left > 0 && signalGroup(child, 'SIGKILL'); left -= pollMs) {

@@ -45,7 +45,10 @@ export function newNode() {
   );
 }
 
-/** If npm started this process, uses the file of that npm. Otherwise uses the npm in the PATH. */
+/**
+ * Returns the command that runs npm. If npm started this process, this is the file of that npm, and
+ * otherwise the npm in the PATH.
+ */
 export function npm() {
   const file = process.env.npm_execpath;
   return file ? /** @type {const} */ ([process.execPath, [file]]) : /** @type {const} */ (['npm', []]);

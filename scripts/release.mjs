@@ -37,7 +37,7 @@ The button copies the repository to your account, requests the admin token, and 
 match the checksum in \`prebuilt.json\`, the deployment uses them and does not need Rust. From a clone:
 `;
 
-/** All packages have the same version. */
+/** Returns the version, which is the same for all packages. */
 export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')).version;
 
 export function declaredVersions() {
@@ -82,7 +82,7 @@ export function needsFixtures(of = version()) {
 const isReleased = () =>
   spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
 
-/** Commit the modules before you create the tag. */
+/** Records the built modules. They must be committed before the tag is created. */
 function recordModules() {
   for (const name of ['index.js', 'index_bg.wasm']) {
     const place = recordedRelease(version(), `${name}.gz`);
@@ -91,7 +91,10 @@ function recordModules() {
   }
 }
 
-/** If the version has no section and no tag, returns the section "Unreleased". */
+/**
+ * Returns the changelog's section of a version. If the version has no section and no tag, returns
+ * the section "Unreleased".
+ */
 export function notesOf(changelog, wanted, isTagged) {
   const sections = changelog.split(/^(?=## )/m);
   const of = (name) => sections.find((section) => new RegExp(`^## \\[?${name.replaceAll('.', '\\.')}\\b`).test(section));
@@ -100,7 +103,10 @@ export function notesOf(changelog, wanted, isTagged) {
   return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
-/** A release with a tag must have all archives. Other releases may lack some. */
+/**
+ * Copies the archives into the release. A release with a tag must have all archives, and other
+ * releases may lack some.
+ */
 export function addArchives(from, folder, isTagged) {
   const [made, missing] = [true, false].map((isThere) => archives().filter((name) => existsSync(join(from, name)) === isThere));
   if (isTagged && missing.length > 0) throw new UserError(`${from} does not contain ${missing.join(', ')}: run \`npm run archive\`.`);

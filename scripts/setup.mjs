@@ -26,7 +26,10 @@ export async function packages() {
   });
 }
 
-/** Linux may report for a moment that a new program's file is still open for writing (ETXTBSY). */
+/**
+ * Waits until a new program can run. For a moment, Linux may report that its file is still open for
+ * writing (ETXTBSY).
+ */
 async function untilRunnable(program) {
   for (let triesLeft = 50; ; triesLeft -= 1) {
     try {

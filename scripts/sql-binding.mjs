@@ -12,7 +12,7 @@ export const sqlConfiguration = at('sql', 'wrangler.toml');
 
 const frontFile = at('scripts', 'sql_process', 'front.js');
 
-/** The placeholder returns an error for every statement, until the module is compiled. */
+/** Starts a placeholder that returns an error for every statement, until the module is compiled. */
 async function startPlaceholder() {
   let reason = 'SQL is still being compiled; retry in a few minutes';
   const server = createServer((request, response) => {

@@ -30,7 +30,7 @@ function givenSecrets() {
   return given.map((name) => /** @type {[string, string]} */ ([name, checked(name, process.env[name])]));
 }
 
-/** The secrets are in a file, because other users can see command-line arguments. */
+/** Writes the secrets to a file, because other users can see command-line arguments. */
 function secretsFile(secrets, stateDir) {
   mkdirSync(stateDir, { recursive: true });
   const file = join(stateDir, 'secrets.env');
@@ -65,7 +65,10 @@ Press Ctrl-C to stop.
 `;
 }
 
-/** The console does not need these steps. If a step fails, the server continues. */
+/**
+ * Runs further steps after the start, which the server and the console do not need. If a step
+ * fails, the server continues.
+ */
 async function completeConsole(steps) {
   for (const complete of steps) {
     try {

@@ -33,7 +33,9 @@ async function succeeds(command, args, env = {}) {
   return code === 0 ? { passed: 1 } : { failed: 1 };
 }
 
-/** A passing test that prints a line `SKIPPED name: reason` counts as skipped. */
+/**
+ * Runs `cargo test`. A passing test that prints a line `SKIPPED name: reason` counts as skipped.
+ */
 async function cargoTests(args, env = {}) {
   const all = ['test', '--no-fail-fast', ...args];
   const { code, output } = await run('cargo', all, { quiet: true, env });
@@ -61,7 +63,7 @@ async function rustTests() {
   return built.failed ? built : cargoTests(['--workspace', '--', '--show-output'], withClippy);
 }
 
-/** These tests of the engine must also pass in WASM. */
+/** Runs the tests of the engine that must also pass in WASM. */
 function wasmTests() {
   const runner = `${process.execPath} ${at('scripts', 'wasm-runner.mjs')}`;
   const args = ['test', '-p', 'tidemark-engine', ...wasm, '--test', 'portable'];
@@ -148,7 +150,7 @@ const generatorRules = () => succeeds(process.execPath, ['--test', at('tests', '
 const seeds = [7, 4141];
 const queriesMax = 2_000;
 
-/** Skipped if InfluxDB 1.x is not installed. */
+/** Runs the random query tests. They are skipped if InfluxDB 1.x is not installed. */
 async function randomQueries() {
   if (spawnSync('influxd', ['version']).error) {
     return { skipped: ['random queries: influxd is not installed (Debian package influxdb)'] };

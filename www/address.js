@@ -23,7 +23,7 @@ export function hashOf(state) {
   return `#${parameters}`;
 }
 
-/** Missing parameters get their default values. */
+/** Parses the part of the address after #. Missing parameters get their default values. */
 function stateOf(hash) {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
   const values = Object.entries(keys).map(([key, name]) => [key, parameters.get(name) ?? unsaid[key]]);

@@ -1,8 +1,8 @@
 // Creates elements from plain data. Text from a server is never parsed as markup.
 
 /**
- * `on` contains listeners, and `class` contains the classes. `role`, `for`, and properties with a
- * hyphen become attributes. Null and false are omitted.
+ * Creates an element. In `properties`, `on` contains listeners, and `class` contains the classes.
+ * `role`, `for`, and properties with a hyphen become attributes. Null and false are omitted.
  */
 export function el(name, properties = {}, ...children) {
   const made = document.createElement(name);
@@ -40,7 +40,7 @@ const outlines = {
   upload: 'M8 11V3M5 6l3-3 3 3M3 13h10',
 };
 
-/** Screen readers ignore the icon. */
+/** Returns an icon, which screen readers ignore. */
 export function icon(name) {
   const space = 'http://www.w3.org/2000/svg';
   const picture = document.createElementNS(space, 'svg');
@@ -54,8 +54,8 @@ export function icon(name) {
 }
 
 /**
- * `label` is a text or a list of nodes. If the icon is `alone`, `label` is the button's name for
- * screen readers.
+ * Creates a button. `label` is a text or a list of nodes. If the icon is `alone`, `label` is only
+ * the button's name for screen readers.
  * @param {string | (string | Node)[]} label
  * @param {(event: MouseEvent) => void} click
  * @param {{ icon?: string, alone?: boolean, [property: string]: any }} [options] also properties of
@@ -96,7 +96,7 @@ export function saveAs(blob, name) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-/** The button displays a confirmation for a moment. */
+/** Copies text to the clipboard. The button displays a confirmation for a moment. */
 export async function copyFrom(source, text) {
   const before = source.lastChild.textContent;
   try {

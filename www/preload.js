@@ -4,7 +4,7 @@
 import { started } from './results/client.js';
 import { bytesOfSample } from './start/sample.js';
 
-/** If a part fails to load, the page requests it again when it is needed. */
+/** Loads all parts. If a part fails to load, the page requests it again when it is needed. */
 export function preload() {
   started();
   return Promise.allSettled([

@@ -28,7 +28,10 @@ const unstoredNotice =
 const accessNotice =
   'Cloudflare Access has authenticated you as an administrator. If you set a token, the console uses the token instead.';
 
-/** `reload()` reads all data again. Returns a function that updates the corner. */
+/**
+ * Creates the corner with the session's state. Its buttons call `reload()`, which reads all data
+ * again. Returns a function that updates the corner.
+ */
 export function sessionCorner(host, reload) {
   const [placeText, tokenText] = [el('span'), el('span')];
   const placeButton = button([el('i', { class: 'dot' }), placeText], null, { class: 'quiet place' });

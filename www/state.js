@@ -12,7 +12,7 @@ const listeners = [];
 /** Callers must not change the result. */
 export const current = () => state;
 
-/** If a value differs, notifies the listeners. */
+/** Changes values of the state. Notifies the listeners if a value differs. */
 export function change(changes) {
   const before = { ...state };
   Object.assign(state, changes);

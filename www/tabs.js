@@ -2,7 +2,10 @@
 
 import { button, el } from './dom.js';
 
-/** `controls` is the id of the tab panel. `picked(index)` follows a selection by the user. */
+/**
+ * Returns a list of tabs. `controls` is the id of the tab panel. Calls `picked(index)` when the
+ * user selects a tab.
+ */
 export function tabList(label, names, { controls, picked }) {
   const tabs = names.map((name, index) =>
     button(name, () => picked(index), {

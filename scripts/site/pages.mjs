@@ -16,7 +16,7 @@ const home = 'docs/README.md';
 /** Folders whose files the site offers as downloads. Links to other files become plain text. */
 const offered = ['examples/', 'docs/'];
 
-/** The path has no leading slash. */
+/** Returns the path of a page in the site, without a leading slash. */
 export function placeOf(path) {
   if (path === home) return 'index.md';
   return path.startsWith('docs/') ? path.slice('docs/'.length) : `${outside}/${path}`;
@@ -52,8 +52,8 @@ function kindOf(path) {
 }
 
 /**
- * `pages` maps each page's path in the repository to its text with converted links. `files`
- * contains the files to download.
+ * Collects the pages that are reachable from `first`. `pages` maps each page's path in the
+ * repository to its text with converted links. `files` contains the files to download.
  */
 export function collect(first, read = (path) => readFileSync(at(path), 'utf8')) {
   const pages = new Map();

@@ -7,7 +7,7 @@ import { at } from '../project.mjs';
 /** Omits the unit tests. */
 export const moduleText = (path) => readFileSync(at(path), 'utf8').split('\n#[cfg(test)]')[0];
 
-/** `known` maps the names of constants to values. */
+/** Evaluates a constant expression. `known` maps the names of constants to values. */
 export function evaluate(expression, known) {
   const tokens = expression.replace(/\bas \w+/g, '').match(/\d[\d_]*|[A-Za-z_]\w*(?:::\w+)*|<<|[()+\-*/]/g) ?? [];
   let next = 0;

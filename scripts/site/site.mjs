@@ -35,7 +35,7 @@ function pagesIn(folder) {
     .sort();
 }
 
-/** VitePress is not one of the database's packages, so it has its own lock file. */
+/** Installs VitePress. It is not one of the database's packages, so it has its own lock file. */
 async function packages() {
   const files = ['package.json', 'package-lock.json'];
   const inputs = fingerprint(files.map((name) => `scripts/site/${name}`));
@@ -70,7 +70,7 @@ function writePages({ pages, files }) {
   for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('scripts', 'site', name), join(buildFolder, '.vitepress', name));
 }
 
-/** The navigation must list every page of docs/ and no other page. */
+/** Checks that the navigation lists every page of docs/ and no other page. */
 function checkNavigation(pages) {
   const listed = sidebar.flatMap(({ items }) => items).flatMap(({ page, items }) => (items ? items.map((one) => one.page) : [page]));
   const known = new Set([...pages.keys()].map(placeOf));
@@ -112,7 +112,7 @@ export async function documentationSite() {
   });
 }
 
-/** The hashes have the format of a content security policy. */
+/** Returns the hashes of all inline scripts, in the format of a content security policy. */
 function inlineScripts() {
   const pages = readdirSync(built, { recursive: true }).map(String).filter((name) => name.endsWith('.html'));
   const scripts = pages.flatMap((name) => {
@@ -122,7 +122,7 @@ function inlineScripts() {
   return [...new Set(scripts)].map((script) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
 }
 
-/** The text must contain `from` exactly once. */
+/** Replaces `from`, which the text must contain exactly once. */
 function replaceOnce(text, from, to) {
   if (text.split(from).length !== 2) throw new Error(`not once: ${from}`);
   return text.replace(from, to);

@@ -12,7 +12,10 @@ export class RequestError extends Error {
   }
 }
 
-/** If the text contains no message, returns a sentence with the status. */
+/**
+ * Returns the error message in a response's text. If the text contains no message, returns a
+ * sentence with the status.
+ */
 export function errorIn(text, status) {
   try {
     const reply = JSON.parse(text);
@@ -43,8 +46,9 @@ const parametersOf = (q, { db, epoch }) =>
  */
 
 /**
- * Every query that the user has not started uses GET. The parameter `read_only` makes the server
- * reject statements that write. Throws [RequestError] without a response.
+ * Sends a query with GET, as for every query that the user has not started. The parameter
+ * `read_only` makes the server reject statements that write. Throws [RequestError] if there is no
+ * response.
  * @param {string} q
  * @param {Options} [options]
  */
@@ -57,7 +61,8 @@ export async function get(q, { db, epoch, signal } = {}) {
 }
 
 /**
- * The text may write, so the user must have started it. Throws [RequestError] without a response.
+ * Sends a query with POST. The text may write, so the user must have started it. Throws
+ * [RequestError] if there is no response.
  * @param {string} q
  * @param {Options} [options]
  */

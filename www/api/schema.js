@@ -47,7 +47,7 @@ export const policies = async (db) =>
 
 export const measurements = (db, policy) => firsts(`SHOW MEASUREMENTS ON ${source(db, policy)}`);
 
-/** Without a measurement, returns the tag keys of all measurements. */
+/** Returns the tag keys of a measurement, or of all measurements if none is given. */
 export const tags = async (db, measurement, policy) => {
   const series = await seriesKept(`SHOW TAG KEYS ON ${quoted(db)}${from(policy, measurement)}`);
   return distinct(series.flatMap(({ values }) => values.map(([key]) => key)));

@@ -7,15 +7,15 @@ const listeners = [];
 
 export const token = () => ofTab.get(key) ?? '';
 
-/** An empty string deletes the stored token. */
+/** Stores the token. An empty string deletes the stored token. */
 export function setToken(text) {
   ofTab.set(key, text || null);
   listeners.forEach((listener) => listener());
 }
 
 /**
- * A link such as `/#token=secret` from elsewhere could make the user write into another database,
- * so the user must confirm that a token is replaced.
+ * Stores the token of a link such as `/#token=secret`. If another token is stored, asks the user
+ * first, because a malicious link could make the user write into another database.
  */
 export function takeLinkedToken() {
   const parameters = new URLSearchParams(location.hash.slice(1));
@@ -28,7 +28,7 @@ export function takeLinkedToken() {
   if (!token() || confirm(question)) setToken(linked);
 }
 
-/** A browser without session storage loses the token on a reload. */
+/** Returns whether a reload loses the token, because the browser has no session storage. */
 export const isTokenUnkept = () => ofTab.isUnkept(key);
 
 /** Calls `listener()` after each change of the token. */

@@ -58,7 +58,10 @@ export const isForgetful = () => {
 
 export const isShared = () => running?.isShared === true;
 
-/** `bytes` is the number of bytes of SQL that are loaded so far, or null if SQL is not loading. */
+/**
+ * Returns the state of SQL in the page. `bytes` is the number of bytes that are loaded so far, or
+ * null if SQL is not loading.
+ */
 export const sqlState = () => running?.state.sql ?? { isReady: false, bytes: null };
 
 export const loadSql = async () => (await engine()).loadSql();
@@ -72,7 +75,10 @@ export const onEngineState = (listener) => stateListeners.push(listener);
 
 const tellState = () => stateListeners.forEach((listener) => listener());
 
-/** The tab that requested the change may be closed, so every tab records the state. */
+/**
+ * Records whether the data is stored. Every tab does this, because the tab that requested the
+ * change may be closed.
+ */
 function stateChanged() {
   if (running && !isTemporary) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
   tellState();
@@ -99,7 +105,10 @@ export function engine() {
   return starting;
 }
 
-/** If the data is on the server, the result is an engine that opens no database. */
+/**
+ * Resolves to an engine that can validate lines. If the data is on the server, this engine opens no
+ * database.
+ */
 export function checker() {
   if (place === 'browser') return engine();
   checking ??= load({ persist: false }).catch((error) => {
@@ -118,7 +127,7 @@ export async function moveTo(next, { remember = true } = {}) {
   announce();
 }
 
-/** If `isWanted` is false, deletes the stored data. */
+/** Turns storage in the browser on or off. If `isWanted` is false, deletes the stored data. */
 export async function setKept(isWanted) {
   const started = await engine();
   await started.keep(isWanted);
@@ -158,7 +167,8 @@ async function outageNow() {
 }
 
 /**
- * A write into the page's own database would be lost, so an unavailable server remains selected.
+ * Determines the state of the selected place. An unavailable server remains selected, because
+ * writes into the page's own database instead would be lost.
  */
 export async function settlePlace() {
   if (place === 'server') outage = await outageNow();
@@ -168,7 +178,8 @@ export async function settlePlace() {
 }
 
 /**
- * A response with status 401 does not delete the token. Instead the page prompts for a new token.
+ * Sends a request to the current place. A response with status 401 does not delete the token.
+ * Instead the page prompts for a new token.
  */
 export async function request(path, init = {}) {
   if (place === 'browser') return (await engine()).fetch(path, init);

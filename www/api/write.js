@@ -32,15 +32,18 @@ export async function write(lines, { db, precision }) {
   }
 }
 
-/** `db` may be `db/policy`. Throws [RequestError] if the request fails. */
+/**
+ * Returns whether the database is absent. `db` may be `db/policy`. Throws [RequestError] if the
+ * request fails.
+ */
 export const isAbsent = async (db) => !(await databases()).includes(db.split('/')[0]);
 
 export const passes = (status) => status === 0 || status === 429 || status >= 500;
 
 /**
- * A write would create a database that keeps points for only three days, so this function creates a
- * missing database and policy in `db` or `db/policy`. Resolves to a sentence about the creation, or
- * to an empty string. Throws [RequestError] if a retry may succeed.
+ * Creates the database and the policy in `db` or `db/policy` if they are absent. Otherwise a write
+ * would create a database that keeps points for only three days. Resolves to a sentence about the
+ * creation, or to an empty string. Throws [RequestError] if a retry may succeed.
  */
 export async function ensureDatabase(db) {
   const [name, policy] = db.split('/');

@@ -18,7 +18,7 @@ const limits = [
   ['series', 'Series (estimated)'],
 ];
 
-/** An empty field means no limit. */
+/** Returns the request that sets the quotas. An empty field means no limit. */
 function quotaRequest(db, texts) {
   const set = Object.entries(texts).filter(([, text]) => text.trim() !== '');
   return { db, ...Object.fromEntries(set.map(([name, text]) => [name, Number(text)])) };

@@ -69,7 +69,7 @@ export function tokenList() {
   return { panel, reload };
 }
 
-/** `said` displays whether the token was revoked. */
+/** Returns the row of a token. `said` displays whether the token was revoked. */
 function row(token, said) {
   const { name, created_at: made, expiry, last_used: used } = token;
   let asked = false;

@@ -7,7 +7,7 @@ export const nameChoices = (names, type, quoted) =>
 export const valueChoices = (values, quotedText) =>
   values.map((value) => ({ label: value, apply: quotedText(value), type: 'text' }));
 
-/** `detail` is the column's type or `tag`. */
+/** Returns the choice of a column. `detail` is the column's type or `tag`. */
 export const columnChoice = (name, detail, boost, quoted) =>
   ({ label: name, apply: quoted(name), detail, type: 'variable', boost });
 

@@ -37,7 +37,10 @@ const marks = StateField.define({
   provide: (field) => EditorView.decorations.from(field),
 });
 
-/** `label` is the editor's name for screen readers, and `hint` is its placeholder. */
+/**
+ * Returns the extensions that label an editor. `label` is its name for screen readers, and `hint`
+ * is its placeholder.
+ */
 export const labelled = (label, hint) => [
   EditorView.contentAttributes.of({ 'aria-label': label }),
   placeholder(hint),

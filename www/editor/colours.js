@@ -9,8 +9,9 @@ const marks = new Map(
 );
 
 /**
- * `wordsOf(text)` returns no words until `ready` resolves. `keywords` contains upper-case words.
- * The extension calls `isFunction(name)` for names before an opening bracket.
+ * Returns the extension for syntax colours. `wordsOf(text)` returns no words until `ready`
+ * resolves. `keywords` contains upper-case words. The extension calls `isFunction(name)` for names
+ * before an opening bracket.
  */
 export function colours({ wordsOf, keywords, isFunction, ready = Promise.resolve() }) {
   const markOf = ({ kind, text, upper }, next) => {

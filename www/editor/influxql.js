@@ -10,7 +10,7 @@ import { completing } from './query.js';
 
 const names = new Set([...functions.map(({ name }) => name), 'time', 'fill', 'tz', 'now']);
 
-/** `schema()` returns the names for the completion. */
+/** Returns the extensions for InfluxQL. `schema()` returns the names for the completion. */
 export const language = (schema) => [
   labelled('InfluxQL query', 'SELECT … FROM …'),
   colours({ wordsOf: tokenize, keywords, isFunction: (name) => names.has(name), ready: startLexer() }),

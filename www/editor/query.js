@@ -13,8 +13,8 @@ import { keymap } from '@codemirror/view';
 import { makeEditor } from './codemirror.js';
 
 /**
- * `language` is the result of `language(schema)` in the module of a language. Ctrl-Enter and
- * Cmd-Enter call `run()`.
+ * Creates the query editor. `language` is the result of `language(schema)` in the module of a
+ * language. Ctrl-Enter and Cmd-Enter call `run()`.
  */
 export function makeQueryEditor({ host, text, language, changed, run }) {
   const place = new Compartment();
@@ -37,7 +37,8 @@ export function makeQueryEditor({ host, text, language, changed, run }) {
 }
 
 /**
- * The choices are in CodeMirror's format. A rejected promise has the same effect as an empty list.
+ * Returns the extension for completion. `choices` resolves to choices in CodeMirror's format. A
+ * rejected promise has the same effect as an empty list.
  */
 export function completing(choices) {
   const source = async (context) => {

@@ -6,7 +6,7 @@ import { labelled } from './codemirror.js';
 import { colours } from './colours.js';
 import { completing } from './query.js';
 
-/** `schema()` returns the names for the completion. */
+/** Returns the extensions for SQL. `schema()` returns the names for the completion. */
 export const language = (schema) => [
   labelled('SQL query', 'SELECT … FROM …'),
   // Every name may be a function, because only the server has the list of functions.

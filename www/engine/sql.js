@@ -18,7 +18,10 @@ const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}. ${
 /** After a failed load, the next attempt bypasses the browser's cache. */
 let isDoubted = false;
 
-/** If the host sends a Content-Encoding header, the browser has already decompressed the bytes. */
+/**
+ * Decompresses the module, unless the browser has already decompressed it because the host sent a
+ * Content-Encoding header.
+ */
 async function unpacked(body, told) {
   const reader = body.getReader();
   let [bytes, toldAt] = [0, 0];

@@ -100,7 +100,7 @@ function tell() {
   told = text;
 }
 
-/** At the next start, the engine reads the stored rows. */
+/** Ends the database after a crash. At the next start, the engine reads the stored rows. */
 function breakOff(error) {
   clearTimeout(timer);
   kept?.close();
@@ -142,7 +142,10 @@ async function startStoring() {
   }
 }
 
-/** If the deletion fails, the next change stores the database again. */
+/**
+ * Deletes the stored rows with `work`. If the deletion fails, the next change stores the database
+ * again.
+ */
 async function emptied(work) {
   const emptying = kept;
   // Changes during the deletion must not be stored.
@@ -174,7 +177,7 @@ function inTurn(work) {
   return lastTurn;
 }
 
-/** The database may already be running, may be stored, or may be new. */
+/** Starts the database: the one that is already running, the stored one, or a new one. */
 async function begin({ wasm, persist }) {
   try {
     await load({ module_or_path: wasm });
@@ -190,7 +193,7 @@ async function begin({ wasm, persist }) {
   }
 }
 
-/** Without `persist`, deletes the stored rows. */
+/** Turns storage on or off. Without `persist`, deletes the stored rows. */
 async function keep(persist) {
   if (persist === (kept !== undefined)) return;
   if (persist) await startStoring();
@@ -270,7 +273,7 @@ const handlers = {
   loadSql: ({ url }) => (sql ? undefined : (sqlComes ??= loadSql(url))),
 };
 
-/** The request succeeded, but its changes could not be stored. */
+/** Returns the response to a request that succeeded, but whose changes could not be stored. */
 function notStored({ message }) {
   const why = `${message.replace(/\.$/, '')}. Close this page only after the data is stored: unstored data is lost.`;
   // The body contains the members of the error formats of v1 and v2.

@@ -55,7 +55,10 @@ function quotaLines(tags, rows) {
   });
 }
 
-/** The sums include all objects. Throws if the token cannot read the whole database. */
+/**
+ * Returns the sums of the counters of all objects. Throws if the token cannot read the whole
+ * database.
+ */
 async function stats(db) {
   const series = await querySeries(`SHOW STATS ON ${quoted(db)}`);
   const sums = {
@@ -84,7 +87,7 @@ async function stats(db) {
   return { ...sums, quotas, days };
 }
 
-/** The days are today and yesterday. The object time is an estimate. */
+/** Returns the lines about the costs of today and yesterday. The object time is an estimate. */
 function dayLines(days) {
   const { objectRequest, objectSecond, rowWritten, rowRead } = prices;
   const names = ['Today (UTC)', 'Yesterday'];
@@ -107,7 +110,10 @@ function dayLines(days) {
 const everything = async (db) =>
   (await policies(db)).map(({ name }) => `${quoted(name)}./.*/`).join(', ');
 
-/** The page queries this number only after a click, because every shard must list its series. */
+/**
+ * Returns the number of series. The page queries this number only after a click, because every
+ * shard must list its series.
+ */
 async function seriesCount(db) {
   const series = await querySeries(
     `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`,
@@ -129,7 +135,7 @@ async function ends(db) {
 const timeText = (time) =>
   time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none';
 
-/** `fill(db)` loads the numbers when the card becomes visible. */
+/** Creates the card. `fill(db)` loads the numbers when the card becomes visible. */
 export function card() {
   const element = el('section', {
     class: 'card',

@@ -6,7 +6,7 @@ import { current, onChange } from '../state.js';
 import { card } from './card.js';
 import { tree } from './tree.js';
 
-/** `fill()` reads the names of the databases. */
+/** Creates the explorer. `fill()` reads the names of the databases. */
 export function explorer(host, { put, names }) {
   const figures = card();
   const branches = tree((item) => (put(item), close()));

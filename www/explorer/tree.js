@@ -18,9 +18,10 @@ const patience_ms = 3000;
 const opened = new Map();
 
 /**
- * `path` identifies the line. `detail` is a text next to the name, or a function that loads the
- * text when the line becomes visible. `open()` returns the lines below this line, or a promise. The
- * property `ready` resolves when these lines are loaded.
+ * Returns a line of the tree, with the lines below it. `path` identifies the line. `detail` is a
+ * text next to the name, or a function that loads the text when the line becomes visible. `open()`
+ * returns the lines below this line, or a promise. The property `ready` resolves when these lines
+ * are loaded.
  *
  * @typedef {HTMLLIElement & { ready?: Promise<void> }} Line
  * @param {{
@@ -69,7 +70,10 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
 
 const count = (number, word) => `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`;
 
-/** `put(item)` inserts a name into the query (`influxql/put.js`). */
+/**
+ * Creates the tree. A click on a name calls `put(item)`, which inserts the name into the query
+ * (`influxql/put.js`).
+ */
 export function tree(put) {
   const element = el('ul', { class: 'tree', 'aria-label': 'Databases' });
   let filling = 0;

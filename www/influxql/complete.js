@@ -23,7 +23,10 @@ const places = {
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/\\(.)/g, '$1') : text;
 
-/** `from` is the start of the current word. `tag` is the key whose value is expected. */
+/**
+ * Returns the kind of word that is expected at the end of the text. `from` is the start of the
+ * current word. `tag` is the key whose value is expected.
+ */
 export function placeIn(text, whole = text) {
   const all = tokenize(text);
   const last = all.at(-1);
@@ -62,8 +65,8 @@ function measurementIn(tokens, offset) {
 const named = (names, type) => nameChoices(names, type, quoted);
 
 /**
- * The result has CodeMirror's format. The functions of `schema` return promises: `databases()`,
- * `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`.
+ * Returns the completions in CodeMirror's format. The functions of `schema` return promises:
+ * `databases()`, `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`.
  */
 export async function choices(text, whole, schema) {
   const { place, measurement, tag, from } = placeIn(text, whole);

@@ -21,7 +21,7 @@ const isKeyword = ({ kind, upper }) =>
 /** Returns `m`, or `policy.m` for a policy other than the default. */
 const sourceOf = ({ policy, measurement }) => [policy, measurement].filter(Boolean).map(quoted).join('.');
 
-/** The query returns a separate result for each series. */
+/** Returns a query about the item, with a separate result for each series. */
 function query(item) {
   const source = `FROM ${sourceOf(item)}`;
   if (item.kind === 'field') return `SELECT ${quoted(item.name)} ${source} GROUP BY *`;
@@ -59,7 +59,7 @@ function statementAround(tokens, offset) {
   return upTo.slice(upTo.findLastIndex(({ text }) => text === ';') + 1);
 }
 
-/** `to` is the end of the last token of a clause. */
+/** Divides a statement into its clauses. `to` is the end of the last token of a clause. */
 function partsOf(tokens) {
   const parts = [];
   let depth = 0;
@@ -158,7 +158,10 @@ function inCondition(before, next, isOpen, item) {
   return operators.has(previous.text) || beginsCondition(before) ? quoted(item.name) : null;
 }
 
-/** A condition may follow a keyword for conditions, or a bracket outside of a function call. */
+/**
+ * Returns whether a condition may follow the tokens: after a keyword for conditions, or after a
+ * bracket outside of a function call.
+ */
 function beginsCondition(tokens) {
   const [earlier, last] = [tokens.at(-2), tokens.at(-1)];
   if (last?.text === '(') return isKeyword(earlier) || ['(', ...operators].includes(earlier.text);
@@ -195,7 +198,10 @@ function inside(text, own, item) {
   return { field: asColumn, tag: asGroup, value: asCondition }[item.kind](text, { first, source, part }, item);
 }
 
-/** If the query has no FROM clause, adds one. */
+/**
+ * Replaces the source in the FROM clause with the item's measurement. If the query has no FROM
+ * clause, adds one.
+ */
 function swapped(text, { first, source, last }, item) {
   if (!source) {
     const isOpen = first?.word === 'SELECT' && first.tokens.length > 0 && last.to === first.to;

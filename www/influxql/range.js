@@ -16,8 +16,9 @@ export const lengths = {
 };
 
 /**
- * The end is exclusive. The range `all` has no bounds, so the result is null. A length of time ends
- * at `now_ms`. Other ranges have the form `FROM..TO`.
+ * Returns the bounds of a range in milliseconds, with an exclusive end. The range `all` has no
+ * bounds, so the result is null. A length of time ends at `now_ms`. Other ranges have the form
+ * `FROM..TO`.
  */
 export function bounds(range, now_ms) {
   if (lengths[range]) return { from_ms: now_ms - lengths[range].ms, to_ms: now_ms };
@@ -50,7 +51,7 @@ export function withRange(text, limits) {
     .replace(/\$(__)?interval\b/g, `${Math.max(1, Math.ceil((to_ms - from_ms) / 200_000))}s`);
 }
 
-/** A range of all times needs no condition. */
+/** Removes `$timeFilter` from all statements, because a range of all times needs no condition. */
 function withoutFilters(text) {
   let made = text;
   for (const { tokens } of statements(text).reverse()) {

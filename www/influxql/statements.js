@@ -2,15 +2,15 @@
 
 import { readText } from './tokenize.js';
 
-/** The list is empty if the parser is not loaded. */
+/** Returns the statements of a text, or an empty list if the parser is not loaded. */
 export const statements = (text) => readText(text)?.statements ?? [];
 
 /** Returns `selects`, `reads` or `writes`, or null if the effect is unknown. */
 export const effectOf = (text) => readText(text)?.does ?? null;
 
 /**
- * The page stores no text with a password. Without a parse, a text with the word "password" may
- * contain one.
+ * Returns whether a text may contain a password, so that the page does not store it. If the parser
+ * is not loaded, this is true for every text with the word "password".
  */
 export function containsPassword(text) {
   if (!/password/i.test(text)) return false;
@@ -18,7 +18,7 @@ export function containsPassword(text) {
   return effectOf(text) === null || readText(text).words.some(isKeyword);
 }
 
-/** The name is quoted if it is not a plain word or if it is a keyword. */
+/** Quotes a name if it is not a plain word or if it is a keyword. */
 export function quoted(name) {
   const plain = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase());
   return plain

@@ -24,7 +24,10 @@ const effects = [null, 'selects', 'reads', 'writes'];
 let outline = null;
 let starting = null;
 
-/** `source` is the parser's module or its address. Rejects if the module is unavailable. */
+/**
+ * Loads the parser. `source` is its module or the module's address. Rejects if the module is
+ * unavailable.
+ */
 export function startLexer(source = moduleAddress()) {
   starting ??= load(source).catch((error) => {
     starting = null;

@@ -9,7 +9,10 @@ import { languages, currentLanguage } from './languages.js';
 /** A click waits for the parser at most this long. */
 const patience_ms = 2000;
 
-/** Both kinds of editor have the returned functions. Ctrl-Enter calls `run()`. */
+/**
+ * Returns the editor's functions, which are the same for the text area and for CodeMirror.
+ * Ctrl-Enter calls `run()`.
+ */
 export function queryEditor(run) {
   const area = el('textarea', {
     spellcheck: false,

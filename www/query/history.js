@@ -24,7 +24,7 @@ const languageOf = ({ language }) => (languageNames.includes(language) ? languag
 
 const askedOf = (entry) => ({ query: entry.text, db: entry.db ?? '', language: languageOf(entry) });
 
-/** An existing entry moves to the top. */
+/** Adds a query to the top of the history. An existing entry moves to the top. */
 export function remember({ text, db, language, outcome }) {
   if (!text.trim() || containsPassword(text)) return;
   const isSame = (entry) => entry.text === text && entry.db === db && languageOf(entry) === language;

@@ -66,7 +66,7 @@ function hint() {
   return 'The query has no $timeFilter, so the time range does not apply: add WHERE $timeFilter.';
 }
 
-/** The line is hidden if the hint is empty. */
+/** Returns the line with the hint. It is hidden if the hint is empty. */
 export function languageHint() {
   const line = el('p', { class: 'notice hint', role: 'status' });
   const show = () => {

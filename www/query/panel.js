@@ -56,7 +56,10 @@ export function queryPanel({ changed, refused, start }) {
   /** The newest waiting query never replaces a query that the user started with Run. */
   let waiting = null;
 
-  /** Only this function may send a statement that writes. */
+  /**
+   * Runs the text that the user selected or typed. Only this function may send a statement that
+   * writes.
+   */
   async function run() {
     const { from, text } = editor.selected();
     const isPart = text.trim() !== '';
@@ -76,7 +79,7 @@ export function queryPanel({ changed, refused, start }) {
     remember({ text, language, db, outcome });
   }
 
-  /** The time range may have changed. Never runs a text that writes. */
+  /** Runs the last query again, with the current time range. Never runs a text that writes. */
   async function again({ quiet = false } = {}) {
     if (!last) return;
     if (effectOf(last) !== 'writes') await runQuery(last);
@@ -118,7 +121,7 @@ export function queryPanel({ changed, refused, start }) {
     return { made, started };
   }
 
-  /** If a time range must be inserted, waits without a timeout. */
+  /** Waits for the parser. If the page must insert a time range, there is no timeout. */
   async function waitForParser({ text, language }) {
     if (language === 'sql' || (!bounds(current().range, 0) && !text.includes('$'))) {
       await languages[language].tried(patience_ms);

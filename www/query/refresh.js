@@ -10,7 +10,9 @@ const choices = [
   [10, 'Every 10 s'],
 ];
 
-/** `again()` resolves when the new result is visible. */
+/**
+ * Returns the refresh picker. It calls `again()`, which resolves when the new result is visible.
+ */
 export function refreshPicker(again) {
   let timer = null;
   const plan = () => {

@@ -72,7 +72,10 @@ async function timed(work_) {
   return { ...answer, took_ms: performance.now() - from_ms };
 }
 
-/** Both result forms of a SQL run use the same response. The result worker receives a copy. */
+/**
+ * Returns a copy of the response of a SQL run. All forms of the result use the same response, and
+ * the result worker takes ownership of its copy.
+ */
 async function rowsOf(one) {
   one.reply ??= sqlBytesOf(one.sent, one);
   return (await one.reply).slice(0);
@@ -109,7 +112,7 @@ const linesOf = (series) => series.flatMap(({ values }) => values.map(([line]) =
 
 const makers = { influxql: influxqlMakers, sql: sqlMakers };
 
-/** The forms are `text` (in the result worker), `chart` and `explain`. */
+/** Returns a form of the run's result: `text` (in the result worker), `chart` or `explain`. */
 export function form(one, name) {
   one.forms[name] ??= timed(() => makers[one.language][name](one)).then((made) => {
     if (one.changes) forgetSchema();
@@ -118,7 +121,10 @@ export function form(one, name) {
   return one.forms[name];
 }
 
-/** The position in `message` refers to the sent text, which also contains a time range. */
+/**
+ * Returns the position of an error in the editor's text. The position in `message` refers to the
+ * sent text, into which the page has inserted a time range.
+ */
 export function errorOffset(message, { text, sent }) {
   const found = /at line:? (\d+), (?:char|column:) (\d+)/i.exec(message);
   if (!found) return null;

@@ -8,7 +8,7 @@ import { current } from '../state.js';
 import { work } from './client.js';
 import { shownTable } from './table.js';
 
-/** `mark` displays the buttons for the current run. */
+/** Returns the export buttons. `mark` displays the buttons for the current run. */
 export function exportButtons(failed) {
   const csv = button('CSV', () => saveCsv(failed), {
     icon: 'download',

@@ -20,8 +20,8 @@ const noRows = () =>
   bounds(current().range, 0) ? 'This time range has no points.' : 'The result is empty.';
 
 /**
- * `failed(errors)` receives the server's errors. `start(host)` fills the panel before the first
- * result.
+ * Returns the result panel. It passes the server's errors to `failed(errors)`, and calls
+ * `start(host)` to fill the panel before the first result.
  */
 export function resultPanel({ again, failed, start }) {
   const hidden = new Set();

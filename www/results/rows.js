@@ -6,7 +6,7 @@ import { isNumber } from '../api/exact.js';
 /** A timestamp without a zone is in UTC. */
 const timeText = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
 
-/** The order agrees with the order in every row. */
+/** Returns all columns of the rows, in an order that agrees with the order in every row. */
 function columnsOf(rows) {
   const columns = [];
   const known = new Set();
@@ -23,7 +23,7 @@ function columnsOf(rows) {
   return columns;
 }
 
-/** A chart neither draws values of the kind `other` nor uses them as labels. */
+/** Returns the kind of a value. A chart ignores values of the kind `other`. */
 function kindOfValue(value) {
   if (isNumber(value)) return 'number';
   if (typeof value !== 'string') return 'other';
@@ -65,9 +65,9 @@ function msOf(text) {
 }
 
 /**
- * The result has the format of a response to `/query` with `epoch=ms`. The times come from the
- * column `time`, or from the first column that contains timestamps. Each combination of text values
- * becomes a series.
+ * Returns the rows as series, in the format of a response to `/query` with `epoch=ms`. The times
+ * come from the column `time`, or from the first column that contains timestamps. Each combination
+ * of text values becomes a series.
  */
 export function seriesOfRows(rows) {
   const kinds = new Map(columnsOf(rows).map((name) => [name, kindOf(rows, name)]));

@@ -5,7 +5,10 @@ import { work } from './client.js';
 
 export const pageRows = 100;
 
-/** With the same `key`, a repeated query keeps the table, sort order, page and scroll position. */
+/**
+ * Displays the tables of a result. If `key` is the same as for the previous result, keeps the
+ * table, sort order, page and scroll position.
+ */
 export async function showTables(host, loaded, key) {
   const { tables } = loaded;
   const isSame = shownTable.key === key && shownTable.table < tables.length;
@@ -88,7 +91,7 @@ function headCell(column, kind, summary, sort) {
   );
 }
 
-/** Null is displayed as a dash. */
+/** Returns a cell of the table. Null is displayed as a dash. */
 export const cell = (text, kind) =>
   text === null ? el('td', { class: 'null' }, '–') : el('td', { class: kind }, text);
 

@@ -3,7 +3,10 @@
 
 import { isNumber } from '../api/exact.js';
 
-/** A kind is `time`, `tag`, `number` or `text`. A cell is the parsed JSON value. */
+/**
+ * Converts a response to tables. The kind of a column is `time`, `tag`, `number` or `text`. A cell
+ * is the parsed JSON value.
+ */
 export function tablesOf(reply) {
   const tables = new Map();
   for (const [index, { series = [] }] of (reply.results ?? []).entries()) {
@@ -59,7 +62,7 @@ function kindOf(rows, index) {
   return areNumbers && !rows.every(isNull) ? 'number' : 'text';
 }
 
-/** Null becomes the empty string. */
+/** Returns the text of a cell. Null becomes the empty string. */
 export const cellText = (value) => (value === null || value === undefined ? '' : String(value));
 
 function compareNumbers(a, b) {

@@ -21,7 +21,7 @@ function tailOfSql(text) {
   return table === undefined ? null : newestOf(quoted(table));
 }
 
-/** The tail selects all columns of the source, newest first. */
+/** Returns the query of the tail view, which selects all columns of the source, newest first. */
 function tailQuery(text) {
   const [first] = statements(text);
   const at = first?.tokens.findIndex(({ upper }) => upper === 'FROM') ?? -1;

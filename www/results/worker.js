@@ -69,7 +69,7 @@ function orderOf(table, sort) {
   return held.orders.get(key);
 }
 
-/** Each row is on one line. All digits are unchanged. */
+/** Formats the response as indented JSON, with each row on one line and all digits unchanged. */
 function pretty() {
   let depth = 0;
   // Does not change strings. A bracket inside a row does not begin a new line.

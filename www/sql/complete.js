@@ -10,7 +10,10 @@ const beforeColumns = new Set(
 const comparisons = ['=', '!=', '<>'];
 const none = async () => [];
 
-/** `from` is the start of the current word. `tag` is the column whose value is expected. */
+/**
+ * Returns the kind of word that is expected at the end of the text. `from` is the start of the
+ * current word. `tag` is the column whose value is expected.
+ */
 export function placeIn(text) {
   const all = wordsOf(text);
   const last = all.at(-1);
@@ -29,8 +32,8 @@ export function placeIn(text) {
 }
 
 /**
- * The result has CodeMirror's format. The functions of `schema` return promises: `measurements()`,
- * `tags(m)`, `fields(m)`, `values(m, tag)`, `functions()`.
+ * Returns the completions in CodeMirror's format. The functions of `schema` return promises:
+ * `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`, `functions()`.
  */
 export async function choices(text, whole, schema) {
   const { place, tag, from } = placeIn(text);
@@ -57,7 +60,10 @@ async function valuesOf(tables, tag, schema) {
   return valueChoices([...new Set(lists.flat())], quotedText);
 }
 
-/** The columns are distinct. If the text contains no table, returns the columns of all tables. */
+/**
+ * Returns the distinct columns of the tables. If the text contains no table, returns the columns of
+ * all tables.
+ */
 async function columnsOf(tables, schema) {
   const of = tables.length > 0 ? tables : [undefined];
   const lists = await Promise.all(

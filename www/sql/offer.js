@@ -16,7 +16,10 @@ const asking = (bytes) =>
 const coming = (bytes, all) =>
   bytes < all ? `Loading SQL: ${inMb(bytes)} of ${inMb(all)} MB` : 'Starting SQL …';
 
-/** Visible while the language is SQL and the page's database has no SQL. `loaded()` follows. */
+/**
+ * Returns the panel that offers to load SQL. It is visible while the language is SQL and the page's
+ * database has no SQL. Calls `loaded()` after SQL was loaded.
+ */
 export function sqlOffer(loaded) {
   const all = sqlAsset?.bytes ?? 0;
   const words = el('p');

@@ -17,7 +17,8 @@ function query(item) {
 }
 
 /**
- * SQL has no names for retention policies, so an item in another policy does not change the text.
+ * Inserts `item` into the text. An item in a policy other than the default does not change the
+ * text, because SQL has no names for retention policies.
  */
 export function put(text, { from, to }, item) {
   if (item.kind === 'policy' || item.policy) return { text, cursor: to };

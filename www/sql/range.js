@@ -11,8 +11,8 @@ const time = (ms) => `'${new Date(ms).toISOString()}'`;
 export const takesRange = (text) => wordsOf(text).some(isFilter);
 
 /**
- * `$interval` becomes an INTERVAL that is a 200th of the range. Without limits, the replacements
- * are `true` and one day.
+ * Replaces `$timeFilter` with a condition, and `$interval` with an INTERVAL that is a 200th of the
+ * range. Without limits, the replacements are `true` and one day.
  */
 export function withRange(text, limits) {
   const condition = limits ? `(time >= ${time(limits.from_ms)} AND time < ${time(limits.to_ms)})` : 'true';

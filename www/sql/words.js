@@ -5,7 +5,7 @@
 const word =
   /(?<comment>--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|(?<string>'(?:[^']|'')*'?)|(?<name>"(?:[^"]|"")*"?)|(?<variable>\$\w+)|(?<word>[A-Za-z_]\w*)|(?<number>\d[\w.]*)|(?<space>\s+)|(?<mark><>|!=|[<>]=|.)/gs;
 
-/** The words include spaces and comments. */
+/** Splits a text into words, including spaces and comments. */
 export function wordsOf(text) {
   return [...text.matchAll(word)].map(({ 0: part, index, groups }) => {
     const [kind] = Object.entries(groups).find(([, found]) => found !== undefined);
@@ -26,7 +26,7 @@ export const keywords = new Set(
     .split(/\s+/),
 );
 
-/** The name is quoted if it is not a plain lower-case word or if it is a keyword. */
+/** Quotes a name if it is not a plain lower-case word or if it is a keyword. */
 export const quoted = (name) =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase())
     ? name
@@ -34,7 +34,7 @@ export const quoted = (name) =>
 
 export const quotedText = (text) => `'${text.replace(/'/g, "''")}'`;
 
-/** Unquoted names are converted to lower case. */
+/** Returns the name that a word means. Unquoted names are converted to lower case. */
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/""/g, '"') : text.toLowerCase();
 

@@ -18,7 +18,10 @@ const origin = el(
   'NOAA Climate Data Online, public domain, as collected by vega-datasets.',
 );
 
-/** The contents depend on the state: no token, no data, or data without a query. */
+/**
+ * Fills the start page. Its contents depend on the state: no token, no data, or data without a
+ * query.
+ */
 export async function welcome(host, { names, ask, reload }) {
   if (currentOutage()) return showOutage(host, currentOutage(), reload);
   if (!canQuery()) return signInFirst(host, reload);
@@ -127,7 +130,7 @@ const list = (questions, ask) =>
     }),
   );
 
-/** The queries work with any database, in the current language. */
+/** Returns queries for any database, in the current language. */
 async function generic(ask) {
   const { db, language } = current();
   const isSql = language === 'sql';

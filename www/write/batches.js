@@ -6,9 +6,9 @@ const batchBytesMax = 1_000_000;
 const batchLinesMax = 10_000;
 
 /**
- * `first` is the line number in the file at which the batch begins. `taken(bytes)` receives the
- * number of bytes that were read. A line break inside a quoted string is data, so a batch never
- * ends inside a string.
+ * Divides a file into batches of lines. `first` is the line number in the file at which a batch
+ * begins. `taken(bytes)` receives the number of bytes that were read. A line break inside a quoted
+ * string is data, so a batch never ends inside a string.
  */
 export async function* batches(stream, taken) {
   const reader = stream.getReader();

@@ -11,7 +11,7 @@ export const checkedLettersMax = 2_000_000;
  */
 export const check = async (text, precision) => (await checker()).validate(text, precision);
 
-/** The timestamps look like a unit other than `precision`. */
+/** Returns the warning that timestamps look like a unit other than `precision`. */
 export const mistakeText = ({ unit, lines }, precision) =>
   `The times look like ${unitName(unit)} (precision=${unit}). If they are read as ${unitName(precision)}, ` +
   `the ${lines === 1 ? 'time of this line is' : `times of ${lines.toLocaleString('en')} lines are`} in 1970.`;

@@ -60,7 +60,7 @@ export function writePanel({ changed }) {
     absentTimer = setTimeout(showAbsent, pause_ms);
   }
 
-  /** The text says that a write will create the database. */
+  /** Shows or hides the text that a write will create the database. */
   async function showAbsent() {
     const { db } = target();
     const isNew = db !== '' && (await isAbsent(db).catch(() => false));
@@ -224,7 +224,10 @@ export function writePanel({ changed }) {
   );
 }
 
-/** With `mayMake`, creates the database first. `made` is a text about the creation. */
+/**
+ * Sends lines. With `mayMake`, first creates the database if it is absent. In the result, `made` is
+ * a text about the creation.
+ */
 async function sent(lines, target, mayMake) {
   try {
     const made = mayMake ? await ensureDatabase(target.db) : '';

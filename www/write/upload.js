@@ -68,7 +68,7 @@ export function upload(file, target, done) {
   };
 
   let isReady = false;
-  /** The first batch creates the database if it does not exist. */
+  /** Sends a batch. Before the first batch, creates the database if it does not exist. */
   async function attempt(bytes) {
     try {
       if (!isReady) made.textContent = await ensureDatabase(target.db);
@@ -95,7 +95,10 @@ export function upload(file, target, done) {
     }
   }
 
-  /** The user must choose the unit if the timestamps in the first batch look like another unit. */
+  /**
+   * Asks the user for the unit if the timestamps in the first batch look like a unit other than the
+   * selected one.
+   */
   async function settlePrecision(bytes) {
     const { mistaken } = await check(bytes, target.precision).catch(() => ({ mistaken: null }));
     if (mistaken === null) return;

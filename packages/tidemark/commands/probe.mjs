@@ -12,7 +12,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 /** Writes progress to standard error, so that standard output contains only the table. */
 const say = (line) => console.error(line);
 
-/** The table is Markdown, so that a user can paste it into an issue. */
+/** Formats the table as Markdown, so that a user can paste it into an issue. */
 function report(rows) {
   const cell = (text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ');
   const lines = rows.map((row) => `| ${row.map(cell).join(' | ')} |`);

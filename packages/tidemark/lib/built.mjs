@@ -24,8 +24,8 @@ export function aboutCosts() {
 }
 
 /**
- * `day` is the compatibility date, and `settings` are the names of the Worker's settings. The paths
- * in `deployment` are relative to `built`.
+ * Reads the description of the built files. `day` is the compatibility date, and `settings` are the
+ * names of the Worker's settings. The paths in `deployment` are relative to `built`.
  */
 export function aboutBuilt() {
   const file = join(built, 'about.json');

@@ -74,7 +74,10 @@ export class Connection {
   }
 }
 
-/** Error responses have one of two JSON formats. For any other response, returns the whole text. */
+/**
+ * Returns the message in an error response, which has one of two JSON formats. For any other
+ * response, returns the whole text.
+ */
 function messageIn(body) {
   const text = body.trim();
   try {

@@ -21,14 +21,17 @@ export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / pe
 
 export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
 
-/** The price of the mean usage of `days`, in dollars. The amounts that the plan includes are free. */
+/**
+ * Returns the price of a month with the mean usage of `days`, in dollars. The amounts that the plan
+ * includes are free.
+ */
 export function priceOfMonth(prices, days) {
   const month = (name) => (days.reduce((sum, day) => sum + day[name], 0) / days.length) * monthDays;
   const beyond = (name) => priceOf(prices[name], Math.max(0, month(name) - prices[name].included));
   return billed.reduce((sum, name) => sum + beyond(name), prices.plan_dollars_per_month);
 }
 
-/** Complete days before `now` (UTC), in ascending order. */
+/** Returns the dates of the last `count` complete days before `now` (UTC), in ascending order. */
 export function lastDates(count, now) {
   const date = (ago) => new Date(now - ago * dayMs).toISOString().slice(0, 10);
   return Array.from({ length: count }, (_, n) => date(count - n));
@@ -101,7 +104,7 @@ export async function ownSeries(connection) {
   return series;
 }
 
-/** The counters begin when an object is created. */
+/** Returns the deployment's own counters. They begin when an object is created. */
 export function ownCounters(series) {
   const databases = new Map();
   for (const { name, tags, columns, values } of series) {
@@ -121,7 +124,8 @@ export function ownCounters(series) {
 }
 
 /**
- * Ascending by date, in the units of the price table. The object time is the server's estimate.
+ * Returns the usage of each day, ascending by date, in the units of the price table. The object
+ * time is the server's estimate.
  * @param {{ name: string, columns: string[], values: any[][] }[]} series
  * @param {number} objectGb the memory that the platform bills for each object, in GB
  */
@@ -141,5 +145,5 @@ export function ownDays(series, objectGb) {
   return new Map([...days].sort(([one], [other]) => one.localeCompare(other)));
 }
 
-/** SHOW STATS has no counters from the objects of these databases. */
+/** Returns the databases whose objects did not report counters to SHOW STATS. */
 export const ownSkipped = (series) => series.filter(({ name }) => name === 'skipped').flatMap(({ values }) => values.map(([database]) => database));

@@ -50,7 +50,7 @@ async function credentials(source) {
   return made;
 }
 
-/** Without a terminal, the program cannot ask for credentials. */
+/** Fails if there are no credentials and no terminal in which the program could ask for them. */
 function mustHaveCredentials() {
   if (isInteractive() || environmentCredentials()) return;
   throw new UserError(

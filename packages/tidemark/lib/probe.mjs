@@ -98,7 +98,8 @@ async function largestValue(scratch) {
 }
 
 /**
- * The difference between a request with many calls and a request without calls, in microseconds.
+ * Measures the duration of one read: the difference between a request with many reads and a request
+ * without reads, in microseconds per read.
  */
 async function substrTimes(scratch) {
   await scratch.ask('put', { bytes: storedBytes });
@@ -170,7 +171,10 @@ async function* measurements({ deploy, onDomain, say, signal }) {
   }
 }
 
-/** A failed measurement becomes a row, so that the other results are still reported. */
+/**
+ * Yields the rows of a measurement. A failed measurement becomes a row with its error, so that the
+ * other results are still reported.
+ */
 async function part(title, measure, say, signal) {
   say(`- ${title} …`);
   try {

@@ -17,7 +17,7 @@ export function isNewNode() {
   return major > majorNeeded || (major === majorNeeded && minor >= minorNeeded);
 }
 
-/** wrangler prompts only in a terminal, and never in CI. */
+/** Returns whether wrangler can prompt: only in a terminal, and never in CI. */
 export function isInteractive() {
   const isCi = process.env.CI && process.env.CI !== 'false';
   return Boolean(process.stdin.isTTY && process.stdout.isTTY && !isCi);
@@ -30,8 +30,8 @@ function entriesIn(file) {
 }
 
 /**
- * `entries` are the lines of wrangler's output file. With `quiet`, collects the standard output in
- * `output`, so that wrangler does not prompt.
+ * Runs wrangler. In the result, `entries` are the lines of wrangler's output file. With `quiet`,
+ * collects the standard output in `output`, so that wrangler does not prompt.
  * @param {string[]} program the command and its first arguments
  * @param {string[]} words
  */
@@ -57,7 +57,7 @@ export async function runWrangler([command, ...first], words, { env = {}, quiet 
 
 const failureOf = ({ entries }) => entries.find(({ type }) => type === 'command-failed') ?? {};
 
-/** The account's plan does not permit a CPU limit. */
+/** Returns whether the run failed because the account's plan does not permit a CPU limit. */
 export const refusesLimits = (run) => run.code !== 0 && failureOf(run).code === 100_328;
 
 export const subdomainStep =

@@ -11,14 +11,20 @@ export const planSettings = {
   free: { SHARD_SPLIT_BYTES: '200000000', SHARD_FULL_BYTES: '400000000', CALLS_PER_REQUEST_MAX: '1000' },
 };
 
-/** wrangler keeps a value that was changed in the dashboard only if the setting is omitted. */
+/**
+ * Returns the settings for a plan. Omits each setting that was changed in the dashboard, because
+ * wrangler keeps its value only then.
+ */
 function settingsOf(plan, bindings) {
   const isGenerated = ({ name, text }) => Object.values(planSettings).some((settings) => settings[name] === text);
   const isKept = (name) => bindings.some((one) => one.name === name && one.text && !isGenerated(one));
   return Object.fromEntries(Object.entries(planSettings[plan]).filter(([name]) => !isKept(name)));
 }
 
-/** wrangler itself keeps only variables and secrets of the dashboard. */
+/**
+ * Returns the new bindings together with the service and bucket bindings of the dashboard, because
+ * wrangler itself keeps only variables and secrets.
+ */
 function keptBindings(bindings, { services, r2_buckets: buckets }) {
   const isNew = ({ name }) => ![...services, ...buckets].some(({ binding }) => binding === name);
   const kept = (type) => bindings.filter((one) => one.type === type && isNew(one));
@@ -38,8 +44,9 @@ function addressOf({ domain, workers_dev: wanted }, remote) {
 }
 
 /**
- * `base` is the committed configuration with absolute paths, and `remote` is the state of the
- * account. `sqlName` may be null. The free plan does not support `limits`.
+ * Returns the configuration of the main Worker. `base` is the committed configuration with absolute
+ * paths, and `remote` is the state of the account. `sqlName` may be null. The free plan does not
+ * support `limits`.
  */
 export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
   const { env: environments = {}, limits, ...shared } = base;
@@ -64,7 +71,7 @@ export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPa
   return merged(generated, wrangler);
 }
 
-/** The SQL Worker has no address. */
+/** Returns the configuration of the SQL Worker, which has no address. */
 export function sqlConfiguration({ base, main, name, accountId }) {
   const { compatibility_date, limits } = base;
   const account = accountId ? { account_id: accountId } : {};
