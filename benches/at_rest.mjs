@@ -13,7 +13,10 @@ import { month, shapes } from './shapes.mjs';
 const pointsPerBody = 5000;
 const restMs = 15_000;
 
-/** InfluxDB preallocates files, so the benchmark counts allocated blocks. */
+/**
+ * The size of a block in the result of `stat`. The benchmark counts allocated blocks, because
+ * InfluxDB preallocates files.
+ */
 const blockBytes = 512;
 
 /** Returns the allocated bytes of the files whose paths contain `part`. */

@@ -18,7 +18,7 @@ const smallTurns = 21;
 /** The number of rows for measuring durations, and the number for measuring memory. */
 const sizes = { whole: { timed: 1_000_000, held: 10_000_000 }, quick: { timed: 50_000, held: 200_000 } };
 const lookMs = 100;
-/** After this pause, a server has finished its background work for the writes. */
+/** The pause after which a server has finished its background work for the writes. */
 const settleMs = 5_000;
 const mb = 1e6;
 
@@ -193,7 +193,7 @@ function report({ ways, one, few, many }, { size, isQuick }) {
   record({ title: 'Flight', notes, head, rows, compared: isQuick ? [] : ['× InfluxDB'], partial: isQuick });
 }
 
-/** The server that `start` starts must support SQL. `peer` is optional. */
+/** Runs the benchmark. The server that `start` starts must support SQL. `peer` is optional. */
 export async function flight(start, peer, { isQuick }) {
   const size = isQuick ? sizes.quick : sizes.whole;
   const started = [];

@@ -7,7 +7,7 @@ import { DurableObject } from 'cloudflare:workers';
 const readBytesMin = 128 << 10;
 const bufferBytes = 256 << 10;
 
-/** A frame of this size has 5,000 points of TSBS cpu-only data. */
+/** The size of a frame with 5,000 points of TSBS cpu-only data. */
 const frameBytes = 22_900;
 
 /** The number of rows of the log. Later frames overwrite the rows of earlier frames. */
@@ -16,7 +16,7 @@ const logRows = 40;
 let buffer = null;
 const frame = new Uint8Array(frameBytes).map((_, i) => (i * 7919) >> 5);
 
-/** Like the real Worker, reads large chunks into one buffer. */
+/** Reads the body in large chunks into one buffer, like the real Worker. */
 async function readBody(request) {
   const reader = request.body.getReader({ mode: 'byob' });
   let own = buffer ?? new ArrayBuffer(bufferBytes);
@@ -63,6 +63,6 @@ export class Shard extends DurableObject {
   }
 }
 
-/** wrangler.toml requires these classes. */
+/** Empty classes, which wrangler.toml requires. */
 export class Catalog extends DurableObject {}
 export class Database extends DurableObject {}

@@ -24,11 +24,14 @@ const plans = {
 };
 const settleMs = 5_000;
 
-/** The large folder: a value takes about eight bytes, and no shard is so large that it splits. */
+/**
+ * The contents of the large folder. A value takes about eight bytes, and no shard is so large that
+ * it splits.
+ */
 const large = { databases: 8, hosts: 10, fields: 100, differentLines: 4_096, linesPerBody: 200, bodiesPerLook: 20 };
 const smallQuery = `/query?${new URLSearchParams({ db: 'd0', q: `SELECT mean(f0) FROM m WHERE host = 'h0' AND time < ${startS + 3_600}s` })}`;
 
-/** The factor by which the memory may grow after hostile statements. */
+/** The maximum factor by which the memory may grow after hostile statements. */
 const growthMax = 1.1;
 const series = 1_000;
 const hostileStatements = [
@@ -227,7 +230,7 @@ function row(what, most, ours, peer = undefined) {
   return cells;
 }
 
-/** `gigabytes` is the size of the large folder. */
+/** Runs the benchmark. `gigabytes` is the size of the large folder. */
 export async function host({ gigabytes, quick = false }) {
   const plan = plans[quick ? 'quick' : 'whole'];
   const rows = [...(await startTimes(plan, gigabytes)), ...(await memory(plan)), ...(await manyDatabases(plan))];

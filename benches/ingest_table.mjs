@@ -52,7 +52,10 @@ function nameOf({ shape, points, gzip, connections }) {
   return [shape, ...how, `${connections} connection${connections > 1 ? 's' : ''}`].join(', ');
 }
 
-/** InfluxDB needs a long time to count a million series, so the check counts only a part. */
+/**
+ * The statements with which the responses are compared, by case. InfluxDB needs a long time to
+ * count a million series, so this statement counts only a part.
+ */
 const checks = { 'million series': "SELECT count(*) FROM m WHERE site = 's7'" };
 
 const head = [

@@ -14,7 +14,10 @@ const target = process.env.CARGO_TARGET_DIR ?? at('target');
 
 const shapes = ['cpu integers', 'two decimals', 'full floats', 'iot mix', 'new series'];
 
-/** The native benchmark has the release profile. The module has the release options of wasm-opt. */
+/**
+ * Builds the native benchmark with the release profile, and the module with the release options of
+ * wasm-opt.
+ */
 export async function buildParsers() {
   const quiet = { quiet: true };
   const bench = ['bench', '--no-run', '--bench', 'line_protocol', '--message-format=json'];
@@ -42,7 +45,10 @@ const keepMemory = {
   MALLOC_MMAP_THRESHOLD_: '1000000000',
 };
 
-/** `turn(shape)` resolves to the MB per CPU second of each parser. */
+/**
+ * Starts one form of the benchmark, native or WASM. `turn(shape)` resolves to the MB per CPU second
+ * of each parser.
+ */
 function side(command, args) {
   const env = { ...process.env, ...keepMemory };
   const child = startGroup(command, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });

@@ -24,10 +24,10 @@ import { batches, random } from './tsbs.mjs';
 export const db = 'benchmark';
 const pointsPerBody = 5000;
 
-/** Both servers complete their background work during this pause after the last write. */
+/** The pause after the last write, during which both servers complete their background work. */
 const settleMs = 25_000;
 
-/** `between` queries separate the two measurements. */
+/** The numbers of queries. `between` is the number of queries between the two measurements. */
 const plans = {
   whole: { hosts: 100, hours: 24, queries: 41, slowQueries: 15, between: 500, slowBetween: 30 },
   quick: { hosts: 20, hours: 12, queries: 15, slowQueries: 7, between: 50, slowBetween: 7 },
@@ -40,7 +40,7 @@ const ofDay =
   '24 hours of TSBS cpu-only data of 100 hosts (864,000 points, ten integer fields). A figure is the median ' +
   'of queries with new parameters over one connection. The servers restart before each type.';
 
-/** With `isGross`, the durations include the empty request. */
+/** The lists of queries. With `isGross`, the durations include the empty request. */
 export const lists = {
   types: {
     list: types,
@@ -220,7 +220,7 @@ export function geometricMean(values) {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-/** A complete table is written to RESULTS.md. */
+/** Prints the table. If it is complete, writes it to RESULTS.md. */
 function report(sides, rows, { title, peer: peerName, notes, isGross = false, partial }) {
   const pings = sides.map((side) => median(side.pings));
   const peer = sides.findIndex((side) => side.name === peerName);

@@ -19,7 +19,10 @@ import { hasInfluxdb } from './servers.mjs';
 
 const scenarios = [history, measurements, series, shards, panels, deletes, fields, neighbours, mixed];
 
-/** Without this setting, InfluxDB would keep the last ten minutes in its log. */
+/**
+ * The setting that makes InfluxDB write its cache to files soon. By default, it would keep the last
+ * ten minutes in its log.
+ */
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
 /**

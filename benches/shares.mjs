@@ -17,7 +17,7 @@ import { batches } from './tsbs.mjs';
 
 const points = 5000;
 const warmBatches = 60;
-/** These batches cause several flushes. */
+/** The number of batches per turn, which cause several flushes. */
 const turnBatches = 120;
 const turns = 6;
 

@@ -11,14 +11,17 @@ import { instance } from './wasm_instance.mjs';
 const [file, warm, counted] = process.argv.slice(2);
 const exports = instance(readFileSync(file));
 
-/** The resolution of CPU time is coarser than a stage, so this is the wall-clock time. */
+/**
+ * Returns the wall-clock time of `work`, because the resolution of CPU time is coarser than a
+ * stage.
+ */
 function timed(work) {
   const from = performance.now();
   work();
   return performance.now() - from;
 }
 
-/** V8 optimises code in other threads, so only this thread counts. */
+/** Returns the CPU time of this thread only, because V8 optimises code in other threads. */
 const cpuMs = () => {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;

@@ -12,10 +12,10 @@ import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, lockedCrate, UserError } from './project.mjs';
 import { prepareAll } from './setup.mjs';
 
-/** Each target is built on a machine of its architecture (.github/workflows/release.yml). */
+/** The targets. Each is built on a machine of its architecture (.github/workflows/release.yml). */
 export const targets = ['x86_64-unknown-linux-musl', 'aarch64-unknown-linux-musl'];
 
-/** `npm run release` looks for archives in this folder. */
+/** The folder of the archives, in which `npm run release` looks for them. */
 export const archivesFolder = at('.cache', 'archives');
 
 /**

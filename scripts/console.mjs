@@ -20,7 +20,7 @@ import { sampleLines } from './sample.mjs';
 import { addSite } from './site/site.mjs';
 import { fingerprint, isDone, markDone, step } from './setup_steps.mjs';
 
-/** The same folder is in `[assets]` of wrangler.toml. */
+/** The folder of the built console, which `[assets]` of wrangler.toml also names. */
 export const consoleFolder = at('dist');
 
 /** The console for a static file host (docs/BROWSER.md). */
@@ -31,7 +31,7 @@ export const servedFolder = at('.cache', 'console');
 
 const engineModule = at('.cache', 'engine', 'tidemark_bg.wasm');
 
-/** `npm run sql` writes the page's module into this folder. */
+/** The folder into which `npm run sql` writes the page's module. */
 export const sqlPageFolder = at('.cache', 'sql_page');
 const sqlModule = join(sqlPageFolder, 'sql.wasm.gz');
 

@@ -9,14 +9,14 @@ import { at, UserError, wrangler } from './project.mjs';
 import { configurationWith } from './bound-configuration.mjs';
 import { startSqlProcess } from './sql-binding.mjs';
 
-/** Only programs on this machine can connect. */
+/** The listening address, to which only programs on this machine can connect. */
 const host = '127.0.0.1';
 
 /** The maximum time until the Worker responds. */
 const startMs = 60_000;
 const pollMs = 50;
 
-/** The Worker's table contains the names of the configurable limits. */
+/** Returns the names of the configurable limits, from the Worker's table. */
 function limitNames() {
   const table = readFileSync(at('crates', 'model', 'src', 'configurable_limits.rs'), 'utf8');
   return [...table.matchAll(/^ {4}\w+: "([A-Z_]+)",/gm)].map((row) => row[1]);

@@ -66,7 +66,10 @@ const building = [
   'clients_flight_python', 'clients_python', 'console_explore', 'console_local', 'console_page_sql', 'examples', 'flight_clients',
   'moving.', 'openapi', 'parquet', 'program_glances', 'query_influxql', 'site', 'sql_peers', 'vendor',
 ];
-/** These files only compare results, and can run next to every other file. */
+/**
+ * The beginnings of the names of files that only compare results, and can therefore run next to
+ * every other file.
+ */
 const independent = ['clients', 'console', 'flight_recorded', 'moving_hosts', 'packed', 'program', 'quota'];
 
 const take = (starts) => {

@@ -11,8 +11,8 @@ import { at } from './project.mjs';
 const target = 'wasm32-unknown-unknown';
 
 /**
- * wasm-bindgen's wrappers use exception handling. rustc and .cargo/config.toml enable the other
- * features.
+ * The WebAssembly features that wasm-opt must accept. wasm-bindgen's wrappers use exception
+ * handling. rustc and .cargo/config.toml enable the other features.
  */
 const features = [
   'simd',
@@ -26,7 +26,8 @@ const features = [
 ];
 
 /**
- * With -O3 or -Oz, the gzipped module would be 7 % larger. The names make up a sixth of its size.
+ * The options of wasm-opt. With -O3 or -Oz, the gzipped module would be 7 % larger. Function names
+ * would make up a sixth of its size, so they are removed.
  */
 const optimiser = [
   '-O1',
@@ -63,8 +64,8 @@ export async function optimise(from, to) {
 }
 
 /**
- * `binder` is a promise of the path of wasm-bindgen, because its installation may run during the
- * compilation.
+ * Compiles a module and runs wasm-bindgen. `binder` is a promise of the path of wasm-bindgen,
+ * because its installation may run during the compilation.
  */
 async function bound(kind, binder, { folder, name, profile = 'release' }) {
   const { cargo, targetFolder, env, bind } = kinds[kind];

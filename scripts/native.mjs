@@ -7,8 +7,9 @@ import { endGroup, must, startGroup } from './processes.mjs';
 import { at, withClippy } from './project.mjs';
 
 /**
- * The Worker needs none of the dependencies of this workspace. A build of one package would enable
- * other features, and cargo would compile DataFusion again.
+ * The options of cargo for the native workspace, which is separate because the Worker needs none of
+ * its dependencies. The options build the whole workspace: building one package would enable other
+ * features, and cargo would compile DataFusion again.
  */
 export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspace'];
 

@@ -13,7 +13,7 @@ import { prepareAll, hasSql, sql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
-/** `npm start` uses another file in the SQL Worker's folder. */
+/** The files of the SQL Worker. Its folder also contains a file that only `npm start` uses. */
 export const sqlFiles = ['index.js', 'index_bg.wasm'];
 
 /** Returns the contents of about.json, which `tidemark deploy` and `tidemark probe` read. */

@@ -18,14 +18,14 @@ const files = [
   '.cache/engine/tidemark_bg.wasm',
 ];
 
-/** A download normally takes seconds. */
+/** The timeout of a download, which normally takes seconds. */
 const fetchMs = 120_000;
-/** Twice the size of a release archive. */
+/** The maximum size of an archive: twice the size of a release's archive. */
 const archiveBytesMax = 10_000_000;
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** With these options, tar creates identical archives from identical files. */
+/** The options with which tar creates identical archives from identical files. */
 export const packFlags = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
 
 /** Returns the archive's checksum. */

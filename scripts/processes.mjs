@@ -7,7 +7,10 @@ import { root, UserError } from './project.mjs';
 
 /** The time between SIGTERM and SIGKILL. */
 const graceMs = 4000;
-/** A killed process ends when the system has freed its memory. */
+/**
+ * The maximum time until a killed process has ended. It ends only when the system has freed its
+ * memory.
+ */
 const killedMsMax = 1000;
 const pollMs = 10;
 

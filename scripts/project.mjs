@@ -14,7 +14,7 @@ export const at = (...parts) => join(root, ...parts);
 export { UserError };
 
 /**
- * With these variables Clippy compiles the crates of a workspace, so that a build also checks them.
+ * The environment variables that make a build also check the crates of a workspace with Clippy.
  * `cargo clippy` would first check all dependencies, which takes minutes.
  */
 export const withClippy = { RUSTC_WORKSPACE_WRAPPER: 'clippy-driver', CLIPPY_ARGS: '-Dwarnings' };
@@ -54,7 +54,7 @@ export function npm() {
   return file ? /** @type {const} */ ([process.execPath, [file]]) : /** @type {const} */ (['npm', []]);
 }
 
-/** Run this script with [newNode]. */
+/** The path of wrangler's script, which must run with [newNode]. */
 export const wrangler = at('node_modules', 'wrangler', 'bin', 'wrangler.js');
 
 /** Prints a [UserError] as one line and exits with code 1. */

@@ -21,10 +21,10 @@ import { prepareAll, hasReleasedSql } from './setup.mjs';
 /** Deployments without Rust download this archive (scripts/prebuilt.mjs). */
 const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
 
-/** The file has the format of sha256sum. */
+/** The name of the file with the checksums, in the format of sha256sum. */
 const sumsFile = 'SHA256SUMS';
 
-/** The README has no button before the first release. */
+/** The line of the README in whose place a release inserts the deploy button. */
 const buttonPlace = '<!-- deploy button -->\n';
 
 /** Matches the link for any repository. */

@@ -80,7 +80,7 @@ async function checkRust() {
   return compiler.output.trim();
 }
 
-/** wasm-bindgen generates the JavaScript of a module. Resolves to the path of wasm-bindgen. */
+/** Builds wasm-bindgen, which generates the JavaScript of a module. Resolves to its path. */
 async function buildBindgen() {
   const folder = at('.cache', 'tools', 'bindgen');
   const program = join(folder, 'debug', 'bindgen');
@@ -115,8 +115,8 @@ async function workerRecord(profile) {
 }
 
 /**
- * A local server may use the profile `quick`. Only the bundling waits for `installed`, which
- * resolves after the npm packages are installed.
+ * Builds the Worker. A local server may use the profile `quick`. Only the bundling waits for
+ * `installed`, which resolves after the npm packages are installed.
  */
 export async function worker(profile = 'release', installed = Promise.resolve()) {
   const record = await workerRecord(profile);
@@ -126,15 +126,21 @@ export async function worker(profile = 'release', installed = Promise.resolve())
   await step(title, record, () => buildWorker(binder, at('build'), profile));
 }
 
-/** Without an up-to-date release build, uses the profile `quick`. */
+/**
+ * Builds the Worker for a local server: with the profile `quick`, unless there is an up-to-date
+ * release build.
+ */
 async function workerToTry(installed) {
   await worker(isDone(await workerRecord('release')) ? 'release' : 'quick', installed);
 }
 
-/** `www/engine/worker.js` contains the same path. */
+/** The folder of the browser's module. `www/engine/worker.js` contains the same path. */
 export const engineFolder = at('.cache', 'engine');
 
-/** The browser's module contains the whole crate except `src/edge`, which is only for Workers. */
+/**
+ * Returns the sources of the browser's module: the whole crate except `src/edge`, which is only for
+ * Workers.
+ */
 export function engineSources() {
   const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
   const code = [...rooms.map((name) => join('src', name)), 'crates', '.cargo/config.toml'];
@@ -154,13 +160,16 @@ async function aboutEngine() {
   return { stamp: '.cache/stamps/engine', inputs, outputs, lasts: '(two or three minutes)' };
 }
 
-/** With two cores, parallel builds take two thirds of the time of sequential builds. */
+/**
+ * Builds all modules in parallel. With two cores, this takes two thirds of the time of sequential
+ * builds.
+ */
 export async function modules() {
   await rust();
   await Promise.all([worker(), engine()]);
 }
 
-/** `sql/wrangler.toml` contains the same path. */
+/** The folder of the built SQL Worker. `sql/wrangler.toml` contains the same path. */
 export const sqlFolder = at('sql', 'build');
 
 async function sqlRecord(profile) {
@@ -204,7 +213,10 @@ export async function isSqlOld() {
   return !isDone(await sqlRecord('quick')) && !(await hasReleasedSql());
 }
 
-/** Without cargo, `npm start` downloads the modules of a release. */
+/**
+ * Returns whether cargo is installed. Without cargo, `npm start` downloads the modules of a
+ * release.
+ */
 export async function hasCargo() {
   const { code } = await run('cargo', ['--version'], { quiet: true });
   return code === 0;
@@ -223,15 +235,15 @@ export async function prepareAll() {
   return node;
 }
 
-/** The console with the database for the browser needs no Worker. */
+/** Builds the console with the database for the browser, which needs no Worker. */
 export async function preparePage() {
   await packages();
   await buildConsole(engine);
 }
 
 /**
- * `node` is a Node that wrangler accepts. `rest` builds the browser's module if necessary. Until
- * then, the console works without the database in the browser.
+ * Prepares a local server. `node` is a Node that wrangler accepts. `rest` builds the browser's
+ * module if necessary. Until then, the console works without the database in the browser.
  */
 export async function prepareServer() {
   const isBuiltHere = await hasCargo();

@@ -22,7 +22,7 @@ import { verdict } from './verdict.mjs';
 const wasmBytesMax = 8_000_000;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
-/** The platform limits the size of a file of the console. */
+/** The platform's limit for the size of a file of the console. */
 const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
 /** @type {string[]} */
@@ -125,7 +125,10 @@ function lint() {
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
-/** These files also run against the native host. The workflow `nightly.yml` runs all files against it. */
+/**
+ * The test files that also run against the native host. The workflow `nightly.yml` runs all files
+ * against it.
+ */
 const nativeFiles = ['ping', 'tokens', 'packed', 'disconnect', 'busy', 'flight_recorded', '/sql.', 'clients_curl', 'clients_shell'];
 
 async function nativeEdgeTests() {
@@ -146,7 +149,7 @@ async function types() {
 /** Needs no InfluxDB. */
 const generatorRules = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
-/** The nightly run uses other seeds. */
+/** The seeds. The nightly run uses other seeds. */
 const seeds = [7, 4141];
 const queriesMax = 2_000;
 

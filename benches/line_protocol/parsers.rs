@@ -15,7 +15,7 @@ pub(crate) fn parse(body: &[u8]) -> Batch {
     batch
 }
 
-/// InfluxDB 3's parser validates UTF-8 and converts every value, but builds no columns.
+/// Runs InfluxDB 3's parser, which validates UTF-8 and converts every value, but builds no columns.
 pub(crate) fn parse_v3(body: &[u8]) {
     for line in influxdb_line_protocol::parse_lines(std::str::from_utf8(body).unwrap()) {
         black_box(line.unwrap());

@@ -50,7 +50,7 @@ fn body_parser() -> BodyParser {
     BodyParser::new(Dialect::V1, params.precision, permit, NOW_NS, 7, Limits::default())
 }
 
-/// The caller copies a body into the allocated bytes.
+/// Allocates `bytes` bytes, into which the caller copies a body.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {

@@ -20,7 +20,7 @@ const connectionsPerViewer = 6;
 
 export const name = 'panels';
 
-/** On InfluxDB, a refresh takes seconds, so the benchmark measures fewer refreshes. */
+/** The sizes. The benchmark measures fewer refreshes on InfluxDB, because each takes seconds. */
 export const sizes = {
   small: { hosts: 100, viewers: 5, refreshes: 10, peerRefreshes: 3, settle: 8 },
   full: { hosts: 100, viewers: 5, refreshes: 60, peerRefreshes: 10, settle: 20 },

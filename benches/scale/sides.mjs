@@ -13,9 +13,9 @@ import { influxdb, native, plain } from '../servers.mjs';
 const answerMs = 180_000;
 const writeTries = 100;
 const writePauseMs = 200;
-/** With this option, the native host replaces workerd. */
+/** Whether the benchmark measures the native host instead of workerd. */
 export const isNative = process.argv.includes('--native');
-/** A server counts as idle if it uses less than this fraction of a core. */
+/** The fraction of a core below which a server counts as idle. */
 const restShare = 0.05;
 const restPollMs = 1_000;
 const restMsMax = 120_000;

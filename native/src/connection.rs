@@ -53,7 +53,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Runs HTTP/2 tasks on this thread.
+/// An executor that runs hyper's HTTP/2 tasks on this thread.
 #[derive(Clone, Copy, Debug)]
 struct LocalExecutor;
 

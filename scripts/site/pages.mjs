@@ -10,7 +10,7 @@ import { at, UserError } from '../project.mjs';
 /** The site's folder for pages that are not in docs/. */
 const outside = 'repository';
 
-/** Links to the repository's README also lead to this page. */
+/** The first page of the site. Links to the repository's README also lead to this page. */
 const home = 'docs/README.md';
 
 /** Folders whose files the site offers as downloads. Links to other files become plain text. */

@@ -36,7 +36,7 @@ text as \`error\`, even if the section below states 400, 404, 422 or 500. Only e
 of the response, and only before its first byte. In the texts below, words in braces and \`…\` stand for values.
 `;
 
-/** Title, prefix of the anchors, module, error type, and HTTP status. */
+/** The groups of errors: title, prefix of the anchors, module, error type, and HTTP status. */
 const groups = [
   ['Requests', 'request', 'src/api/error.rs', 'ApiError'],
   ['Permissions and logins', 'auth', 'src/api/auth.rs', 'AuthError'],
@@ -57,7 +57,7 @@ const groups = [
   ['Other errors of the server', 'server', 'src/coordinator/error.rs', 'Error'],
 ];
 
-/** What a client or an operator should do, by HTTP status. */
+/** The actions for a client or an operator, by HTTP status. */
 const actions = {
   400: 'Correct the request as the text of the error describes. Do not repeat the request unchanged.',
   401: 'Check the credentials.',
@@ -77,7 +77,7 @@ const actions = {
   507: 'Narrow the time range, or aggregate the values.',
 };
 
-/** These actions replace the action for the status. */
+/** The actions for single errors, which replace the action for the status. */
 const ownActions = {
   'ApiError::ForeignOrigin': "If the page may call the server, add its origin to `CORS_ORIGINS`.",
   'ApiError::ReadOnly': 'Send the statement with `POST`, and without `read_only=true`.',
@@ -105,7 +105,7 @@ const groupActions = {
   statement: 'Correct or narrow the statement as the text of the error describes.',
 };
 
-/** These statuses replace the status of the group. */
+/** The statuses of single errors, which replace the status of the group. */
 const exceptions = {
   'LineRefusal::Retention': '400; 422 if every line is older than the retention period, except on `/write`',
   'Error::Forbidden': '403',

@@ -26,7 +26,9 @@ const cpuMs = () => {
   return (user + system) / 1_000;
 };
 
-/** `logEvent(event, more)` is called when a statement is stopped. */
+/**
+ * The SQL module in a monitored thread. Calls `logEvent(event, more)` when it stops a statement.
+ */
 export class Engine {
   #last = Promise.resolve();
   #pending = null;

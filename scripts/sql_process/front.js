@@ -2,7 +2,10 @@
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
-/** A call waits for a process that has ended, and tries again after each pause. */
+/**
+ * The maximum time for which a call waits for a process that has ended. The call tries again after
+ * each pause.
+ */
 const waitMsMax = 15_000;
 const pauseMs = 250;
 

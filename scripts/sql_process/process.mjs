@@ -16,7 +16,9 @@ const sweepMs = 60_000;
 // Lowers the priority of this process, so that writes and InfluxQL run first if all cores are busy.
 setPriority(10);
 const [folder, port] = process.argv.slice(2);
-/** The paths have a secret prefix, because every local user can connect to a port. */
+/**
+ * The secret prefix of all paths. It is necessary because every local user can connect to a port.
+ */
 const base = process.env.SQL_BASE;
 
 // The server finishes its requests on these signals, and then ends this process.

@@ -22,8 +22,8 @@ pub const WINDOW_LIST_PAIRS_MAX: usize = 4_000_000;
 /// similar aggregate is a window function. For each row, these aggregates read all earlier rows of
 /// the partition again. A partition of 20,000 rows has this number of pairs.
 pub const WINDOW_REPEATED_PAIRS_MAX: usize = 400_000_000;
-/// The two previous limits do not apply to a window function whose frame has at most this number of
-/// rows before and after the current row.
+/// The maximum number of rows before and after the current row in the frame of a window function to
+/// which the two previous limits do not apply.
 pub const WINDOW_FRAME_ROWS: u64 = 100;
 /// The maximum number of rows that a join, a series or an unnested list may produce.
 pub const MADE_ROWS_MAX: usize = 10_000_000;
@@ -33,10 +33,11 @@ pub const TURN_ROWS_MAX: usize = 65_536;
 /// The work of one row, in units of `QUERY_CPU_MS_MAX`. `TURN_ROWS_MAX` rows take about as long as
 /// a turn of InfluxQL (`WORK_PER_TURN`).
 pub const WORK_PER_ROW: u64 = WORK_PER_TURN / TURN_ROWS_MAX as u64;
-/// Producing this number of rows costs as much time as producing an empty batch. An iteration of a
-/// recursive query produces a batch, often with only one row.
+/// The number of rows that an empty batch counts as, because producing a batch takes as long as
+/// producing this number of rows. An iteration of a recursive query produces a batch, often with
+/// only one row.
 pub const ROWS_PER_BATCH_MIN: usize = 256;
-/// In a join or a function, comparing this number of pairs costs as much time as producing one row.
+/// The number of pairs that a join or a function compares in the time in which it produces one row.
 pub const PAIRS_PER_ROW: usize = 16;
 /// The maximum number of row pairs that a join may compare. The limit applies to joins that do not
 /// return a row for each compared pair.
@@ -44,9 +45,9 @@ pub const PAIRS_MAX: usize = 250_000_000;
 /// The number of counters for the keys of a hash join (256 KiB). Keys with the same hash, modulo
 /// this number, share a counter.
 pub const KEY_COUNTERS: usize = 65_536;
-/// Producing this number of bytes in a function costs as much time as producing one row.
+/// The number of bytes that a function produces in the time of one row.
 pub const BYTES_PER_ROW: usize = 64;
-/// Evaluating this number of simple expressions costs as much time as producing one row.
+/// The number of simple expressions that are evaluated in the time of one row.
 pub const EXPRESSIONS_PER_ROW: usize = 16;
 /// The number of expressions that an operator evaluates for batches of `BATCH_ROWS` rows. For more
 /// expressions, the batches are smaller.
@@ -150,16 +151,16 @@ pub const PATTERNS_MAX: usize = 32;
 /// The maximum size of a compiled pattern, in bytes. The limit also applies to all compiled
 /// patterns of one batch together. Compiling a pattern of this size takes about 20 ms.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
-/// Matching a pattern in this number of steps costs as much time as producing one row. The number
-/// of steps is the size of the texts, in bytes, multiplied by the states of the compiled pattern. A
+/// The number of steps of a pattern match that take as long as producing one row. The number of
+/// steps is the size of the texts, in bytes, multiplied by the states of the compiled pattern. A
 /// matcher rarely needs as many steps.
 pub const PATTERN_STEPS_PER_ROW: i128 = 256;
 /// The maximum size of a compiled constant pattern, in bytes, that an operator matches without
 /// counting the steps.
 pub const UNCHECKED_PATTERN_BYTES_MAX: usize = 8_192;
-/// Compiling one byte of a pattern of LIKE costs as much time as producing this number of rows.
+/// The number of rows that are produced in the time of compiling one byte of a pattern of LIKE.
 pub const LIKE_ROWS_PER_BYTE: i128 = 8;
-/// Compiling a pattern of LIKE costs as much time as this number of further bytes.
+/// The fixed cost of compiling a pattern of LIKE, as a number of additional bytes.
 pub const LIKE_BYTES_PER_PATTERN: i128 = 16;
 /// The maximum size of a `FixedSizeBinary` value or a `FixedSizeList` in a cast, in bytes or
 /// elements. Even NULL has this size.

@@ -101,8 +101,8 @@ pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, Query
     }
     let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
     refuse_changes(&statement)?;
-    // Without columns, this checks all limits except the limit on columns. It must happen before
-    // the columns of the tables are requested.
+    // Checks all limits except the limit on columns, which are not known yet. This check must
+    // precede the request for the columns of the tables.
     sizes::check(&statement, &[])?;
     Ok(statement)
 }

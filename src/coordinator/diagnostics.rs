@@ -53,7 +53,7 @@ pub(super) struct ShardOf<'a> {
     pub(super) position: usize,
 }
 
-/// One call to the Catalog and one to the Database.
+/// The maximum number of calls to load a database: one to the Catalog and one to the Database.
 const CALLS_PER_LOAD: usize = 2;
 
 /// Executes one of these statements.

@@ -131,7 +131,8 @@ pub fn hash_of(parts: &[&str]) -> Hash {
     digest.finalize().into()
 }
 
-/// InfluxDB's prefix of tokens, which scanners for leaked secrets recognize.
+/// The prefix of tokens. It is the same as InfluxDB's, because scanners for leaked secrets
+/// recognize it.
 pub const TOKEN_PREFIX: &str = "apiv3_";
 
 /// Returns the SHA-256 hash under which a token is stored, in lower-case hexadecimal.

@@ -351,7 +351,7 @@ impl Shared {
     }
 }
 
-/// Removes the context when the poll ends.
+/// A guard that removes the context when the poll ends.
 struct ContextGuard<'a>(&'a Cell<Option<NonNull<Context<'static>>>>);
 
 impl Drop for ContextGuard<'_> {

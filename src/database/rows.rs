@@ -35,7 +35,7 @@ pub(super) const SCHEDULE: RowRange<BackupSchedule> = RowRange::one(Table::State
 const POLICIES: RowRange<PolicyHead> = RowRange::within(Table::Entry, 0, FIRST_CONTINUOUS_KEY - 1);
 pub(super) const CONTINUOUS: RowRange<ContinuousQuery> =
     RowRange::within(Table::Entry, FIRST_CONTINUOUS_KEY, QUOTAS_KEY - 1);
-/// Without quotas, the row does not exist.
+/// The quotas. Without quotas, the row does not exist.
 const QUOTAS: RowRange<Quotas> = RowRange::one(Table::Entry, QUOTAS_KEY);
 /// The tokens and users. The Database never loads all these rows (see [`super::access`]).
 pub(super) const GRANTEES: RowRange<Vec<Grantee>> =

@@ -100,7 +100,7 @@ impl<H: EventHandler> Object<H> {
     }
 }
 
-/// Drops the event if its caller disconnects before the reply.
+/// A guard that drops the event if its caller disconnects before the reply.
 struct Unfinished<'a, H: EventHandler> {
     object: &'a Object<H>,
     event_id: EventId,
@@ -131,7 +131,7 @@ enum KnownAlarm {
     At(i64),
 }
 
-/// Sets an object's alarm. If an earlier alarm is already set, keeps that alarm, because the platform
+/// An object's alarm. If an earlier alarm is already set, that alarm is kept, because the platform
 /// bills each setting as a written row.
 struct Alarm {
     storage: Storage,

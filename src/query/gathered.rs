@@ -40,7 +40,7 @@ pub(crate) struct Points<'a> {
 pub(crate) enum Outcome {
     /// A new value. `None` means that the window has no value.
     Value(Option<FieldValue>),
-    /// These rows, in this order.
+    /// Only the rows with these positions, in this order.
     Rows(Vec<u32>),
 }
 
@@ -256,8 +256,8 @@ async fn nth_by_value(points: &Points<'_>, place: usize, work: &Work) -> Option<
     }
 }
 
-/// Returns the `count` rows that come first in `order`, unsorted. The time is linear. No two rows
-/// may compare as equal.
+/// Returns the `count` rows that come first in `order`, unsorted. The time is linear. `order` must
+/// not return `Equal` for two different rows.
 async fn first(
     mut rows: Vec<u32>,
     count: usize,

@@ -42,8 +42,8 @@ async fn is_sorted<T>(list: &[T], order: impl Fn(&T, &T) -> Ordering, work: &Wor
 }
 
 /// Reorders a list, so that position `place` has the same value as in the sorted list, and smaller
-/// values precede this value. Does nothing if the list is shorter. The time is linear. No two
-/// values may compare as equal.
+/// values precede this value. Does nothing if the list is shorter. The time is linear. The
+/// comparison must not return `Equal` for two different values.
 pub(crate) async fn select_nth<T: Copy>(
     list: &mut [T],
     place: usize,

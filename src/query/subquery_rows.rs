@@ -411,7 +411,8 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-/// Checking a condition on a value takes about 5 ns, and a unit of work takes 50 ns.
+/// The number of values whose condition is checked in one unit of work: a check takes about 5 ns,
+/// and a unit of work 50 ns.
 const FILTER_CELLS_PER_UNIT: u64 = 10;
 /// The work of passing the rows of a series to a call, without reading the rows.
 const CALL_WORK: u64 = 4;
@@ -880,7 +881,7 @@ mod tests {
     use crate::query::work::tests::run;
     use crate::scan::request::{AggregateCall, AggregateFunction, Input, Position, Window};
 
-    /// More units than any step of this test needs.
+    /// A number of units that is larger than any step of this test needs.
     const EXCESS: usize = 1_000_000;
     const COLUMN: ColumnId = ColumnId(1);
     const INPUT: Input = Input { column: COLUMN, field_type: FieldType::Integer, cast: None };

@@ -23,7 +23,7 @@ async function flightServer(t) {
 
 const plain = (metadata) => Object.fromEntries(Object.entries(metadata.toHttp2Headers()).map(([name, values]) => [name, [values].flat().join(',')]));
 
-/** These headers describe the client or the connection, and are not forwarded. */
+/** The headers that are not forwarded, because they describe the client or the connection. */
 const own = new Set(['accept', 'accept-encoding', 'connection', 'content-type', 'grpc-accept-encoding', 'grpc-timeout', 'host', 'transfer-encoding', 'user-agent', 'x-grpc-web']);
 
 function metadataFrom(headers) {

@@ -139,7 +139,7 @@ test('@influxdata/influxdb-client-apis creates a bucket, deletes data from it, a
   assert.deepEqual(await times(), [9]);
 });
 
-/** `@influxdata/influxdb3-client` does not retry. */
+/** Runs an order with `@influxdata/influxdb3-client`, which does not retry. */
 async function v3Client(noSync, order) {
   const { url, token: secret, database, action } = order;
   const client = new v3.InfluxDBClient({
@@ -201,7 +201,9 @@ describe('JavaScript clients', { concurrency: 2 }, () => {
 
 const { FLOAT, INTEGER, STRING, BOOLEAN } = v1.FieldType;
 
-/** One type is wrong, so that the server rejects the point. */
+/**
+ * The schemas of the client. In the bad one, a type is wrong, so that the server rejects the point.
+ */
 const schemas = {
   good: [
     { measurement: 'load', tags: ['host'], fields: { value: INTEGER } },
@@ -219,7 +221,7 @@ const v1Options = ({ url, token: password, database }, schema) => {
   return { host, port, database, username: 'any', password, schema };
 };
 
-/** With a single host, `influx` does not retry. */
+/** Runs an order with `influx`, which does not retry if it has only one host. */
 async function v1Client(order) {
   const { action } = order;
   const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));

@@ -6,7 +6,10 @@ import { test } from 'node:test';
 import { demo, detail, hashOf, noProblems, picture, type } from './console.mjs';
 import { token } from './harness.mjs';
 
-/** If the page split the first two texts at the wrong position, the page would create databases. */
+/**
+ * The texts of links that the page must not run. If the page split the first two texts at the wrong
+ * position, it would create databases.
+ */
 const links = [
   'SHOW DATABASES --\r;CREATE DATABASE evil1',
   'SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/',

@@ -12,7 +12,10 @@ import { tidemark } from './harness.mjs';
 /** The maximum gzipped size of all scripts without the engine. */
 const scriptBytesMax = 200_000;
 
-/** The first screen needs the document, the style sheet and the first script. */
+/**
+ * The maximum gzipped size of the files for the first screen: the document, the style sheet and the
+ * first script.
+ */
 const firstBytesMax = 40_000;
 
 const policy = [
@@ -47,7 +50,7 @@ test('the console is served with its security policy, next to the API', async (t
   const description = await fetch(`${server.url}/openapi.json`);
   assert.match(description.headers.get('Content-Type'), /^application\/json/);
   assert.equal((await description.json()).info.title, 'Tidemark');
-  // A file never replaces a path of the API.
+  // A path of the API reaches the Worker even if a browser requests it as a page.
   const navigation = { headers: { 'Sec-Fetch-Mode': 'navigate', Accept: 'text/html' } };
   const query = await fetch(`${server.url}/query?q=SHOW+DATABASES`, navigation);
   assert.equal(query.status, 401);

@@ -57,7 +57,7 @@ const narrowed = [
   ['DELETE FROM m', 'DELETE FROM m'],
 ];
 
-/** Without a time range, the query includes points before 1970. */
+/** Queries with all times, which include points before 1970. */
 const unlimited = [
   ['SELECT x FROM m', 'SELECT x FROM m'],
   ['SELECT x FROM m WHERE $timeFilter', 'SELECT x FROM m '],

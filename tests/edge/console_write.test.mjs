@@ -73,7 +73,7 @@ const policiesOf = async (server, db) =>
 
 const attached = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
 
-/** The point is older than the retention of an automatically created database. */
+/** A point that is older than the retention of an automatically created database. */
 const old = 'room temp=20 1500000000';
 
 async function making({ page, server }) {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PlainWorkerd, tidemark } from './harness.mjs';
 
 const windowS = 2;
-/** At least two windows end during the downtime. */
+/** The downtime, during which at least two windows end. */
 const downS = 2 * windowS;
 const patienceMs = 60_000;
 const db = { db: 'db', epoch: 's' };

@@ -9,7 +9,10 @@ import { tidemark, token } from './harness.mjs';
 
 const rows = 100_000;
 const rowsPerWrite = 20_000;
-/** Makes the result much larger than the buffers of the sockets and of the runtime. */
+/**
+ * The value of each point, so long that the result is much larger than the buffers of the sockets
+ * and of the runtime.
+ */
 const text = 'x'.repeat(400);
 const q = 'SELECT s FROM m';
 

@@ -9,10 +9,15 @@ import { flightOf } from './grpc_client.mjs';
 import { databaseToken, isNative, tidemark } from './harness.mjs';
 
 export const manyRows = 20_000;
-/** Every client reads the table `million`, which has its full size only in the nightly tests. */
+/**
+ * The size of the table `million`, which every client reads. It has its full size only in the
+ * nightly tests.
+ */
 const millionRows = process.env.TIDEMARK_NIGHTLY === '1' ? 1_000_000 : 200_000;
 const pieceRows = 50_000;
-/** An overloaded server may reject a write. The next attempt follows after one second. */
+/**
+ * The maximum number of attempts to write lines, because an overloaded server may reject a write.
+ */
 const triesMax = 20;
 
 /** The names of the two tables match the same SQL pattern. */
@@ -62,7 +67,10 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
   return { server, port, other, calls };
 }
 
-/** With 3 shards, rows with the same time have no order, so all times in this table differ. */
+/**
+ * The columns of the table `types`. All times in this table differ, because with 3 shards rows with
+ * the same time have no order.
+ */
 export const columns = [
   ['b', 'bool'], ['f', 'double'], ['host', 'string'], ['i', 'int64'], ['s', 'string'], ['time', 'timestamp[ns]'], ['u', 'uint64'],
 ];

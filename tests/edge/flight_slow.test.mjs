@@ -13,8 +13,8 @@ const options = { skip: withoutSql, timeout: 600_000 };
 const doGet = '/arrow.flight.protocol.FlightService/DoGet';
 
 /**
- * Longer than the PING intervals of both sides, and longer than the usual timeouts of proxies and
- * clients.
+ * The minimum time without data. It is longer than the PING intervals of both sides, and longer
+ * than the usual timeouts of proxies and clients.
  */
 const silentMsMin = 30_000;
 const aimedMs = 40_000;

@@ -18,7 +18,7 @@ import { cloudflareApi } from './cloudflare_api.mjs';
 
 const day = '2026-11-01';
 
-/** The scripts of the account are reachable at the stand-in's address. */
+/** Returns the account of the stand-in, whose scripts are reachable at the stand-in's address. */
 function account(api) {
   process.env.CLOUDFLARE_API_BASE_URL = api.url;
   const it = new Account({ token: 'an-api-token' });

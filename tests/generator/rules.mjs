@@ -295,7 +295,8 @@ export const RULES = [
     name: 'several calls that 1.x joins in a wrong order: each call alone returns the same result',
     holds: (query) => isFlat(query) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|first|last|mode|percentile|sample|top|bottom'),
     async proof({ parts, theirs, isSeries, trusted }) {
-      // The samples of two executions differ.
+      // Without windows, this proof does not apply to `sample`, because the samples of two
+      // executions differ.
       if (calls(parts.SELECT, 'sample') && !windowOf(parts)) return false;
       const columns = await columnsOf(parts, trusted);
       const texts = columns?.flatMap((column) => column.texts);

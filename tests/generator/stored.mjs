@@ -108,7 +108,8 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
   const parts = clauses(text);
   const expressions = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
-  // In the row of an empty window, the columns stay null.
+  // Only rows with a point get the empty strings. In the row of an empty window, the columns stay
+  // null.
   const [only, more] = subqueries(parts.FROM) ?? [];
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
   const isWithTags = only && !more && (number || ['(null)', '(none)', '(linear)', undefined].includes(parts.fill));

@@ -14,7 +14,7 @@ use tidemark::browser::influxql_outline::PageOutline;
 
 const TEXTS: u32 = 60_000;
 const THREADS: u32 = 4;
-/// Longer texts are truncated.
+/// The maximum number of characters of a generated text. Longer texts are truncated.
 const TEXT_CHARS_MAX: usize = 120;
 /// The test also runs one in this number of the texts that only read, and checks that the text
 /// changes no data.

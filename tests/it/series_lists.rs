@@ -108,7 +108,7 @@ fn series_lists_are_complete_and_ordered() {
         // The statistics of one page determine which blocks the next page skips.
         model.check();
         model.check();
-        // A page now ends at the end of its blocks, even if it is not full.
+        // After this delete, a page ends at the end of its blocks, even if it is not full.
         model.delete();
         model.check();
         model.write((60..260).step_by(3), false);

@@ -105,7 +105,7 @@ function appended(text, item) {
   return fresh(text.trimEnd() + joint, item);
 }
 
-/** Returns null if the item is not valid at this position. */
+/** Inserts the item at a position. Returns null if the item is not valid there. */
 function at(text, offset, item) {
   const all = tokenize(text);
   const isWithin = ({ from, to, kind, text: mark }) =>

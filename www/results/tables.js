@@ -86,7 +86,7 @@ const comparisons = {
   text: compareTexts,
 };
 
-/** Rows with null are last. */
+/** Returns the order of the rows, sorted by a column. Rows with null are last. */
 export function orderBy({ rows, kinds }, column, isDescending) {
   const compare = comparisons[kinds[column]];
   const sign = isDescending ? -1 : 1;

@@ -8,7 +8,10 @@ export function showStartPage(host, title, ...parts) {
   host.replaceChildren(el('div', { class: 'welcome' }, el('h2', {}, title), parts));
 }
 
-/** Keeps the text that the user has typed. */
+/**
+ * Shows that the server does not respond, with a button that tries again. Keeps the text that the
+ * user has typed.
+ */
 export function showOutage(host, outage, reload) {
   const retry = async () => {
     again.disabled = true;

@@ -8,7 +8,10 @@ import { UserError } from './command.mjs';
 /** The native program stores its token in this file. */
 const tokenFile = (folder) => join(folder, 'token');
 
-/** No option contains the token, because other users can see command-line arguments. */
+/**
+ * The options for a connection. None contains the token, because other users can see command-line
+ * arguments.
+ */
 export const connectionOptions = {
   url: { value: 'URL', env: 'TIDEMARK_URL', fallback: 'http://127.0.0.1:8787', help: "the server's address" },
   data: {

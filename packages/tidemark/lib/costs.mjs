@@ -37,7 +37,10 @@ export function lastDates(count, now) {
   return Array.from({ length: count }, (_, n) => date(count - n));
 }
 
-/** The objects' counters do not contain the script's name, so the query uses the namespace. */
+/**
+ * The query for the platform's counters. It selects objects by namespace, because their counters do
+ * not contain the script's name.
+ */
 const query = `query Costs($account: string!, $script: string!, $from: Date!, $to: Date!) {
   viewer { accounts(filter: { accountTag: $account }) {
     workers: workersInvocationsAdaptive(limit: ${groupsMax}, filter: { scriptName: $script, date_geq: $from, date_leq: $to }) {

@@ -11,7 +11,10 @@ function number(value) {
 
 const section = (id, length, parts) => Buffer.concat([Buffer.from([id, ...number(length)]), ...parts]);
 
-/** Each step is `x = x * k + i` with different constants, so that all functions differ. */
+/**
+ * The number of steps of a function. Each step is `x = x * k + i` with different constants, so that
+ * all functions differ.
+ */
 const stepsOfFunction = 120;
 
 function body(seed) {

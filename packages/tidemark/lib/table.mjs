@@ -1,6 +1,8 @@
 // Formats rows as a text table.
 
-/** These characters would shift the columns, so the table contains their JSON escapes. */
+/**
+ * The characters that the table replaces with JSON escapes, because they would shift the columns.
+ */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
 
 const shown = (value) => {

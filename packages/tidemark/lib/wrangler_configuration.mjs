@@ -3,8 +3,8 @@
 import { merged } from './deploy_file.mjs';
 
 /**
- * An object can store 10 GB on the paid plan and 1 GB on the free plan, including up to 512 MB that
- * a merge writes before the merged parts are deleted.
+ * The settings that depend on the plan. An object can store 10 GB on the paid plan and 1 GB on the
+ * free plan. This includes up to 512 MB that a merge writes before it deletes the merged parts.
  */
 export const planSettings = {
   paid: { SHARD_SPLIT_BYTES: '4000000000', SHARD_FULL_BYTES: '9000000000', CALLS_PER_REQUEST_MAX: '10000' },

@@ -256,7 +256,7 @@ pub fn json_line(status: u16, body: &impl Serialize) -> Response {
     Response::json(status, body + "\n")
 }
 
-/// Sends a short response as a whole, and a long response in pieces.
+/// The delivery of a body: sends a short response as a whole, and a long response in pieces.
 pub(super) struct Delivery {
     content_type: &'static str,
     is_streaming: bool,

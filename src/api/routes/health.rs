@@ -97,8 +97,8 @@ fn health_response(status: u16, word: &str, message: &str, checks: &[Value]) -> 
     Response::json(status, format!("{body}\n"))
 }
 
-/// Informs a page that its requests pass through Cloudflare Access, so that the page may need no
-/// token.
+/// The header that informs a page that its requests pass through Cloudflare Access, so that the
+/// page may need no token.
 const ACCESS: &str = "X-Tidemark-Access";
 
 /// Parses a request to `/ping` or `/status`. The response has status 204, or status 200 and the

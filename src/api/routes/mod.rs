@@ -80,7 +80,7 @@ pub enum Body {
 
 const WRITE: Access = Access::Policy(PermissionKind::Write);
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
-/// Percent-encoding may make the body larger than the text.
+/// The limit of a query's body. The body may be larger than the text because of percent-encoding.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 
 /// Every route.

@@ -250,7 +250,7 @@ enum Kind {
     User,
 }
 
-/// Times are seconds since 1970.
+/// A token in the list. Times are seconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {

@@ -125,7 +125,7 @@ struct Head {
     kid: String,
 }
 
-/// Times are seconds since 1970.
+/// The claims of an assertion. Times are seconds since 1970.
 #[derive(Deserialize)]
 struct Claims {
     aud: Audiences,
@@ -195,7 +195,7 @@ const KEYS_BYTES_MAX: usize = 64 << 10;
 /// The permitted number of base64url characters in a modulus, for 2,048 to 8,192 bits.
 const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
 
-/// The modulus and the exponent are base64url.
+/// An RSA key of the team. The modulus and the exponent are base64url.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Key {
     kid: String,
@@ -204,7 +204,7 @@ pub(super) struct Key {
     pub e: String,
 }
 
-/// The parser skips entries that are not RSA keys.
+/// The list of the team's keys. The parser skips entries that are not RSA keys.
 #[derive(Deserialize)]
 struct List {
     keys: Vec<serde_json::Value>,

@@ -13,7 +13,8 @@ use crate::protocol::call::{Call, CallFailure, Platform, Reply, Step};
 const TEAM: &str = "https://team.cloudflareaccess.com";
 const START_S: i64 = 1_000_000;
 
-/// A signature is the key's id followed by the signed text.
+/// An isolate with a stand-in for signatures: a signature is the key's id followed by the signed
+/// text.
 struct Isolate {
     clock: LocalPlatform,
     cache: Cache,

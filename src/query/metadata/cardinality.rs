@@ -16,7 +16,7 @@ use crate::query::work::Work;
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
 
-/// Copying the value of a group key takes as long as this number of comparisons.
+/// The number of comparisons that take as long as copying the value of a group key.
 const COMPARISONS_PER_GROUP: usize = 8;
 
 #[derive(Clone, Debug)]

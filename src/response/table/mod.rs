@@ -2,8 +2,8 @@
 //! become columns.
 //!
 //! [`Layout`] defines the columns. [`TableWriter`] receives the chunks of a result in order, and
-//! stores only the bytes that have not been taken yet. As an exception, the writer keeps the whole
-//! table for human readers in memory.
+//! stores only the bytes that have not been taken yet. As an exception, it keeps the whole table in
+//! memory for the format `pretty`, which is for human readers.
 
 mod arrow;
 mod csv;

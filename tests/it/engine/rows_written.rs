@@ -82,7 +82,8 @@ fn million_points_write_few_rows() {
     costs_state(&format!("**{at_rest} written rows**"));
 }
 
-/// The query reads one series and one hour of a month of a hundred series.
+/// The maximum number of rows that a query reads. The query selects one series and one hour of a
+/// month of a hundred series.
 const ROWS_READ_MAX: u64 = 40;
 const HOUR_NS: i64 = 3_600_000_000_000;
 

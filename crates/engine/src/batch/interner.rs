@@ -19,7 +19,7 @@ const ENTRIES_MAX: usize = 3 << 17;
 pub(super) struct Interner {
     pub(super) strings: StringColumn,
     forgotten: u32,
-    /// The entries of the strings after the forgotten strings.
+    /// The index of the strings that were not forgotten.
     index: HashIndex<3>,
     seed: FixedState,
 }

@@ -553,7 +553,8 @@ fn drop_unused(block: &mut Block, tag_keys: &mut Vec<String>) {
     tag_keys.retain(|_| keep.next().copied().unwrap_or_default());
 }
 
-/// An estimate is reliable after 1/8 of the body.
+/// An estimate of the number of rows is reliable after this fraction of the body, as a divisor:
+/// after 1/8.
 const RELIABLE_DIVISOR: u64 = 8;
 
 /// An estimate of the final size of a column, so that memory is reserved only once.

@@ -20,7 +20,8 @@ struct Source<'a> {
     entries: Vec<u32>,
 }
 
-/// A column has fewer than 2^32 entries.
+/// The position that means "no entry". A column has fewer than 2^32 entries, so no entry has this
+/// position.
 const NONE: u32 = u32::MAX;
 
 impl<'a> Picker<'a> {

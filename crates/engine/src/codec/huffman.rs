@@ -34,7 +34,7 @@ pub const FEW: usize = 64;
 /// to three codes at a time.
 const CODE_BITS_MAX: u32 = 10;
 const ENTRIES: usize = 1 << CODE_BITS_MAX;
-/// One unaligned load returns this number of bits for any start bit.
+/// The number of bits that one unaligned load returns for any start bit.
 const LOAD_BITS: u32 = 56;
 const DIRECT: u64 = 16;
 /// The number of classes: 16 for the numbers below 16, and four for each number of bits from 5 to

@@ -317,7 +317,8 @@ macro_rules! fields {
 
 fields! { SerializeStruct SerializeStructVariant }
 
-/// Decodes values. The bytes are untrusted, so each length is checked before it is used.
+/// A decoder of values. The bytes are untrusted, so it checks each length before it uses the
+/// length.
 #[derive(Clone, Copy)]
 struct Reader<'de> {
     bytes: &'de [u8],

@@ -19,7 +19,8 @@ pub mod unsigned;
 pub mod validity;
 pub mod varint;
 
-/// A plain body of 25 MB has fewer than 6 million lines.
+/// The maximum number of values in a column. An uncompressed body of 25 MB has fewer than 6 million
+/// lines, so a column has fewer values.
 pub(crate) const VALUES_MAX: usize = 1 << 23;
 /// The maximum size of a dictionary's expanded text, in bytes: more than the largest plain body.
 pub const TEXT_BYTES_MAX: usize = 32 << 20;

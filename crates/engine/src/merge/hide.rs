@@ -304,7 +304,7 @@ mod tests {
     use crate::merge::condition::Text;
     use crate::merge::sequences::Sequences;
 
-    /// Counts the visited series.
+    /// A cursor that counts the visited series.
     struct Series {
         keys: Vec<SeriesKey>,
         at: usize,

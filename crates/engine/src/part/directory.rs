@@ -22,9 +22,10 @@ pub const VERSION: u8 = 2;
 
 const CONTINUES: u8 = 1;
 const IS_CONTINUED: u8 = 2;
-/// The group contains only further columns of the previous group's only page.
+/// The flag of a group that contains only further columns of the previous group's only page, which
+/// is too wide for one value.
 const CONTINUES_COLUMNS: u8 = 4;
-/// A following group contains further columns of this group's only page.
+/// The flag of a group whose only page has further columns in a following group.
 const IS_WIDE: u8 = 8;
 
 /// The directory of a value.

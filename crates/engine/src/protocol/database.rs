@@ -204,7 +204,7 @@ pub struct PolicyChange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum FromDatabase {
-    /// Initialise, policy statements, drop: the request succeeded.
+    /// The reply to initialise, to policy statements and to drop: the request succeeded.
     Done,
     Description(Description),
     Schema {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use tidemark_model::ids::ObjectId;
 use tidemark_model::time::S_NS;
 
-/// An id has at most 13 decimal digits, so that a user can type it.
+/// The number of bits of an id. With 40 bits, an id has at most 13 decimal digits, so that a user
+/// can type it.
 const ID_BITS: u32 = 40;
 /// The number of random low bits in an id. The upper bits contain the start time.
 const DRAWN_BITS: u32 = 28;

@@ -232,10 +232,10 @@ impl Log {
 /// The maximum size of a summary with measurements, in bytes. A larger summary is replaced with the
 /// row counts, because an object keeps the summaries of all frames of the log in memory.
 const SUMMARY_BYTES_MAX: usize = 64 << 10;
-/// The summary lists measurements, rows and times.
+/// The kind of a summary that lists measurements, rows and times.
 const NAMED: u8 = 1;
-/// The summary contains only row counts, so the frame may have rows of any measurement with any
-/// timestamp.
+/// The kind of a summary that contains only row counts. The frame may then have rows of any
+/// measurement with any timestamp.
 const EVERYTHING: u8 = 2;
 
 /// The measurements and times of a frame. The head of the frame's first log row contains this

@@ -124,10 +124,11 @@ impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
     }
 }
 
-/// A third of the capacity is reserved for results. A query that reads much data therefore does not
-/// evict results.
+/// The share of the capacity that is reserved for results, as a divisor: a third. A query that
+/// reads much data therefore does not evict results.
 const RESULTS_SHARE: usize = 3;
-/// A sixth of the capacity is for encoded bytes, because bytes are usually decoded only once.
+/// The share of the capacity that is for encoded bytes, as a divisor: a sixth. The share is small,
+/// because bytes are usually decoded only once.
 const BODIES_SHARE: usize = 6;
 
 /// The read cache of an isolate.

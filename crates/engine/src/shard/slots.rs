@@ -105,7 +105,7 @@ impl Slots {
     }
 }
 
-/// A slot without writes for this time is quiet.
+/// The time without writes after which a slot is quiet.
 const QUIET_NS: i64 = H_NS;
 
 /// The times of the last writes to time slots. In quiet slots, merges also combine few parts of

@@ -86,7 +86,8 @@ pub(super) enum FlightRequest {
     Influxql(QueryRequest),
     /// A complete list as an Arrow stream.
     Made(Vec<u8>),
-    /// A list of tables. A statement reads the tables, and [`listings::listed`] creates the list.
+    /// A list of tables. The server runs a statement that reads the tables, and
+    /// [`listings::listed`] converts the rows to the list.
     Tables {
         query: QueryRequest,
         include_schema: bool,

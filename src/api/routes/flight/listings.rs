@@ -392,7 +392,8 @@ const INFOS: [(RangeInclusive<u32>, Info); 53] = [
     (506..=506, Info::Switch(true)),
     // Nulls sort above all values.
     (507..=507, Info::Number(0)),
-    // This list contains only keywords beyond standard SQL, whose keywords clients know.
+    // The list of keywords that standard SQL does not have is empty. Clients know the keywords of
+    // standard SQL.
     (508..=508, Info::Words("")),
     (509..=509, Info::Words(NUMERIC_FUNCTIONS)),
     (510..=510, Info::Words(STRING_FUNCTIONS)),

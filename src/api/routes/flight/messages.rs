@@ -70,7 +70,7 @@ pub(super) struct FlightInfo {
     pub(super) total_bytes: i64,
 }
 
-/// The client must fetch the rows from the server that returned the endpoint.
+/// The place from which the client fetches rows: always the server that returned the endpoint.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightEndpoint {
     #[prost(message, optional, tag = "1")]

@@ -257,7 +257,7 @@ const UNREAD: &str = "the parameters are not an Arrow record batch";
 /// A column's name and type. The type is `None` if parameters do not support it.
 type Column = (String, Option<Kind>);
 
-/// Widths are in bytes.
+/// The type of a parameter's values. Widths are in bytes.
 #[derive(Clone, Copy)]
 enum Kind {
     Null,

@@ -42,7 +42,7 @@ pub enum Direction {
     FromBackups = 10,
     /// Catalog to the runtime code around a Database or Shard.
     ToStorage = 11,
-    /// Reply of the runtime code around a Database or Shard.
+    /// A reply from the host's code around a Database or a Shard, and not from the object itself.
     FromStorage = 12,
 }
 

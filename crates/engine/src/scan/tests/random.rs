@@ -18,7 +18,7 @@ const TYPES: [(ColumnId, FieldType); 5] = [
     (ColumnId(13), FieldType::String),
     (ColumnId(14), FieldType::Boolean),
 ];
-/// No series has tag 4.
+/// The tags of the requests. No series has tag 4.
 const TAGS: [ColumnId; 4] = [ColumnId(1), ColumnId(2), ColumnId(3), ColumnId(4)];
 
 pub(super) struct Case {

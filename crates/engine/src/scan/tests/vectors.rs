@@ -26,7 +26,7 @@ pub(in crate::scan) struct Write {
     pub(in crate::scan) fields: Vec<(ColumnId, FieldValue)>,
 }
 
-/// Each row of a page that is read counts as one decoded byte.
+/// A reader of rows in memory. It counts each row of a page that is read as one decoded byte.
 pub(in crate::scan) struct VectorReader {
     order: Vec<ColumnId>,
     page_rows: usize,

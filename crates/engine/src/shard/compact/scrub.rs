@@ -20,7 +20,8 @@ use crate::shard::values::CachedValues;
 use crate::store::Store;
 
 const PARTS_PER_EVENT: usize = 16;
-/// A part with more series may be rewritten without need.
+/// The maximum number of series of a part that is searched for hidden rows. A part with more series
+/// is rewritten without a search, and therefore possibly without need.
 const SERIES_MAX: usize = 50_000;
 /// The number of evaluated conditions after which an event searches no further part. A part that
 /// needs more evaluations may be rewritten without need.

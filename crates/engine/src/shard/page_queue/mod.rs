@@ -42,8 +42,8 @@ const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
 /// `BESIDE_OTHERS_PAUSE_MS`. Without this limit, a constant stream of requests would delay the page
 /// permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// Other requests are present if the second-last write or first page arrived within this time. The
-/// last one may belong to the waiting query.
+/// Other requests count as present if a write or a first page arrived within this time. The last
+/// such message does not count, because it may belong to the waiting query.
 const OTHERS_NS: u64 = 40_000_000;
 /// The time within which several writes and first pages count as one, because one query may send
 /// first pages to several shards.
