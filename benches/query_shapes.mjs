@@ -34,9 +34,9 @@ const transformations = [
 ];
 
 /**
- * The shapes have the format of `types` in query_types.mjs. The responses of a shape with
- * `isRandom` are not compared. With `occurrences`, equally frequent values may differ. `isOfAll`
- * marks queries without a time range.
+ * The shapes, in the format of `types` in query_types.mjs. The benchmark does not compare the
+ * responses of a shape with `isRandom`. In the responses of a shape with `occurrences`, equally
+ * frequent values may differ. `isOfAll` marks queries without a time range.
  */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),

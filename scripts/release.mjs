@@ -18,7 +18,9 @@ import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, lockedCrate, UserError } from './project.mjs';
 import { prepareAll, hasReleasedSql } from './setup.mjs';
 
-/** Deployments without Rust download this archive (scripts/prebuilt.mjs). */
+/**
+ * Returns the name of the archive that deployments without Rust download (scripts/prebuilt.mjs).
+ */
 const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
 
 /** The name of the file with the checksums, in the format of sha256sum. */
@@ -78,7 +80,7 @@ export function needsFixtures(of = version()) {
   );
 }
 
-/** The records of a tagged version must not change. */
+/** Returns whether the version is tagged. The records of a tagged version must not change. */
 const isReleased = () =>
   spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
 

@@ -13,10 +13,10 @@ export const launchOptions = {
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
 };
 
-/** Without chromium, skips the test. */
+/** Returns whether chromium is installed. If not, skips the test. */
 export const hasChromium = (t) => has(t, program);
 
-/** The browser closes after the test `t`. */
+/** Starts a browser that closes after the test `t`. */
 export async function launched(t) {
   const browser = await chromium.launch(launchOptions);
   t.after(() => browser.close());
@@ -27,5 +27,5 @@ export async function launched(t) {
 let shared;
 after(async () => (await shared)?.close());
 
-/** All tests of a file share this browser. Each test needs its own context. */
+/** Resolves to a browser that all tests of a file share. Each test needs its own context. */
 export const sharedBrowser = () => (shared ??= chromium.launch(launchOptions));

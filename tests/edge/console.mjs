@@ -67,7 +67,7 @@ export async function offered(page, text) {
 export const cells = (page) =>
   page.locator('#result tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** The text next to a name in the explorer. */
+/** Returns the text next to a name in the explorer. */
 export const detail = (page, name) =>
   page.locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) }).locator('.detail');
 

@@ -43,7 +43,7 @@ export async function another({ host, context, problems }, hash = '') {
   return page;
 }
 
-/** The timestamps of the lines are in seconds. */
+/** Enters lines in the view *Write*, without sending them. Their timestamps are in seconds. */
 export async function write(page, database, lines) {
   await page.getByRole('button', { name: 'Write', exact: true }).first().click();
   const view = page.locator('.view.write');
@@ -56,7 +56,7 @@ export async function write(page, database, lines) {
 
 export const send = (page) => page.locator('.write').getByRole('button', { name: 'Write', exact: true }).click();
 
-/** The browser loads no file. */
+/** Changes the address without loading a file. */
 export const follow = (page, state) => page.evaluate((hash) => (location.hash = hash), hashOf(state));
 
 export async function cells(page, db, q) {

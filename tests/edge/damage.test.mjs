@@ -10,7 +10,7 @@ import { test } from 'node:test';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** The local runtime stores each Shard object in a file. */
+/** Returns the folder in which the local runtime stores each Shard object as a file. */
 function shards(server) {
   const folder = join(server.folder, 'plain');
   const name = readdirSync(folder).find((entry) => /Shard$/.test(entry));

@@ -7,7 +7,7 @@ import { gunzipSync } from 'node:zlib';
 const overloadedText = 'the service is busy: repeat the request in a second';
 const codes = { 429: 'too many requests', 503: 'unavailable' };
 
-/** The body contains every member that a client may read. */
+/** Returns the body of a rejection, with every member that a client may read. */
 function refusal(status) {
   const body = { code: codes[status], message: overloadedText, error: overloadedText };
   return JSON.stringify(body);

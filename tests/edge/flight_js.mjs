@@ -13,7 +13,10 @@ export async function rowsOf(client, ...asked) {
 
 const failure = (act) => act().then(() => null, (error) => `${error.code ?? error.name} ${error.message}`);
 
-/** Whole numbers become numbers. Timestamps have only milliseconds and become texts. */
+/**
+ * Converts a value for the comparison. Whole numbers become numbers, and timestamps, which have
+ * only milliseconds, become texts.
+ */
 function plain(name, value) {
   if (name === 'time') return new Date(value).toISOString().slice(0, 19).replace('T', ' ');
   return typeof value === 'bigint' ? Number(value) : (value ?? null);

@@ -89,7 +89,10 @@ function putOf(columns, command) {
   return [Buffer.concat([field(1, descriptor), messages[0]]), ...messages.slice(1)];
 }
 
-/** The member names in the JSON are the field numbers of the protobuf message. */
+/**
+ * Converts JSON to a protobuf message. The names of members in the JSON are the field numbers of
+ * the message.
+ */
 function messageOf(json, state) {
   const given = json ? JSON.parse(json) : {};
   return Buffer.concat(Object.entries(given).flatMap(([number, values]) => [values].flat().map((value) => {
@@ -121,7 +124,7 @@ function sent(words, state) {
 const plain = (value) => JSON.parse(JSON.stringify(value ?? null, (_, of) => (typeof of === 'bigint' ? Number(of) : of)));
 
 const has = {
-  /** Stores the ticket. Without names, any schema is permitted. */
+  /** Checks a FlightInfo and stores its ticket. If `names` is empty, any schema is permitted. */
   info({ messages }, names, state) {
     assert.equal(messages.length, 1);
     const info = fieldsOf(messages[0]);
@@ -134,7 +137,7 @@ const has = {
     const found = tableFromIPC(Buffer.concat([state.schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]));
     if (names) assert.deepEqual(found.schema.fields.map(({ name }) => name), JSON.parse(names));
   },
-  /** The schema of the stream must equal the announced schema. */
+  /** Compares the rows. The schema of the stream must equal the announced schema. */
   rows({ messages }, rows, state) {
     assert.deepEqual(plain(table(messages).toArray().map((row) => row.toJSON())), JSON.parse(rows));
     has.said({ messages }, '', state);
@@ -156,7 +159,7 @@ const has = {
     const found = table(messages).schema.fields.map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
     assert.deepEqual(found, JSON.parse(text));
   },
-  /** Each row contains the schema of one table. */
+  /** Compares the schemas of tables. Each row of the result contains the schema of one table. */
   schemas({ messages }, text) {
     const found = [...table(messages).getChild('table_schema')].map((bytes) => {
       const whole = Buffer.concat([Buffer.from(bytes), Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]);
@@ -204,7 +207,10 @@ const kinds = {
   map: (value) => typeof value === 'object' && [...value].length === 0,
 };
 
-/** A special mark in the file selects the calls that the client sends for every statement. */
+/**
+ * Returns the calls that the client sends for every statement, which a special mark in the file
+ * selects.
+ */
 export function callsOf(text) {
   const calls = [];
   const shared = [];

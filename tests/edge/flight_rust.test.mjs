@@ -18,7 +18,10 @@ const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
 
 const options = { skip: withoutSql, timeout: 1_800_000 };
 
-/** If the registry is unreachable, the test is skipped, or fails if all programs are required. */
+/**
+ * Compiles the program. If the registry is unreachable, skips the test, or fails if all programs
+ * are required.
+ */
 async function compiled(t) {
   if (!has(t, 'cargo')) return false;
   const fetched = await run('cargo', ['fetch', '--locked', '--manifest-path', `${folder}/Cargo.toml`], { quiet: true });

@@ -24,7 +24,7 @@ const madeRowsMax = 10_000_000;
 const hashes = isNative ? 4 : 40;
 const triesMax = 3;
 
-/** The statement hashes `rows` rows repeatedly and returns one row. */
+/** Returns a statement that hashes `rows` rows repeatedly and returns one row. */
 function slow(rows) {
   const hashed = `${'sha512('.repeat(hashes)}arrow_cast(value, 'Utf8')${')'.repeat(hashes)}`;
   return `SELECT count(${hashed}) AS n FROM generate_series(1, ${rows})`;

@@ -9,7 +9,7 @@ import { flightProgram } from './flight_program.mjs';
 const asIs = (bytes) => bytes;
 const pathOf = (method) => (method.startsWith('/') ? method : `/test.Stand/${method}`);
 
-/** The values of the object are texts or arrays of texts. */
+/** Converts an object to metadata. The object's values are texts or arrays of texts. */
 export function metadataOf(object = {}) {
   const metadata = new Metadata();
   for (const [name, values] of Object.entries(object)) for (const value of [values].flat()) metadata.add(name, value);

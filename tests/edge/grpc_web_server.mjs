@@ -11,7 +11,7 @@ import { join } from 'node:path';
 
 import { temporaryFolder } from './harness.mjs';
 
-/** A frame consists of flags, length and payload. */
+/** Encodes a frame, which consists of flags, length and payload. */
 export function frame(payload, flags = 0) {
   const head = Buffer.alloc(5);
   head[0] = flags;
@@ -118,7 +118,7 @@ const methods = {
   },
 };
 
-/** The certificate is for 127.0.0.1 and this run. */
+/** Creates a certificate for 127.0.0.1, which is valid only for this run. */
 export function certificate(t) {
   const folder = temporaryFolder(t);
   const [key, file] = ['key.pem', 'cert.pem'].map((name) => join(folder, name));

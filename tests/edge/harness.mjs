@@ -170,13 +170,13 @@ function newFolder() {
   return folder;
 }
 
-/** A process that is still ending may write into the folder. */
+/** Deletes a folder, and tries again if a process that is still ending writes into it. */
 function deleteFolder(folder) {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   folders.delete(folder);
 }
 
-/** The folder is deleted after the test `t`. */
+/** Creates a folder that is deleted after the test `t`. */
 export function temporaryFolder(t) {
   const folder = newFolder();
   t.after(() => deleteFolder(folder));
@@ -218,7 +218,9 @@ export async function databaseToken(server, database, { actions = ['read', 'writ
   return (await response.json()).token;
 }
 
-/** If `program` cannot run, the test is skipped, or it fails if all programs are required. */
+/**
+ * Returns whether `program` can run. If not, skips the test, or fails if all programs are required.
+ */
 export function has(t, program, args = ['--version']) {
   if (spawnSync(program, args, { stdio: 'ignore' }).error === undefined) return true;
   if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') {

@@ -36,7 +36,7 @@ function load(url, path, onStart, more = [], secret) {
   return command(['import', '--url', url, '--path', path, '--batch-lines', '100', ...more], { onStart, secret });
 }
 
-/** After each response, the proxy calls `look` with the request. */
+/** Starts a proxy that calls `look` with the request after each response. */
 function passOn(t, server, look) {
   const proxy = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());

@@ -12,13 +12,16 @@ import { token } from './harness.mjs';
 
 const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 
-/** `npm run release` has recorded the release. */
+/** Returns the modules of a release that `npm run release` has recorded. */
 export function released(version) {
   const read = (name) => gunzipSync(readFileSync(recordedRelease(version, name)));
   return { script: String(read('index.js.gz')), module: read('index_bg.wasm.gz') };
 }
 
-/** The build reports the version `as`, which must be as long as its real version. */
+/**
+ * Returns the modules of the current build. They report the version `as`, which must be as long as
+ * the real version.
+ */
 export function built(version, as = version) {
   const module = readFileSync(at('build', 'index_bg.wasm'));
   const [own, other] = [version, as].map((text) => Buffer.from(text));

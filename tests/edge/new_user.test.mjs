@@ -42,7 +42,7 @@ async function started(command, args, options) {
   return server;
 }
 
-/** Ctrl-C and `docker stop` send such a signal. */
+/** Ends the server with a signal, as Ctrl-C and `docker stop` do. */
 async function stopped(server, signal) {
   signalGroup(server.child, signal);
   await server.child.ended;

@@ -14,7 +14,7 @@ import { temporaryFolder } from './harness.mjs';
 
 const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 
-/** The package has no dependencies, so the installation needs no registry. */
+/** Installs the package. It has no dependencies, so the installation needs no registry. */
 async function installed(t) {
   const folder = temporaryFolder(t);
   const archive = await packPackage(folder);
@@ -74,7 +74,7 @@ test('the installed package works', async (t) => {
   await t.test('the package contains the prices and the modules of the probe', () => needsAccount(install));
 });
 
-/** The types of the client must accept correct use and reject wrong use. */
+/** Tests that the client's types accept correct use and reject wrong use. */
 async function imported(install) {
   const program = (field) => `import { Tidemark, TidemarkError, type Point } from 'tidemark/client';
 const database = new Tidemark({ url: 'http://127.0.0.1:1', token: 't', database: 'd' });
@@ -114,7 +114,7 @@ async function deployed(install) {
   assert.doesNotMatch(dry.said, /warning/i);
 }
 
-/** The commands must fail only after they have read their files. */
+/** Tests that commands without an account fail, but only after they have read their files. */
 async function needsAccount(install) {
   const env = { CLOUDFLARE_API_TOKEN: '', TIDEMARK_TOKEN: '' };
   const probe = await tidemarkProgram(install, ['probe'], { env });

@@ -11,7 +11,10 @@ import { fingerprint, step } from '../../scripts/setup_steps.mjs';
 const resultMs = 60_000;
 const pollMs = 100;
 
-/** If the program fails, the error contains the last line of its output. */
+/**
+ * Runs a program without showing its output. If it fails, the error contains the last line of the
+ * output.
+ */
 export async function quietly(command, args, options = {}) {
   const { code, output } = await run(command, args, { ...options, quiet: true });
   if (code === 0) return;
@@ -19,7 +22,9 @@ export async function quietly(command, args, options = {}) {
   throw new Error(code === null ? `${command} is not installed` : `${command} ${args[1]}: ${last}`);
 }
 
-/** If `check` fails, the test is skipped, or fails if all programs are required. */
+/**
+ * Returns whether `check` succeeds. If not, skips the test, or fails if all programs are required.
+ */
 export async function isAvailable(t, name, check) {
   try {
     await check();
@@ -34,7 +39,7 @@ export async function isAvailable(t, name, check) {
 /** The installations of this process by stamp, because several tests may wait for the same one. */
 const installations = new Map();
 
-/** The installation is repeated only if one of the files in `inputs` has changed. */
+/** Installs a program. Repeats an installation only if one of the files in `inputs` has changed. */
 export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
   isAvailable(t, name, () => {
     if (!installations.has(stamp)) installations.set(stamp, step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));

@@ -38,7 +38,7 @@ function near(actual, expected, what) {
   assert.ok(close, `${what}: ${actual} instead of ${expected}`);
 }
 
-/** The groups are in the order of the keys. */
+/** Groups the rows by key. The groups are in the order of the keys. */
 function groups(rows, key) {
   const found = new Map();
   for (const row of rows) found.set(key(row), [...(found.get(key(row)) ?? []), row]);

@@ -40,7 +40,7 @@ export function xxh64(bytes) {
   return hash ^ (hash >> 32n);
 }
 
-/** `tags` must be sorted by key. */
+/** Returns the number of a series' shard. `tags` must be sorted by key. */
 export function shardOf(measurement, tags, shards) {
   const parts = [measurement, ...Object.entries(tags).flat()].flatMap((part) => {
     const length = Buffer.alloc(4);

@@ -14,7 +14,7 @@ const path = '/api/v3/query_sql';
 const built = { skip: withoutSql };
 const json = { 'Content-Type': 'application/json' };
 
-/** The database `d` contains rows of two hosts in 7 shards. */
+/** Starts a server with the database `d`, which contains rows of two hosts in 7 shards. */
 async function started(t) {
   const it = await tidemark(t, { sql: sqlConfiguration, vars: { DEFAULT_SHARDS: '7' } });
   await it.query('CREATE DATABASE d');
@@ -26,7 +26,7 @@ async function started(t) {
   return it;
 }
 
-/** The response must have this status. */
+/** Runs a SQL statement, and asserts that the response has the given status. */
 async function asked(it, q, { status = 200, ...more } = {}) {
   const body = JSON.stringify({ db: 'd', q, ...more });
   const response = await it.fetch(path, { method: 'POST', headers: json, body });

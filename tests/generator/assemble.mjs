@@ -16,7 +16,10 @@ export const unlimited = (parts) => ({ ...parts, ...LIMITS });
 export const withoutSeriesLimits = (parts) => ({ ...parts, SLIMIT: undefined, SOFFSET: undefined });
 export const seriesLimits = ({ SLIMIT, SOFFSET }) => ({ SLIMIT, SOFFSET });
 
-/** SLIMIT and SOFFSET apply to the series of each measurement. */
+/**
+ * Applies the limits of a statement to series. SLIMIT and SOFFSET apply to the series of each
+ * measurement.
+ */
 export function limited(series, parts) {
   const range = (from, many) => [Number(from ?? 0), Number(from ?? 0) + (Number(many ?? 0) || Infinity)];
   const rows = series.map((one) => withValues(one, one.get('values').slice(...range(parts.OFFSET, parts.LIMIT))));

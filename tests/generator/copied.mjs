@@ -19,7 +19,7 @@ export function hasCasts(text) {
   return found.some(([, name, cast]) => casts.has(name) ? casts.get(name) !== cast : !casts.set(name, cast));
 }
 
-/** The real server reads the copies, and must return Tidemark's response. */
+/** Whether the real server returns Tidemark's response if the statement reads the copies. */
 export async function isOverCopies({ text, theirs, env, isSame }) {
   const inner = innermost(text);
   const [, source] = /^(\w+)\.(?:autogen)?\./.exec(inner.FROM) ?? [];

@@ -8,14 +8,17 @@ const headOf = (series) => {
   return `${escape(series.get('name'))}${tags.join('')}`;
 };
 
-/** A number is a float, unless its field has the type `integer`. */
+/**
+ * Returns a cell as a field value. A number becomes a float, unless its field has the type
+ * `integer`.
+ */
 function valueOf(cell, type) {
   if (typeof cell === 'string') return `"${cell.replace(/["\\]/g, '\\$&')}"`;
   if (typeof cell === 'boolean') return String(cell);
   return type === 'integer' ? `${cell.text}i` : cell.text;
 }
 
-/** `keys` contains the types of the fields. */
+/** Converts the rows of a response to lines. `keys` contains the types of the fields. */
 export function linesOf(keys, rows) {
   const types = new Map(
     seriesOf(keys).flatMap((series) => series.get('values').map(([field, type]) => [`${series.get('name')}\n${field}`, type])),
@@ -31,7 +34,7 @@ export function linesOf(keys, rows) {
   });
 }
 
-/** Every number becomes a float. */
+/** Converts series to lines with one field. Every number becomes a float. */
 export function linesOfSeries(all, field) {
   return all.flatMap((series) => {
     const rows = series.get('values').filter(([, cell]) => cell !== null);

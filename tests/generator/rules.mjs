@@ -89,7 +89,7 @@ function spelledOut(text) {
 /** The results of these functions differ between executions. */
 const BY_CHANCE = 'sample|integral|holt_winters|holt_winters_with_fit';
 
-/** Each cell of `ours` must equal the same cell in at least one of `others`. */
+/** Returns whether each cell of `ours` equals the same cell in at least one of `others`. */
 function among(ours, others) {
   if (Array.isArray(ours)) {
     return others.every((one) => Array.isArray(one) && one.length === ours.length) && ours.every((each, at) => among(each, others.map((one) => one[at])));

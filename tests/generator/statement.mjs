@@ -44,7 +44,7 @@ export const windowOf = (parts) => dimensionsOf(parts).find(isWindow);
 export const termsOf = (parts) => split(parts.WHERE, ' AND ');
 export const and = (...terms) => terms.filter(Boolean).join(' AND ');
 
-/** The alias is undefined if the statement does not define one. */
+/** Returns the fields of a SELECT. An alias is undefined if the statement does not define one. */
 export function fieldsOf(parts) {
   return split(parts.SELECT, ', ').map((text) => {
     const [, expression, alias] = /^(.*?)(?: AS (\w+))?$/s.exec(text);
@@ -60,7 +60,7 @@ export function callOf(expression) {
   return { name: found[1], first, rest };
 }
 
-/** `names` contains names of functions, separated by `|`. */
+/** Returns whether a text calls one of the functions in `names`, which are separated by `|`. */
 export const calls = (text, names) => new RegExp(`\\b(?:${names})\\(`).test(text);
 
 /** The pattern of an argument of a call, which may contain other calls. */

@@ -405,7 +405,7 @@ async function store(text, context, how) {
   return keep(write, tags, how);
 }
 
-/** The subquery's calls inherit the windows of the outermost statement. */
+/** Adds the windows of the outermost statement to a subquery whose calls inherit them. */
 function withWindow(text, window) {
   const own = clauses(text);
   if (windowOf(own)) return text;

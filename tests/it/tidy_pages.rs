@@ -177,7 +177,7 @@ fn tests(files: &[File]) -> BTreeSet<&str> {
     found
 }
 
-/// Metrics also have long names, but are not tests.
+/// Whether the word is the name of a test. Metrics also have long names, but are not tests.
 fn is_test_name(word: &str, words_min: usize) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let is_metric = word.starts_with("tidemark_");

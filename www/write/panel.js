@@ -41,7 +41,7 @@ export function writePanel({ changed }) {
   let editor = plain(area);
   let timer = null;
   let absentTimer = null;
-  /** The value is null if the number of valid lines is unknown. */
+  /** The number of valid lines, or null if it is unknown. */
   let goodLines = null;
 
   const target = () => ({ db: database.value.trim(), precision: precision.value });

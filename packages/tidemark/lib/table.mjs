@@ -10,7 +10,7 @@ const shown = (value) => {
   return String(value).replace(unprintable, (found) => JSON.stringify(found).slice(1, -1));
 };
 
-/** Numbers are right-aligned. */
+/** Returns the lines of a table, in which numbers are right-aligned. */
 function tableLines(head, rows) {
   const cells = [head, ...rows].map((row) => row.map(shown));
   const widths = head.map((_, column) => Math.max(...cells.map((row) => [...row[column]].length)));

@@ -124,7 +124,8 @@ pub struct Stamp {
     pub meter: Option<Meter>,
 }
 
-/// [`Stamp::access`] of callers whose permissions cannot be revoked: the administrator and objects.
+/// The value of [`Stamp::access`] for callers whose permissions cannot be revoked: the
+/// administrator and objects.
 pub const NO_GRANT: u64 = u64::MAX;
 
 /// The identity of a shard, and the points that it accepts.

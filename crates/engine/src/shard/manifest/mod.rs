@@ -358,7 +358,8 @@ impl Manifest {
             || self.job.iter().flat_map(|job| &job.merges).any(inputs)
     }
 
-    /// Marks the rows of values that neither a part nor a hold needs as unused.
+    /// Finds the values that neither a part nor a hold needs, and adds their rows to the unused
+    /// rows.
     fn mark_unused(&mut self) {
         let lists = self.parts.values().map(|part| &part.values);
         let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));
