@@ -113,7 +113,7 @@
 //! | the syntax of a statement | `influxql/src/statement.rs` calls the statement's parser |
 //! | the execution of a statement | the module that `coordinator/statement.rs` calls |
 //! | a function of InfluxQL | the function's row in `query/functions.rs` |
-//! | functions over all values of a window | `query/gathered.rs`, `query/operators/gather.rs` |
+//! | functions over all values of a window | `query/whole_window.rs`, `query/operators/whole_window.rs` |
 //! | WHERE; time conditions | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
 //! | regexes and their maximum size | `model/src/regex/mod.rs` |
 //! | the start of windows; `tz()` | `scan/window.rs`; `query/compile/dimensions.rs` |

@@ -10,7 +10,7 @@ use super::data_type::DataType;
 use crate::scan::request::AggregateFunction::{
     self, Count, First, Last, Max, Mean, Min, Spread, Stddev, Sum,
 };
-use Execution::{Merged, Row, Streamed, Whole};
+use Execution::{Merged, Row, Streamed, WholeWindow};
 use Output::{Always, Input};
 use SupportedTypes::{Any, Numbers, NumbersAndBooleans};
 
@@ -96,7 +96,7 @@ pub(crate) enum Execution {
     /// Shards return partial states, which the edge merges.
     Merged(AggregateFunction),
     /// The edge applies the function to all values of a window together.
-    Whole,
+    WholeWindow,
     /// The edge applies the function to a series in order ([`crate::query::transforms`]).
     Streamed,
     /// The edge applies the function to the values of one row ([`crate::scan::math`]).
@@ -187,8 +187,8 @@ const AGGREGATES: &[Function] = &[
         .with(Arguments::FieldOrDistinct, DefaultFill::Zero),
     aggregate("sum", Numbers, Input, Merged(Sum), "sum of the values"),
     aggregate("mean", Numbers, FLOAT, Merged(Mean), "mean of the values"),
-    aggregate("median", Numbers, FLOAT, Whole, "the middle value"),
-    aggregate("mode", Any, Input, Whole, "the most frequent value"),
+    aggregate("median", Numbers, FLOAT, WholeWindow, "the middle value"),
+    aggregate("mode", Any, Input, WholeWindow, "the most frequent value"),
     aggregate(
         "spread",
         Numbers,
@@ -197,7 +197,7 @@ const AGGREGATES: &[Function] = &[
         "difference between the greatest and the least value",
     ),
     aggregate("stddev", Numbers, FLOAT, Merged(Stddev), "standard deviation"),
-    aggregate("distinct", Any, Input, Whole, "the distinct values")
+    aggregate("distinct", Any, Input, WholeWindow, "the distinct values")
         .with(Arguments::NamedField, DefaultFill::LeftOut),
     aggregate("integral", Numbers, FLOAT, Streamed, "area under the curve")
         .with(Arguments::FieldAndUnit, DefaultFill::Null),
@@ -206,7 +206,7 @@ const AGGREGATES: &[Function] = &[
         "count_hll",
         Any,
         Always(DataType::Unsigned),
-        Whole,
+        WholeWindow,
         "exact number of distinct values",
     )
     .with(Arguments::Sketch, DefaultFill::Zero),
@@ -215,7 +215,7 @@ const AGGREGATES: &[Function] = &[
         "sum_hll",
         Numbers,
         Always(DataType::String),
-        Whole,
+        WholeWindow,
         "the distinct values, for count_hll()",
     ),
 ];
@@ -236,13 +236,18 @@ const SELECTORS: &[Function] = &[
     selector("max", NumbersAndBooleans, Merged(Max), "the greatest value"),
     selector("first", Any, Merged(First), "the oldest value"),
     selector("last", Any, Merged(Last), "the newest value"),
-    selector("percentile", Numbers, Whole, "the value that n percent of the values do not exceed")
-        .with(Arguments::FieldAndNumber, DefaultFill::Null),
-    selector("top", Numbers, Whole, "the n greatest values")
+    selector(
+        "percentile",
+        Numbers,
+        WholeWindow,
+        "the value that n percent of the values do not exceed",
+    )
+    .with(Arguments::FieldAndNumber, DefaultFill::Null),
+    selector("top", Numbers, WholeWindow, "the n greatest values")
         .with(Arguments::FieldTagsAndLimit, DefaultFill::LeftOut),
-    selector("bottom", Numbers, Whole, "the n least values")
+    selector("bottom", Numbers, WholeWindow, "the n least values")
         .with(Arguments::FieldTagsAndLimit, DefaultFill::LeftOut),
-    selector("sample", Any, Whole, "n random values")
+    selector("sample", Any, WholeWindow, "n random values")
         .with(Arguments::FieldAndCount, DefaultFill::LeftOut),
 ];
 

@@ -9,10 +9,10 @@ use super::compile::local_time::Zone;
 use super::error::{QueryError, Result};
 use super::executor::ExecStep;
 use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
-use super::operators::gather::GatherExecutor;
 use super::operators::join_limit::{CallSeries, Join, Limiter};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread, rows_per_turn};
 use super::operators::partials::{self, CallStates, PartialMerge};
+use super::operators::whole_window::WholeWindowExecutor;
 use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, VariableSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
@@ -240,16 +240,16 @@ impl GroupExecutor {
             let Some(call) = self.calls.get_mut(*index) else { return Ok(true) };
             let part = match end {
                 CallEnd::States(_) | CallEnd::Rows => {
-                    let series = match (&mut *end, &mut call.gathered) {
+                    let series = match (&mut *end, &mut call.whole_window) {
                         (CallEnd::States(states), _) => {
                             let states = std::mem::take(states);
                             partials::merge(&call.plan, &self.node, states, &self.work)?
                         }
-                        (_, Some(gathered)) => {
-                            if !gathered.finish()? {
+                        (_, Some(whole_window)) => {
+                            if !whole_window.finish()? {
                                 return Ok(false);
                             }
-                            gathered.done.take()
+                            whole_window.done.take()
                         }
                         (_, None) => None,
                     };
@@ -307,9 +307,9 @@ impl GroupExecutor {
             if let Some(call) = call
                 && let Some(Some(column)) = rows.columns.get(call.plan.variable)
             {
-                match &mut call.gathered {
-                    Some(gathered) => {
-                        if !gathered.push(rows, column)? {
+                match &mut call.whole_window {
+                    Some(whole_window) => {
+                        if !whole_window.push(rows, column)? {
                             return Ok(None);
                         }
                     }
@@ -501,7 +501,7 @@ struct CallExecutor {
     streams: Vec<Transform>,
     limiter: Limiter,
     /// Present if the call needs all values of a window together.
-    gathered: Option<GatherExecutor>,
+    whole_window: Option<WholeWindowExecutor>,
     series: Option<CallSeries>,
     /// The computation of the last values of the transformations.
     ending: Option<Computation<Result<Option<StreamBatch>>>>,
@@ -519,7 +519,7 @@ impl CallExecutor {
             plan: Rc::clone(plan),
             streams: plan.transforms.clone(),
             limiter: Limiter::new(node.limit, node.offset),
-            gathered: GatherExecutor::new(node, plan, reservation, work),
+            whole_window: WholeWindowExecutor::new(node, plan, reservation, work),
             series: None,
             ending: None,
         }

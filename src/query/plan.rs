@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use super::compile::local_time::Zone;
 use super::data_type::DataType;
-use super::gathered::GatheredFunction;
 use super::operators::fill::FillPlan;
 use super::result::ResultColumns;
 use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
+use super::whole_window::WholeWindowFunction;
 use crate::merge::cursor::Direction;
 use crate::model::ids::ColumnId;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
@@ -180,15 +180,15 @@ pub(crate) enum CallBase {
     /// Shards compute partial states, and the edge merges the states.
     Merge(AggregateFunction),
     /// The edge applies the function to all values of a window together.
-    Gather(Rc<GatherPlan>),
+    WholeWindow(Rc<WholeWindowPlan>),
     /// The values are the values of the field. No function precedes the transformations.
     Values,
 }
 
 /// A function that reads all values of a window together.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct GatherPlan {
-    pub(crate) function: GatheredFunction,
+pub(crate) struct WholeWindowPlan {
+    pub(crate) function: WholeWindowFunction,
     /// Whether the result is the number of rows that the function returns (`count(distinct(x))`).
     pub(crate) counted: bool,
     /// The variables of the tag arguments of `top` and `bottom`. An argument that is a field has no
@@ -198,14 +198,14 @@ pub(crate) struct GatherPlan {
     pub(crate) series: Vec<(usize, u64)>,
 }
 
-impl GatherPlan {
+impl WholeWindowPlan {
     /// Whether rows keep the times of their points even if the statement has windows.
     pub(crate) fn keeps_times(&self) -> bool {
         matches!(
             self.function,
-            GatheredFunction::Top(_)
-                | GatheredFunction::Bottom(_)
-                | GatheredFunction::Sample { .. }
+            WholeWindowFunction::Top(_)
+                | WholeWindowFunction::Bottom(_)
+                | WholeWindowFunction::Sample { .. }
         )
     }
 }

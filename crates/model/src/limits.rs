@@ -466,10 +466,10 @@ pub const SQL_NAMES_SEARCH_MAX: usize = 10_000_000;
 pub const TIED_POINTS_MAX: usize = 64;
 /// The maximum number of values in one window that are kept in memory for a function that needs all
 /// values.
-pub const GATHERED_VALUES_MAX: usize = 1_000_000;
-/// The maximum memory, in bytes, of the [`GATHERED_VALUES_MAX`] values and the data stored with
+pub const WHOLE_WINDOW_VALUES_MAX: usize = 1_000_000;
+/// The maximum memory, in bytes, of the [`WHOLE_WINDOW_VALUES_MAX`] values and the data stored with
 /// them. The result takes the same amount again.
-pub const GATHERED_BYTES_MAX: usize = 16_000_000;
+pub const WHOLE_WINDOW_BYTES_MAX: usize = 16_000_000;
 /// The maximum size of a subquery's rows in memory, in bytes. Adding the last rows and sorting the
 /// rows temporarily take up to three times this memory.
 pub const SUBQUERY_BYTES_MAX: usize = 10_000_000;

@@ -19,10 +19,10 @@ use std::rc::{Rc, Weak};
 
 use super::{Admission, Evictable, Permit, PermitCounters};
 use crate::model::limits::{
-    FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_MAX, LONG_QUERIES_TOTAL_MAX,
-    LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PAGE_BYTES_MIN, PAGES_BYTES_MAX,
-    QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES,
-    QUERY_STARTS_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SLOW_READER_NS,
+    FIRST_QUERIES_BYTES_MAX, LONG_QUERIES_MAX, LONG_QUERIES_TOTAL_MAX, LONG_QUERY_BYTES_MAX,
+    LONG_QUERY_NS, PAGE_BYTES_MAX, PAGE_BYTES_MIN, PAGES_BYTES_MAX, QUERIES_BYTES_MAX,
+    QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, QUERY_STARTS_BYTES_MAX,
+    SHARDS_REQUESTED_AT_ONCE_MAX, SLOW_READER_NS, WHOLE_WINDOW_BYTES_MAX,
 };
 
 /// The maximum number of restarts of a query that needs more bytes than are available.
@@ -267,8 +267,7 @@ impl QueryReservation {
         }
         reservation.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
-            // The refused request does not show how many bytes the query needs in total, so its
-            // start reservation at least doubles.
+            // The query may need many more bytes than requested so far.
             let more_bytes = (2 * reservation.start_bytes.get()).min(GATHERED_BYTES_MAX);
             reservation.start_bytes.set(refused_bytes.max(more_bytes));
         } else {

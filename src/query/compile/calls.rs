@@ -15,11 +15,11 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::{Arguments, DefaultFill, Execution, Function, Kind, Output};
-use crate::query::gathered::GatheredFunction;
 use crate::query::operators::fill::FillPlan;
-use crate::query::plan::{CallBase, CallPlan, GatherPlan, Variable};
+use crate::query::plan::{CallBase, CallPlan, Variable, WholeWindowPlan};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::{self, Transform};
+use crate::query::whole_window::WholeWindowFunction;
 use crate::scan::math::MathFunction;
 use crate::scan::request::{AggregateFunction, Window};
 
@@ -121,8 +121,8 @@ impl<'a> CallBuilder<'a> {
             return Ok(index);
         }
         let call = self.plan(expr)?;
-        if let CallBase::Gather(gather) = &call.1.base {
-            self.size.add_entries(gather.series.len())?;
+        if let CallBase::WholeWindow(plan) = &call.1.base {
+            self.size.add_entries(plan.series.len())?;
         }
         self.calls.push(call);
         self.call_positions.insert(text, self.calls.len() - 1);
@@ -147,8 +147,8 @@ impl<'a> CallBuilder<'a> {
                 (CallBase::Merge(merged), argument)
             }
             _ => {
-                let (plan, argument) = self.gathered(function, args).ok_or_else(unsupported)?;
-                (CallBase::Gather(Rc::new(plan)), argument)
+                let (plan, argument) = self.whole_window(function, args).ok_or_else(unsupported)?;
+                (CallBase::WholeWindow(Rc::new(plan)), argument)
             }
         };
         let by_tags = function.arguments == Arguments::FieldTagsAndLimit && args.len() > 2;
@@ -156,7 +156,7 @@ impl<'a> CallBuilder<'a> {
         let (variable, data_type) = self.argument(function, argument, stage)?;
         let output = match &base {
             // The values of count_hll() are integers, although its type is unsigned.
-            CallBase::Gather(plan) if plan.counted => Some(FieldType::Integer),
+            CallBase::WholeWindow(plan) if plan.counted => Some(FieldType::Integer),
             _ => function.output.over(data_type).field_type(),
         };
         let plan = CallPlan {
@@ -220,15 +220,15 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    fn gathered<'e>(
+    fn whole_window<'e>(
         &mut self,
         function: &Function,
         args: &'e [Expr],
-    ) -> Option<(GatherPlan, &'e Expr)> {
+    ) -> Option<(WholeWindowPlan, &'e Expr)> {
         let plan =
-            |function| GatherPlan { function, counted: false, tags: None, series: Vec::new() };
+            |function| WholeWindowPlan { function, counted: false, tags: None, series: Vec::new() };
         let counted = |args: &'e [Expr]| {
-            let distinct = GatherPlan { counted: true, ..plan(GatheredFunction::Distinct) };
+            let distinct = WholeWindowPlan { counted: true, ..plan(WholeWindowFunction::Distinct) };
             args.first().map(|argument| (distinct, argument))
         };
         let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
@@ -237,28 +237,28 @@ impl<'a> CallBuilder<'a> {
             ("count_hll", [Expr::Call { name, args }]) if name == "sum_hll" => {
                 return counted(args);
             }
-            ("median", _) => plan(GatheredFunction::Median),
-            ("mode", _) => plan(GatheredFunction::Mode),
-            ("distinct", _) => plan(GatheredFunction::Distinct),
+            ("median", _) => plan(WholeWindowFunction::Median),
+            ("mode", _) => plan(WholeWindowFunction::Mode),
+            ("distinct", _) => plan(WholeWindowFunction::Distinct),
             ("sample", [_, Expr::IntegerLiteral(n)]) => {
                 let tags = self.names.tags.iter();
                 let series = tags.map(|tag| (self.tag_variable(tag), xxh64(tag.as_bytes(), 0)));
-                let function = GatheredFunction::Sample { count: count(*n), seed: 0 };
-                GatherPlan { series: series.collect(), ..plan(function) }
+                let function = WholeWindowFunction::Sample { count: count(*n), seed: 0 };
+                WholeWindowPlan { series: series.collect(), ..plan(function) }
             }
             ("percentile", [_, Expr::IntegerLiteral(rank)]) => {
-                plan(GatheredFunction::Percentile(*rank as f64))
+                plan(WholeWindowFunction::Percentile(*rank as f64))
             }
             ("percentile", [_, Expr::NumberLiteral(rank)]) => {
-                plan(GatheredFunction::Percentile(*rank))
+                plan(WholeWindowFunction::Percentile(*rank))
             }
             ("top", [_, tags @ .., Expr::IntegerLiteral(n)]) => {
-                let function = GatheredFunction::Top(count(*n));
-                GatherPlan { tags: self.argument_tags(tags), ..plan(function) }
+                let function = WholeWindowFunction::Top(count(*n));
+                WholeWindowPlan { tags: self.argument_tags(tags), ..plan(function) }
             }
             ("bottom", [_, tags @ .., Expr::IntegerLiteral(n)]) => {
-                let function = GatheredFunction::Bottom(count(*n));
-                GatherPlan { tags: self.argument_tags(tags), ..plan(function) }
+                let function = WholeWindowFunction::Bottom(count(*n));
+                WholeWindowPlan { tags: self.argument_tags(tags), ..plan(function) }
             }
             _ => return None,
         };

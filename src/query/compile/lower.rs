@@ -68,11 +68,11 @@ pub(crate) async fn lower(
     if checked.reads_only_subqueries() {
         // The outer statement reads a subquery's tags as columns, unless another column has the
         // same name. The tag arguments of top() and bottom() remain tags to distinguish the rows.
-        let gathered = calls.iter().filter_map(|call| match &call.base {
-            CallBase::Gather(gather) => gather.tags.as_deref(),
+        let whole_window = calls.iter().filter_map(|call| match &call.base {
+            CallBase::WholeWindow(plan) => plan.tags.as_deref(),
             _ => None,
         });
-        let tags: HashSet<usize> = gathered.flatten().copied().collect();
+        let tags: HashSet<usize> = whole_window.flatten().copied().collect();
         let is_column = |variable: &Variable| {
             variable.data_type == DataType::Tag
                 && known
@@ -292,7 +292,7 @@ fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
     for (index, call) in calls.iter().enumerate() {
         let kind = match call.base {
             CallBase::Merge(_) => FeedKind::Partials,
-            CallBase::Gather(_) | CallBase::Values => FeedKind::Rows,
+            CallBase::WholeWindow(_) | CallBase::Values => FeedKind::Rows,
         };
         let windows_before = call.windows_before;
         match feeds.iter_mut().find(|f| f.kind == kind && f.windows_before == windows_before) {

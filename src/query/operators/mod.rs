@@ -1,7 +1,7 @@
 //! Computes result columns from the shards' results for a group.
 
 pub(crate) mod fill;
-pub(crate) mod gather;
 pub(crate) mod join_limit;
 pub(crate) mod merge_rows;
 pub(crate) mod partials;
+pub(crate) mod whole_window;

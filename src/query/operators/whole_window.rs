@@ -9,15 +9,15 @@ use super::join_limit::{CallSeries, append};
 use crate::admission::{BufferMemory, QueryReservation};
 use crate::batch::column::gather;
 use crate::model::bug::OrBug;
-use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
+use crate::model::limits::{WHOLE_WINDOW_BYTES_MAX, WHOLE_WINDOW_VALUES_MAX};
 use crate::model::value::FieldValue;
 use crate::query::error::{QueryError, Result};
-use crate::query::gathered::{GatheredFunction, Outcome, Points, SORT_KEY_BYTES};
 use crate::query::operators::merge_rows::RowBatch;
-use crate::query::plan::{CallBase, CallPlan, GatherPlan, SelectNode};
+use crate::query::plan::{CallBase, CallPlan, SelectNode, WholeWindowPlan};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 use crate::query::sort::sort;
+use crate::query::whole_window::{Outcome, Points, SORT_KEY_BYTES, WholeWindowFunction};
 use crate::query::work::{Computation, Work};
 
 /// The work of reading and comparing one tag of a row, in the units of [`Work`].
@@ -45,8 +45,8 @@ enum Evaluated {
 
 /// Applies a function that reads all values of a window together, window by window.
 #[derive(Debug)]
-pub(crate) struct GatherExecutor {
-    call: GatherCall,
+pub(crate) struct WholeWindowExecutor {
+    call: WholeWindowCall,
     /// The start of the open window.
     window_ns: Option<i64>,
     window: WindowRows,
@@ -60,14 +60,14 @@ pub(crate) struct GatherExecutor {
 }
 
 #[derive(Clone, Debug)]
-struct GatherCall {
+struct WholeWindowCall {
     node: Rc<SelectNode>,
     call: Rc<CallPlan>,
-    plan: Rc<GatherPlan>,
+    plan: Rc<WholeWindowPlan>,
     work: Work,
 }
 
-impl GatherExecutor {
+impl WholeWindowExecutor {
     /// Returns `None` if the call does not need all values of a window together.
     pub(crate) fn new(
         node: &Rc<SelectNode>,
@@ -75,10 +75,10 @@ impl GatherExecutor {
         reservation: &QueryReservation,
         work: &Work,
     ) -> Option<Self> {
-        let CallBase::Gather(plan) = &call.base else { return None };
+        let CallBase::WholeWindow(plan) = &call.base else { return None };
         let (node, call, plan) = (Rc::clone(node), Rc::clone(call), Rc::clone(plan));
         Some(Self {
-            call: GatherCall { node, call, plan, work: work.clone() },
+            call: WholeWindowCall { node, call, plan, work: work.clone() },
             window_ns: None,
             window: WindowRows::default(),
             added: 0,
@@ -140,7 +140,7 @@ impl GatherExecutor {
         let before = times_ns.len();
         times_ns.extend(gather(&batch.times_ns, rows));
         append(values, Some(column), rows, before);
-        let GatherCall { call, plan, .. } = &self.call;
+        let WholeWindowCall { call, plan, .. } = &self.call;
         let positions = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
         let positions: Vec<usize> = positions.collect();
         others.resize(positions.len(), None);
@@ -185,7 +185,7 @@ impl GatherExecutor {
             Evaluated::Reduced(window) if window.exceeds(3) => {
                 return Err(QueryError::TooLarge {
                     what: "a window of a function that needs all values of the window",
-                    limit: GATHERED_VALUES_MAX as u64,
+                    limit: WHOLE_WINDOW_VALUES_MAX as u64,
                     unit: "values, or 16 MB",
                 });
             }
@@ -208,8 +208,8 @@ impl GatherExecutor {
 impl WindowRows {
     /// Whether the rows need more than `quarters` quarters of the limits.
     fn exceeds(&self, quarters: usize) -> bool {
-        self.times_ns.len() > GATHERED_VALUES_MAX / 4 * quarters
-            || self.bytes() > GATHERED_BYTES_MAX / 4 * quarters
+        self.times_ns.len() > WHOLE_WINDOW_VALUES_MAX / 4 * quarters
+            || self.bytes() > WHOLE_WINDOW_BYTES_MAX / 4 * quarters
     }
 
     fn bytes(&self) -> usize {
@@ -233,7 +233,7 @@ impl WindowRows {
     }
 }
 
-impl GatherCall {
+impl WholeWindowCall {
     /// Returns the rows that the function can still select.
     async fn reduce(self, window: WindowRows) -> WindowRows {
         if !self.plan.function.chooses_again() {
@@ -263,7 +263,7 @@ impl GatherCall {
         };
         // In both directions, 1.x sorts points of top(), bottom() and sample() by ascending time,
         // and distinct values by their first time.
-        let ordered = plan.keeps_times() || plan.function == GatheredFunction::Distinct;
+        let ordered = plan.keeps_times() || plan.function == WholeWindowFunction::Distinct;
         if node.direction.is_descending() && !ordered {
             rows.reverse();
         }
@@ -327,7 +327,7 @@ impl GatherCall {
 }
 
 /// Returns an empty result for functions other than `sample`.
-fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
+fn series_hashes(batch: &RowBatch, plan: &WholeWindowPlan) -> Vec<u64> {
     if plan.series.is_empty() {
         return Vec::new();
     }

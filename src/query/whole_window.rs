@@ -46,7 +46,7 @@ pub(crate) enum Outcome {
 
 /// A function with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum GatheredFunction {
+pub(crate) enum WholeWindowFunction {
     /// The median of numbers, as a float.
     Median,
     /// The most frequent value. Among equally frequent values, `mode` chooses as 1.x does.
@@ -68,7 +68,7 @@ pub(crate) enum GatheredFunction {
     },
 }
 
-impl GatheredFunction {
+impl WholeWindowFunction {
     /// Whether the function returns the same rows again if its input is its own result.
     pub(crate) fn chooses_again(self) -> bool {
         match self {
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
     use crate::query::work;
 
-    fn evaluate(function: GatheredFunction, points: &Points<'_>) -> Outcome {
+    fn evaluate(function: WholeWindowFunction, points: &Points<'_>) -> Outcome {
         let work = Work::default();
         work::tests::run(&work, 4 * VALUES_AT_ONCE, function.evaluate(points, &work)).0
     }
@@ -311,7 +311,7 @@ mod tests {
     fn median_averages_two_middle_values() {
         let median = |values: Values| {
             let times_ns = vec![0; values.len()];
-            evaluate(GatheredFunction::Median, &points(&times_ns, &values))
+            evaluate(WholeWindowFunction::Median, &points(&times_ns, &values))
         };
         let float = |value| Outcome::Value(Some(FieldValue::Float(value)));
         assert_eq!(median(Values::Float(vec![20.0, 19.0])), float(19.5));
@@ -334,7 +334,7 @@ mod tests {
     fn mode_matches_influxdb_1() {
         let mode = |values: &Values| {
             let times_ns: Vec<i64> = (0..values.len() as i64).collect();
-            rows(evaluate(GatheredFunction::Mode, &points(&times_ns, values)))
+            rows(evaluate(WholeWindowFunction::Mode, &points(&times_ns, values)))
         };
         assert_eq!(mode(&Values::Integer(vec![10, 19])), [0]);
         // The later run begins before the earlier run ends.
@@ -352,7 +352,7 @@ mod tests {
         let all =
             Points { times_ns: &times_ns, values: &values, series: &series, combinations: &[] };
         let sample = |seed, points: &Points<'_>| {
-            rows(evaluate(GatheredFunction::Sample { count: 5, seed }, points))
+            rows(evaluate(WholeWindowFunction::Sample { count: 5, seed }, points))
         };
         let drawn = sample(1, &all);
         assert_eq!(drawn.len(), 5);
@@ -365,7 +365,7 @@ mod tests {
         let part = sample(1, &first);
         assert!(drawn.iter().filter(|&&row| row < 50).all(|row| part.contains(row)));
         assert_eq!(
-            rows(evaluate(GatheredFunction::Sample { count: 200, seed: 1 }, &all)).len(),
+            rows(evaluate(WholeWindowFunction::Sample { count: 200, seed: 1 }, &all)).len(),
             100
         );
     }
@@ -407,7 +407,7 @@ mod tests {
             sorted.sort_by(|&a, &b| ascending(a, b));
             for rank in [1.0, 33.0, 50.0, 99.99] {
                 let place = (count as f64 * rank / 100.0 + 0.5).floor() as usize - 1;
-                let found = rows_of(GatheredFunction::Percentile(rank), &points);
+                let found = rows_of(WholeWindowFunction::Percentile(rank), &points);
                 assert_eq!(found, [sorted[place]], "{rank}");
             }
             let middle = match values {
@@ -416,16 +416,16 @@ mod tests {
                 Values::Unsigned(values) => Some(values[sorted[count / 2] as usize] as f64),
                 _ => None,
             };
-            let median = evaluate(GatheredFunction::Median, &points);
+            let median = evaluate(WholeWindowFunction::Median, &points);
             assert_eq!(median, Outcome::Value(middle.map(FieldValue::Float)));
             let mut distinct = sorted.clone();
             distinct.dedup_by(|b, a| compare(values, *a, *b).is_eq());
             by_time(&mut distinct, &ascending);
-            assert!(rows_of(GatheredFunction::Distinct, &points) == distinct);
+            assert!(rows_of(WholeWindowFunction::Distinct, &points) == distinct);
             for number in [3, 9_000, 30_000] {
                 let mut first = sorted[..number].to_vec();
                 by_time(&mut first, &ascending);
-                let function = GatheredFunction::Bottom(number as u32);
+                let function = WholeWindowFunction::Bottom(number as u32);
                 assert!(rows_of(function, &points) == first, "{number}");
                 let mut last: Vec<u32> = (0..count as u32).collect();
                 last.sort_by(|&a, &b| descending(a, b));
@@ -437,14 +437,14 @@ mod tests {
                 });
                 last.truncate(number);
                 by_time(&mut last, &descending);
-                let function = GatheredFunction::Top(number as u32);
+                let function = WholeWindowFunction::Top(number as u32);
                 assert!(rows_of(function, &points) == last, "{number}");
                 combined.truncate(number);
                 by_time(&mut combined, &descending);
                 let points = Points { combinations: &combinations, ..points };
                 assert!(rows_of(function, &points) == combined, "{number}");
             }
-            let sample = |count| rows_of(GatheredFunction::Sample { count, seed: 1 }, &points);
+            let sample = |count| rows_of(WholeWindowFunction::Sample { count, seed: 1 }, &points);
             let (few, many) = (sample(100), sample(20_000));
             assert_eq!((few.len(), many.len()), (100, 20_000));
             assert!(few.is_sorted() && few.iter().all(|row| many.binary_search(row).is_ok()));
