@@ -47,7 +47,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// Whether a group, and therefore every following group, is after the end of the slice.
-    pub(super) fn is_behind(&self, group: &[String]) -> bool {
+    pub(super) fn is_after_end(&self, group: &[String]) -> bool {
         let until = self.until.as_ref();
         until.is_some_and(|until| self.order(group.cmp(&until.group)) == Ordering::Greater)
     }

@@ -104,8 +104,8 @@ impl<'a> Groups<'a> {
         }
     }
 
-    pub(super) fn is_behind(&self) -> bool {
-        self.bounds.is_behind(&self.key)
+    pub(super) fn is_after_end(&self) -> bool {
+        self.bounds.is_after_end(&self.key)
     }
 
     fn set_key(&mut self, tags: &SeriesTags) {

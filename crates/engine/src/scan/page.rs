@@ -158,15 +158,15 @@ impl PartialColumn {
     /// Appends the states of later windows, or of earlier windows if the states descend. If the
     /// windows overlap or the columns differ, returns false and changes nothing.
     #[must_use]
-    pub fn append(&mut self, behind: &Self) -> bool {
-        if !self.is_followed_by(behind) || !self.has_shape_of(behind) {
+    pub fn append(&mut self, following: &Self) -> bool {
+        if !self.is_followed_by(following) || !self.has_shape_of(following) {
             return false;
         }
-        self.windows_ns.extend_from_slice(&behind.windows_ns);
-        for (column, more) in self.states.iter_mut().zip(&behind.states) {
+        self.windows_ns.extend_from_slice(&following.windows_ns);
+        for (column, more) in self.states.iter_mut().zip(&following.states) {
             column.extend_from(more);
         }
-        for (column, more) in self.aux.iter_mut().zip(&behind.aux) {
+        for (column, more) in self.aux.iter_mut().zip(&following.aux) {
             match (column, more) {
                 (AuxValues::Field(column), AuxValues::Field(more)) => {
                     column.extend_from(more);
@@ -178,8 +178,8 @@ impl PartialColumn {
         true
     }
 
-    fn is_followed_by(&self, behind: &Self) -> bool {
-        let lists = [&self.windows_ns, &behind.windows_ns];
+    fn is_followed_by(&self, following: &Self) -> bool {
+        let lists = [&self.windows_ns, &following.windows_ns];
         let ends = |list: &[i64]| list.first().copied().zip(list.last().copied());
         let (Some((first, last)), Some((next, end))) = (ends(lists[0]), ends(lists[1])) else {
             return true;

@@ -160,7 +160,7 @@ struct Name<'a> {
     direction: Direction,
     output: &'a Output,
     tile: TimeRange,
-    behind: Option<&'a Position>,
+    resume_at: Option<&'a Position>,
 }
 
 /// A tile that is not in the cache, with its cache key.
@@ -184,21 +184,21 @@ pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,
     (time, caches_immediately): (TimeRange, bool),
-    behind: Option<&Position>,
+    resume_at: Option<&Position>,
 ) -> Result<Found, ScanError> {
     let &ScanRequest { measurement, ref predicate, ref group_by, direction, ref output, .. } =
         request;
     let Some(cache) = reader.result_cache() else { return Ok(Found::Never) };
     let version = cache.version(&[measurement], time)?;
     let tile = time;
-    let name = |behind| {
-        let name = Name { measurement, predicate, group_by, direction, output, tile, behind };
+    let name = |resume_at| {
+        let name = Name { measurement, predicate, group_by, direction, output, tile, resume_at };
         metadata::encode(&name)
     };
     // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
     // first page therefore applies to all pages of the tile.
     let was_requested = || name(None).is_ok_and(|name| cache.was_requested(&name));
-    let Ok(name) = name(behind) else { return Ok(Found::Never) };
+    let Ok(name) = name(resume_at) else { return Ok(Found::Never) };
     if let Some(Cached::Tile(tile)) = cache.get(&name, &version) {
         return Ok(Found::Cached(tile));
     }

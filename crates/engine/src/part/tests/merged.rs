@@ -89,8 +89,9 @@ fn merged_parts_return_all_rows() {
         while let Some(group) = groups.next(&mut tag_order).unwrap() {
             writer.add(&group);
             if rng.u8(..4) == 0 {
-                let behind = group.last();
-                groups = Groups::new(sources(), limits, TimeRange::ALL, behind.as_ref()).unwrap();
+                let resume_after = group.last();
+                groups =
+                    Groups::new(sources(), limits, TimeRange::ALL, resume_after.as_ref()).unwrap();
             }
         }
         let Some(part) = writer.end() else { continue };

@@ -193,8 +193,8 @@ fn write(
             writer.add(&group);
             if rng.u8(..3) == 0 {
                 // After an eviction of the object, the writer finds the remaining rows again.
-                let behind = group.last();
-                groups = Groups::new(merge(rng), limits, time, behind.as_ref()).unwrap();
+                let resume_after = group.last();
+                groups = Groups::new(merge(rng), limits, time, resume_after.as_ref()).unwrap();
             }
             if rng.bool() {
                 values.extend(writer.take_closed());

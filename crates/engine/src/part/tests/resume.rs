@@ -37,16 +37,16 @@ impl Job {
             Some((id, _)) => Self::slot(*id),
             None => parts.last().map_or(0, |last| Self::slot(last.id) + 1),
         };
-        let mut behind = open.map(|(_, row)| row);
+        let mut resume_after = open.map(|(_, row)| row);
         for slot in first..=TIMES / self.width {
-            if behind.is_none() {
+            if resume_after.is_none() {
                 writer.begin(slot as u64 + 5, SEQUENCES);
             }
             let cursor = VectorCursor::new(story, 7, Direction::Ascending, rng);
             let merge = Merge::new(vec![(1, cursor)], Direction::Ascending).unwrap();
-            let behind = behind.take();
+            let resume_after = resume_after.take();
             let mut groups =
-                Groups::new(merge, self.limits, self.time(slot), behind.as_ref()).unwrap();
+                Groups::new(merge, self.limits, self.time(slot), resume_after.as_ref()).unwrap();
             while let Some(group) = groups.next(&mut tag_order).unwrap() {
                 writer.add(&group);
                 values.extend(writer.take_closed());

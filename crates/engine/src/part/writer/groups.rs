@@ -52,15 +52,16 @@ pub struct Groups<C> {
 }
 
 impl<C: SeriesCursor> Groups<C> {
-    /// Reads the rows inside `time` of a merge that has not started, after the row `behind`.
+    /// Reads the rows inside `time` that follow the row `resume_after`. The merge must not have
+    /// started.
     pub fn new(
         mut merge: Merge<C>,
         limits: Limits,
         time: TimeRange,
-        behind: Option<&LastRow>,
+        resume_after: Option<&LastRow>,
     ) -> Result<Self, ReadError> {
         let (mut series_time, mut has_series, mut continues) = (time, false, false);
-        if let Some(last) = behind {
+        if let Some(last) = resume_after {
             merge.seek(&last.key)?;
             let key = merge.next_series()?;
             has_series = key.is_some();

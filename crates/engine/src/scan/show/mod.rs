@@ -88,8 +88,8 @@ fn read(
             break Some((start, Vec::new()));
         }
         let resumed = next.take().map(|(_, last)| last).filter(|last| !last.is_empty());
-        let (behind, resume) = page.add(start, resumed.as_deref())?;
-        start = behind;
+        let (next_start, resume) = page.add(start, resumed.as_deref())?;
+        start = next_start;
         if resume.is_some() {
             break resume;
         }
@@ -134,21 +134,21 @@ impl<'a> Page<'a> {
         let left = self.request.measurements.get(start as usize..).or_bug();
         let measurements = left.get(..room.min(most)).unwrap_or(left);
         let facts = facts::list(self.reader, measurements, self.time, wanted)?;
-        let (mut tasks, mut keys, mut behind) = (Vec::new(), 0, start);
+        let (mut tasks, mut keys, mut next_start) = (Vec::new(), 0, start);
         for (facts, &measurement) in facts.iter().zip(measurements) {
-            let resumed = resumed.filter(|_| behind == start);
+            let resumed = resumed.filter(|_| next_start == start);
             let planned = tasks.len();
-            self.plan(&mut tasks, (behind, measurement), facts, resumed);
+            self.plan(&mut tasks, (next_start, measurement), facts, resumed);
             keys += tasks.iter().skip(planned).map(|task| self.keys(task, facts)).sum::<u64>();
             let is_long = wanted == RequestedFacts::Series && tasks.len() > LISTED_TOGETHER_MAX;
-            if (is_long || keys > self.limits.keys) && behind > start {
+            if (is_long || keys > self.limits.keys) && next_start > start {
                 tasks.truncate(planned);
                 break;
             }
-            behind += 1;
+            next_start += 1;
         }
-        let end = self.run(&mut tasks, behind == start + 1)?;
-        Ok((behind, self.take(tasks, end)))
+        let end = self.run(&mut tasks, next_start == start + 1)?;
+        Ok((next_start, self.take(tasks, end)))
     }
 
     /// Plans the tasks for which the directories of a measurement do not suffice.

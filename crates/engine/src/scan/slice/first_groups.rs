@@ -73,7 +73,7 @@ impl First {
 impl PageScan<'_> {
     /// Ends the slice after its first groups that have series in `stretch`, if the slice would have
     /// too many rows or the request limits the number of groups.
-    pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
+    pub(super) fn end_after_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
         let groups_max = self.request.groups_max;
         let is_beginning = resume.position.is_none() && resume.until.is_none();

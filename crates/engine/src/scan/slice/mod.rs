@@ -208,12 +208,12 @@ impl PageScan<'_> {
     fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
         let mut position = self.request.resume.position.as_ref();
         if let Some(stretch) = stretches.first() {
-            self.end_behind_first_groups(stretch)?;
+            self.end_after_first_groups(stretch)?;
         }
         while let Some(stretch) = stretches.next() {
             let resumed = position.take();
             // The previous page may have ended before this stretch.
-            let behind = resumed.filter(|behind| **behind != self.beginning(stretch));
+            let resume_at = resumed.filter(|resume_at| **resume_at != self.beginning(stretch));
             let is_first = self.groups.len() == 0;
             let is_tile = match self.caching {
                 Caching::Tiles => true,
@@ -221,8 +221,8 @@ impl PageScan<'_> {
                 Caching::Nothing => false,
             };
             let end = match is_tile {
-                true => self.tile(stretch, behind, stretches)?,
-                false => self.stretch(stretch, behind)?,
+                true => self.tile(stretch, resume_at, stretches)?,
+                false => self.stretch(stretch, resume_at)?,
             };
             if end.is_some() {
                 return Ok(end);
@@ -278,9 +278,9 @@ impl PageScan<'_> {
     fn stretch(
         &mut self,
         stretch: TimeRange,
-        behind: Option<&Position>,
+        resume_at: Option<&Position>,
     ) -> Result<Option<Position>, ScanError> {
-        let last = behind.map(|position| SeriesKey::from_bytes(position.series.clone()));
+        let last = resume_at.map(|position| SeriesKey::from_bytes(position.series.clone()));
         let last = last.map(|key| key.ok_or(ScanError::Reordered)).transpose()?;
         let from = last.clone().unwrap_or_else(|| self.first());
         let measurement = [self.request.measurement];
@@ -300,7 +300,7 @@ impl PageScan<'_> {
             let mut time = stretch;
             let mut is_reread = false;
             if last.as_ref() == Some(&key) {
-                match behind.and_then(|position| position.time_ns) {
+                match resume_at.and_then(|position| position.time_ns) {
                     Some(time_ns) => time = time.intersect(&self.groups.bounds.range_from(time_ns)),
                     None => continue,
                 }
@@ -326,7 +326,7 @@ impl PageScan<'_> {
             if self.is_full(self.batch.picks.len()) {
                 return self.end(&mut merge, (stretch, &key), None).map(Some);
             }
-            if self.group_order == GroupOrder::InOrder && self.groups.is_behind() {
+            if self.group_order == GroupOrder::InOrder && self.groups.is_after_end() {
                 break;
             }
         }

@@ -47,26 +47,26 @@ impl Scanned {
 }
 
 impl PageScan<'_> {
-    /// Adds the tile `time` to the page, starting after `behind`. If the neighbouring tiles have no
+    /// Adds the tile `time` to the page, starting at `resume_at`. If the neighbouring tiles have no
     /// cache entries, removes these tiles from `stretches` and reads them together with the tile.
     pub(super) fn tile(
         &mut self,
         time: TimeRange,
-        behind: Option<&Position>,
+        resume_at: Option<&Position>,
         stretches: &mut Stretches,
     ) -> Result<Option<Position>, ScanError> {
-        let mut behind = behind.cloned();
+        let mut resume_at = resume_at.cloned();
         loop {
             if self.is_full(0) {
-                return Ok(Some(behind.unwrap_or_else(|| self.beginning(time))));
+                return Ok(Some(resume_at.unwrap_or_else(|| self.beginning(time))));
             }
-            let end = match self.look_up(time, behind.as_ref(), stretches)? {
+            let end = match self.look_up(time, resume_at.as_ref(), stretches)? {
                 Found::Never => {
-                    let time = self.with_neighbours(time, behind.as_ref(), stretches)?;
-                    return self.stretch(time, behind.as_ref());
+                    let time = self.with_neighbours(time, resume_at.as_ref(), stretches)?;
+                    return self.stretch(time, resume_at.as_ref());
                 }
                 Found::Missing(missing) => {
-                    return self.read_tiles(missing, behind.as_ref(), stretches);
+                    return self.read_tiles(missing, resume_at.as_ref(), stretches);
                 }
                 Found::Cached(tile) => {
                     self.costs.rows_kept += tile.rows;
@@ -75,32 +75,34 @@ impl PageScan<'_> {
                 }
             };
             let Some(end) = end else { return Ok(None) };
-            behind = Some(end);
+            resume_at = Some(end);
         }
     }
 
     fn look_up(
         &self,
         time: TimeRange,
-        behind: Option<&Position>,
+        resume_at: Option<&Position>,
         stretches: &Stretches,
     ) -> Result<Found, ScanError> {
         if stretches.is_cut_off(time) {
             return Ok(Found::Never);
         }
-        tiles::look_up(self.reader, self.request, (time, stretches.caches_immediately()), behind)
+        tiles::look_up(self.reader, self.request, (time, stretches.caches_immediately()), resume_at)
     }
 
     /// Extends `time` by neighbouring tiles for which the cache has no entry and gets no entry.
     fn with_neighbours(
         &self,
         mut time: TimeRange,
-        behind: Option<&Position>,
+        resume_at: Option<&Position>,
         stretches: &mut Stretches,
     ) -> Result<TimeRange, ScanError> {
         let mut last = time;
         for _ in 1..stretches.tiles_at_once() {
-            let Some(next) = stretches.neighbour(last).filter(|_| behind.is_none()) else { break };
+            let Some(next) = stretches.neighbour(last).filter(|_| resume_at.is_none()) else {
+                break;
+            };
             let Found::Never = self.look_up(next, None, stretches)? else { break };
             stretches.next();
             last = next;
@@ -121,12 +123,12 @@ impl PageScan<'_> {
     fn read_tiles(
         &mut self,
         first: Missing,
-        behind: Option<&Position>,
+        resume_at: Option<&Position>,
         stretches: &mut Stretches,
     ) -> Result<Option<Position>, ScanError> {
         let (mut time, mut last) = (first.time, first.time);
         let mut missing = vec![first];
-        while behind.is_none()
+        while resume_at.is_none()
             && missing.len() < stretches.tiles_at_once()
             && let Some(next) = stretches.neighbour(last)
             && let Found::Missing(found) = self.look_up(next, None, stretches)?
@@ -145,7 +147,7 @@ impl PageScan<'_> {
         // Groups that are already on the page need no further bytes, so the limit is not reduced
         // below a quarter.
         self.limits.bytes = limit.saturating_sub(held.bytes()).max(limit / 4);
-        let end = self.stretch(time, behind)?;
+        let end = self.stretch(time, resume_at)?;
         self.limits.bytes = limit;
         let (groups, bounds) = std::mem::replace(&mut self.groups, held).finish();
         let Scanned { rows, .. } = std::mem::replace(&mut self.scanned, scanned);

@@ -50,7 +50,7 @@ pub(in crate::shard) struct Running<S> {
     /// `None` before the start of the current output.
     rows: Option<OutputGroups<S>>,
     /// The last row of the current output that an interrupted job has already written.
-    behind: Option<LastRow>,
+    resume_after: Option<LastRow>,
     writer: PartWriter,
     pub(super) ended: Vec<(Written, Sequences)>,
     pub(super) places: Vec<(Number, Key)>,
@@ -78,7 +78,7 @@ impl<S: Store> Loaded<S> {
             range: self.state().settings.range,
             at: (0, 0),
             rows: None,
-            behind: None,
+            resume_after: None,
             writer: PartWriter::new(limits.part, seed),
             ended: Vec::new(),
             places: Vec::new(),
@@ -148,22 +148,22 @@ impl<S: Store> Running<S> {
                 self.next_output();
                 continue;
             }
-            let (behind, id) = (self.behind.take(), merge.output(self.at.1).0);
+            let (resume_after, id) = (self.resume_after.take(), merge.output(self.at.1).0);
             let all_bytes: u64 = inside.iter().map(|(part, _)| part.bytes).sum();
             let mut cursors = Vec::with_capacity(inside.len());
             for (part, rows) in inside {
                 let memory_bytes = share(part.bytes, all_bytes);
                 let values =
                     StreamedValues::new(Rc::clone(&self.store), rows.clone(), memory_bytes);
-                let from = behind.as_ref().map(|last| &last.key);
+                let from = resume_after.as_ref().map(|last| &last.key);
                 let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
                 let hidden = Rc::clone(&self.hidden);
                 cursors.push((part.hi, VisibleCursor::of_merge(cursor, hidden, &part.extent())?));
             }
             let merged = kway::Merge::new(cursors, Direction::Ascending)?;
-            let rows = Groups::new(merged, limits.part, time, behind.as_ref())?;
+            let rows = Groups::new(merged, limits.part, time, resume_after.as_ref())?;
             self.rows = Some(rows.pausing_after(limits.skipped_max() as usize));
-            if behind.is_none() {
+            if resume_after.is_none() {
                 let sequences = self.sequences();
                 self.writer.begin(id, sequences);
             }
@@ -228,7 +228,7 @@ impl<S: Store> Running<S> {
         }
         if let Some((id, last)) = open {
             self.go_to(id);
-            self.behind = Some(last);
+            self.resume_after = Some(last);
         }
         Ok(())
     }
