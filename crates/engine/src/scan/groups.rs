@@ -13,7 +13,7 @@ use super::predicate::Mask;
 use super::request::{AggregateCall, Input, Output, ResultPosition, ScanRequest};
 use super::series_rows::{Chosen, Dense, ReadValues, SeriesRows, positions};
 use super::spans::WindowNumbers;
-use super::stretches::End;
+use super::stretches::NeededEnd;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, gather};
 use crate::merge::cursor::Direction;
@@ -533,7 +533,7 @@ impl<'a> GroupStates<'a> {
             windows: WindowNumbers::new(window, request.time.start_ns),
             direction: request.direction,
             limit: request.output.windows_max(),
-            is_of_one_end: End::of(&request.output).is_some(),
+            is_of_one_end: NeededEnd::of(&request.output).is_some(),
             cut_ns: None,
         })
     }

@@ -51,8 +51,9 @@ impl Stretches {
         let is_ordered =
             matches!(request.output, Output::Rows { limit: None, every_row: false, .. });
         let ends_slices = is_ordered && one_group.is_some();
-        let end = End::of(&request.output);
-        let is_backwards = end.map_or(request.direction.is_descending(), |end| end == End::Latest);
+        let end = NeededEnd::of(&request.output);
+        let is_backwards =
+            end.map_or(request.direction.is_descending(), |end| end == NeededEnd::Latest);
         let (mut span, mut tiling) = (None, Tiling::default());
         if ends_slices || end.is_some() || is_limited(&request.output) {
             let end = (time, is_backwards);
@@ -204,12 +205,12 @@ fn estimate_of_end(
 /// The end of the time range that an aggregate reads: `first()` reads the earliest points, and
 /// `last()` the latest points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum NeededEnd {
     Earliest,
     Latest,
 }
 
-impl End {
+impl NeededEnd {
     pub(super) fn of(output: &Output) -> Option<Self> {
         let Output::Aggregates { calls, window: None, .. } = output else { return None };
         let mut ends = calls.iter().map(|call| match call.function {
@@ -233,7 +234,9 @@ fn is_limited(output: &Output) -> bool {
 fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> Option<i128> {
     let groups = if request.group_by.is_empty() { 1 } else { estimate.series.max(1) };
     let wanted = match &request.output {
-        Output::Aggregates { .. } if End::of(&request.output).is_some() => groups.saturating_mul(2),
+        Output::Aggregates { .. } if NeededEnd::of(&request.output).is_some() => {
+            groups.saturating_mul(2)
+        }
         Output::Aggregates { limit, window, .. } => {
             // The length includes two additional windows: one window that shows that the last
             // window is complete, and the first window, which the requested range may cut off.

@@ -7,13 +7,13 @@
 //! combination of tag values, it seeks past the other series with the same combination.
 
 mod facts;
-mod least;
+mod smallest;
 mod task;
 
 use std::rc::Rc;
 
 use self::facts::{Facts, RequestedFacts};
-use self::least::SmallestKeys;
+use self::smallest::SmallestKeys;
 use self::task::{Find, FindColumns, SeriesWalk, Span, Task};
 use super::cached::Cached;
 use super::error::ScanError;
@@ -230,8 +230,8 @@ impl<'a> Page<'a> {
         let items_max = self.request.items_max.filter(|_| is_of_tag);
         let items_max = items_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         let room = self.limits.bytes.saturating_sub(self.bytes);
-        let least = SmallestKeys::new(room, items_max, kind == ItemKind::SeriesCount);
-        Find::Items { least, is_of_tag, first }
+        let smallest = SmallestKeys::new(room, items_max, kind == ItemKind::SeriesCount);
+        Find::Items { smallest, is_of_tag, first }
     }
 
     /// Returns the search for the columns that the facts leave open. With a predicate, every
@@ -355,13 +355,13 @@ impl<'a> Page<'a> {
             self.found.push(MeasurementSummary { measurement, ..MeasurementSummary::default() });
         }
         let Some(summary) = self.found.last_mut() else { return false };
-        let least = match find {
+        let smallest = match find {
             Find::Existence => return false,
             Find::Columns(columns) => {
                 summary.columns = columns.found.into_iter().collect();
                 return false;
             }
-            Find::Items { least, .. } => least,
+            Find::Items { smallest, .. } => smallest,
         };
         let place = |tag: &ColumnId| span.sort.iter().position(|known| known == tag);
         let value = |item: &SeriesKey, place: Option<usize>| {
@@ -369,14 +369,14 @@ impl<'a> Page<'a> {
         };
         match &self.request.want {
             SummaryWant::TagValues(_) => {
-                let items = least.into_items();
+                let items = smallest.into_items();
                 let values = items.iter().map(|item| item.value(0).into_owned());
                 summary.items.extend(values.map(|value| vec![tag_name(number), value]));
                 let items = summary.items.len() as u64;
                 return self.request.items_max.is_some_and(|max| items >= max);
             }
             SummaryWant::SeriesHashes { tags, count_only } => {
-                summary.count += least.count();
+                summary.count += smallest.count();
                 if !count_only {
                     let tags = of(tags, position).iter().map(|(id, seed)| (place(id), *seed));
                     let tags: Vec<(Option<usize>, u64)> = tags.collect();
@@ -387,13 +387,13 @@ impl<'a> Page<'a> {
                             .map(|(value, seed)| value_hash(*seed, &value))
                             .fold(0, u64::wrapping_add)
                     };
-                    summary.hashes.extend(least.into_items().iter().map(hash));
+                    summary.hashes.extend(smallest.into_items().iter().map(hash));
                 }
             }
             SummaryWant::Series(tags) => {
                 let places: Vec<Option<usize>> = of(tags, position).iter().map(place).collect();
                 let values = |item: &SeriesKey| places.iter().map(|at| value(item, *at)).collect();
-                summary.items.extend(least.into_items().iter().map(values));
+                summary.items.extend(smallest.into_items().iter().map(values));
             }
             SummaryWant::Measurements | SummaryWant::Columns => {}
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::least::{FirstSeries, SmallestKeys};
+use super::smallest::{FirstSeries, SmallestKeys};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::scan::error::ScanError;
@@ -26,7 +26,7 @@ pub(super) enum Find {
     Existence,
     Columns(FindColumns),
     Items {
-        least: SmallestKeys,
+        smallest: SmallestKeys,
         /// Whether the items are the values of a single tag. If so, a series without the tag has no
         /// item.
         is_of_tag: bool,
@@ -133,13 +133,13 @@ impl Task<'_> {
         match &self.find {
             Find::Existence => 0,
             Find::Columns(columns) => columns.found.len() * size_of::<ColumnId>(),
-            Find::Items { least, .. } => least.bytes(),
+            Find::Items { smallest, .. } => smallest.bytes(),
         }
     }
 
     pub(super) fn resume(&self) -> Option<&SeriesKey> {
         match &self.find {
-            Find::Items { least, .. } => least.resume(),
+            Find::Items { smallest, .. } => smallest.resume(),
             Find::Existence | Find::Columns(_) => self.rest.as_ref().filter(|_| !self.is_done),
         }
     }
@@ -149,7 +149,7 @@ impl Task<'_> {
         reader: &dyn Reader,
         time: TimeRange,
     ) -> Result<(), ScanError> {
-        let Find::Items { least, .. } = &mut self.find else { return Ok(()) };
+        let Find::Items { smallest, .. } = &mut self.find else { return Ok(()) };
         let Some(directories) = reader.directories() else { return Ok(()) };
         let (measurement, after) = (self.measurement, self.span.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
@@ -160,10 +160,10 @@ impl Task<'_> {
                     for value in tag.dictionary.iter() {
                         item.set(measurement, [value]);
                         if after.is_none_or(|after| item > *after)
-                            && !least.is_past(&item)
-                            && !least.has(&item)
+                            && !smallest.is_past(&item)
+                            && !smallest.has(&item)
                         {
-                            least.insert(&item);
+                            smallest.insert(&item);
                         }
                     }
                 }
@@ -231,7 +231,7 @@ impl Task<'_> {
     /// whether the page ends.
     fn end_at_excluded(&mut self, items: &mut Items, key: SeriesKey, tags: &SeriesTags) -> bool {
         let Self { measurement, find, rest, .. } = self;
-        let Find::Items { least, .. } = find else {
+        let Find::Items { smallest, .. } = find else {
             if rest.as_ref().is_none_or(|rest| key < *rest) {
                 *rest = Some(key);
             }
@@ -239,7 +239,7 @@ impl Task<'_> {
         };
         items.set_item(*measurement, tags);
         let item = &items.item;
-        if least.is_past(item) {
+        if smallest.is_past(item) {
             return true;
         }
         // All series of a combination before `item` were visited.
@@ -249,7 +249,7 @@ impl Task<'_> {
             None => items.excluded.replace(item.clone()),
         };
         let ends = covered.is_some();
-        covered.into_iter().for_each(|covered| least.end_at(covered));
+        covered.into_iter().for_each(|covered| smallest.end_at(covered));
         ends
     }
 
@@ -262,37 +262,37 @@ impl Task<'_> {
         is_too_many: bool,
     ) -> Result<Next, ScanError> {
         let Self { measurement, span, find, is_alive, .. } = self;
-        let Find::Items { least, is_of_tag, .. } = find else { return Ok(Next::Complete) };
+        let Find::Items { smallest, is_of_tag, .. } = find else { return Ok(Next::Complete) };
         items.set_item(*measurement, tags);
         let item = &items.item;
         let is_next = items.last.as_ref() != Some(item);
         if is_next && span.in_order.is_some() {
             let is_behind = items.first.as_mut().is_some_and(|first| first.are_before(tags.at(0)));
-            if is_behind || least.is_past(item) {
+            if is_behind || smallest.is_past(item) {
                 return Ok(Next::Complete);
             }
             // A page can end early only if combinations are in order. Otherwise, the scan must
-            // visit every series to find the least combinations.
+            // visit every series to find the smallest combinations.
             if let Some(last) = items.last.take_if(|_| is_too_many) {
-                least.end_at(last);
+                smallest.end_at(last);
                 return Ok(Next::Complete);
             }
         }
         if is_next {
             let is_none = *is_of_tag && item.values().next().is_none();
             let is_sent = span.after.as_ref().is_some_and(|after| item <= after);
-            items.is_known = if is_none { *is_alive } else { least.has(item) };
+            items.is_known = if is_none { *is_alive } else { smallest.has(item) };
             if let Some(first) = items.first.as_mut().filter(|_| items.is_known && !is_sent) {
                 first.add(tags.at(0));
             }
-            items.is_known |= is_sent || least.is_past(item);
+            items.is_known |= is_sent || smallest.is_past(item);
             items.passed = 0;
             items.last.get_or_insert_with(|| item.clone()).clone_from(item);
         }
         if !items.is_known && rows.has_rows(time)? {
             (items.is_known, *is_alive) = (true, true);
             if !*is_of_tag || item.values().next().is_some() {
-                least.insert(item);
+                smallest.insert(item);
                 if let Some(first) = &mut items.first {
                     first.add(tags.at(0));
                 }

@@ -94,7 +94,7 @@ pub fn scan_with(
         },
         reads_latest_row_first: request.wants_newest() && condition_columns.is_empty(),
         lists_groups: true,
-        without_value: Vec::new(),
+        series_to_reread: Vec::new(),
         columns,
         condition_columns,
         scanned: Scanned::new(Vec::new()),
@@ -185,7 +185,7 @@ struct PageScan<'a> {
     lists_groups: bool,
     /// The series of the last batch whose latest row has a value in none of the fields. The scan
     /// must read all rows of these series.
-    without_value: Vec<SeriesKey>,
+    series_to_reread: Vec<SeriesKey>,
     scanned: Scanned,
     /// The page's costs in the fields `cells`, `filter_cells`, `rows_kept` and `series`. The reader
     /// counts the other costs.
@@ -309,7 +309,7 @@ impl PageScan<'_> {
                 is_reread = std::mem::take(&mut self.reads_latest_row_first);
             }
             self.costs.series += 1;
-            let done_ns = self.one_series(&mut merge, &key, time)?;
+            let done_ns = self.read_series(&mut merge, &key, time)?;
             if is_reread {
                 self.read_batch(&mut merge)?;
                 self.reads_latest_row_first = true;
@@ -318,8 +318,8 @@ impl PageScan<'_> {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
             // Only reading a batch extends the list, so the batch is empty.
-            if self.without_value.len() >= REREAD_SERIES_MIN
-                && let Some(end) = self.read_without_value(stretch)?
+            if self.series_to_reread.len() >= REREAD_SERIES_MIN
+                && let Some(end) = self.reread_series(stretch)?
             {
                 return Ok(Some(end));
             }
@@ -331,14 +331,14 @@ impl PageScan<'_> {
             }
         }
         self.read_batch(&mut merge)?;
-        self.read_without_value(stretch)
+        self.reread_series(stretch)
     }
 
-    /// Reads all rows of the series in `without_value`. If the page is full, returns the start of
-    /// the next page. The next page then also repeats the later series of the batch. The repetition
-    /// does not change the result, because each group has only one row.
-    fn read_without_value(&mut self, stretch: TimeRange) -> Result<Option<Position>, ScanError> {
-        let again = std::mem::take(&mut self.without_value);
+    /// Reads all rows of the series in `series_to_reread`. If the page is full, returns the start
+    /// of the next page. The next page then also repeats the later series of the batch. The
+    /// repetition does not change the result, because each group has only one row.
+    fn reread_series(&mut self, stretch: TimeRange) -> Result<Option<Position>, ScanError> {
+        let again = std::mem::take(&mut self.series_to_reread);
         let measurement = [self.request.measurement];
         // The series are in the order of the first read.
         let Some(first) = again.first() else { return Ok(None) };
@@ -351,7 +351,7 @@ impl PageScan<'_> {
                 continue;
             }
             self.keys.tags.set(key);
-            let done_ns = self.one_series(&mut merge, key, stretch)?;
+            let done_ns = self.read_series(&mut merge, key, stretch)?;
             if done_ns.is_some() || self.is_full(self.batch.picks.len()) {
                 end = Some(self.position(stretch, key, done_ns));
                 break;
@@ -365,7 +365,7 @@ impl PageScan<'_> {
     /// Adds the rows of the current series inside `time` to the batch, and reads full batches. If
     /// the page is full before the end of the series, returns the first unread time. The page does
     /// not end inside a series of which it reads only the latest row.
-    fn one_series(
+    fn read_series(
         &mut self,
         merge: &mut MergedRows<'_>,
         key: &SeriesKey,
@@ -460,7 +460,7 @@ impl PageScan<'_> {
         time_ns: Option<i64>,
     ) -> Result<Position, ScanError> {
         self.read_batch(merge)?;
-        let earlier = self.read_without_value(stretch)?;
+        let earlier = self.reread_series(stretch)?;
         Ok(earlier.unwrap_or_else(|| self.position(stretch, key, time_ns)))
     }
 
@@ -523,7 +523,7 @@ impl PageScan<'_> {
             let series_rows = SeriesRows { block: Rc::clone(&block), rows };
             let is_taken = self.groups.consume(&self.keys.tags, &series_rows, &mask)?;
             if self.reads_latest_row_first && !is_taken {
-                self.without_value.push(key);
+                self.series_to_reread.push(key);
             }
         }
         if self.gathers() {

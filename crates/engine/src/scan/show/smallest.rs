@@ -170,18 +170,18 @@ mod tests {
         for (room, items_max) in [(1, 9), (4_000, 10_000), (usize::MAX, 2_500), (50_000, 3_000)] {
             let mut values: Vec<u32> = (0..5_000).collect();
             rng.shuffle(&mut values);
-            let mut least = SmallestKeys::new(room, items_max, false);
+            let mut smallest = SmallestKeys::new(room, items_max, false);
             for value in values {
                 let item = key(value);
-                if !least.is_past(&item) && !least.has(&item) {
-                    least.insert(&item);
+                if !smallest.is_past(&item) && !smallest.has(&item) {
+                    smallest.insert(&item);
                 }
             }
             let fit = (room / bytes(&key(0))).clamp(1, items_max);
             let resume = (fit < items_max).then(|| key(fit as u32 - 1));
-            assert_eq!(least.resume(), resume.as_ref(), "{room} {items_max}");
+            assert_eq!(smallest.resume(), resume.as_ref(), "{room} {items_max}");
             let expected: Vec<SeriesKey> = (0..fit as u32).map(key).collect();
-            assert!(Vec::from_iter(least.into_items()) == expected, "{room} {items_max}");
+            assert!(Vec::from_iter(smallest.into_items()) == expected, "{room} {items_max}");
         }
     }
 
