@@ -230,8 +230,8 @@ pub struct ReadStats {
 }
 
 impl ReadStats {
-    /// Returns the shard's work: the rows read without a cached result, plus the bytes decoded,
-    /// plus the condition's cost.
+    /// Returns the shard's work. Each row read without a cached result, each decoded byte and each
+    /// cell of the filter counts as one unit.
     pub fn work(&self) -> u64 {
         self.rows_scanned.saturating_sub(self.rows_kept) + self.bytes_decoded + self.filter_cells
     }
