@@ -6,14 +6,14 @@
 //! runtime handles requests only while no task is ready.
 //!
 //! A small query has only one page on each shard, its *first page*. First pages run in the order of
-//! their arrival. A *continued query* requests further pages. These pages also yield to first pages
-//! of other shards.
+//! their arrival. A *long query* requests further pages. These pages also yield to first pages of
+//! other shards.
 //!
-//! At most [`QUERIES_READING_MAX`] continued queries read at the same time. [`Precedence`] selects
-//! the queries that have read the least data so far, and among these the oldest. Each message
-//! contains the precedence, so all shards use the same order. If the order differed, a query could
-//! keep pages of one shard in memory while it waits at another shard. Each second of waiting halves
-//! the amount that counts as read by the query.
+//! At most [`QUERIES_READING_MAX`] long queries read at the same time. [`Precedence`] selects the
+//! queries that have read the least data so far, and among these the oldest. Each message contains
+//! the precedence, so all shards use the same order. If the order differed, a query could keep
+//! pages of one shard in memory while it waits at another shard. Each second of waiting halves the
+//! amount that counts as read by the query.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -22,9 +22,8 @@ use crate::protocol::event::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// The time without a page request after which a continued query counts as idle, so that another
-/// query may read. Usually, the edge merges a page and requests the next page in a fraction of this
-/// time.
+/// The time without a page request after which a long query counts as idle, so that another query
+/// may read. Usually, the edge merges a page and requests the next page in a fraction of this time.
 const READER_IDLE_MS: u32 = 400;
 /// The maximum work (`ReadStats::work`) without a pause: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
@@ -35,15 +34,15 @@ const QUIET_NS: u64 = 1_000_000;
 /// The pause of the first page in the queue. A pause of zero is enough for the thread to handle its
 /// sockets.
 const FIRST_PAUSE_MS: u32 = 0;
-/// The pause of a continued query while other requests are arriving. A page takes about 5 ms, so
-/// the thread is mostly free.
-const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
+/// The pause of a long query while other requests are arriving. A page takes about 5 ms, so the
+/// thread is mostly free.
+const OTHERS_PRESENT_PAUSE_MS: u32 = 15;
 /// The waiting time, in milliseconds, after which a page no longer pauses for
-/// `BESIDE_OTHERS_PAUSE_MS`. Without this limit, a constant stream of requests would delay the page
-/// permanently.
+/// `OTHERS_PRESENT_PAUSE_MS`. Without this limit, a constant stream of requests would delay the
+/// page permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// Other requests count as present if a write or a first page arrived within this time. The last
-/// such message does not count, because it may belong to the waiting query.
+/// Other requests are present if the second-last write or first page arrived within this time. The
+/// last one may belong to the waiting query.
 const OTHERS_NS: u64 = 40_000_000;
 /// The time within which several writes and first pages count as one, because one query may send
 /// first pages to several shards.
@@ -109,7 +108,7 @@ pub(super) struct PageQueue {
     pages: Rc<Pages>,
     /// The waiting pages, in the order of their arrival.
     waiting: Vec<WaitingPage>,
-    /// The continued queries that have read a page recently.
+    /// The long queries that have read a page recently.
     readers: Vec<Precedence>,
     /// The number of pages that the queries in `readers` have read. If the number stays the same,
     /// these queries are idle.
@@ -145,9 +144,9 @@ impl PageQueue {
         Self { pages, waiting: Vec::new(), readers: Vec::new(), reader_pages: 0 }
     }
 
-    /// Adds a page request to the queue. `query` is the continued query, or `None` for a first
-    /// page. Returns the pause before [`PageQueue::check_again`], in milliseconds, or `None` if the
-    /// page can run now.
+    /// Adds a page request to the queue. `query` is the long query, or `None` for a first page.
+    /// Returns the pause before [`PageQueue::check_again`], in milliseconds, or `None` if the page
+    /// can run now.
     pub(super) fn enqueue(
         &mut self,
         event_id: EventId,
@@ -232,8 +231,9 @@ impl PageQueue {
         self.pages.work.set(self.pages.work.get().saturating_add(work));
         if let Some(Precedence { id, .. }) = query {
             self.reader_pages = self.reader_pages.wrapping_add(1);
-            let is_its = |waiting: &WaitingPage| waiting.query.is_some_and(|query| query.id == id);
-            if is_last && !self.waiting.iter().any(is_its) {
+            let is_of_query =
+                |waiting: &WaitingPage| waiting.query.is_some_and(|query| query.id == id);
+            if is_last && !self.waiting.iter().any(is_of_query) {
                 self.readers.retain(|reader| reader.id != id);
             }
         }
@@ -248,9 +248,9 @@ impl PageQueue {
     /// Whether the page must pause again, so that first pages of other shards can run first. Counts
     /// these pauses up to [`YIELDS_MAX`].
     fn yields(&mut self, at: usize) -> bool {
-        let are_there = self.pages.first_pages.get() > 0;
+        let first_pages_wait = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };
-        let yields = are_there && page.query.is_some() && page.yielded < YIELDS_MAX;
+        let yields = first_pages_wait && page.query.is_some() && page.yielded < YIELDS_MAX;
         page.yielded += u32::from(yields);
         yields
     }
@@ -309,10 +309,10 @@ impl PageQueue {
     fn pause_ms(&self, at: usize, ahead: usize, selected: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()
-            && page.waited_ms < BESIDE_OTHERS_MS_MAX
+            && page.waited_ms < OTHERS_PRESENT_MS_MAX
             && self.pages.has_others(now_ns);
         match ahead {
-            0 if leaves_room => BESIDE_OTHERS_PAUSE_MS,
+            0 if leaves_room => OTHERS_PRESENT_PAUSE_MS,
             0 if self.may_read(at, selected) => FIRST_PAUSE_MS,
             ahead => pause(ahead),
         }

@@ -38,7 +38,7 @@ fn first_page_waits_for_recent_page() {
     queue.on_page(None, true, WORK_MAX, NOW_NS + 10_000_000);
     assert_eq!(
         queue.enqueue(EventId(4), page_of(7), NOW_NS + 10_000_000),
-        Ok(Some(BESIDE_OTHERS_PAUSE_MS)),
+        Ok(Some(OTHERS_PRESENT_PAUSE_MS)),
         "nor a later page"
     );
 }
@@ -123,11 +123,11 @@ fn long_query_yields_to_other_requests() {
     assert_eq!(pause(NOW_NS + 2 * MS_NS), Some(FIRST_PAUSE_MS));
     pages.note(NOW_NS + 10 * MS_NS);
     for ms in [20, 25, 30] {
-        assert_eq!(pause(NOW_NS + ms * MS_NS), Some(BESIDE_OTHERS_PAUSE_MS));
+        assert_eq!(pause(NOW_NS + ms * MS_NS), Some(OTHERS_PRESENT_PAUSE_MS));
     }
     assert_eq!(pause(NOW_NS + 35 * MS_NS), Some(FIRST_PAUSE_MS), "they keep nobody out");
-    let are_there = [39, 40].map(|ms| pages.has_others(NOW_NS + ms * MS_NS));
-    assert_eq!(are_there, [true, false]);
+    let has_others = [39, 40].map(|ms| pages.has_others(NOW_NS + ms * MS_NS));
+    assert_eq!(has_others, [true, false]);
 }
 
 #[test]
