@@ -141,8 +141,8 @@
 //! | choice and steps of merges | `shard/compact/choose/mod.rs`; `shard/compact/job.rs` |
 //! | freeing the space of deleted rows | `shard/compact/scrub.rs` |
 //! | dropping expired parts | `shard/manifest/mod.rs`; driven by: `shard/retention.rs` |
-//! | the list of parts, and due work | `shard/manifest/mod.rs`; `shard/plan.rs` |
-//! | writes that wait for a merge | `shard/plan.rs`; refused writes: `shard/append.rs` |
+//! | the list of parts, and due work | `shard/manifest/mod.rs`; `shard/due_work.rs` |
+//! | writes that wait for a merge | `shard/due_work.rs`; refused writes: `shard/append.rs` |
 //! | reading a stored value for a query | `shard/values.rs` |
 //! | the pause between tries of a failing job | `shard/alarm.rs`; in a Database: `database/job.rs` |
 //! | the schedule of continuous queries | `protocol/continuous.rs` |

@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Shard;
+use super::due_work::DueWork;
 use super::log::FLUSH_WANTED;
 use super::manifest::Manifest;
 use super::object::Loaded;
-use super::plan::Plan;
 use super::refusal::Refusal;
 use super::tombstone::{TOMBSTONES_ENOUGH, Tombstone};
 use crate::store::{Store, StoreResult, Table, row};
@@ -132,17 +132,17 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
         }
         AlarmTask::DeleteUnusedRows => {
             // Deleting a row and inserting another row costs one more row write than reusing a row.
-            let is_idle = |plan: &Plan| plan.merges.is_empty() && plan.scrub.is_empty();
-            let has_unused =
-                wal.has_unused() || has_unused_values(manifest) && is_idle(&loaded.plan(now_ns));
+            let is_idle = |work: &DueWork| work.merges.is_empty() && work.scrub.is_empty();
+            let has_unused = wal.has_unused()
+                || has_unused_values(manifest) && is_idle(&loaded.due_work(now_ns));
             (!has_frames && has_unused).then_some(paused_ns)
         }
         AlarmTask::Reclaim => super::retention::due(loaded, now_ns),
         AlarmTask::Scrub => super::compact::scrub_due(loaded, now_ns),
         AlarmTask::Release => super::backup_restore::due(manifest),
         AlarmTask::Compact => {
-            let is_now = manifest.job().is_some() || !loaded.plan(now_ns).merges.is_empty();
-            if is_now { Some(now_ns) } else { loaded.plan(now_ns).quiet_ns }
+            let is_now = manifest.job().is_some() || !loaded.due_work(now_ns).merges.is_empty();
+            if is_now { Some(now_ns) } else { loaded.due_work(now_ns).quiet_ns }
         }
     }?;
     Some(natural_ns.max(loaded.attempts.not_before(task)))

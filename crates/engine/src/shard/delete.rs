@@ -128,6 +128,6 @@ impl<S: Store> Loaded<S> {
         self.log.skip_sequence();
         self.deletions.next_key = key + 1;
         self.deletions.tombstones.insert(key, tombstone);
-        self.parts.forget_plan();
+        self.parts.forget_due_work();
     }
 }

@@ -5,8 +5,8 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::due_work::DueWork;
 use super::manifest::{Key, Manifest, Number, Part, PartId};
-use super::plan::Plan;
 use crate::merge::sequences::Sequences;
 use crate::part::writer::{Value, Written};
 use crate::store::{Store, StoreResult, Table};
@@ -25,7 +25,7 @@ pub(super) struct Parts {
     pub(super) is_job_stored: bool,
     unmergeable: BTreeSet<PartId>,
     sketch: OnceCell<SeriesSketch>,
-    plan: RefCell<Option<Rc<Plan>>>,
+    due_work: RefCell<Option<Rc<DueWork>>>,
 }
 
 impl Parts {
@@ -40,7 +40,7 @@ impl Parts {
     /// Excludes parts with a damaged block from merges.
     pub(super) fn exclude(&mut self, parts: impl IntoIterator<Item = PartId>) {
         self.unmergeable.extend(parts);
-        self.forget_plan();
+        self.forget_due_work();
     }
 
     pub(super) fn is_excluded(&self, id: PartId) -> bool {
@@ -53,7 +53,7 @@ impl Parts {
         self.is_job_stored = is_stored && manifest.job().is_some();
         self.manifest = manifest;
         self.sketch.take();
-        self.forget_plan();
+        self.forget_due_work();
     }
 
     /// Returns a new value number. The caller must write the value immediately.
@@ -70,18 +70,19 @@ impl Parts {
         })
     }
 
-    /// Returns the cached plan, or the result of `make` if the cached plan is outdated.
-    pub(super) fn plan(&self, now_ns: i64, make: impl FnOnce() -> Plan) -> Rc<Plan> {
-        let mut known = self.plan.borrow_mut();
-        let is_old = |plan: &mut Rc<Plan>| plan.quiet_ns.is_some_and(|quiet_ns| quiet_ns <= now_ns);
+    /// Returns the cached result, or the result of `make` if the cached result is outdated.
+    pub(super) fn due_work(&self, now_ns: i64, make: impl FnOnce() -> DueWork) -> Rc<DueWork> {
+        let mut known = self.due_work.borrow_mut();
+        let is_old =
+            |work: &mut Rc<DueWork>| work.quiet_ns.is_some_and(|quiet_ns| quiet_ns <= now_ns);
         drop(known.take_if(is_old));
         Rc::clone(known.get_or_insert_with(|| Rc::new(make())))
     }
 
-    /// Discards the cached plan. The caller calls this function after an input of the plan other
-    /// than the manifest has changed.
-    pub(super) fn forget_plan(&mut self) {
-        self.plan.take();
+    /// Discards the cached result. The caller calls this function after an input of the due work
+    /// other than the manifest has changed.
+    pub(super) fn forget_due_work(&mut self) {
+        self.due_work.take();
     }
 }
 

@@ -15,13 +15,13 @@ use tidemark_model::ids::MeasurementId;
 const TOMBSTONES_PER_EVENT: usize = 100;
 
 pub(super) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
-    let plan = loaded.plan(now_ns);
-    match (plan.has_garbage, loaded.state().settings.duration_ns) {
+    let due_work = loaded.due_work(now_ns);
+    match (due_work.has_garbage, loaded.state().settings.duration_ns) {
         (true, _) => Some(now_ns),
         (false, 0) => None,
         // The parts are due when their latest row has expired.
         (false, duration_ns) => {
-            let last_ns = plan.first_expiry_ns?;
+            let last_ns = due_work.first_expiry_ns?;
             Some(last_ns.saturating_add(duration_ns).saturating_add(1))
         }
     }

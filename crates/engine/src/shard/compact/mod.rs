@@ -32,7 +32,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn compact(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.manifest().job().is_none() {
-            let merges = loaded.plan(now_ns).merges.clone();
+            let merges = loaded.due_work(now_ns).merges.clone();
             if merges.is_empty() || !self.start(merges)? {
                 return self.done(AlarmTask::Compact);
             }
@@ -49,7 +49,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn merge_if_too_many_parts(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let may_try = loaded.attempts.not_before(AlarmTask::Compact) <= now_ns;
-        if may_try && loaded.plan(now_ns).is_crowded && self.compact(now_ns).is_err() {
+        if may_try && loaded.due_work(now_ns).is_crowded && self.compact(now_ns).is_err() {
             self.load()?;
         }
         Ok(())

@@ -29,7 +29,7 @@ const CHECKS_MAX: usize = 500_000;
 
 pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest().job().is_none();
-    let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
+    let has_work = is_free && !loaded.due_work(now_ns).scrub.is_empty();
     has_work.then(|| match loaded.deletions.tombstones.len() > TOMBSTONES_ENOUGH {
         true => now_ns,
         false => loaded.pace.deletes_ended_ns(now_ns),
@@ -37,10 +37,10 @@ pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option
 }
 
 impl<S: Store> Shard<S> {
-    /// Searches the parts of the plan for hidden rows. The first part with hidden rows becomes a
-    /// job.
+    /// Searches the parts in `DueWork::scrub` for hidden rows. The first part with hidden rows
+    /// becomes a job.
     pub(in crate::shard) fn scrub(&mut self, now_ns: i64) -> Result<(), Refusal> {
-        let wanted = self.load()?.plan(now_ns).scrub.clone();
+        let wanted = self.load()?.due_work(now_ns).scrub.clone();
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let hidden = loaded.hidden_rows(None)?;
         let (mut clean, mut dirty, mut checks) = (Vec::new(), None, 0);

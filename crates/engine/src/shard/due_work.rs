@@ -16,7 +16,7 @@ const CROWDED_PARTS: usize = 48;
 
 /// The background work that is due, or will be due, for a shard's parts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct DueWork {
     pub merges: Vec<Vec<PartId>>,
     /// The parts that may have rows hidden by a tombstone, or rows after the end of the shard's
     /// range.
@@ -31,11 +31,11 @@ pub(super) struct Plan {
 }
 
 impl<S: Store> Loaded<S> {
-    pub(super) fn plan(&self, now_ns: i64) -> Rc<Plan> {
-        self.parts.plan(now_ns, || self.make_plan(now_ns))
+    pub(super) fn due_work(&self, now_ns: i64) -> Rc<DueWork> {
+        self.parts.due_work(now_ns, || self.compute_due_work(now_ns))
     }
 
-    fn make_plan(&self, now_ns: i64) -> Plan {
+    fn compute_due_work(&self, now_ns: i64) -> DueWork {
         let manifest = self.manifest();
         let parts: Vec<&Part> = manifest.parts().values().collect();
         let components = choose::components(&parts, manifest.width_ns);
@@ -52,7 +52,7 @@ impl<S: Store> Loaded<S> {
             components.iter().any(|parts| choose::unsealed(parts, is_quiet).len() > count)
         };
         let may_merge = are_more_than(1, &|_| true);
-        Plan {
+        DueWork {
             merges,
             scrub: self.scrubbable(&parts),
             has_garbage: parts.iter().any(|part| self.is_beyond(part))
