@@ -44,7 +44,7 @@ impl<S: Store> Loaded<S> {
             width_ns: manifest.width_ns,
             free_bytes: self.full_bytes.saturating_sub(stored),
             is_quiet: &|slot| self.state().slot_writes.quiet_ns(slot) <= now_ns,
-            is_left: &|id| self.parts.is_excluded(id),
+            is_excluded: &|id| self.parts.is_excluded(id),
         };
         let merges =
             if manifest.job().is_none() { choose::choose(&components, &now) } else { vec![] };

@@ -215,9 +215,9 @@ impl World {
         let width_ns = self.manifest.width_ns;
         if self.rng.bool() {
             let is_quiet: &dyn Fn(i64) -> bool = &|slot| slot % 3 > 0;
-            let is_left: &dyn Fn(PartId) -> bool = &|_| false;
+            let is_excluded: &dyn Fn(PartId) -> bool = &|_| false;
             let free_bytes = u64::MAX;
-            let now = ChoiceInputs { width_ns, free_bytes, is_quiet, is_left };
+            let now = ChoiceInputs { width_ns, free_bytes, is_quiet, is_excluded };
             return choose(&components(&parts, width_ns), &now);
         }
         let mut merges = Vec::new();

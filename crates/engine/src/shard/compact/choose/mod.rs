@@ -56,7 +56,7 @@ pub struct ChoiceInputs<'a> {
     /// Whether the slot with this number had no writes for an hour.
     pub(crate) is_quiet: &'a dyn Fn(i64) -> bool,
     /// Whether a part is excluded because it cannot be read.
-    pub(crate) is_left: &'a dyn Fn(PartId) -> bool,
+    pub(crate) is_excluded: &'a dyn Fn(PartId) -> bool,
 }
 
 /// Returns the next merges, at most one for each of these [`components`]. After the merges, parts
@@ -154,7 +154,7 @@ pub(crate) fn unsealed<'a>(
 /// wait, because two convex merges are not necessarily convex together.
 fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
-    open.retain(|part| !(now.is_left)(part.id));
+    open.retain(|part| !(now.is_excluded)(part.id));
     if open.len() < QUIET_PARTS_MIN {
         return None;
     }

@@ -68,7 +68,7 @@ impl Story {
                 width_ns: self.width_ns,
                 free_bytes: u64::MAX,
                 is_quiet,
-                is_left: &|_| false,
+                is_excluded: &|_| false,
             };
             let merges = choose(&components(&all, self.width_ns), &now);
             if merges.is_empty() {
@@ -219,8 +219,8 @@ fn nearly_full_slots_join_merge() {
             (1..=count).for_each(|n| story.add((n, n), (slot * 100, slot * 100 + 99, MB)));
         }
         let all: Vec<&Part> = story.parts.iter().collect();
-        let (is_quiet, is_left) = (BUSY, &|_| false);
-        let now = ChoiceInputs { width_ns: 100, free_bytes: u64::MAX, is_quiet, is_left };
+        let (is_quiet, is_excluded) = (BUSY, &|_| false);
+        let now = ChoiceInputs { width_ns: 100, free_bytes: u64::MAX, is_quiet, is_excluded };
         let merges = choose(&components(&all, 100), &now);
         merges.iter().map(Vec::len).collect::<Vec<_>>()
     };
@@ -235,7 +235,7 @@ fn merge_uses_half_of_free_space() {
     let chosen = |free_bytes| {
         choose(
             &components(&all, 100),
-            &ChoiceInputs { width_ns: 100, free_bytes, is_quiet: BUSY, is_left: &|_| false },
+            &ChoiceInputs { width_ns: 100, free_bytes, is_quiet: BUSY, is_excluded: &|_| false },
         )
         .len()
     };
