@@ -1,5 +1,5 @@
-//! Keeps damaged rows in table `tombstone`. From the key `ASIDE_KEY` upwards, the table contains a
-//! description of each damaged frame or row. The copies of the damaged rows follow each
+//! Keeps damaged rows in table `tombstone`. From the key `DAMAGE_KEY_MIN` upwards, the table
+//! contains a description of each damaged frame or row. The copies of the damaged rows follow each
 //! description.
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,10 @@ use crate::wal;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-pub(super) const ASIDE_KEY: u64 = 1 << 40;
+/// The first key of a description in table `tombstone`.
+pub(super) const DAMAGE_KEY_MIN: u64 = 1 << 40;
 /// The distance between the keys of two descriptions. A frame has at most 14 rows.
-const ASIDE_KEYS: u64 = 64;
+const DAMAGE_KEY_STEP: u64 = 64;
 
 /// A damaged frame or row, and the data that it may have contained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ impl Damage {
 
 /// Whether a key of table `tombstone` belongs to a copy of a damaged row.
 pub(super) fn is_copy(key: u64) -> bool {
-    key >= ASIDE_KEY && !key.is_multiple_of(ASIDE_KEYS)
+    key >= DAMAGE_KEY_MIN && !key.is_multiple_of(DAMAGE_KEY_STEP)
 }
 
 /// The damage that table `tombstone` records. [`wal::Wal::damaged`] lists the damage in the current
@@ -57,12 +58,12 @@ pub(super) struct DamagedRows {
 
 impl DamagedRows {
     pub(super) fn new() -> Self {
-        Self { known: Vec::new(), next_key: ASIDE_KEY }
+        Self { known: Vec::new(), next_key: DAMAGE_KEY_MIN }
     }
 
-    /// Adds a row of table `tombstone` whose key is at least `ASIDE_KEY`.
+    /// Adds a row of table `tombstone` whose key is at least `DAMAGE_KEY_MIN`.
     pub(super) fn add_row(&mut self, key: u64, head: &[u8]) {
-        self.next_key = self.next_key.max(key - key % ASIDE_KEYS + ASIDE_KEYS);
+        self.next_key = self.next_key.max(key - key % DAMAGE_KEY_STEP + DAMAGE_KEY_STEP);
         if !is_copy(key) {
             match row::decode(head) {
                 Ok(damage) => self.known.push(damage),
@@ -80,9 +81,9 @@ impl DamagedRows {
     /// Copies the damaged rows of the log. The caller must call this function in the transaction of
     /// the flush, and then [`DamagedRows::on_copy`].
     pub(super) fn copy<S: Store>(&self, store: &S, damaged: &[wal::Damage]) -> StoreResult<()> {
-        for (key, raw) in (self.next_key..).step_by(ASIDE_KEYS as usize).zip(damaged) {
+        for (key, raw) in (self.next_key..).step_by(DAMAGE_KEY_STEP as usize).zip(damaged) {
             store.put(Table::Tombstone, key, &row::encode(&Damage::of_log(raw))?, b"")?;
-            for (part, &log_key) in (1..ASIDE_KEYS).zip(&raw.keys) {
+            for (part, &log_key) in (1..DAMAGE_KEY_STEP).zip(&raw.keys) {
                 let head = store.head(Table::Wal, log_key)?.unwrap_or_default();
                 let body = store.body(Table::Wal, log_key)?.unwrap_or_default();
                 store.put(Table::Tombstone, key + part, &head, &body)?;
@@ -92,7 +93,7 @@ impl DamagedRows {
     }
 
     pub(super) fn on_copy(&mut self, damaged: &[wal::Damage]) {
-        self.next_key += damaged.len() as u64 * ASIDE_KEYS;
+        self.next_key += damaged.len() as u64 * DAMAGE_KEY_STEP;
         self.known.extend(damaged.iter().map(Damage::of_log));
     }
 }

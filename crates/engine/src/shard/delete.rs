@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Shard;
-use super::damage::ASIDE_KEY;
+use super::damage::DAMAGE_KEY_MIN;
 use super::object::Loaded;
 use super::refusal::Refusal;
 use super::tombstone::{Tombstone, check_predicate};
@@ -61,7 +61,7 @@ impl<S: Store> Shard<S> {
         }
         let loaded = self.load()?;
         let (key, tombstone) = loaded.next_tombstone(before, deletions);
-        if key >= ASIDE_KEY {
+        if key >= DAMAGE_KEY_MIN {
             return Err(Refusal::Invalid("too many deletes are pending".into()));
         }
         loaded.deletions.check_pending(&tombstone)?;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
-use super::damage::{ASIDE_KEY, DamagedRows};
+use super::damage::{DAMAGE_KEY_MIN, DamagedRows};
 use super::manifest::{Manifest, Part};
 use super::object::read_retired;
 use super::refusal::Refusal;
@@ -237,7 +237,7 @@ impl Deletions {
         let retired = Rc::new(read_retired(store)?);
         let (mut tombstones, mut next_key) = (BTreeMap::new(), 0);
         row::each(store, Table::Tombstone, &mut |key, head| {
-            if key >= ASIDE_KEY {
+            if key >= DAMAGE_KEY_MIN {
                 damaged.add_row(key, head);
                 return Ok(());
             }
