@@ -19,14 +19,14 @@ const RETRY_AFTER_S_MAX: u64 = 3_600;
 /// The usage in the current minute: in total, and by callers with separate limits.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
-    database: Window,
-    /// The windows of callers with separate limits, by the callers' ids.
-    callers: BTreeMap<u64, Window>,
+    database: MinuteUsage,
+    /// The usage of callers with separate limits, by the callers' ids.
+    callers: BTreeMap<u64, MinuteUsage>,
 }
 
 /// The amounts of one minute.
 #[derive(Clone, Copy, Debug, Default)]
-struct Window {
+struct MinuteUsage {
     /// The number of minutes since the epoch.
     minute: i64,
     counts: Counts,
@@ -88,9 +88,9 @@ fn limit(rates: &Rates, rate: Rate, shards: u32) -> Option<u64> {
     Some(if rate == Rate::Cells { with_slack(allowed, shards) } else { allowed })
 }
 
-impl Window {
-    /// Starts the window of `minute`, unless it has already started. Amounts above the limits of
-    /// the earlier minutes are carried over.
+impl MinuteUsage {
+    /// Starts counting for `minute`, unless it has already started. Amounts above the limits of the
+    /// earlier minutes are carried over.
     fn start_minute(&mut self, rates: &Rates, shards: u32, minute: i64) {
         let passed = u64::try_from(minute.saturating_sub(self.minute)).unwrap_or(0);
         if passed == 0 {
@@ -152,12 +152,12 @@ impl Usage {
         let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
         if let Some((id, rates)) = &meter.caller {
             if self.callers.len() >= 2 * QUOTAS_PER_DATABASE_MAX {
-                self.callers.retain(|_, window| window.minute == minute);
+                self.callers.retain(|_, usage| usage.minute == minute);
             }
-            let window = self.callers.entry(*id).or_default();
-            window.start_minute(rates, meter.shards, minute);
+            let usage = self.callers.entry(*id).or_default();
+            usage.start_minute(rates, meter.shards, minute);
             let own = |over| RateExceeded { of_caller: true, ..over };
-            window.check(rates, meter.shards, more, now_ns).map_err(own)?;
+            usage.check(rates, meter.shards, more, now_ns).map_err(own)?;
         }
         self.database.start_minute(&meter.database, meter.shards, minute);
         self.database.check(&meter.database, meter.shards, more, now_ns)
@@ -165,8 +165,8 @@ impl Usage {
 
     /// Adds the amounts of an operation. The caller must have called [`Usage::check`].
     fn add(&mut self, meter: &Meter, more: &Counts) {
-        if let Some(window) = meter.caller.and_then(|(id, _)| self.callers.get_mut(&id)) {
-            window.add(more);
+        if let Some(usage) = meter.caller.and_then(|(id, _)| self.callers.get_mut(&id)) {
+            usage.add(more);
         }
         self.database.add(more);
     }
@@ -174,9 +174,9 @@ impl Usage {
     pub(super) fn used(&self, now_ns: i64) -> Vec<Used> {
         let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
         let all = std::iter::once((0, &self.database));
-        let all = all.chain(self.callers.iter().map(|(id, window)| (*id, window)));
-        let current = all.filter(|(_, window)| window.minute == minute);
-        let used = current.map(|(caller, Window { counts, .. })| Used {
+        let all = all.chain(self.callers.iter().map(|(id, usage)| (*id, usage)));
+        let current = all.filter(|(_, usage)| usage.minute == minute);
+        let used = current.map(|(caller, MinuteUsage { counts, .. })| Used {
             caller,
             points: counts.points,
             requests: counts.request_milli.div_ceil(unit(Rate::Requests)),
