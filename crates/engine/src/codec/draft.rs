@@ -7,7 +7,7 @@ use super::huffman::{CodeTable, Decoder, Histogram, Stored};
 use super::{Error, finish};
 
 /// The bit of a method byte that is set if the residuals are Huffman codes.
-pub(super) const CLASSES: u8 = 0x80;
+pub(super) const HUFFMAN_BIT: u8 = 0x80;
 
 /// A table is used only if it saves at least one in `WORTH` bytes, because decoding with a table is
 /// slower than bit packing, and merges copy only blocks without a table.
@@ -59,7 +59,7 @@ impl Draft {
         if let Some(Open { method_at, residuals, .. }) = open {
             match (table, out.get_mut(method_at)) {
                 (Some(table), Some(method)) => {
-                    *method |= CLASSES;
+                    *method |= HUFFMAN_BIT;
                     table.encode(&residuals, &mut out);
                 }
                 _ => bitpack::encode(&residuals, &mut out),
@@ -76,7 +76,7 @@ pub(super) fn residuals(
     table: Option<&Decoder>,
 ) -> Result<Vec<u64>, Error> {
     let mut residuals = Vec::new();
-    if method & CLASSES != 0 {
+    if method & HUFFMAN_BIT != 0 {
         table.ok_or(Error::UnknownMethod(method))?.decode(bytes, count, &mut residuals)?;
         return Ok(residuals);
     }

@@ -10,7 +10,7 @@
 //! of `bitpack`, or, if 0x80 is added to the method, `huffman` codes with the column's table.
 //! Differences wrap around. An empty slice takes only the method byte.
 
-use super::draft::{CLASSES, Draft, residuals};
+use super::draft::{Draft, HUFFMAN_BIT, residuals};
 use super::huffman::Decoder;
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, bitpack, finish, start, take};
@@ -145,7 +145,7 @@ pub fn decode_with(
         return if method == CONSTANT { finish(rest) } else { Err(Error::UnknownMethod(method)) };
     }
     let first = varint::read_signed(&mut rest)?;
-    match method & !CLASSES {
+    match method & !HUFFMAN_BIT {
         CONSTANT if method == CONSTANT => {
             out.resize(count, first);
             finish(rest)?;

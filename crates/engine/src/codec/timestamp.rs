@@ -13,7 +13,7 @@
 //! If a difference overflows, the unit is 1 and arithmetic wraps around. An empty slice takes only
 //! the method byte.
 
-use super::draft::{CLASSES, Draft, residuals};
+use super::draft::{Draft, HUFFMAN_BIT, residuals};
 use super::huffman::Decoder;
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, bitpack, finish, start};
@@ -91,7 +91,7 @@ pub fn decode_with(
 ) -> Result<(), Error> {
     out.clear();
     let (method, mut rest) = start(bytes, count)?;
-    if method & !CLASSES > GRID {
+    if method & !HUFFMAN_BIT > GRID {
         return Err(Error::UnknownMethod(method));
     }
     if count == 0 {
@@ -106,7 +106,7 @@ pub fn decode_with(
     if packed.iter().all(|&residual| residual == 0) {
         let step_ns = step.wrapping_mul(unit);
         out.extend((1..count as i64).map(|at| first.wrapping_add(at.wrapping_mul(step_ns))));
-    } else if method & !CLASSES == STEP {
+    } else if method & !HUFFMAN_BIT == STEP {
         let mut time = first;
         out.extend(packed.iter().map(|&residual| {
             let delta = unzigzag(residual).wrapping_add(step);
