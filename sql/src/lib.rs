@@ -19,7 +19,7 @@
 //! | `complexity` | a text | an error, if the statement is nested too deeply |
 //! | `sizes` | a statement | an error, if planning would take too long |
 //! | `plan`, `sessions` | a text | a plan |
-//! | `kept_plans` | a statement | the plan of an earlier execution |
+//! | `plan_cache` | a statement | the plan of an earlier execution |
 //! | `tables` | columns, filters, pages | tables, requests, batches |
 //! | `functions` | – | the SQL functions of InfluxDB |
 //! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |
@@ -46,8 +46,8 @@ mod complexity;
 mod exchange;
 mod functions;
 mod gapfill;
-mod kept_plans;
 mod plan;
+mod plan_cache;
 mod session;
 mod sessions;
 mod set_comparisons;

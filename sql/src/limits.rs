@@ -81,15 +81,15 @@ pub const PUSHED_TEXT_BYTES_MAX: usize = 64 * 1_024;
 /// The maximum number of idle DataFusion sessions that an instance keeps for reuse.
 pub const SESSIONS_IDLE_MAX: usize = 2;
 /// The maximum number of plans that an instance caches for later executions of the same statement.
-pub const KEPT_PLANS_MAX: usize = 32;
+pub const CACHED_PLANS_MAX: usize = 32;
 /// The maximum size of a statement's text, in bytes, for which the plan is cached.
-pub const KEPT_TEXT_BYTES_MAX: usize = 4 * 1_024;
+pub const CACHED_TEXT_BYTES_MAX: usize = 4 * 1_024;
 /// The maximum number of columns in the tables of a statement for which the plan is cached. With
 /// this limit, all cached plans together need about 10 MB.
-pub const KEPT_COLUMNS_MAX: usize = 128;
+pub const CACHED_COLUMNS_MAX: usize = 128;
 /// The maximum size of the constants in a cached plan, in bytes. The optimizer computes constants
 /// such as `repeat('a', 1000000)`.
-pub const KEPT_CONSTANT_BYTES_MAX: usize = 64 * 1_024;
+pub const CACHED_CONSTANT_BYTES_MAX: usize = 64 * 1_024;
 /// The maximum size of a statement's text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
 /// The maximum number of tokens in a statement.

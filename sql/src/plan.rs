@@ -19,12 +19,12 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
-use crate::kept_plans;
 use crate::limits::{
     BATCH_ROWS, CHECKED_BATCH_ROWS, KEPT_CONSTANT_BYTES_MAX, LONG_CONSTANT_BYTES, TEXT_BYTES_MAX,
     TURN_BYTES_MAX,
 };
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
+use crate::plan_cache;
 use crate::sizes;
 use crate::tables::{self, RowFilter, SystemRows};
 use crate::turns::Pace;
@@ -196,14 +196,14 @@ pub(crate) async fn plan(
     drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
     let logical = state.statement_to_plan(statement).await?;
     check_reads_only(&logical)?;
-    let is_immutable = kept_plans::is_immutable(&logical)?;
+    let is_immutable = plan_cache::is_immutable(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
     let Physical { columns, root, constant_bytes, batch_rows } = physical(state, logical).await?;
-    let is_small = constant_bytes <= KEPT_CONSTANT_BYTES_MAX;
+    let is_small = constant_bytes <= CACHED_CONSTANT_BYTES_MAX;
     let config = state.config().clone().with_batch_size(batch_rows);
     Ok(Plan {
         context: TaskContext::from(state).with_session_config(config),
-        is_reusable: is_immutable && is_small && kept_plans::is_stateless(&root),
+        is_reusable: is_immutable && is_small && plan_cache::is_stateless(&root),
         root,
         columns,
     })

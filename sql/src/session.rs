@@ -19,14 +19,14 @@ use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::functions::batch_bytes;
-use crate::kept_plans::{KeptPlans, PlanInputs};
 use crate::limits::{
-    BATCHES_WAITING_MAX, KEPT_TEXT_BYTES_MAX, PARAMETERS_MAX, PIECE_BYTES, POOL_BYTES_MAX,
+    BATCHES_WAITING_MAX, CACHED_TEXT_BYTES_MAX, PARAMETERS_MAX, PIECE_BYTES, POOL_BYTES_MAX,
 };
 use crate::messages::{
     Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
 };
 use crate::plan::{self, Plan};
+use crate::plan_cache::{PlanCache, PlanInputs};
 use crate::sessions::{Capabilities, Sessions};
 use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
@@ -43,7 +43,7 @@ const CONSUMERS_NAMED: usize = 3;
 pub struct Engine {
     pool: Arc<dyn MemoryPool>,
     sessions: Arc<Sessions>,
-    plans: Arc<KeptPlans>,
+    plans: Arc<PlanCache>,
 }
 
 impl Default for Engine {
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// Returns the number of cached plans.
-    pub fn kept_plans(&self) -> usize {
+    pub fn cached_plans(&self) -> usize {
         self.plans.len()
     }
 
@@ -137,7 +137,7 @@ struct Preparing {
     state: SessionState,
     statement: Statement,
     /// Whether the cache may contain the plan of the statement.
-    may_be_kept: bool,
+    may_be_cached: bool,
     /// Whether conditions may be moved to the scan before the statement is planned.
     may_move_conditions: bool,
     /// The requests that have not been returned by a step yet.
@@ -171,9 +171,9 @@ impl Query {
         let (state, statement) = engine.parse(&text, now, capabilities)?;
         let mut wanted = plan::requests(&state, &statement)?;
         let needs_only_tables = matches!(wanted.as_slice(), [] | [SessionRequest::Tables(_)]);
-        let may_be_kept = text.len() <= KEPT_TEXT_BYTES_MAX && needs_only_tables;
+        let may_be_cached = text.len() <= CACHED_TEXT_BYTES_MAX && needs_only_tables;
         // A gap-filling statement reads its time range from its conditions.
-        let may_move_conditions = may_be_kept && !is_named(&text, "gapfill");
+        let may_move_conditions = may_be_cached && !is_named(&text, "gapfill");
         let tables = take_known_tables(&mut wanted, tables, &text);
         let preparing = Preparing {
             engine: engine.clone(),
@@ -181,7 +181,7 @@ impl Query {
             capabilities,
             state,
             statement,
-            may_be_kept,
+            may_be_cached,
             may_move_conditions,
             missing: wanted.len(),
             unsent: wanted,
@@ -387,20 +387,20 @@ impl Preparing {
         if !plan::has_placeholders(&self.statement) {
             self.parameters.clear();
         }
-        self.may_be_kept &= self.parameters.is_empty();
-        let Self { engine, parameters, capabilities, state, may_be_kept, system, .. } = self;
+        self.may_be_cached &= self.parameters.is_empty();
+        let Self { engine, parameters, capabilities, state, may_be_cached, system, .. } = self;
         let inputs = PlanInputs { statement: self.statement, capabilities, tables: self.tables };
-        let kept = match may_be_kept {
+        let cached = match may_be_cached {
             true => engine.plans.find(&inputs)?,
             false => None,
         };
-        let planned = match kept {
+        let planned = match cached {
             Some(plan) => Ok(plan),
             None => {
                 let PlanInputs { statement, tables, .. } = &inputs;
                 let plan = plan::plan(&state, statement.clone(), parameters, tables, &system).await;
                 if let Ok(plan) = &plan
-                    && may_be_kept
+                    && may_be_cached
                     && plan.is_reusable
                 {
                     engine.plans.keep(inputs, plan)?;

@@ -11,11 +11,11 @@ mod database;
 #[path = "../../../tests/it/grammar.rs"]
 mod grammar;
 mod hostile;
-mod kept_plans;
 mod output;
 mod page;
 mod parameters;
 mod pauses;
+mod plan_cache;
 mod product;
 mod rewriting;
 mod pushdown;

@@ -1,7 +1,7 @@
 //! Tests that later executions of a statement use the cached plan.
 
 use tidemark_sql::Engine;
-use tidemark_sql::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX, KEPT_TEXT_BYTES_MAX};
+use tidemark_sql::limits::{CACHED_COLUMNS_MAX, CACHED_PLANS_MAX, CACHED_TEXT_BYTES_MAX};
 use tidemark_sql::messages::{Parameter, QueryRequest};
 use tidemark_sql::output::Format;
 
@@ -32,7 +32,7 @@ fn cached_plan_reads_new_rows() {
     assert_eq!(csv(&database, &engine, text), "t,s\nb,2.0\n");
     database.write("m,t=a v=4 3");
     assert_eq!(csv(&database, &engine, text), "t,s\na,5.0\n");
-    assert_eq!(engine.kept_plans(), 1);
+    assert_eq!(engine.cached_plans(), 1);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn statements_with_other_times_and_texts_share_plan() {
     ] {
         let text = format!("SELECT t, sum(v) AS s FROM m WHERE {condition} GROUP BY t ORDER BY t");
         assert_eq!(csv(&database, &engine, &text), format!("t,s\n{rows}"), "{condition}");
-        assert_eq!(engine.kept_plans(), 1, "{condition}");
+        assert_eq!(engine.cached_plans(), 1, "{condition}");
     }
 }
 
@@ -74,7 +74,7 @@ fn statements_with_other_parameters_share_plan() {
         parameters.retain(|(name, _)| *name != changed.0);
         parameters.push(changed.clone());
         assert_eq!(csv_with(&database, &engine, &text, &parameters), format!("t,s\n{rows}"));
-        assert_eq!(engine.kept_plans(), 1, "{changed:?}");
+        assert_eq!(engine.cached_plans(), 1, "{changed:?}");
     }
 }
 
@@ -89,7 +89,7 @@ fn parameters_outside_moved_conditions_are_planned_each_time() {
     ] {
         let parameters = [("x", Parameter::Integer(1))];
         assert_eq!(csv_with(&database, &engine, text, &parameters), "v,x\n2.0,1\n", "{text}");
-        assert_eq!(engine.kept_plans(), 0, "{text}");
+        assert_eq!(engine.cached_plans(), 0, "{text}");
     }
 }
 
@@ -104,7 +104,7 @@ fn statements_relative_to_now_share_plan() {
         let answered = database.run(&engine, request, Layout::PLAIN).unwrap();
         let csv = String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap();
         assert_eq!(csv, format!("s\n{sum}\n"), "{now_s}");
-        assert_eq!(engine.kept_plans(), 1, "{now_s}");
+        assert_eq!(engine.cached_plans(), 1, "{now_s}");
     }
 }
 
@@ -169,7 +169,7 @@ fn changed_schema_needs_new_plan() {
     database.write("m,t=a v=2 2");
     assert_eq!(csv(&database, &engine, "SELECT * FROM m").lines().next(), Some("t,time,v"));
     // Both plans are cached, because databases with different schemas may send the same text.
-    assert_eq!(engine.kept_plans(), 2);
+    assert_eq!(engine.cached_plans(), 2);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn now_is_evaluated_per_execution() {
         let csv = String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap();
         assert_eq!(csv, format!("n\n1970-01-01T00:00:0{}\n", now_ns / 1_000_000_000));
     }
-    assert_eq!(engine.kept_plans(), 0);
+    assert_eq!(engine.cached_plans(), 0);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn stateful_plans_are_not_cached() {
         "SELECT repeat('x', 100000) FROM m",
     ] {
         csv(&database, &engine, text);
-        assert_eq!(engine.kept_plans(), 0, "{text}");
+        assert_eq!(engine.cached_plans(), 0, "{text}");
     }
 }
 
@@ -209,13 +209,13 @@ fn stateful_plans_are_not_cached() {
 fn cached_plans_are_limited() {
     let (engine, mut database) = (Engine::default(), Database::default());
     database.write("m v=1 1");
-    csv(&database, &engine, &format!("SELECT v FROM m -- {}", "x".repeat(KEPT_TEXT_BYTES_MAX)));
-    let fields: Vec<String> = (0..=KEPT_COLUMNS_MAX).map(|at| format!("f{at}=1")).collect();
+    csv(&database, &engine, &format!("SELECT v FROM m -- {}", "x".repeat(CACHED_TEXT_BYTES_MAX)));
+    let fields: Vec<String> = (0..=CACHED_COLUMNS_MAX).map(|at| format!("f{at}=1")).collect();
     database.write(&format!("wide {} 1", fields.join(",")));
     csv(&database, &engine, "SELECT f1 FROM wide");
-    assert_eq!(engine.kept_plans(), 0);
-    for number in 0..=KEPT_PLANS_MAX {
+    assert_eq!(engine.cached_plans(), 0);
+    for number in 0..=CACHED_PLANS_MAX {
         csv(&database, &engine, &format!("SELECT v + {number} FROM m"));
     }
-    assert_eq!(engine.kept_plans(), KEPT_PLANS_MAX);
+    assert_eq!(engine.cached_plans(), CACHED_PLANS_MAX);
 }

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 
-use crate::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX};
+use crate::limits::{CACHED_COLUMNS_MAX, CACHED_PLANS_MAX};
 use crate::messages::TableSchema;
 use crate::plan::Plan;
 use crate::sessions::Capabilities;
@@ -47,7 +47,7 @@ const STATELESS: [&str; 17] = [
 
 /// The cached plans. The most recently used plan is at the end.
 #[derive(Debug, Default)]
-pub(crate) struct KeptPlans(Mutex<VecDeque<(PlanInputs, Plan)>>);
+pub(crate) struct PlanCache(Mutex<VecDeque<(PlanInputs, Plan)>>);
 
 /// The inputs on which a plan depends.
 #[derive(Debug, PartialEq)]
@@ -57,27 +57,27 @@ pub(crate) struct PlanInputs {
     pub(crate) tables: Vec<TableSchema>,
 }
 
-impl KeptPlans {
+impl PlanCache {
     /// Returns a copy of a cached plan. No query has executed this copy.
     pub(crate) fn find(&self, inputs: &PlanInputs) -> Result<Option<Plan>> {
         let mut plans = self.lock();
         let at = plans.iter().position(|(known, _)| known == inputs);
-        let Some(kept) = at.and_then(|at| plans.remove(at)) else { return Ok(None) };
-        let plan = kept.1.copy();
-        plans.push_back(kept);
+        let Some(cached) = at.and_then(|at| plans.remove(at)) else { return Ok(None) };
+        let plan = cached.1.copy();
+        plans.push_back(cached);
         plan.map(Some)
     }
 
     /// Caches a copy of a plan, unless the tables are too wide.
     pub(crate) fn keep(&self, inputs: PlanInputs, plan: &Plan) -> Result<()> {
         let columns: usize = inputs.tables.iter().map(|table| table.columns.len()).sum();
-        if columns > KEPT_COLUMNS_MAX {
+        if columns > CACHED_COLUMNS_MAX {
             return Ok(());
         }
         let plan = plan.copy()?;
         let mut plans = self.lock();
         plans.retain(|(known, _)| *known != inputs);
-        if plans.len() >= KEPT_PLANS_MAX {
+        if plans.len() >= CACHED_PLANS_MAX {
             plans.pop_front();
         }
         plans.push_back((inputs, plan));
