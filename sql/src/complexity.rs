@@ -16,7 +16,7 @@ use crate::limits::{
 
 /// The meaning of the previous token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Previous {
+enum PreviousToken {
     /// An operand may end here.
     Operand,
     /// An operand follows.
@@ -154,10 +154,10 @@ fn follow(token: &Token, previous: Previous, levels: &mut Vec<Level>) -> Previou
         }
         Token::Comma | Token::SemiColon => {
             top(levels, |level| level.operators = 0);
-            Previous::Start
+            PreviousToken::Start
         }
-        Token::Word(word) if previous == Previous::Qualifier || word.quote_style.is_some() => {
-            Previous::Operand
+        Token::Word(word) if previous == PreviousToken::Qualifier || word.quote_style.is_some() => {
+            PreviousToken::Operand
         }
         Token::Word(word) => follow_word(word.keyword, previous, levels),
         Token::Number(..)
@@ -168,41 +168,47 @@ fn follow(token: &Token, previous: Previous, levels: &mut Vec<Level>) -> Previou
         | Token::NationalStringLiteral(_)
         | Token::UnicodeStringLiteral(_)
         | Token::Placeholder(_)
-        | Token::EOF => Previous::Operand,
+        | Token::EOF => PreviousToken::Operand,
         // All other tokens are unary or binary operators, except a star without a left operand.
         _ => {
             top(levels, |level| level.operators += 1);
             match token {
-                Token::Mul if matches!(previous, Previous::Start | Previous::Qualifier) => {
-                    Previous::Operand
+                Token::Mul
+                    if matches!(previous, PreviousToken::Start | PreviousToken::Qualifier) =>
+                {
+                    PreviousToken::Operand
                 }
-                Token::Period => Previous::Qualifier,
-                _ => Previous::Operator,
+                Token::Period => PreviousToken::Qualifier,
+                _ => PreviousToken::Operator,
             }
         }
     }
 }
 
-fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) -> Previous {
+fn follow_word(
+    keyword: Keyword,
+    previous: PreviousToken,
+    levels: &mut Vec<Level>,
+) -> PreviousToken {
     let is_in_case = levels.last().is_some_and(|level| level.is_case);
     match keyword {
         Keyword::CASE => {
             levels.push(Level { is_case: true, ..Level::default() });
-            Previous::Start
+            PreviousToken::Start
         }
         Keyword::END
             if is_in_case
                 && matches!(previous, Previous::Operand | Previous::OperatorOrOperand) =>
         {
             close(levels);
-            Previous::Operand
+            PreviousToken::Operand
         }
         Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::MINUS => {
             top(levels, |level| level.set_operations += 1);
-            Previous::Start
+            PreviousToken::Start
         }
-        Keyword::FROM if previous == Previous::Distinct => Previous::Operator,
-        Keyword::DISTINCT if previous == Previous::Operator => Previous::Distinct,
+        Keyword::FROM if previous == PreviousToken::Distinct => PreviousToken::Operator,
+        Keyword::DISTINCT if previous == PreviousToken::Operator => PreviousToken::Distinct,
         Keyword::SELECT
         | Keyword::FROM
         | Keyword::WHERE
@@ -210,16 +216,16 @@ fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) ->
         | Keyword::HAVING
         | Keyword::ORDER
         | Keyword::LIMIT
-            if previous != Previous::Operator =>
+            if previous != PreviousToken::Operator =>
         {
             top(levels, |level| level.operators = 0);
-            Previous::Start
+            PreviousToken::Start
         }
         Keyword::WHEN | Keyword::THEN | Keyword::ELSE
-            if is_in_case && previous != Previous::Operator =>
+            if is_in_case && previous != PreviousToken::Operator =>
         {
             top(levels, |level| level.operators = 0);
-            Previous::Start
+            PreviousToken::Start
         }
         Keyword::AND
         | Keyword::OR
@@ -240,7 +246,7 @@ fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) ->
         | Keyword::INTERVAL
         | Keyword::DIV => {
             top(levels, |level| level.operators += 1);
-            Previous::Operator
+            PreviousToken::Operator
         }
         Keyword::AT | Keyword::OPERATOR => {
             top(levels, |level| level.operators += 1);
@@ -254,9 +260,11 @@ fn follow_word(keyword: Keyword, previous: Previous, levels: &mut Vec<Level>) ->
         }
         Keyword::EXPLAIN => {
             top(levels, |level| level.operators += 1);
-            Previous::Start
+            PreviousToken::Start
         }
-        Keyword::ALL | Keyword::ANY | Keyword::SOME if previous == Previous::Operator => previous,
+        Keyword::ALL | Keyword::ANY | Keyword::SOME if previous == PreviousToken::Operator => {
+            previous
+        }
         Keyword::BY
         | Keyword::CONNECT_BY_ROOT
         | Keyword::OF
