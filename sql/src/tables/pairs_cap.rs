@@ -48,11 +48,11 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
         return Err(QueryError::exhausted(message).into());
     }
     let is_costly = parts.has_checked;
-    let held = Arc::new(Held { rows: AtomicUsize::new(0), keys, is_costly });
-    let children = node.children().into_iter().zip([Side::Held, Side::Streamed]);
+    let build_rows = Arc::new(BuildRows { rows: AtomicUsize::new(0), keys, is_costly });
+    let children = node.children().into_iter().zip([Side::Build, Side::Probe]);
     let capped: Vec<Arc<dyn ExecutionPlan>> = children
         .map(|(input, side)| {
-            let limit = Limit::Pairs(side, Arc::clone(&held));
+            let limit = Limit::Pairs(side, Arc::clone(&build_rows));
             Arc::new(RowsCap { input: Arc::clone(input), limit }) as Arc<dyn ExecutionPlan>
         })
         .collect();
@@ -65,18 +65,18 @@ fn returns_every_pair(join: &HashJoinExec) -> bool {
     join.filter().is_none() && matches!(join.join_type(), Inner | Left | Right | Full)
 }
 
-/// The side of a join.
+/// The build side or the probe side of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// The join reads this side completely and keeps its rows in memory.
-    Held,
+    Build,
     /// The join compares each batch of this side with the rows that it keeps in memory.
-    Streamed,
+    Probe,
 }
 
 /// The rows that a join keeps in memory.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct BuildRows {
     rows: AtomicUsize,
     /// The keys of a hash join.
     keys: Option<Keys>,
@@ -87,8 +87,8 @@ pub(super) struct Held {
 /// The keys of a hash join, with counters for the rows that the join keeps in memory.
 #[derive(Debug)]
 struct Keys {
-    held: Vec<Arc<dyn PhysicalExpr>>,
-    streamed: Vec<Arc<dyn PhysicalExpr>>,
+    build: Vec<Arc<dyn PhysicalExpr>>,
+    probe: Vec<Arc<dyn PhysicalExpr>>,
     null_equality: NullEquality,
     /// The number of rows in memory for each hash of a key, modulo `KEY_COUNTERS`.
     counters: Mutex<Vec<u32>>,
@@ -96,8 +96,8 @@ struct Keys {
 
 impl Keys {
     fn of(join: &HashJoinExec) -> Self {
-        let (held, streamed) = join.on().iter().cloned().unzip();
-        Self { held, streamed, null_equality: join.null_equality(), counters: Mutex::default() }
+        let (build, probe) = join.on().iter().cloned().unzip();
+        Self { build, probe, null_equality: join.null_equality(), counters: Mutex::default() }
     }
 
     /// Calls `each` with the counter of each row, except rows whose keys contain NULL and therefore
@@ -108,7 +108,7 @@ impl Keys {
         side: Side,
         mut each: impl FnMut(usize, &mut u32),
     ) -> Result<()> {
-        let keys = if side == Side::Held { &self.held } else { &self.streamed };
+        let keys = if side == Side::Build { &self.build } else { &self.probe };
         let value = |key: &Arc<dyn PhysicalExpr>| key.evaluate(batch)?.into_array(batch.num_rows());
         let values = keys.iter().map(value).collect::<Result<Vec<_>>>()?;
         let mut hashes = vec![0; batch.num_rows()];
@@ -134,7 +134,7 @@ impl Keys {
     }
 }
 
-impl Held {
+impl BuildRows {
     /// Forgets the rows of an earlier execution. A recursive query executes its joins repeatedly.
     pub(super) fn clear(&self) {
         self.rows.store(0, Ordering::Relaxed);
@@ -146,18 +146,17 @@ impl Held {
     fn add(&self, batch: &RecordBatch) -> Result<()> {
         self.rows.fetch_add(batch.num_rows(), Ordering::Relaxed);
         match &self.keys {
-            Some(keys) => keys.for_each(batch, Side::Held, |_, counter| *counter += 1),
+            Some(keys) => keys.for_each(batch, Side::Build, |_, counter| *counter += 1),
             None => Ok(()),
         }
     }
 
     /// Returns the approximate number of pairs that the join compares for each row of `batch`.
     fn pairs(&self, batch: &RecordBatch) -> Result<Vec<usize>> {
-        let held = self.rows.load(Ordering::Relaxed);
-        let Some(keys) = &self.keys else { return Ok(vec![held.max(1); batch.num_rows()]) };
+        let rows = self.rows.load(Ordering::Relaxed);
+        let Some(keys) = &self.keys else { return Ok(vec![rows.max(1); batch.num_rows()]) };
         let mut pairs = vec![0; batch.num_rows()];
-        // Different keys share a counter, so the average count is subtracted as the rows of other
-        // keys.
+        // Different keys share a counter. The average number of their rows does not count.
         let average = held / KEY_COUNTERS;
         keys.for_each(batch, Side::Streamed, |row, counter| {
             if let Some(pairs) = pairs.get_mut(row) {
@@ -172,17 +171,17 @@ impl Held {
 pub(super) fn compared(
     input: SendableRecordBatchStream,
     side: Side,
-    held: Arc<Held>,
+    build_rows: Arc<BuildRows>,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
-    let (pairs_max, pairs_per_row) = match held.is_costly {
+    let (pairs_max, pairs_per_row) = match build_rows.is_costly {
         true => (CHECKED_PAIRS_MAX, 1),
         false => (TURN_ROWS_MAX * PAIRS_PER_ROW, PAIRS_PER_ROW),
     };
     let split = move |batch: &RecordBatch| -> Result<VecDeque<Piece>> {
         match side {
-            Side::Held => held.add(batch).map(|()| [Piece::whole(batch)].into()),
-            Side::Streamed => Ok(pieces(&held.pairs(batch)?, pairs_max)),
+            Side::Build => build_rows.add(batch).map(|()| [Piece::whole(batch)].into()),
+            Side::Probe => Ok(pieces(&build_rows.pairs(batch)?, pairs_max)),
         }
     };
     let mut pairs = 0_usize;
@@ -222,14 +221,13 @@ pub(super) fn partitioned(
     pairs_max: usize,
 ) -> SendableRecordBatchStream {
     let (null_equality, counters) = (NullEquality::NullEqualsNull, Mutex::default());
-    let keys = Keys { held: keys, streamed: Vec::new(), null_equality, counters };
+    let keys = Keys { build: keys, probe: Vec::new(), null_equality, counters };
     let mut pairs = 0_usize;
     let schema = input.schema();
     let counted = input.map(move |batch| {
         let batch = batch?;
         keys.for_each(&batch, Side::Held, |_, counter| {
-            // `counter` rows have `counter`² pairs. One more row adds the difference to the next
-            // square.
+            // The difference between the squares of two consecutive numbers.
             pairs = pairs.saturating_add(2 * *counter as usize + 1);
             *counter += 1;
         })?;
@@ -255,11 +253,11 @@ mod tests {
         RecordBatch::try_from_iter([("k", Arc::new(keys) as _)]).unwrap()
     }
 
-    fn held(null_equality: NullEquality) -> Arc<Held> {
+    fn build_rows(null_equality: NullEquality) -> Arc<BuildRows> {
         let keys = vec![Arc::new(Column::new("k", 0)) as Arc<dyn PhysicalExpr>];
-        let (held, streamed, counters) = (keys.clone(), keys, Mutex::default());
-        let keys = Some(Keys { held, streamed, null_equality, counters });
-        Arc::new(Held { rows: AtomicUsize::new(0), keys, is_costly: false })
+        let (build, probe, counters) = (keys.clone(), keys, Mutex::default());
+        let keys = Some(Keys { build, probe, null_equality, counters });
+        Arc::new(BuildRows { rows: AtomicUsize::new(0), keys, is_costly: false })
     }
 
     #[test]
@@ -268,12 +266,12 @@ mod tests {
         for (null_equality, nulls) in
             [(NullEquality::NullEqualsNothing, 0), (NullEquality::NullEqualsNull, 2)]
         {
-            let held = held(null_equality);
-            held.add(&rows).unwrap();
-            let streamed = batch(&[Some(7), Some(8), None, Some(1)]);
-            assert_eq!(held.pairs(&streamed).unwrap(), [3, 0, nulls, 1]);
-            held.clear();
-            assert_eq!(held.pairs(&streamed).unwrap(), [0; 4]);
+            let build_rows = build_rows(null_equality);
+            build_rows.add(&rows).unwrap();
+            let probe = batch(&[Some(7), Some(8), None, Some(1)]);
+            assert_eq!(build_rows.pairs(&probe).unwrap(), [3, 0, nulls, 1]);
+            build_rows.clear();
+            assert_eq!(build_rows.pairs(&probe).unwrap(), [0; 4]);
         }
     }
 

@@ -35,7 +35,7 @@ use crate::limits::{
 };
 use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
-use crate::tables::pairs_cap::{self, Held, Side};
+use crate::tables::pairs_cap::{self, BuildRows, Side};
 use crate::tables::pieces::{Piece, in_pieces};
 use crate::tables::window_rows::{self, Results};
 use crate::turns::Pace;
@@ -152,7 +152,7 @@ pub(super) enum Limit {
     Rows { what: &'static str, max: usize, held: Option<Results> },
     /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
     /// the join keeps in memory.
-    Pairs(Side, Arc<Held>),
+    Pairs(Side, Arc<BuildRows>),
     /// A limit on the row pairs within partitions: the columns of PARTITION BY, and the maximum
     /// number of pairs.
     Partitions(Vec<Arc<dyn PhysicalExpr>>, usize),
@@ -237,12 +237,12 @@ impl ExecutionPlan for RowsCap {
     ) -> Result<SendableRecordBatchStream> {
         let pace = Pace::of(&context);
         let batch_rows = context.session_config().batch_size();
-        if let Limit::Pairs(Side::Held, held) = &self.limit {
-            held.clear();
+        if let Limit::Pairs(Side::Build, build_rows) = &self.limit {
+            build_rows.clear();
         }
         let input = self.input.execute(partition, context)?;
         Ok(match self.limit.clone() {
-            Limit::Pairs(side, held) => pairs_cap::compared(input, side, held, pace),
+            Limit::Pairs(side, build_rows) => pairs_cap::compared(input, side, build_rows, pace),
             Limit::Partitions(keys, pairs_max) => pairs_cap::partitioned(input, keys, pairs_max),
             Limit::Batch(evaluation) => divided(input, evaluation, pace),
             Limit::Lists(lists) => with_short_lists(input, lists, pace),
