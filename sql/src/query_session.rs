@@ -101,7 +101,7 @@ impl QuerySession {
             wanted: Vec::new(),
             cancelled: Vec::new(),
             has_rows: true,
-            goes_on: false,
+            can_continue: false,
             is_done: is_last,
             work: 0,
             piece,
@@ -133,7 +133,7 @@ impl RunningQuery {
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
         let step = self.query.step(replies)?;
-        let goes_on = step.goes_on;
+        let can_continue = step.can_continue;
         self.is_cut_short = step.is_cut_short;
         if let Some(schema) = &step.schema {
             self.writer = Some(Writer::new(self.format, schema)?);
@@ -176,7 +176,7 @@ impl RunningQuery {
         &mut self,
         wanted: Vec<crate::messages::SessionRequest>,
         cancelled: Vec<u64>,
-        goes_on: bool,
+        can_continue: bool,
     ) -> FromSql {
         let piece = self.written.split_to(self.written.len().min(PIECE_BYTES)).to_vec();
         let is_done = self.is_complete();
@@ -184,6 +184,6 @@ impl RunningQuery {
         let goes_on = !is_done && (goes_on || is_waiting);
         let has_rows = self.has_rows || self.is_done;
         let work = self.query.take_work();
-        FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, work, piece }
+        FromSql::Turned { wanted, cancelled, has_rows, can_continue, is_done, work, piece }
     }
 }

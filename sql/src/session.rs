@@ -103,7 +103,7 @@ pub struct Step {
     /// The next rows of the result.
     pub batches: Vec<RecordBatch>,
     /// Whether the query can continue without further replies.
-    pub goes_on: bool,
+    pub can_continue: bool,
     /// Whether the step stopped at its work limit.
     pub is_cut_short: bool,
     /// Whether the result is complete.
@@ -278,8 +278,8 @@ impl Query {
         step.cancelled = self.exchange.cancelled();
         let has_brought = step.schema.is_some() || !step.batches.is_empty();
         let is_hungry = self.exchange.has_demand();
-        let goes_on = was_full || is_cut_short || (has_brought && !is_hungry);
-        step.goes_on = !step.is_done && goes_on;
+        let can_continue = was_full || is_cut_short || (has_brought && !is_hungry);
+        step.can_continue = !step.is_done && can_continue;
         if !step.is_done && !has_brought && !is_hungry && !is_cut_short {
             return Err(QueryError::internal("the plan stopped without a request for data"));
         }

@@ -186,7 +186,7 @@ fn large_computations_take_many_turns() {
             if step.is_done {
                 break;
             }
-            assert!(step.goes_on, "{text}: {step:?}");
+            assert!(step.can_continue, "{text}: {step:?}");
         }
         assert!((turns..20 * turns).contains(&steps), "{steps}: {text}");
         assert_eq!((answered, query.remaining()), (1, (0, 0)), "{text}");

@@ -247,10 +247,10 @@ impl Statement {
             return Ok(Turned::Lost);
         }
         let reply = envelope::decode_reply::<FromSql>(reply)?;
-        let (wanted, cancelled, has_rows, goes_on, is_done, piece) = match reply {
-            FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, work, piece } => {
+        let (wanted, cancelled, has_rows, can_continue, is_done, piece) = match reply {
+            FromSql::Turned { wanted, cancelled, has_rows, can_continue, is_done, work, piece } => {
                 self.count_work(work, is_done)?;
-                (wanted, cancelled, has_rows, goes_on, is_done, piece)
+                (wanted, cancelled, has_rows, can_continue, is_done, piece)
             }
             FromSql::Failed { status, message } => {
                 // A statement that exceeds a limit would also exceed it with newer columns. Any
@@ -279,7 +279,7 @@ impl Statement {
             self.attempt.memory = None;
             self.output.emit(std::mem::take(&mut self.attempt.piece)).await;
         }
-        Ok(match (is_done, goes_on) {
+        Ok(match (is_done, can_continue) {
             (true, _) => Turned::Done,
             (false, true) => Turned::Continues,
             (false, false) => Turned::Waits,

@@ -98,8 +98,10 @@ pub enum FromSql {
         cancelled: Vec<u64>,
         /// Whether the plan has produced rows. After that, the HTTP status does not change.
         has_rows: bool,
-        /// Whether the session can continue without the requested data.
-        goes_on: bool,
+        /// Whether the session can continue without the requested data. The field is `goes_on` in
+        /// JSON.
+        #[serde(rename = "goes_on")]
+        can_continue: bool,
         /// Whether this chunk completes the result.
         is_done: bool,
         /// The work since the last reply, in units of `QUERY_CPU_MS_MAX`.
