@@ -169,9 +169,9 @@ impl<S: Store> Catalog<S> {
         let mut requests = Vec::new();
         for entry in progress.requested.iter().filter_map(|number| entries.get(*number)) {
             let name = &entry.create.name;
-            let (sequence, narrows) = (grantees.version(), notification.narrows);
+            let (sequence, revokes) = (grantees.version(), notification.revokes);
             let change = notification.version;
-            let mut push = GrantsPush { sequence, narrows, change, ..GrantsPush::default() };
+            let mut push = GrantsPush { sequence, revokes, change, ..GrantsPush::default() };
             for (key, row) in &rows {
                 match row.as_ref().filter(|row| row.grants.concerns(name)) {
                     Some(row) => push.put.push(row.on(name)),
@@ -273,7 +273,7 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
         key: one.key(),
         name: one.name.clone(),
         version: change.state.version,
-        narrows: change.old.is_some(),
+        revokes: change.old.is_some(),
         left,
         rest,
         due_ns: now_ns.saturating_add(S_NS),
@@ -309,7 +309,7 @@ pub(super) struct Notification {
     /// The version of all tokens and users after the change.
     pub version: u64,
     /// Whether the change may remove a permission of a token or user.
-    pub narrows: bool,
+    pub revokes: bool,
     /// The ids of the databases to notify, in ascending order.
     pub left: Vec<u64>,
     /// The first and last id of a range of further databases to notify.
@@ -365,7 +365,7 @@ impl Notification {
     /// delay.
     pub(super) fn count_attempt(&mut self, now_ns: i64, stopped: bool) {
         self.failures = if stopped { 0 } else { self.failures.saturating_add(1) };
-        let most_ns = if self.narrows { REVOKE_RETRY_NS_MAX } else { 64 * JOB_RETRY_NS };
+        let most_ns = if self.revokes { REVOKE_RETRY_NS_MAX } else { 64 * JOB_RETRY_NS };
         let wait_ns = if stopped { 0 } else { (S_NS << self.failures.min(20)).min(most_ns) };
         self.due_ns = now_ns.saturating_add(wait_ns);
     }
@@ -430,7 +430,7 @@ impl Notifications {
         let word = |notification: &Notification| {
             let (kind, name) =
                 (if notification.key.user { "user" } else { "token" }, &notification.name);
-            let what = if notification.narrows { "revoked" } else { "changed" };
+            let what = if notification.revokes { "revoked" } else { "changed" };
             let remaining = notification.remaining(entries);
             format!(
                 "{remaining} databases have not yet been notified that {kind} \"{name}\" was {what}"

@@ -133,7 +133,7 @@ fn revocation_reaches_ten_thousand_databases() {
         let begun = alarm_at(&mut catalog, 1 << 60);
         let (_, sent) = drive(&mut catalog, begun, |message| {
             let ToDatabase::Grants(push) = message else { panic!("{message:?}") };
-            assert!(push.narrows && push.put.is_empty() && push.removed.len() == 1);
+            assert!(push.revokes && push.put.is_empty() && push.removed.len() == 1);
             notified += 1;
             FromDatabase::Done
         });

@@ -154,7 +154,7 @@ fn large_statement_continues_in_alarm() {
 #[test]
 fn revocation_reaches_shards_across_events() {
     let mut story = Story::begin();
-    let push = GrantsPush { sequence: 1, narrows: true, change: 1, ..GrantsPush::default() };
+    let push = GrantsPush { sequence: 1, revokes: true, change: 1, ..GrantsPush::default() };
     assert_eq!(story.ask(&ToDatabase::Grants(Box::new(push))), CHANGING);
     assert!(story.alarms() > 1);
     assert_eq!((story.told_all(), story.jobs()), (POLICIES * SHARDS as usize, Vec::new()));

@@ -56,7 +56,7 @@ impl<S: Store> Database<S> {
         self.load()?;
         let known = self.rows.as_ref();
         let is_frozen = known.is_some_and(|rows| rows.state.stage == DatabaseStage::Frozen);
-        if !is_frozen || push.narrows {
+        if !is_frozen || push.revokes {
             self.open_rows()?;
         }
         // A database that is frozen by a recovery also stores tokens and users, because it needs
@@ -70,7 +70,7 @@ impl<S: Store> Database<S> {
         let mut state = rows.state.clone();
         state.granted = push.sequence;
         let mut jobs = Vec::new();
-        if push.narrows && !state.recent_changes.contains(&push.change) {
+        if push.revokes && !state.recent_changes.contains(&push.change) {
             state.access += 1;
             state.recent_changes.push(push.change);
             let excess = state.recent_changes.len().saturating_sub(RECENT_CHANGES_MAX);
@@ -101,7 +101,7 @@ impl<S: Store> Database<S> {
             grantees,
             ..RowsChange::default()
         })?;
-        Ok((!push.narrows).then_some(FromDatabase::Done))
+        Ok((!push.revokes).then_some(FromDatabase::Done))
     }
 
     pub(super) fn access_job(&self) -> Option<u64> {

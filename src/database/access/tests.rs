@@ -29,7 +29,7 @@ fn push(sequence: u64, put: &[Grantee], removed: &[Grantee]) -> ToDatabase {
         sequence,
         put: put.to_vec(),
         removed: removed.iter().map(Grantee::key).collect(),
-        narrows: !removed.is_empty(),
+        revokes: !removed.is_empty(),
         change: sequence,
         is_full_list: false,
     }))
@@ -99,7 +99,7 @@ fn unsent_revocation_is_retried_forever() {
     assert_eq!(story.database.access_job(), None);
     assert_eq!(ask(&mut story, &ended, &DONE), (FromDatabase::Done, Vec::new()));
     // Another change raises the access number, even if the Catalog's version stays the same.
-    let mut other = GrantsPush { sequence: 2, narrows: true, ..GrantsPush::default() };
+    let mut other = GrantsPush { sequence: 2, revokes: true, ..GrantsPush::default() };
     other.removed.push(t.key());
     let messages = vec![ToShard::Access { number: 2 }];
     let other = ToDatabase::Grants(Box::new(other));

@@ -71,8 +71,10 @@ pub struct GrantsPush {
     /// The keys that were deleted or no longer have permissions on this database.
     pub removed: Vec<GranteeKey>,
     /// Whether a token or user loses a permission. The Database then increases its access number,
-    /// so that shards reject requests that were authorised before the change.
-    pub narrows: bool,
+    /// so that shards reject requests that were authorised before the change. The field is
+    /// `narrows` in JSON.
+    #[serde(rename = "narrows")]
+    pub revokes: bool,
     /// The Catalog version of the change. A repeated change does not raise the access number again.
     pub change: u64,
     /// Whether this message starts a full list, so that the Database must forget earlier entries.
