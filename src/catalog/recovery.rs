@@ -222,7 +222,7 @@ impl<S: Store> Catalog<S> {
             RecoveryStage::Checked | RecoveryStage::Done => {
                 Next::Reply(FromCatalog::Recovery(Some(row.status())))
             }
-            RecoveryStage::Freezing | RecoveryStage::Asking => {
+            RecoveryStage::Freezing | RecoveryStage::Reading => {
                 Next::call(database, &ToDatabase::Freeze { recovery: row.recovery })
             }
             RecoveryStage::Closing => {
@@ -296,7 +296,7 @@ fn on_stage_replies(
         }
         work.recovery.is_over = true;
         match row.stage {
-            RecoveryStage::Database => row.enter(RecoveryStage::Asking, now_ns),
+            RecoveryStage::Database => row.enter(RecoveryStage::Reading, now_ns),
             _ => row.count_finished(reset.targets.len() as u64, now_ns),
         }
         return Ok(());
@@ -319,10 +319,10 @@ fn on_stage_replies(
             (RecoveryStage::Freezing, FromDatabase::Frozen(frozen)) => {
                 row.on_frozen(*frozen, now_ns)
             }
-            (RecoveryStage::Asking, FromDatabase::Frozen(frozen)) => {
+            (RecoveryStage::Reading, FromDatabase::Frozen(frozen)) => {
                 row.on_frozen_again(*frozen, now_ns)
             }
-            (RecoveryStage::Asking, FromDatabase::NotOpen) if row.time_ns != row.begun_ns => {
+            (RecoveryStage::Reading, FromDatabase::NotOpen) if row.time_ns != row.begun_ns => {
                 row.on_missing_database(now_ns);
             }
             (RecoveryStage::Access, FromDatabase::Done) => {
@@ -475,7 +475,7 @@ impl Recovery {
     ///
     /// Returns `false` if no object has been reset yet, or if the Database may already have opened.
     fn abandon(&mut self, now_ns: i64) -> bool {
-        let abandonable = [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
+        let abandonable = [RecoveryStage::Database, RecoveryStage::Reading, RecoveryStage::Shards];
         if !abandonable.contains(&self.stage) {
             return false;
         }
@@ -803,7 +803,7 @@ mod tests {
         row.on_frozen(frozen(&["a", "b", "c"], 0), 100);
         row.count_finished(3, 100);
         assert_eq!((row.stage, row.due_ns), (RecoveryStage::Database, 100 + WIPE_DELAY_NS));
-        row.enter(RecoveryStage::Asking, 101);
+        row.enter(RecoveryStage::Reading, 101);
         row.on_frozen_again(frozen(&["b", "z"], 100), 102);
         assert_eq!((row.stage, row.next(1).len()), (RecoveryStage::Shards, 1));
         assert_eq!(row.recovered().gone, ["a", "c"].map(|id| ObjectId(id.to_owned())));
@@ -817,12 +817,12 @@ mod tests {
         row.on_frozen(frozen(&["a"], 0), 100);
         assert!(!row.abandon(101), "nothing has gone back");
         row.count_finished(1, 101);
-        row.enter(RecoveryStage::Asking, 102);
+        row.enter(RecoveryStage::Reading, 102);
         row.on_frozen_again(frozen(&["a", "z"], 0), 103);
         assert!(row.abandon(104));
         assert_eq!((row.stage, row.time_ns, row.requested_ns), (RecoveryStage::Database, 100, 100));
         assert_eq!(row.due_ns, 100 + RECOVERY_AGO_NS_MIN);
-        row.enter(RecoveryStage::Asking, row.due_ns);
+        row.enter(RecoveryStage::Reading, row.due_ns);
         row.on_frozen_again(frozen(&["a"], 0), row.due_ns);
         assert_eq!(row.recovered().gone, ["z"].map(|id| ObjectId(id.to_owned())));
         row.count_finished(1, row.due_ns);
@@ -833,7 +833,7 @@ mod tests {
     fn recovery_repeats_after_new_ids() {
         let mut row = Recovery::new(1, 5, 100);
         row.on_frozen(frozen(&[], 0), 100);
-        row.enter(RecoveryStage::Asking, 100 + WIPE_DELAY_NS);
+        row.enter(RecoveryStage::Reading, 100 + WIPE_DELAY_NS);
         let mut touched = frozen(&["a"], 100 + WIPE_DELAY_NS);
         touched.counters.next_column = 9;
         row.on_frozen_again(touched, 101 + WIPE_DELAY_NS);

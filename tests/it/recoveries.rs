@@ -303,7 +303,7 @@ fn recovery_blocks_queries_and_drops() {
         assert!(matches!(changed, Err(Error::Unavailable(_))), "{status:?}: {changed:?}");
         let asked = run(&mut scene.world, &Edge::default(), "SELECT f FROM m");
         assert!(matches!(asked, Err(Error::Unavailable(_))), "{status:?}: {asked:?}");
-        if matches!(status.stage, RecoveryStage::Database | RecoveryStage::Asking) {
+        if matches!(status.stage, RecoveryStage::Database | RecoveryStage::Reading) {
             let wrote = scene.world.run(&old, write("db", "m,host=h1 f=5 5"));
             assert!(matches!(wrote, Err(Error::Unavailable(_))), "{status:?}: {wrote:?}");
         }
@@ -317,7 +317,7 @@ fn recovery_blocks_queries_and_drops() {
             RecoveryStage::Freezing,
             RecoveryStage::Closing,
             RecoveryStage::Database,
-            RecoveryStage::Asking,
+            RecoveryStage::Reading,
             RecoveryStage::Shards,
             RecoveryStage::Access,
             RecoveryStage::Opening,

@@ -70,7 +70,7 @@ fn ids_assigned_during_recovery_are_skipped() {
     scene.world.settle();
     pass(&mut scene.world, H_NS);
 
-    scene.reach(RecoveryStage::Asking);
+    scene.reach(RecoveryStage::Reading);
     scene.world.catalog_is_lost = true;
     assert!(!scene.slip(&idle, "m", "w"), "its shards are closed");
     scene.world.catalog_is_lost = false;

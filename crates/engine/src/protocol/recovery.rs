@@ -171,7 +171,8 @@ pub enum RecoveryStage {
     /// Reset the Database, after messages that were sent before the freeze have expired.
     Database,
     /// Read the state of the recovered Database.
-    Asking,
+    #[serde(rename = "Asking")]
+    Reading,
     /// Reset the shards that the Database had at the target time.
     Shards,
     /// Send the current tokens and users to the Database.
@@ -190,7 +191,7 @@ impl RecoveryStage {
             Self::Freezing => "freezing the database",
             Self::Closing => "closing the database's shards",
             Self::Database => "recovering the database",
-            Self::Asking => "reading the database's list of shards",
+            Self::Reading => "reading the database's list of shards",
             Self::Shards => "recovering the shards",
             Self::Access => "restoring the permissions of tokens and users",
             Self::Opening => "opening the database",
