@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use tidemark::influxql::time_literal::format_utc;
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Server, form};
 use super::result_text::{list as array, text};
 use super::steps::{bytes_text, finish, number};
@@ -24,7 +24,7 @@ pub const COMMAND: Command = Command {
 
 const CONFIGURE: &str = "/api/v3/configure/backup";
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(word) = line.words.first() {
         return Err(line.unknown(word));
     }

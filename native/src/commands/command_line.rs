@@ -9,14 +9,15 @@ use super::Command;
 use crate::Failure;
 use crate::options::value_of;
 
-pub struct Line {
+/// The arguments and options of a command.
+pub struct Arguments {
     command: &'static Command,
     values: BTreeMap<&'static str, String>,
     switches: Vec<&'static str>,
     pub words: Vec<String>,
 }
 
-impl Line {
+impl Arguments {
     /// Parses the rest of the command line. Returns `None` if the command line contains `--help`.
     pub fn read(command: &'static Command, parser: &mut Parser) -> Result<Option<Self>, Failure> {
         let mut line =

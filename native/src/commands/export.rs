@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::deployment::export_deployment;
 use super::http_client::{FORM, Request, Response, Server, form};
 use super::parquet::export_parquet;
@@ -29,7 +29,7 @@ pub const COMMAND: Command = Command {
 const LINE_BYTES_MAX: u64 = 64 << 20;
 const PIECE_BYTES: usize = 64 << 10;
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(file) = line.value("access") {
         if !line.words.is_empty() || line.value("database").is_some() {
             return Err(Failure::of(
@@ -63,7 +63,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
 
 /// Requests the next part of an export. Retries after temporary failures. `after` is the position
 /// in the previous response.
-fn part_of(server: &Server, line: &Line, after: Option<&str>) -> Result<Response, Failure> {
+fn part_of(server: &Server, line: &Arguments, after: Option<&str>) -> Result<Response, Failure> {
     let path = form(&[
         ("db", line.value("database")),
         ("rp", line.value("policy")),
@@ -85,7 +85,7 @@ fn part_of(server: &Server, line: &Line, after: Option<&str>) -> Result<Response
 /// the server reaches its limit of calls, and contains the position of the next request.
 fn write_lines(
     server: &Server,
-    line: &Line,
+    line: &Arguments,
     database: &str,
     first: Response,
     mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
@@ -175,7 +175,7 @@ impl Output {
 
 fn export_lines(
     server: &Server,
-    line: &Line,
+    line: &Arguments,
     database: &str,
     out: Option<&str>,
 ) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use ureq::http::{self, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error};
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use crate::Failure;
 
 pub const URL: &str = "http://127.0.0.1:8787";
@@ -66,7 +66,7 @@ pub fn form(pairs: &[(&str, Option<&str>)]) -> String {
 
 impl Server {
     /// Returns the server that the command line or the environment specifies.
-    pub fn of(line: &Line) -> Result<Self, Failure> {
+    pub fn of(line: &Arguments) -> Result<Self, Failure> {
         let url = line.value_or_variable("url", "TIDEMARK_URL").unwrap_or_else(|| URL.to_owned());
         let data = line.value_or_variable("data", "TIDEMARK_DATA");
         let data = data.unwrap_or_else(|| DATA.to_owned());

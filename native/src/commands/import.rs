@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tidemark::model::limits::BODY_BYTES_MAX;
 use tidemark::model::time::Precision;
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::deployment::import_deployment;
 use super::dump::{Dump, Item, Lines};
 use super::http_client::{FORM, Request, Server, form};
@@ -56,7 +56,7 @@ const PAUSE_S_MAX: u64 = 30;
 const PROGRESS: Duration = Duration::from_secs(1);
 const SHOWN_CHARACTERS_MAX: usize = 200;
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(file) = line.value("access") {
         if !line.words.is_empty() || line.value("database").is_some() {
             return Err(Failure::of(

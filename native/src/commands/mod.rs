@@ -40,7 +40,7 @@ use lexopt::Parser;
 
 use crate::Failure;
 use crate::printable::printable_lines;
-use command_line::Line;
+use command_line::Arguments;
 
 /// A command and its options.
 pub struct Command {
@@ -54,7 +54,7 @@ pub struct Command {
     values: &'static [&'static str],
     /// The options that have no value.
     switches: &'static [&'static str],
-    run: fn(&Line) -> Result<ExitCode, Failure>,
+    run: fn(&Arguments) -> Result<ExitCode, Failure>,
 }
 
 /// The options of commands that send requests: the server's address, and the data folder of a
@@ -76,7 +76,7 @@ pub const ALL: &[Command] = &[
 
 /// Runs a command. `parser` contains the rest of the command line.
 pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, Failure> {
-    match Line::read(command, parser)? {
+    match Arguments::read(command, parser)? {
         Some(line) => (command.run)(&line),
         None => print(command.help).map(|()| ExitCode::SUCCESS),
     }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tidemark::influxql::time_literal::{self, format_utc};
 
 use super::cannot;
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Response, Server};
 use super::result_text::{list, text};
 use super::steps::{Progress, bytes_text, number};
@@ -42,7 +42,7 @@ struct Day {
 /// Exports a database or a retention policy to a folder, and prints a summary.
 pub fn export_parquet(
     server: &Server,
-    line: &Line,
+    line: &Arguments,
     database: &str,
     folder: &Path,
 ) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Read as _, stdin};
 use std::process::ExitCode;
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::http_client::{JSON, Server};
 use super::result_text;
 use super::shell::shell;
@@ -51,7 +51,7 @@ pub struct Settings {
     pub epoch: Option<String>,
 }
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     if line.words.len() > 1 {
         return Err(line.invalid("Put the statements into one pair of quotes"));
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, number};
 use super::{CONNECTION, Command};
@@ -19,7 +19,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     let id = line.only_word("backup")?;
     let database = line.value("database").unwrap_or_else(|| database_of(id));
     let server = Server::of(line)?;

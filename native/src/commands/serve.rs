@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::Command;
-use super::command_line::Line;
+use super::command_line::Arguments;
 use crate::limits::{
     MEMORY_BYTES, SQL_TURN_MS_MAX, SQL_UNUSED_MS_MAX, THREAD_MEMORY_BYTES, THREADS_MAX,
 };
@@ -24,7 +24,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(word) = line.words.first() {
         return Err(line.unknown(word));
     }
@@ -47,7 +47,10 @@ pub struct Options {
     pub sql_times: Times,
 }
 
-fn options(line: &Line, variable: impl Fn(&str) -> Option<String>) -> Result<Options, Failure> {
+fn options(
+    line: &Arguments,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Options, Failure> {
     // An option with an empty value is not a missing option: with empty values for --tls-cert and
     // --tls-key, for example, the server must not start without TLS.
     let given =
@@ -113,7 +116,7 @@ mod tests {
         words: &[&'static str],
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Options, Failure> {
-        let line = Line::read(&COMMAND, &mut Parser::from_args(words.iter().copied()))?;
+        let line = Arguments::read(&COMMAND, &mut Parser::from_args(words.iter().copied()))?;
         options(&line.unwrap(), variable)
     }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Server, form};
 use super::result_text::{list as array, text};
 use super::steps::number;
@@ -20,7 +20,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     let words: Vec<_> = line.words.iter().map(String::as_str).collect();
     if let [_, _, more, ..] = words[..] {
         return Err(line.unknown(more));
@@ -50,7 +50,7 @@ fn seconds(duration: &str) -> Result<u64, Failure> {
     })
 }
 
-fn permissions_of(line: &Line) -> Result<Value, Failure> {
+fn permissions_of(line: &Arguments) -> Result<Value, Failure> {
     let database = line.value("database").ok_or_else(|| {
         Failure::of(
             "The token needs a database: use --database with NAME, NAME/POLICY, or '*' for all \
@@ -68,7 +68,7 @@ fn permissions_of(line: &Line) -> Result<Value, Failure> {
     Ok(json!([{ "resource_type": "db", "resource_identifier": [database], "actions": actions }]))
 }
 
-fn create(server: &Server, name: &str, line: &Line) -> Result<(), Failure> {
+fn create(server: &Server, name: &str, line: &Arguments) -> Result<(), Failure> {
     let mut body = json!({ "token_name": name, "permissions": permissions_of(line)? });
     if let Some(duration) = line.value("expires") {
         body["expiry_secs"] = seconds(duration)?.into();

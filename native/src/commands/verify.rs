@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, resume};
 use super::{CONNECTION, Command, print};
@@ -17,7 +17,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     let id = line.only_word("backup")?;
     let server = Server::of(line)?;
     let (_, sums) = finish(

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::command_line::Line;
+use super::command_line::Arguments;
 use super::{Command, http_client};
 use crate::connection::Tls;
 use crate::{Failure, listen, log, options};
@@ -57,7 +57,7 @@ enum Stop {
     Now,
 }
 
-fn run(line: &Line) -> Result<ExitCode, Failure> {
+fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(word) = line.words.first() {
         return Err(line.unknown(word));
     }
