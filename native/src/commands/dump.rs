@@ -86,7 +86,7 @@ impl Lines {
 
 /// The meaning of one line of a dump.
 #[derive(Debug, PartialEq)]
-pub enum Item {
+pub enum DumpLine {
     Statement(String),
     /// The database into which the following lines are imported.
     Database(String),
@@ -110,32 +110,32 @@ pub struct Dump {
 }
 
 impl Dump {
-    pub fn item(&mut self, line: Vec<u8>) -> Item {
+    pub fn item(&mut self, line: Vec<u8>) -> DumpLine {
         // Inside a string, a carriage return is data.
         let bare = line.strip_suffix(b"\r").unwrap_or(&line);
         if !self.in_string && (bare.is_empty() || bare.starts_with(b"#")) {
             return self.directive(&String::from_utf8_lossy(bare));
         }
         if self.is_ddl {
-            return Item::Statement(String::from_utf8_lossy(bare).into_owned());
+            return DumpLine::Statement(String::from_utf8_lossy(bare).into_owned());
         }
         let begins = !self.in_string;
         self.in_string = ends_in_string(&line, self.in_string);
-        Item::Text { text: line, begins }
+        DumpLine::Text { text: line, begins }
     }
 
     /// Parses a comment: the start of a section, or the destination of the following lines.
-    fn directive(&mut self, comment: &str) -> Item {
+    fn directive(&mut self, comment: &str) -> DumpLine {
         if comment.starts_with("# DDL") {
             self.is_ddl = true;
         } else if comment.starts_with("# DML") {
             self.is_ddl = false;
         } else if let Some(name) = comment.strip_prefix("# CONTEXT-DATABASE:") {
-            return Item::Database(name.trim_matches(' ').to_owned());
+            return DumpLine::Database(name.trim_matches(' ').to_owned());
         } else if let Some(name) = comment.strip_prefix("# CONTEXT-RETENTION-POLICY:") {
-            return Item::Policy(name.trim_matches(' ').to_owned());
+            return DumpLine::Policy(name.trim_matches(' ').to_owned());
         }
-        Item::Nothing
+        DumpLine::Nothing
     }
 }
 
@@ -177,24 +177,24 @@ mod tests {
     const FILE: &str = "# DDL\nCREATE DATABASE d\r\n\n# DML\n# CONTEXT-DATABASE: d \n\
         # CONTEXT-RETENTION-POLICY:year\nm,a\\ b=c s=\"one\n# two\",t=\"\\\"\" 7\nn v=1";
 
-    fn items(bytes: Vec<u8>) -> Vec<Item> {
+    fn items(bytes: Vec<u8>) -> Vec<DumpLine> {
         let mut lines = Lines::of(io::Cursor::new(bytes)).unwrap();
         let mut dump = Dump::default();
         let mut items = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             items.push(dump.item(line));
         }
-        items.retain(|item| *item != Item::Nothing);
+        items.retain(|item| *item != DumpLine::Nothing);
         items
     }
 
     #[test]
     fn dump_yields_statements_destinations_and_lines() {
-        let text = |text: &str, begins| Item::Text { text: text.as_bytes().to_vec(), begins };
+        let text = |text: &str, begins| DumpLine::Text { text: text.as_bytes().to_vec(), begins };
         let expected = [
-            Item::Statement("CREATE DATABASE d".to_owned()),
-            Item::Database("d".to_owned()),
-            Item::Policy("year".to_owned()),
+            DumpLine::Statement("CREATE DATABASE d".to_owned()),
+            DumpLine::Database("d".to_owned()),
+            DumpLine::Policy("year".to_owned()),
             text("m,a\\ b=c s=\"one", true),
             text("# two\",t=\"\\\"\" 7", false),
             text("n v=1", true),

@@ -20,7 +20,7 @@ use tidemark::model::time::Precision;
 
 use super::command_line::Arguments;
 use super::deployment::import_deployment;
-use super::dump::{Dump, Item, Lines};
+use super::dump::{Dump, DumpLine, Lines};
 use super::http_client::{FORM, Request, Server, form};
 use super::result_text::{list, text};
 use super::rows::{Shape, line_of};
@@ -364,28 +364,30 @@ impl<'a> Import<'a> {
             let item = self.item(&mut dump, line)?;
             let is_full =
                 self.batch.lines.len() >= self.batch_lines || self.batch.bytes >= BATCH_BYTES_MAX;
-            let begins = matches!(item, Item::Text { begins: true, .. });
-            let moves = matches!(item, Item::Database(_) | Item::Policy(_));
+            let begins = matches!(item, DumpLine::Text { begins: true, .. });
+            let moves = matches!(item, DumpLine::Database(_) | DumpLine::Policy(_));
             // The batch is full, or the following lines have a different destination.
             if number > skip && (moves || (is_full && begins)) {
                 self.flush(number - 1)?;
             }
             match item {
-                Item::Nothing => {}
-                Item::Database(_) | Item::Policy(_) | Item::Statement(_) if !is_utf8 => {
+                DumpLine::Nothing => {}
+                DumpLine::Database(_) | DumpLine::Policy(_) | DumpLine::Statement(_)
+                    if !is_utf8 =>
+                {
                     return Err(Failure(format!(
                         "line {number} is not UTF-8: write text as UTF-8"
                     )));
                 }
-                Item::Database(name) => self.enter(name, number)?,
-                Item::Policy(name) if self.option.policy.is_empty() => {
+                DumpLine::Database(name) => self.enter(name, number)?,
+                DumpLine::Policy(name) if self.option.policy.is_empty() => {
                     self.destination.policy = name;
                 }
-                Item::Policy(_) => {}
-                Item::Statement(_) if number <= skip => {}
-                Item::Statement(q) if self.option.database.is_empty() => self.statement(&q)?,
-                Item::Statement(q) => stderr_line!("skipped, because --database is set: {q}"),
-                Item::Text { text, begins } => {
+                DumpLine::Policy(_) => {}
+                DumpLine::Statement(_) if number <= skip => {}
+                DumpLine::Statement(q) if self.option.database.is_empty() => self.statement(&q)?,
+                DumpLine::Statement(q) => stderr_line!("skipped, because --database is set: {q}"),
+                DumpLine::Text { text, begins } => {
                     // The comparison includes the lines of earlier runs, but excludes invalid SQL
                     // rows.
                     if is_utf8 || self.shape.is_none() {
@@ -451,18 +453,18 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    fn item(&self, dump: &mut Dump, line: Vec<u8>) -> Result<Item, Failure> {
+    fn item(&self, dump: &mut Dump, line: Vec<u8>) -> Result<DumpLine, Failure> {
         let Some(shape) = &self.shape else { return Ok(dump.item(line)) };
         let Ok(row) = str::from_utf8(&line) else {
-            return Ok(Item::Text { text: line, begins: true });
+            return Ok(DumpLine::Text { text: line, begins: true });
         };
         if row.trim().is_empty() {
-            return Ok(Item::Nothing);
+            return Ok(DumpLine::Nothing);
         }
         let number = self.lines.count;
         let text = line_of(row, shape)
             .map_err(|reason| Failure(format!("line {number} cannot be imported: {reason}")))?;
-        Ok(Item::Text { text: text.into_bytes(), begins: true })
+        Ok(DumpLine::Text { text: text.into_bytes(), begins: true })
     }
 
     fn add(&mut self, line: NumberedLine, begins: bool) {
