@@ -87,11 +87,11 @@ struct Running {
 }
 
 /// The state of a statement. The mutex is locked during each turn.
-type Statement = tokio::sync::Mutex<State>;
+type Statement = tokio::sync::Mutex<StatementState>;
 
 /// The state of one SQL statement.
 #[derive(Debug)]
-struct State {
+struct StatementState {
     session: u64,
     slot: Option<Slot>,
     /// The value of [`Running::ended`] when the process opened the session, or `None` if no session
@@ -102,7 +102,7 @@ struct State {
     seen: Instant,
 }
 
-impl State {
+impl StatementState {
     /// Releases the slot and marks the session as closed. Returns the previous value of `opened`.
     fn close(&mut self) -> Option<u64> {
         self.slot = None;
@@ -121,8 +121,13 @@ impl Session {
     /// Opens a session. The first message starts its statement.
     pub fn open(sql: &Arc<Sql>) -> Self {
         let session = sql.sessions.fetch_add(1, Ordering::Relaxed);
-        let state =
-            State { session, slot: None, opened: None, is_lost: false, seen: Instant::now() };
+        let state = StatementState {
+            session,
+            slot: None,
+            opened: None,
+            is_lost: false,
+            seen: Instant::now(),
+        };
         Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
     }
 
@@ -255,7 +260,7 @@ impl Supervisor {
     /// Passes a message to the process. Starts the process if it is not running.
     async fn call(
         self: &Arc<Self>,
-        mut state: OwnedMutexGuard<State>,
+        mut state: OwnedMutexGuard<StatementState>,
         message: Vec<u8>,
     ) -> Result<Vec<u8>, String> {
         let mut running = self.running.lock().await;
@@ -278,7 +283,7 @@ impl Supervisor {
     async fn reply(
         self: &Arc<Self>,
         running: &mut Running,
-        state: &mut State,
+        state: &mut StatementState,
         message: &[u8],
     ) -> Result<Vec<u8>, String> {
         let Some(head) = Head::of(state.session, Kind::Turn, message) else {
@@ -298,7 +303,7 @@ impl Supervisor {
         Ok(reply)
     }
 
-    async fn end_statement(&self, state: &mut State) {
+    async fn end_statement(&self, state: &mut StatementState) {
         if state.opened.is_none() {
             state.close();
             return;
@@ -309,7 +314,7 @@ impl Supervisor {
     }
 
     /// Closes the session of a statement in the process that opened the session.
-    async fn close(&self, running: &mut Running, state: &mut State) {
+    async fn close(&self, running: &mut Running, state: &mut StatementState) {
         let session = state.session;
         if state.close() == Some(running.ended) {
             let head = Head { session, kind: Kind::End, length: 0 };
