@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::CORRUPT;
-use super::directory::{Directory, Page, PartGroup};
+use super::directory::{Directory, PartGroup, RowPage};
 use super::pages::{self, GroupReader, PagePosition};
 use super::series_block;
 use super::values::{RowKeys, Values};
@@ -406,7 +406,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
-        let is_inside = |page: &Page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns;
+        let is_inside = |page: &RowPage| time.start_ns <= page.min_ns && page.max_ns < time.end_ns;
         if let Some(group) = self.current_group()
             && group.pages.get(group.pages_of(self.series)).or_bug().iter().any(is_inside)
         {

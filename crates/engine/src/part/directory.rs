@@ -66,7 +66,7 @@ pub struct PartGroup {
     pub(super) tables: Vec<Stored>,
     pub(super) series: Vec<SeriesBlock>,
     /// The pages in the order of key and time.
-    pub pages: Vec<Page>,
+    pub pages: Vec<RowPage>,
     /// The size of each column's block, page by page, in bytes, or 0 for a page of nulls.
     pub(super) column_bytes: Vec<u32>,
 }
@@ -83,9 +83,9 @@ pub(super) struct SeriesBlock {
     pub(super) bytes: u32,
 }
 
-/// A page: about 1,000 rows, with one block for each column.
+/// A page of a part: about 1,000 rows, with one block for each column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct RowPage {
     pub(crate) first_series: u32,
     /// The number of series in the page. The series are consecutive.
     pub series: u32,
@@ -131,7 +131,7 @@ impl RowExtent {
     }
 }
 
-impl Page {
+impl RowPage {
     pub(crate) fn last_series(&self) -> u32 {
         self.first_series.saturating_add(self.series.saturating_sub(1))
     }
@@ -277,7 +277,7 @@ impl Directory {
         let of = |group: &PartGroup| {
             let tables = group.tables.iter().map(|table| size_of::<Stored>() + table.bytes().len());
             let from: usize = group.series.iter().map(|block| block.from.len()).sum();
-            group.pages.len() * (size_of::<Page>() + group.columns.len() * 4)
+            group.pages.len() * (size_of::<RowPage>() + group.columns.len() * 4)
                 + group.series.len() * size_of::<SeriesBlock>()
                 + from
                 + size_of::<PartGroup>()
@@ -365,8 +365,8 @@ impl PartGroup {
         &mut self,
         bytes: &mut &[u8],
         offset: &mut u32,
-        before: Option<Page>,
-    ) -> Result<Page, Error> {
+        before: Option<RowPage>,
+    ) -> Result<RowPage, Error> {
         let head = varint::read(bytes)?;
         let series = u32::try_from((head >> 1) + 1).map_err(|_| CORRUPT)?;
         let next = before.map_or(0, |page| page.last_series().saturating_add(1));
@@ -376,7 +376,8 @@ impl PartGroup {
         let min_ns = before_ns.wrapping_add(varint::read_signed(bytes)?);
         let max_ns = min_ns.wrapping_add(varint::read(bytes)? as i64);
         let keys_bytes = number(bytes)?;
-        let page = Page { first_series, series, rows, min_ns, max_ns, offset: *offset, keys_bytes };
+        let page =
+            RowPage { first_series, series, rows, min_ns, max_ns, offset: *offset, keys_bytes };
         advance(offset, keys_bytes)?;
         for _ in 0..self.columns.len() {
             let length = number(bytes)?;
@@ -387,7 +388,7 @@ impl PartGroup {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let is_sound = |page: &Page| {
+        let is_sound = |page: &RowPage| {
             (1..=PAGE_ROWS_MAX as u32).contains(&page.rows)
                 && page.series <= page.rows
                 && page.min_ns <= page.max_ns

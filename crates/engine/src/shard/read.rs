@@ -22,7 +22,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::part::cursor::PartCursor;
-use crate::part::directory::{Page, PartGroup};
+use crate::part::directory::{PartGroup, RowPage};
 use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 use crate::part::values::Values;
@@ -553,8 +553,8 @@ fn row_group<'a>(
     tables: &'a mut dyn SeriesTables,
 ) -> RowGroup<'a> {
     // The minimum and maximum times of a page are times of existing rows.
-    let has_end = |page: &Page| time.contains(page.min_ns) || time.contains(page.max_ns);
-    let is_inside = |page: &Page| time.contains(page.min_ns) && time.contains(page.max_ns);
+    let has_end = |page: &RowPage| time.contains(page.min_ns) || time.contains(page.max_ns);
+    let is_inside = |page: &RowPage| time.contains(page.min_ns) && time.contains(page.max_ns);
     RowGroup {
         measurement: group.measurement,
         tag_ids: &group.tag_ids,

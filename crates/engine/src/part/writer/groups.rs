@@ -16,7 +16,7 @@ use crate::merge::cursor::{Columns, ReadError, RowCounts, RunLimits, SeriesCurso
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::{Merge, SourcePage};
 use crate::merge::picks::Picks;
-use crate::part::directory::Page;
+use crate::part::directory::RowPage;
 use crate::part::values::RowKeys;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -532,7 +532,7 @@ pub struct Encoded {
     /// The tags of the keys, up to the last tag that has a value.
     pub(super) tag_ids: Vec<ColumnId>,
     pub(super) keys: Vec<SeriesKey>,
-    pub(super) pages: Vec<Page>,
+    pub(super) pages: Vec<RowPage>,
     page_ranges: Vec<PageRange>,
     pub(super) page_keys: (Stored, Vec<Vec<u8>>),
     pub(super) columns: Vec<EncodedColumn>,
@@ -571,13 +571,13 @@ impl Encoded {
         for range in &page_ranges {
             let times_ns = times_ns.get(range.rows.clone()).or_bug();
             drafts.push(RowKeys::draft(&range.counts, times_ns));
-            pages.push(Page {
+            pages.push(RowPage {
                 first_series: range.first_series,
                 series: range.counts.len() as u32,
                 rows: range.rows.len() as u32,
                 min_ns: times_ns.iter().copied().min().unwrap_or_default(),
                 max_ns: times_ns.iter().copied().max().unwrap_or_default(),
-                ..Page::default()
+                ..RowPage::default()
             });
         }
         Ok(Self {

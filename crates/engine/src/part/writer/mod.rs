@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher24;
 pub use groups::{Encoded, Groups, LastRow, TagOrder};
 pub use resume::Resumed;
 
-use super::directory::{Directory, Page, PartGroup, PartOf, Root, RowExtent, SeriesBlock};
+use super::directory::{Directory, PartGroup, PartOf, Root, RowExtent, RowPage, SeriesBlock};
 use super::{PAGE_ROWS_MAX, VALUE_BYTES_MAX, series_block};
 use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
@@ -444,7 +444,7 @@ impl<'a> Piece<'a> {
             let keys = rows.page_keys.1.get(at).filter(|_| !group.continues_columns());
             let keys_bytes = append(keys, &mut body);
             let first_series = page.first_series - first;
-            group.pages.push(Page { first_series, offset, keys_bytes, ..page });
+            group.pages.push(RowPage { first_series, offset, keys_bytes, ..page });
             for number in &listed {
                 let of = column(number).filter(|_| is_here(number));
                 let block = of.and_then(|column| column.blocks.get(at));
