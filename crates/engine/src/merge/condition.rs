@@ -11,13 +11,13 @@ use tidemark_model::regex::Pattern;
 /// tag order. When the order grows, the condition must be rebuilt.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Condition {
+pub enum TagCondition {
     /// A constant result for every series.
     Constant(bool),
     /// All conditions are true.
-    All(Vec<Condition>),
+    All(Vec<TagCondition>),
     /// At least one condition is true.
-    Any(Vec<Condition>),
+    Any(Vec<TagCondition>),
     /// A comparison of two texts for equality.
     Equal {
         left: Text,
@@ -82,7 +82,7 @@ impl CachedRegex {
     }
 }
 
-impl Condition {
+impl TagCondition {
     /// Joins two conditions with AND if `all` is set, and otherwise with OR. Comparisons of one
     /// text with several constants become one comparison, because the condition of a delete may
     /// list thousands of constants.
@@ -161,7 +161,7 @@ mod tests {
         type Values = Vec<Cow<'static, str>>;
         let key =
             |values: &[&'static str]| -> Values { values.iter().map(|v| (*v).into()).collect() };
-        let equal = |left, right, negated| Condition::Equal { left, right, negated };
+        let equal = |left, right, negated| TagCondition::Equal { left, right, negated };
         let literal = |text: &str| Text::Literal(text.into());
         let host = equal(Text::Tag(0), literal("a"), false);
         assert!(host.holds(&key(&["a", "b"])) && !host.holds(&key(&["b"])));
@@ -173,23 +173,23 @@ mod tests {
         let pattern =
             || CachedRegex::new(Rc::new(Pattern::new("^a+$", &RegexWork::limited()).unwrap()));
         for negated in [false, true] {
-            let matches = Condition::Matches { text: Text::Tag(1), pattern: pattern(), negated };
+            let matches = TagCondition::Matches { text: Text::Tag(1), pattern: pattern(), negated };
             for (value, is) in [("a", true), ("aa", true), ("aa", true), ("b", false), ("", false)]
             {
                 assert_eq!(matches.holds(&key(&["x", value])), is != negated, "{value}");
             }
         }
-        let both = Condition::All(vec![host.clone(), differ.clone()]);
+        let both = TagCondition::All(vec![host.clone(), differ.clone()]);
         assert!(both.holds(&key(&["a", "b"])) && !both.holds(&key(&["a", "a"])));
-        let any = Condition::Any(vec![host, lacks]);
+        let any = TagCondition::Any(vec![host, lacks]);
         assert!(any.holds(&key(&["b", "c"])) && !any.holds(&key(&["b", "c", "d"])));
-        assert!(Condition::Constant(true).holds(&key(&[])));
-        assert!(!Condition::Any(Vec::new()).holds(&key(&[])));
+        assert!(TagCondition::Constant(true).holds(&key(&[])));
+        assert!(!TagCondition::Any(Vec::new()).holds(&key(&[])));
     }
 
     #[test]
     fn comparisons_of_one_text_are_joined() {
-        let compare = |tag, literal: &str, negated| Condition::In {
+        let compare = |tag, literal: &str, negated| TagCondition::In {
             text: Text::Tag(tag),
             texts: BTreeSet::from([literal.into()]),
             negated,
@@ -199,9 +199,9 @@ mod tests {
         {
             let of_tag = |tag| {
                 let (a, b) = (compare(tag, "a", negated), compare(tag, "b", negated));
-                Condition::join(all, a, b)
+                TagCondition::join(all, a, b)
             };
-            let joined = Condition::join(all, of_tag(0), of_tag(1));
+            let joined = TagCondition::join(all, of_tag(0), of_tag(1));
             assert_eq!(joined.comparisons(), comparisons, "{all} {negated}");
             for values in [["a", "a"], ["a", "c"], ["c", "c"], ["b", "a"]] {
                 let each = |value: &str| ["a", "b"].map(|text| (value == text) != negated);

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use super::condition::Condition;
+use super::condition::TagCondition;
 use super::cursor::{
     Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
 };
@@ -26,7 +26,7 @@ pub struct CompiledDeletion {
     /// The time range of the hidden rows.
     pub time: TimeRange,
     /// The series with hidden rows.
-    pub condition: Condition,
+    pub condition: TagCondition,
 }
 
 impl CompiledDeletion {
@@ -148,7 +148,7 @@ impl<C: SeriesCursor> VisibleCursor<C> {
                 self.deletions.iter().skip(first).filter_map(|at| deletions.get(*at as usize));
             let all = all.take_while(|deletion| deletion.measurement == measurement);
             let hides_all = |deletion: &CompiledDeletion| {
-                matches!(deletion.condition, Condition::Constant(true))
+                matches!(deletion.condition, TagCondition::Constant(true))
                     && deletion.time.intersect(&self.time) == self.time
             };
             if all.clone().any(hides_all) {
@@ -352,7 +352,7 @@ mod tests {
             before: 5,
             measurement: MeasurementId(1),
             time: TimeRange::ALL,
-            condition: Condition::Equal { left: text, right: other, negated: true },
+            condition: TagCondition::Equal { left: text, right: other, negated: true },
         };
         let rows = Rc::new(HiddenRows::new(vec![deletion], BTreeSet::new()));
         let time = TimeRange::new(0, 10);
@@ -384,7 +384,7 @@ mod tests {
                 before: 5,
                 measurement: MeasurementId(2),
                 time: hidden,
-                condition: Condition::Constant(true),
+                condition: TagCondition::Constant(true),
             };
             let rows = Rc::new(HiddenRows::new(vec![deletion], BTreeSet::new()));
             let part = Extent { sequences: Sequences { lo: 1, hi: 1, applied: 1 }, time };

@@ -13,7 +13,7 @@ use super::object::read_retired;
 use super::refusal::Refusal;
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
-use crate::merge::condition::{CachedRegex, Condition, Text};
+use crate::merge::condition::{CachedRegex, TagCondition, Text};
 use crate::merge::hide;
 use crate::scan::request::{Comparison, Deletion, Operand, Predicate};
 use crate::store::{Store, Table, row};
@@ -86,7 +86,7 @@ fn condition(
     predicate: &Predicate,
     tag_order: &[ColumnId],
     patterns: &Patterns,
-) -> Result<Condition, Refusal> {
+) -> Result<TagCondition, Refusal> {
     let condition = |predicate: &Predicate| condition(predicate, tag_order, patterns);
     let text = |operand: &Operand| match operand {
         Operand::Tag(tag) => {
@@ -97,8 +97,8 @@ fn condition(
         _ => Err(tags_only()),
     };
     let join = |all, a: &Predicate, b: &Predicate| -> Result<_, Refusal> {
-        let joined = Condition::join(all, condition(a)?, condition(b)?);
-        if let Condition::All(list) | Condition::Any(list) = &joined {
+        let joined = TagCondition::join(all, condition(a)?, condition(b)?);
+        if let TagCondition::All(list) | TagCondition::Any(list) = &joined {
             check_count(list.len())?;
         }
         Ok(joined)
@@ -106,18 +106,18 @@ fn condition(
     let equal = |a: &Operand, b: &Operand, negated| -> Result<_, Refusal> {
         Ok(match (text(a)?, text(b)?) {
             (text, Text::Literal(literal)) | (Text::Literal(literal), text) => {
-                Condition::In { text, texts: BTreeSet::from([literal]), negated }
+                TagCondition::In { text, texts: BTreeSet::from([literal]), negated }
             }
-            (left, right) => Condition::Equal { left, right, negated },
+            (left, right) => TagCondition::Equal { left, right, negated },
         })
     };
     Ok(match predicate {
-        Predicate::Constant(value) => Condition::Constant(*value),
+        Predicate::Constant(value) => TagCondition::Constant(*value),
         Predicate::And(a, b) => join(true, a, b)?,
         Predicate::Or(a, b) => join(false, a, b)?,
         Predicate::Compare(Comparison::Equal, a, b) => equal(a, b, false)?,
         Predicate::Compare(Comparison::NotEqual, a, b) => equal(a, b, true)?,
-        Predicate::Matches { operand, regex, negated } => Condition::Matches {
+        Predicate::Matches { operand, regex, negated } => TagCondition::Matches {
             text: text(operand)?,
             pattern: CachedRegex::new(compile(regex, patterns)?),
             negated: *negated,
@@ -353,7 +353,7 @@ impl Deletions {
                     continue;
                 }
                 let condition = match predicate {
-                    None => Condition::Constant(true),
+                    None => TagCondition::Constant(true),
                     Some(predicate) => {
                         let tag_order = columns.tag_order(store, *measurement)?;
                         condition(predicate, tag_order, &self.patterns)?

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use self::vector::{Fields, Story, VectorCursor, values};
-use super::condition::{Condition, Text};
+use super::condition::{TagCondition, Text};
 use super::cursor::{
     CURSORS_MAX, Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor,
 };
@@ -95,10 +95,10 @@ fn hidden(rng: &mut Rng) -> (Vec<CompiledDeletion>, BTreeSet<MeasurementId>) {
         };
         let literal = Text::Literal(["", "a", "b"][rng.usize(..3)].into());
         let condition = match rng.u8(..3) {
-            0 => Condition::Constant(true),
+            0 => TagCondition::Constant(true),
             _ => {
                 let (left, right) = (Text::Tag(rng.usize(..3)), literal);
-                Condition::Equal { left, right, negated: rng.bool() }
+                TagCondition::Equal { left, right, negated: rng.bool() }
             }
         };
         let measurement = MeasurementId(rng.u32(1..4));
