@@ -77,7 +77,8 @@ fn read(
     };
     let (bytes, keys, found) = (0, 0, Vec::new());
     let patterns = Patterns::limited();
-    let mut page = Page { reader, request, limits, time, stretches, patterns, bytes, keys, found };
+    let mut page =
+        SummaryBuilder { reader, request, limits, time, stretches, patterns, bytes, keys, found };
     let mut next = request.resume.clone();
     let mut start = next.as_ref().map_or(0, |(position, _)| *position);
     let resume = loop {
@@ -98,7 +99,8 @@ fn read(
     Ok(SummaryPage { measurements: page.found, resume, stats })
 }
 
-struct Page<'a> {
+/// Builds a [`SummaryPage`].
+struct SummaryBuilder<'a> {
     reader: &'a dyn Reader,
     request: &'a SummaryRequest,
     limits: SummaryLimits,
@@ -112,7 +114,7 @@ struct Page<'a> {
 
 type Resume = (u32, Vec<String>);
 
-impl<'a> Page<'a> {
+impl<'a> SummaryBuilder<'a> {
     /// Adds one or several measurements to the page, beginning with `start`. `resumed` is the
     /// position inside the first measurement at which an earlier page ended. Returns the position
     /// after the added measurements and, if the page ends at this position, the start of the next
