@@ -152,6 +152,7 @@ impl<const QUARTERS: usize> HashIndex<QUARTERS> {
         self.hashes.clear();
     }
 
+    /// Returns the memory in use outside of the value itself, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let hashes = if self.hashes.spilled() { self.hashes.capacity() } else { 0 };
         (self.slots.capacity() + hashes) * 4

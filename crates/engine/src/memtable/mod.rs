@@ -32,7 +32,7 @@ type HashIndex = crate::batch::interner::HashIndex<2>;
 const FEW_CODES: usize = 8;
 
 /// The overhead of a measurement in the memtable, in bytes.
-const TABLE_BYTES: usize = 200;
+const TABLE_BYTES: usize = 240;
 
 /// The rows of all frames after the flushed head.
 #[derive(Debug)]
@@ -262,7 +262,10 @@ impl MeasurementTable {
     /// order of the rows, which the first read computes.
     pub fn bytes(&self) -> usize {
         let tags: usize = self.series.tags.iter().map(TagColumn::bytes).sum();
-        let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
+        // A short index has no memory outside of its place in the list.
+        let places = self.values.capacity() * size_of::<HashIndex>();
+        let values = self.values.iter().map(HashIndex::bytes).sum::<usize>();
+        let indexes = self.keys.bytes() + places + values;
         let by_key = SortedRows::bytes(self.times_ns.len(), self.series.len as usize);
         let rows = self.row_series.bytes() + self.times_ns.bytes();
         tags + indexes + self.fields.bytes() + by_key + rows
