@@ -183,7 +183,8 @@ impl Object {
     }
 
     /// Starts a commit. Afterwards, another thread sends the replies, so that a reply does not wait
-    /// until this thread is free, and this thread sleeps until the next event.
+    /// until this thread is free, and this thread sleeps until the next event. If there are no
+    /// writes, sends the replies immediately.
     async fn commit(&mut self) {
         if let Some(due_ns) = self.handler.next_alarm_ns() {
             self.engine.arm(&self.address, due_ns).await;
