@@ -107,6 +107,7 @@ impl AuthError {
 /// Whether these are the administrator's credentials.
 pub fn is_admin(credentials: &Credentials, settings: &Settings) -> bool {
     let Credentials { token, password, .. } = credentials;
+    // Only `Token user:password` has a password that differs from the token.
     let second = (password != token).then_some(password);
     let given = || [token].into_iter().chain(second);
     // Every configured hash is compared, so that the duration does not reveal which of them
