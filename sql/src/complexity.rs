@@ -72,10 +72,10 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
         )));
     }
     let mut levels = vec![Level::default()];
-    let mut previous = Previous::Start;
+    let mut previous = PreviousToken::Start;
     let (mut last, mut keyword) = (&Token::EOF, Keyword::NoKeyword);
     for token in tokens.iter().filter(is_word) {
-        let is_name = previous == Previous::Qualifier || *last == Token::DoubleColon;
+        let is_name = previous == PreviousToken::Qualifier || *last == Token::DoubleColon;
         previous = follow(token, previous, &mut levels);
         if is_parsed_twice(keyword, token) {
             top(&mut levels, |level| level.repeated += 1);
@@ -140,17 +140,17 @@ fn is_parsed_twice(keyword: Keyword, token: &Token) -> bool {
     }
 }
 
-fn follow(token: &Token, previous: Previous, levels: &mut Vec<Level>) -> Previous {
+fn follow(token: &Token, previous: PreviousToken, levels: &mut Vec<Level>) -> PreviousToken {
     match token {
         Token::LParen | Token::LBracket | Token::LBrace => {
-            let is_operator = previous == Previous::OperatorOrOperand;
+            let is_operator = previous == PreviousToken::OperatorOrOperand;
             levels.push(Level { is_operator, ..Level::default() });
-            Previous::Start
+            PreviousToken::Start
         }
         Token::RParen | Token::RBracket | Token::RBrace => {
             let is_operator = levels.last().is_some_and(|level| level.is_operator);
             close(levels);
-            if is_operator { Previous::Operator } else { Previous::Operand }
+            if is_operator { PreviousToken::Operator } else { PreviousToken::Operand }
         }
         Token::Comma | Token::SemiColon => {
             top(levels, |level| level.operators = 0);
@@ -198,7 +198,10 @@ fn follow_word(
         }
         Keyword::END
             if is_in_case
-                && matches!(previous, Previous::Operand | Previous::OperatorOrOperand) =>
+                && matches!(
+                    previous,
+                    PreviousToken::Operand | PreviousToken::OperatorOrOperand
+                ) =>
         {
             close(levels);
             PreviousToken::Operand
@@ -250,13 +253,13 @@ fn follow_word(
         }
         Keyword::AT | Keyword::OPERATOR => {
             top(levels, |level| level.operators += 1);
-            Previous::OperatorOrOperand
+            PreviousToken::OperatorOrOperand
         }
-        Keyword::TIME if previous == Previous::OperatorOrOperand => previous,
-        Keyword::ZONE if previous == Previous::OperatorOrOperand => Previous::Operator,
+        Keyword::TIME if previous == PreviousToken::OperatorOrOperand => previous,
+        Keyword::ZONE if previous == PreviousToken::OperatorOrOperand => PreviousToken::Operator,
         Keyword::JOIN => {
             top(levels, |level| level.operators += 1);
-            Previous::Qualifier
+            PreviousToken::Qualifier
         }
         Keyword::EXPLAIN => {
             top(levels, |level| level.operators += 1);
@@ -270,9 +273,9 @@ fn follow_word(
         | Keyword::OF
         | Keyword::ON
         | Keyword::PRIOR
-        | Keyword::TO => Previous::Operator,
-        Keyword::AS | Keyword::OVER | Keyword::WITHIN => Previous::Qualifier,
-        _ => Previous::Operand,
+        | Keyword::TO => PreviousToken::Operator,
+        Keyword::AS | Keyword::OVER | Keyword::WITHIN => PreviousToken::Qualifier,
+        _ => PreviousToken::Operand,
     }
 }
 

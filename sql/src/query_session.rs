@@ -142,7 +142,7 @@ impl RunningQuery {
         self.rows.extend(step.batches);
         self.is_done = step.is_done;
         self.encode()?;
-        Ok(self.reply(step.wanted, step.cancelled, goes_on))
+        Ok(self.reply(step.wanted, step.cancelled, can_continue))
     }
 
     /// Encodes rows until a reply is full, and ends the result after the last row.
@@ -181,7 +181,7 @@ impl RunningQuery {
         let piece = self.written.split_to(self.written.len().min(PIECE_BYTES)).to_vec();
         let is_done = self.is_complete();
         let is_waiting = self.is_done || !self.rows.is_empty() || !self.written.is_empty();
-        let goes_on = !is_done && (goes_on || is_waiting);
+        let can_continue = !is_done && (can_continue || is_waiting);
         let has_rows = self.has_rows || self.is_done;
         let work = self.query.take_work();
         FromSql::Turned { wanted, cancelled, has_rows, can_continue, is_done, work, piece }
