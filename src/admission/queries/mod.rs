@@ -268,7 +268,7 @@ impl QueryReservation {
         reservation.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
             // The query may need many more bytes than requested so far.
-            let more_bytes = (2 * reservation.start_bytes.get()).min(GATHERED_BYTES_MAX);
+            let more_bytes = (2 * reservation.start_bytes.get()).min(WHOLE_WINDOW_BYTES_MAX);
             reservation.start_bytes.set(refused_bytes.max(more_bytes));
         } else {
             reservation.is_long.set(true);

@@ -40,7 +40,7 @@ const OTHERS_PRESENT_PAUSE_MS: u32 = 15;
 /// The waiting time, in milliseconds, after which a page no longer pauses for
 /// `OTHERS_PRESENT_PAUSE_MS`. Without this limit, a constant stream of requests would delay the
 /// page permanently.
-const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
+const OTHERS_PRESENT_MS_MAX: u32 = 3 * OTHERS_PRESENT_PAUSE_MS;
 /// Other requests are present if the second-last write or first page arrived within this time. The
 /// last one may belong to the waiting query.
 const OTHERS_NS: u64 = 40_000_000;
