@@ -1,7 +1,7 @@
 //! Tidemark: an InfluxDB-compatible time-series database that runs at the edge.
 //!
-//! This page describes the flow of data, the modules and the invariants. `docs/ARCHITECTURE.md` shows
-//! the whole repository on one screen.
+//! This page describes the flow of data, the modules and the invariants. `docs/ARCHITECTURE.md`
+//! shows the whole repository on one screen.
 //!
 //! # The flow
 //!

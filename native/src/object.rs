@@ -205,8 +205,8 @@ impl Object {
         }
     }
 
-    /// Waits for the end of the commit. If the commit failed, its writes were lost, so this function
-    /// drops the object and returns an error for every event in progress.
+    /// Waits for the end of the commit. If the commit failed, its writes were lost, so this
+    /// function drops the object and returns an error for every event in progress.
     async fn committed(self) -> Option<Self> {
         let Err(reason) = self.store.committed().await else { return Some(self) };
         let reason = call_failure(&reason);
@@ -215,8 +215,8 @@ impl Object {
                 let _ = reply.send(Err(reason.clone()));
             }
         }
-        // The failed events may include an alarm. After a failed commit, the next load of the object
-        // sets the alarms again.
+        // The failed events may include an alarm. After a failed commit, the next load of the
+        // object sets the alarms again.
         self.engine.arm(&self.address, now_ns().saturating_add(ALARM_RETRY_NS)).await;
         None
     }

@@ -106,8 +106,8 @@ impl SqliteStore {
         })));
     }
 
-    /// Waits for the end of the last commit. The thread of the commit wakes this thread only if this
-    /// function waits.
+    /// Waits for the end of the last commit. The thread of the commit wakes this thread only if
+    /// this function waits.
     ///
     /// # Errors
     /// An error means that the writes are lost and the object must be loaded again.

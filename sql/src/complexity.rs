@@ -374,8 +374,8 @@ mod tests {
         assert!(refusal(&" ".repeat(TEXT_BYTES_MAX + 1)).starts_with("the statement has 262145 "));
     }
 
-    /// The parser would need 2^30 steps or more to find the error in these statements, or more stack
-    /// than a process has.
+    /// The parser would need 2^30 steps or more to find the error in these statements, or more
+    /// stack than a process has.
     #[test]
     fn repeated_parsing_is_limited() {
         for chain in [

@@ -221,7 +221,8 @@ struct Physical {
 }
 
 async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical, DataFusionError> {
-    // The result of an EXPLAIN has one row for each planning stage. Each row contains all constants.
+    // The result of an EXPLAIN has one row for each planning stage. Each row contains all
+    // constants.
     if let LogicalPlan::Explain(explain) = &logical {
         // The result of the EXPLAIN contains an error of the optimizer.
         if let Ok(optimized) = state.optimize(&explain.plan)

@@ -1,10 +1,10 @@
 //! Rejects statements that are small, but become large during planning.
 //!
 //! The planner plans a CTE separately for each reference. If each of several CTEs references the
-//! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take time
-//! in proportion to the number of selected columns times the number of table columns. The planner
-//! nests the windows of a SELECT. Pipe operators are rejected, because a statement could nest
-//! thousands of them.
+//! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take
+//! time in proportion to the number of selected columns times the number of table columns. The
+//! planner nests the windows of a SELECT. Pipe operators are rejected, because a statement could
+//! nest thousands of them.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;

@@ -56,8 +56,8 @@ pub struct InProcess {
     backups: Option<BackupStore>,
     /// Whether the last response was streamed and had no Content-Length.
     pub last_was_streamed: bool,
-    /// The number of requests to each object so far, excluding alarms. On Cloudflare, these requests
-    /// are billed.
+    /// The number of requests to each object so far, excluding alarms. On Cloudflare, these
+    /// requests are billed.
     pub object_requests: BTreeMap<Address, u64>,
     /// A function that runs before and after each call. See [`InProcess::watch_calls`].
     watcher: Option<Watcher>,
@@ -358,8 +358,8 @@ impl InProcess {
         Ok(reply)
     }
 
-    /// Makes an event's calls until the event is done. As on Cloudflare, calls above the limit of an
-    /// event fail.
+    /// Makes an event's calls until the event is done. As on Cloudflare, calls above the limit of
+    /// an event fail.
     fn drive(
         &mut self,
         handler: &mut dyn EventHandler,

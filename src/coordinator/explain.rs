@@ -35,8 +35,8 @@ pub(super) struct Explain {
 
 struct Scan {
     measurement: Rc<str>,
-    /// The aggregate calls, or one empty text for raw rows. Equal texts are shared, because scans of
-    /// many measurements have the same calls.
+    /// The aggregate calls, or one empty text for raw rows. Equal texts are shared, because scans
+    /// of many measurements have the same calls.
     calls: Vec<Rc<str>>,
     /// The columns that are read in addition to the calls' inputs.
     fields: String,

@@ -181,8 +181,8 @@ impl<S: Store> Database<S> {
         self.copy_next(event, key, split, copy)
     }
 
-    /// Returns the next request of the copy: for the measurements of the old shard, or for a page of
-    /// rows. Publishes the split after the last shard.
+    /// Returns the next request of the copy: for the measurements of the old shard, or for a page
+    /// of rows. Publishes the split after the last shard.
     fn copy_next(
         &mut self,
         event: &mut Event<'_>,

@@ -72,8 +72,8 @@ durable_object!(
 );
 
 durable_object!(
-    /// The Durable Object class `Database`. Each database has one such object, under the id that the
-    /// Catalog stores. The alarm runs the job queue and the continuous queries.
+    /// The Durable Object class `Database`. Each database has one such object, under the id that
+    /// the Catalog stores. The alarm runs the job queue and the continuous queries.
     Database(Runner<crate::database::Database<DoStore>>),
     |state: State, env| {
         let object = ObjectId(state.id().to_string());
@@ -87,8 +87,8 @@ durable_object!(
 
 durable_object!(
     /// The Durable Object class `Shard`. A shard group has one or more such objects, under the ids
-    /// that the Database stores. After a reply, and in the alarm, the shard flushes, merges and drops
-    /// expired data. The shard is never borrowed across an await, so that a write is atomic.
+    /// that the Database stores. After a reply, and in the alarm, the shard flushes, merges and
+    /// drops expired data. The shard is never borrowed across an await, so that a write is atomic.
     Shard(ShardEvents<DoStore>),
     |state: State, env| {
         // Invalid settings disable writes. The Worker reports the error.

@@ -120,8 +120,8 @@ impl Platform for EdgePlatform {
         self.placement().jurisdiction
     }
 
-    /// Returns the default limits if the settings are invalid. In that case, requests fail before they
-    /// need the limits.
+    /// Returns the default limits if the settings are invalid. In that case, requests fail before
+    /// they need the limits.
     fn limits(&self) -> Limits {
         limits_and_placement(&self.env).unwrap_or_default().0
     }

@@ -1,5 +1,5 @@
-//! Declares the functions of `runtime.js` and the runtime's timers, and reads and creates JavaScript
-//! objects.
+//! Declares the functions of `runtime.js` and the runtime's timers, and reads and creates
+//! JavaScript objects.
 
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;

@@ -1,5 +1,5 @@
-//! Writes the response for `chunked=true`: one JSON document per line. A document of a SELECT contains
-//! a limited number of rows of one series.
+//! Writes the response for `chunked=true`: one JSON document per line. A document of a SELECT
+//! contains a limited number of rows of one series.
 
 use std::ops::Range;
 

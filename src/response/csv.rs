@@ -112,8 +112,8 @@ fn tags(chunk: &SeriesChunk) -> String {
 }
 
 enum Cells<'a> {
-    /// The times, their unit, and the last printed time with its text, because consecutive rows often
-    /// have equal times.
+    /// The times, their unit, and the last printed time with its text, because consecutive rows
+    /// often have equal times.
     Times {
         times_ns: &'a [i64],
         unit_ns: i64,

@@ -1,5 +1,5 @@
-//! Tests DELETE, DROP SERIES and DROP MEASUREMENT in whole deployments, with lost messages, outdated
-//! edges and freed space.
+//! Tests DELETE, DROP SERIES and DROP MEASUREMENT in whole deployments, with lost messages,
+//! outdated edges and freed space.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::Task;

@@ -1,5 +1,5 @@
-//! Tests rows of a newer version and damaged rows. The tests of recorded formats (`frozen`) also use
-//! the deployment that this module creates, and its text form.
+//! Tests rows of a newer version and damaged rows. The tests of recorded formats (`frozen`) also
+//! use the deployment that this module creates, and its text form.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

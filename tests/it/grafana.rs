@@ -1,6 +1,6 @@
 //! Simulates the requests of Grafana's InfluxQL data source: the health check, variables, the
-//! suggestions in the editor, and panels. The requests use GET and POST, with the token as the Basic
-//! password.
+//! suggestions in the editor, and panels. The requests use GET and POST, with the token as the
+//! Basic password.
 
 use base64::Engine;
 use serde_json::{Value, json};

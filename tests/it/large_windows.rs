@@ -1,6 +1,6 @@
 //! Tests functions that need all values of a window, with more values than fit into the memory
-//! limit. Functions that return only some of the rows drop the other rows early. All other functions
-//! return an error with a hint.
+//! limit. Functions that return only some of the rows drop the other rows early. All other
+//! functions return an error with a hint.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Measures the edge's memory during many concurrent queries, with the allocator's counters for each
-//! thread.
+//! Measures the edge's memory during many concurrent queries, with the allocator's counters for
+//! each thread.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,4 +1,5 @@
-//! Tests SHOW QUERIES and KILL QUERY. One isolate runs a query, and another isolate kills the query.
+//! Tests SHOW QUERIES and KILL QUERY. One isolate runs a query, and another isolate kills the
+//! query.
 
 use tidemark::coordinator::error::Error;
 

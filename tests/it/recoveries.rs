@@ -1,5 +1,5 @@
-//! Tests point-in-time recovery on a platform that keeps earlier states of every object. At the same
-//! time, clients write, and messages are lost, repeated or interrupted.
+//! Tests point-in-time recovery on a platform that keeps earlier states of every object. At the
+//! same time, clients write, and messages are lost, repeated or interrupted.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Runs the recorded query scripts on the whole product, with one shard and with several shards. The
-//! product is flushed and evicted whenever a script permits it.
+//! Runs the recorded query scripts on the whole product, with one shard and with several shards.
+//! The product is flushed and evicted whenever a script permits it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Tests every limit of a write with requests at the limit and above the limit. Checks the response,
-//! and that the other lines of the request are stored.
+//! Tests every limit of a write with requests at the limit and above the limit. Checks the
+//! response, and that the other lines of the request are stored.
 
 use serde_json::Value;
 use tidemark::model::configurable_limits::SETTABLE;

@@ -6,9 +6,9 @@
 //! mark, `.5`, `1.` and trailing spaces. The parser accepts or rejects each line as a whole and
 //! reports the physical line number of a rejected line.
 //!
-//! In names, a backslash before a comma, a space or `=` is an escape and is dropped. In measurements
-//! and field keys, `\"` is also an escape. Before any other byte, a backslash is part of the name
-//! (1.x `models/points.go`). In strings, the only escapes are `\"` and `\\`.
+//! In names, a backslash before a comma, a space or `=` is an escape and is dropped. In
+//! measurements and field keys, `\"` is also an escape. Before any other byte, a backslash is part
+//! of the name (1.x `models/points.go`). In strings, the only escapes are `\"` and `\\`.
 
 mod error;
 mod number;

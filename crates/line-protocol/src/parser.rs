@@ -341,7 +341,8 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     Ok(())
 }
 
-/// Returns the position of the first byte that ends the key. A byte after a backslash does not count.
+/// Returns the position of the first byte that ends the key. A byte after a backslash does not
+/// count.
 pub(super) fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     rest.iter()

@@ -16,8 +16,9 @@ use core::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_storeu_si128,
 };
 
-/// Copies `length` bytes. The ranges may overlap: up to 128 bytes are loaded before the first store,
-/// and a longer range is copied in the direction that overwrites no byte before it is loaded.
+/// Copies `length` bytes. The ranges may overlap: up to 128 bytes are loaded before the first
+/// store, and a longer range is copied in the direction that overwrites no byte before it is
+/// loaded.
 ///
 /// # Safety
 /// `from` must be readable, and `to` writable, for `length` bytes.
@@ -105,7 +106,8 @@ unsafe fn store_block(to: *mut u8, [a, b, c, d]: [__m128i; 4]) {
 
 /// Copies more than 128 bytes to a lower address, or to a range that does not overlap.
 unsafe fn copy_forward(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: `at + BLOCK < length` in the loop, and the first and the last block are within the range.
+    // SAFETY: `at + BLOCK < length` in the loop, and the first and the last block are within the
+    // range.
     unsafe {
         let first = load(from);
         let last = load_block(from.add(length - BLOCK));

@@ -250,8 +250,8 @@ fn full_disk_rejects_writes_without_loss() {
     server.write("d", "m v=1i 9000000");
 }
 
-/// The alarm that deletes a dropped database is due after half a minute. The second server's clock is
-/// an hour ahead.
+/// The alarm that deletes a dropped database is due after half a minute. The second server's clock
+/// is an hour ahead.
 #[cfg(target_os = "linux")]
 #[test]
 fn dropped_database_leaves_no_file() {

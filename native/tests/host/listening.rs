@@ -147,8 +147,8 @@ fn both_addresses_accept_http_and_grpc() {
         assert!(flight.contains("content-type: application/grpc\r\n"), "{flight}");
         assert!(flight.contains("iox::measurement"), "{flight}");
         assert!(flight.contains("grpc-status: 0\r\n"), "{flight}");
-        // curl 7.88 can miss the end of a response that ends before the request, so this request has
-        // no message.
+        // curl 7.88 can miss the end of a response that ends before the request, so this request
+        // has no message.
         let refused = do_get("--http2-prior-knowledge", address, "wrong", &[]);
         assert!(refused.contains("grpc-status: 16\r\n"), "{refused}");
         assert_eq!(status(&do_get("--http1.1", address, TOKEN, &message)), 505);

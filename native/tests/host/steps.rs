@@ -67,8 +67,8 @@ impl Prepared {
         self.place.0.join("data")
     }
 
-    /// The clock of each life is an hour ahead of the clock of the previous life, so that alarms are
-    /// due when the server starts. Returns the server's message if the server ends immediately.
+    /// The clock of each life is an hour ahead of the clock of the previous life, so that alarms
+    /// are due when the server starts. Returns the server's message if the server ends immediately.
     fn start(&self, data: &Path, fault: Option<(u32, &str)>) -> Result<Server, String> {
         let mut command = command(data);
         command.env("LD_PRELOAD", &self.library).env("THREADS", "1");

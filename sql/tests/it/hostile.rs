@@ -208,8 +208,8 @@ fn nested_expressions_are_planned_once() {
             "{said}"
         );
     }
-    // DataFusion converts the texts to numbers, which fails. The planner must not copy the operands,
-    // because it would need 2^30 copies.
+    // DataFusion converts the texts to numbers, which fails. The planner must not copy the
+    // operands, because it would need 2^30 copies.
     let (cases, ends) = ("CASE ".repeat(30), " WHEN host THEN 1 ELSE 2 END".repeat(30));
     drop(ask(&format!("SELECT {cases}usage{ends} FROM cpu")));
     for (begin, end) in [

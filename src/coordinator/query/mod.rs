@@ -255,8 +255,8 @@ impl RunningQuery {
         }
     }
 
-    /// Loads the sources, in their order. The error for a missing database takes precedence over the
-    /// error for a missing policy.
+    /// Loads the sources, in their order. The error for a missing database takes precedence over
+    /// the error for a missing policy.
     async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>> {
         let Query { sources, session, statement, .. } = &self.query;
         let mut all = Vec::with_capacity(sources.len());

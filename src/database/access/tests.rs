@@ -12,8 +12,8 @@ fn token(name: &str) -> Grantee {
     Grantee { id: 1, version: 1, ..Grantee::token(name, hash, grants, [1, i64::MAX]) }
 }
 
-/// Returns the Database's reply, and its messages to the shard. `shard` is the shard's reply to each
-/// of these messages.
+/// Returns the Database's reply, and its messages to the shard. `shard` is the shard's reply to
+/// each of these messages.
 fn ask(story: &mut Story, message: &ToDatabase, shard: &FromShard) -> (FromDatabase, Vec<ToShard>) {
     story.shard_reply = shard.clone();
     let reply = story.ask(message);

@@ -173,8 +173,8 @@ fn mentioned(select: &SelectStatement) -> Option<BTreeSet<&str>> {
     names
 }
 
-/// Whether the expression has a call, or a name with a type. As in 1.x, a statement without calls and
-/// types returns no rows, for example if the statement selects only `tag::field`.
+/// Whether the expression has a call, or a name with a type. As in 1.x, a statement without calls
+/// and types returns no rows, for example if the statement selects only `tag::field`.
 fn reads_known(expr: &Expr, known: &KnownNames) -> bool {
     match expr {
         Expr::VarRef { name, cast } => known.resolve(name, *cast) != DataType::Unknown,

@@ -1,5 +1,5 @@
-//! Parses JSON and keeps two things that `serde_json::Value` does not: the text of every number, and
-//! the order of members.
+//! Parses JSON and keeps two things that `serde_json::Value` does not: the text of every number,
+//! and the order of members.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Json {

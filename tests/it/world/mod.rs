@@ -635,8 +635,8 @@ impl<M: Machine> Client for Running<M> {
     }
 }
 
-/// Returns the seeds of a random test. The variable `SEED` selects one seed, and `SEEDS` changes the
-/// number of seeds. The workflow `nightly.yml` runs more seeds.
+/// Returns the seeds of a random test. The variable `SEED` selects one seed, and `SEEDS` changes
+/// the number of seeds. The workflow `nightly.yml` runs more seeds.
 pub(crate) fn seeds(default: u64) -> Range<u64> {
     let given = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
     match given("SEED") {

@@ -1,4 +1,5 @@
-//! A shard that follows the protocol but has no store. Its rows are in a map that tests can inspect.
+//! A shard that follows the protocol but has no store. Its rows are in a map that tests can
+//! inspect.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

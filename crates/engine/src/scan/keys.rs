@@ -122,9 +122,10 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Returns the next series of `merge`, a merge of `reader`, that may satisfy the condition. Also
-    /// counts the hidden series that the reader has passed since the last call, for example when it
-    /// created `merge`. After [`NextSeries::Skipped`], the caller must call this function again.
+    /// Returns the next series of `merge`, a merge of `reader`, that may satisfy the condition.
+    /// Also counts the hidden series that the reader has passed since the last call, for example
+    /// when it created `merge`. After [`NextSeries::Skipped`], the caller must call this function
+    /// again.
     pub(super) fn next(
         &mut self,
         merge: &mut MergedRows<'_>,

@@ -277,8 +277,8 @@ impl Patterns {
     }
 
     /// Creates an empty list for the expressions of stored deletes, whose matches must be correct
-    /// after any number of steps. Release 0.1.0 stored deletes without the limits of Unicode classes
-    /// and ranges.
+    /// after any number of steps. Release 0.1.0 stored deletes without the limits of Unicode
+    /// classes and ranges.
     pub fn of_deletes() -> Self {
         let (work, cache_per_compiled) = (RegexWork::unlimited(), DELETE_CACHE_PER_COMPILED);
         Self { work, cache_per_compiled, limits_ranges: false, ..Self::limited() }
