@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::limits::{
-    BATCH_ROWS, CHECKED_BATCH_ROWS, KEPT_CONSTANT_BYTES_MAX, LONG_CONSTANT_BYTES, TEXT_BYTES_MAX,
+    BATCH_ROWS, CACHED_CONSTANT_BYTES_MAX, CHECKED_BATCH_ROWS, LONG_CONSTANT_BYTES, TEXT_BYTES_MAX,
     TURN_BYTES_MAX,
 };
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
@@ -226,7 +226,7 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     if let LogicalPlan::Explain(explain) = &logical {
         // The result of the EXPLAIN contains an error of the optimizer.
         if let Ok(optimized) = state.optimize(&explain.plan)
-            && kept_plans::constant_bytes(&optimized, LONG_CONSTANT_BYTES)? > TEXT_BYTES_MAX
+            && plan_cache::constant_bytes(&optimized, LONG_CONSTANT_BYTES)? > TEXT_BYTES_MAX
         {
             return Err(QueryError::exhausted(format!(
                 "EXPLAIN prints more than {TEXT_BYTES_MAX} bytes of constants: use shorter strings"
@@ -242,8 +242,8 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     let planned = Arc::clone(analyzed.schema().inner());
     let optimized = state.optimizer().optimize(analyzed, state, |_, _| {})?;
     let root = state.query_planner().create_physical_plan(&optimized, state).await?;
-    let constant_bytes = kept_plans::constant_bytes(&optimized, 0)?;
-    let long_bytes = kept_plans::constant_bytes(&optimized, LONG_CONSTANT_BYTES)?;
+    let constant_bytes = plan_cache::constant_bytes(&optimized, 0)?;
+    let long_bytes = plan_cache::constant_bytes(&optimized, LONG_CONSTANT_BYTES)?;
     let rows_max = match tables::joins_large_values(&root) {
         true => CHECKED_BATCH_ROWS,
         false => BATCH_ROWS,

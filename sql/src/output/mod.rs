@@ -28,7 +28,7 @@ pub(crate) use rewriting::Rewriting;
 
 use self::encoders::Encoders;
 use crate::error::QueryError;
-use crate::functions::longest_expanded_row_bytes;
+use crate::functions::largest_value_bytes;
 use crate::limits::{
     ARROW_BATCH_BYTES_MAX, ENCODED_BYTES_MAX, PARQUET_GROUP_BYTES, PARQUET_GROUP_ROWS,
     WHOLE_ANSWER_BYTES_MAX,
@@ -91,7 +91,8 @@ impl Writer {
             Form::Pretty(_) => return batch.num_rows().max(1),
             _ => 0,
         };
-        let row_bytes = longest_expanded_row_bytes(batch).saturating_add(names_bytes);
+        let values = batch.columns().iter().map(|column| largest_value_bytes(column));
+        let row_bytes = values.sum::<usize>().saturating_add(names_bytes);
         (ENCODED_BYTES_MAX / row_bytes.max(1)).max(1)
     }
 

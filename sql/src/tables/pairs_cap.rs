@@ -157,8 +157,8 @@ impl BuildRows {
         let Some(keys) = &self.keys else { return Ok(vec![rows.max(1); batch.num_rows()]) };
         let mut pairs = vec![0; batch.num_rows()];
         // Different keys share a counter. The average number of their rows does not count.
-        let average = held / KEY_COUNTERS;
-        keys.for_each(batch, Side::Streamed, |row, counter| {
+        let average = rows / KEY_COUNTERS;
+        keys.for_each(batch, Side::Probe, |row, counter| {
             if let Some(pairs) = pairs.get_mut(row) {
                 *pairs = (*counter as usize).saturating_sub(average);
             }
@@ -226,7 +226,7 @@ pub(super) fn partitioned(
     let schema = input.schema();
     let counted = input.map(move |batch| {
         let batch = batch?;
-        keys.for_each(&batch, Side::Held, |_, counter| {
+        keys.for_each(&batch, Side::Build, |_, counter| {
             // The difference between the squares of two consecutive numbers.
             pairs = pairs.saturating_add(2 * *counter as usize + 1);
             *counter += 1;
