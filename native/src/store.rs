@@ -34,6 +34,9 @@ enum Atomic {
 /// The result of a commit. An error means that the writes are lost.
 pub type Committed = Result<(), StoreError>;
 
+/// A commit on another thread, which returns the connection.
+type RunningCommit = JoinHandle<(Option<Connection>, Committed)>;
+
 /// A handle to the storage of an object. Clones share the storage.
 #[derive(Clone, Debug)]
 pub struct SqliteStore(Rc<SharedState>);
@@ -45,7 +48,7 @@ pub struct SharedState {
     /// another thread then uses the connection.
     connection: RefCell<Option<Connection>>,
     /// The last commit, until [`SqliteStore::committed`] is called.
-    commit: RefCell<Option<JoinHandle<(Option<Connection>, Committed)>>>,
+    commit: RefCell<Option<RunningCommit>>,
     /// Whether the tables are known to exist.
     is_open: Cell<bool>,
     /// Whether all data was deleted after the tables were created.
