@@ -37,8 +37,8 @@ struct Level {
     operators: usize,
     /// The number of set operations between the queries on this level.
     set_operations: usize,
-    /// The number of words whose operand is this level or on this level, and which the parser may
-    /// parse twice.
+    /// The number of operands that the parser may parse twice: this level, and the operands of
+    /// INTERVAL in the current expression.
     repeated: usize,
     is_case: bool,
     /// Whether the level is the operator in OPERATOR(…).
@@ -153,7 +153,7 @@ fn follow(token: &Token, previous: PreviousToken, levels: &mut Vec<Level>) -> Pr
             if is_operator { PreviousToken::Operator } else { PreviousToken::Operand }
         }
         Token::Comma | Token::SemiColon => {
-            top(levels, |level| level.operators = 0);
+            start_expression(levels);
             PreviousToken::Start
         }
         Token::Word(word) if previous == PreviousToken::Qualifier || word.quote_style.is_some() => {
@@ -221,13 +221,13 @@ fn follow_word(
         | Keyword::LIMIT
             if previous != PreviousToken::Operator =>
         {
-            top(levels, |level| level.operators = 0);
+            start_expression(levels);
             PreviousToken::Start
         }
         Keyword::WHEN | Keyword::THEN | Keyword::ELSE
             if is_in_case && previous != PreviousToken::Operator =>
         {
-            top(levels, |level| level.operators = 0);
+            start_expression(levels);
             PreviousToken::Start
         }
         Keyword::AND
@@ -288,6 +288,16 @@ fn close(levels: &mut Vec<Level>) {
     }
 }
 
+/// Starts a new expression on the current level, after a comma or the first word of a clause. The
+/// operand of an earlier INTERVAL has ended. The level itself may still be an operand that the
+/// parser parses twice.
+fn start_expression(levels: &mut [Level]) {
+    top(levels, |level| {
+        level.operators = 0;
+        level.repeated = level.repeated.min(1);
+    });
+}
+
 fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
     if let Some(level) = levels.last_mut() {
         change(level);
@@ -322,7 +332,8 @@ mod tests {
         let subqueries = vec![format!("(SELECT *, cpu.* {clauses} LIMIT 1 + 1)"); 100].join(", ");
         assert_eq!(refusal(&format!("SELECT DISTINCT * {clauses}")), "");
         assert_eq!(refusal(&format!("SELECT {subqueries} {clauses}")), "");
-        let casts = "CAST(a AS INTERVAL) + b::interval + INTERVAL '1 hour' + floor(c)";
+        let casts =
+            "CAST(a AS INTERVAL) + b::interval + INTERVAL '1 hour' + INTERVAL -1 DAY + floor(c)";
         let casts = vec![casts; 500].join(", ");
         assert_eq!(refusal(&format!("SELECT {casts} FROM cpu")), "");
         assert_eq!(refusal("SELECT 'a string that does not end"), "");
