@@ -31,17 +31,19 @@ export class Account {
     const isForm = body instanceof FormData;
     const headers = { ...this.credentials, ...(body && !isForm && { 'Content-Type': 'application/json' }) };
     const limit = AbortSignal.timeout(callMs);
-    const sent = fetch(`${base()}${path}`, {
-      method,
-      headers,
-      body: isForm || !body ? body : JSON.stringify(body),
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
-    });
-    const response = await sent.catch((error) => {
+    const send = async () => {
+      const sent = await fetch(`${base()}${path}`, {
+        method,
+        headers,
+        body: isForm || !body ? body : JSON.stringify(body),
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      });
+      return { response: sent, text: await sent.text() };
+    };
+    const { response, text } = await send().catch((error) => {
       if (signal?.aborted) throw error;
       throw new UserError(`Cloudflare's API cannot be reached (${error.cause?.message ?? error.message}): check the network connection and retry.`);
     });
-    const text = await response.text();
     let said;
     try {
       said = JSON.parse(text);
