@@ -224,10 +224,7 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     // The result of an EXPLAIN has one row for each planning stage. Each row contains all
     // constants.
     if let LogicalPlan::Explain(explain) = &logical {
-        // The result of the EXPLAIN contains an error of the optimizer.
-        if let Ok(optimized) = state.optimize(&explain.plan)
-            && plan_cache::constant_bytes(&optimized, LONG_CONSTANT_BYTES)? > TEXT_BYTES_MAX
-        {
+        if printed_constant_bytes(state, &explain.plan)? > TEXT_BYTES_MAX {
             return Err(QueryError::exhausted(format!(
                 "EXPLAIN prints more than {TEXT_BYTES_MAX} bytes of constants: use shorter strings"
             ))
@@ -251,6 +248,27 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     let batch_rows = (TURN_BYTES_MAX / long_bytes.max(1)).clamp(1, rows_max);
     let columns = columns(&planned, &root.schema());
     Ok(Physical { columns, root, constant_bytes, batch_rows })
+}
+
+/// Returns the maximum size, in bytes, of the long constants in one row of an EXPLAIN. If a rule of
+/// the optimizer fails, the EXPLAIN returns the rows of the earlier rules.
+fn printed_constant_bytes(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<usize, DataFusionError> {
+    let options = state.config_options();
+    let analyzed = state.analyzer().execute_and_check(plan.clone(), options, |_, _| {});
+    // The result of the EXPLAIN contains the error.
+    let Ok(analyzed) = analyzed else { return Ok(0) };
+    let mut largest = Ok(0);
+    let optimized = state.optimizer().optimize(analyzed, state, |plan, _| {
+        if let Ok(bytes) = largest {
+            let more = plan_cache::constant_bytes(plan, LONG_CONSTANT_BYTES);
+            largest = more.map(|more| more.max(bytes));
+        }
+    });
+    drop(optimized);
+    largest
 }
 
 /// Combines the types in the physical plan with the nullability and metadata in the statement.
