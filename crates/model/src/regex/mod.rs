@@ -133,7 +133,7 @@ impl RegexWork {
         self.steps_left.set(REGEX_STEPS_MAX);
     }
 
-    /// Whether all matches so far are correct.
+    /// Checks that no match so far exceeded the steps, because such a match may be wrong.
     ///
     /// # Errors
     /// [`InvalidRegex::TooSlow`] if the matches exceeded the limit.

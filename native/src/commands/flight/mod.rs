@@ -203,7 +203,7 @@ async fn serve_connection(proxy: Arc<Proxy>, stream: impl AsyncRead + AsyncWrite
     while calls.join_next().await.is_some() {}
 }
 
-/// Returns if the client does not reply to a PING.
+/// Waits until the client does not reply to a PING.
 async fn is_lost(pings: Option<PingPong>, limits: &Limits) {
     let Some(mut pings) = pings else { return };
     loop {
