@@ -34,9 +34,6 @@ use crate::limits::{
     WHOLE_ANSWER_BYTES_MAX,
 };
 
-/// The approximate size of a number or a time as text with its separators, in bytes.
-const NUMBER_BYTES: usize = 24;
-
 /// Writes a result in one format.
 pub struct Writer {
     schema: SchemaRef,
@@ -88,17 +85,14 @@ impl Writer {
 
     /// Returns how many rows of a batch should be added at once, at least 1.
     pub(crate) fn rows_max(&self, batch: &RecordBatch) -> usize {
-        let fields = self.schema.fields();
-        let names_bytes: usize = fields.iter().map(|field| field.name().len()).sum();
-        let numbers_bytes = NUMBER_BYTES * fields.len();
-        let other_bytes = match self.form {
-            Form::Json(_) | Form::JsonLines(_) => names_bytes + numbers_bytes,
-            Form::Csv(_) => numbers_bytes,
+        let names = self.schema.fields().iter().map(|field| field.name().len());
+        let names_bytes: usize = match self.form {
+            Form::Json(_) | Form::JsonLines(_) => names.sum(),
             Form::Pretty(_) => return batch.num_rows().max(1),
-            Form::Parquet(_) | Form::Arrow(_) => 0,
+            _ => 0,
         };
         let values = batch.columns().iter().map(|column| largest_value_bytes(column));
-        let row_bytes = values.sum::<usize>().saturating_add(other_bytes);
+        let row_bytes = values.sum::<usize>().saturating_add(names_bytes);
         (ENCODED_BYTES_MAX / row_bytes.max(1)).max(1)
     }
 
