@@ -133,9 +133,6 @@ pub const GAPFILL_ROWS_MAX: usize = 1_000_000;
 pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// The maximum number of batches in the channel between a plan and the session.
 pub const BATCHES_WAITING_MAX: usize = 2;
-/// The approximate maximum number of result bytes that a session encodes at once, except in the
-/// format `pretty`. A row repeats the texts of its tags, and in JSON also the names of its columns.
-pub const ENCODED_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// The maximum number of result bytes in one reply.
 pub const PIECE_BYTES: usize = 512 * 1_024;
 /// The maximum size, in bytes, of an Arrow record batch with more than one row. gRPC clients accept

@@ -1,9 +1,6 @@
 //! Implements a session of the Worker: decodes each request message and encodes the reply.
 
-use std::collections::VecDeque;
-
 use bytes::BytesMut;
-use datafusion::arrow::array::RecordBatch;
 use tidemark::protocol::envelope::{self, EnvelopeError};
 use tidemark::protocol::sql::{FromSql, QueryRequest, SessionReply, ToSql};
 
@@ -26,12 +23,9 @@ struct RunningQuery {
     /// The writer of the result. The writer exists from the step that returns the schema until the
     /// last row.
     writer: Option<Writer>,
-    /// The rows that are not encoded yet.
-    rows: VecDeque<RecordBatch>,
     /// The encoded bytes that no reply has contained yet.
     written: BytesMut,
     is_cut_short: bool,
-    /// Whether the plan has returned all rows.
     is_done: bool,
     has_rows: bool,
 }
@@ -58,7 +52,8 @@ impl QuerySession {
 
     /// Whether the session has sent its complete result.
     pub fn is_over(&self) -> bool {
-        self.rewriting.is_none() && self.open.as_ref().is_none_or(RunningQuery::is_complete)
+        let is_complete = |open: &RunningQuery| open.is_done && open.written.is_empty();
+        self.rewriting.is_none() && self.open.as_ref().is_none_or(is_complete)
     }
 
     fn handle_message(&mut self, engine: &Engine, message: ToSql) -> Result<FromSql, QueryError> {
@@ -119,17 +114,16 @@ impl RunningQuery {
         let format = Format::from_name(&request.format);
         let format = format.ok_or_else(|| QueryError::internal("unknown result format"))?;
         let query = engine.open(request)?;
-        let (writer, rows, written) = (None, VecDeque::new(), BytesMut::new());
+        let (writer, written) = (None, BytesMut::new());
         let (is_cut_short, is_done, has_rows) = (false, false, false);
-        Ok(Self { query, format, writer, rows, written, is_cut_short, is_done, has_rows })
+        Ok(Self { query, format, writer, written, is_cut_short, is_done, has_rows })
     }
 
     fn turn(&mut self, replies: Vec<SessionReply>) -> Result<FromSql, QueryError> {
         // Encoded bytes are sent before the plan continues, so a slow client slows the plan down,
         // and encoded bytes never accumulate.
-        if self.is_done || !self.rows.is_empty() || self.written.len() >= PIECE_BYTES {
+        if self.is_done || self.written.len() >= PIECE_BYTES {
             self.query.deliver(replies);
-            self.encode()?;
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
         let step = self.query.step(replies)?;
@@ -138,38 +132,20 @@ impl RunningQuery {
         if let Some(schema) = &step.schema {
             self.writer = Some(Writer::new(self.format, schema)?);
         }
-        self.has_rows |= step.batches.iter().any(|batch| batch.num_rows() > 0);
-        self.rows.extend(step.batches);
-        self.is_done = step.is_done;
-        self.encode()?;
-        Ok(self.reply(step.wanted, step.cancelled, can_continue))
-    }
-
-    /// Encodes rows until a reply is full, and ends the result after the last row.
-    fn encode(&mut self) -> Result<(), QueryError> {
-        let Some(mut writer) = self.writer.take() else { return Ok(()) };
-        self.written.extend_from_slice(&writer.take());
-        while self.written.len() < PIECE_BYTES
-            && let Some(batch) = self.rows.pop_front()
-        {
-            let (all, rows) = (batch.num_rows(), writer.rows_max(&batch));
-            if rows < all {
-                self.rows.push_front(batch.slice(rows, all - rows));
+        if let Some(writer) = &mut self.writer {
+            for batch in &step.batches {
+                self.has_rows |= batch.num_rows() > 0;
+                writer.write(batch)?;
             }
-            writer.write(&batch.slice(0, rows.min(all)))?;
             self.written.extend_from_slice(&writer.take());
         }
-        if self.is_done && self.rows.is_empty() {
-            self.written.extend_from_slice(&writer.finish()?);
-        } else {
-            self.writer = Some(writer);
+        if step.is_done {
+            self.is_done = true;
+            if let Some(writer) = self.writer.take() {
+                self.written.extend_from_slice(&writer.finish()?);
+            }
         }
-        Ok(())
-    }
-
-    /// Whether the replies contain the complete result.
-    fn is_complete(&self) -> bool {
-        self.is_done && self.rows.is_empty() && self.written.is_empty()
+        Ok(self.reply(step.wanted, step.cancelled, can_continue))
     }
 
     fn reply(
@@ -179,9 +155,8 @@ impl RunningQuery {
         can_continue: bool,
     ) -> FromSql {
         let piece = self.written.split_to(self.written.len().min(PIECE_BYTES)).to_vec();
-        let is_done = self.is_complete();
-        let is_waiting = self.is_done || !self.rows.is_empty() || !self.written.is_empty();
-        let can_continue = !is_done && (can_continue || is_waiting);
+        let is_done = self.is_done && self.written.is_empty();
+        let can_continue = !is_done && (can_continue || self.is_done || !self.written.is_empty());
         let has_rows = self.has_rows || self.is_done;
         let work = self.query.take_work();
         FromSql::Turned { wanted, cancelled, has_rows, can_continue, is_done, work, piece }

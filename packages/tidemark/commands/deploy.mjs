@@ -12,7 +12,9 @@ async function run(options, words) {
   if (words.length > 0) throw new UserError(`Unexpected argument "${words[0]}". See tidemark deploy --help.`);
   if (!isNewNode()) throw new UserError(`wrangler needs Node ${nodeNeeded} or newer, but this is Node ${process.versions.node}: install a newer version.`);
   // Without a listener, a signal ends the process without the event 'exit', which deletes the files.
-  for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) process.once(signal, () => process.exit(Number(status)));
+  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
+  process.once('SIGHUP', () => process.exit(129));
   const { wrangler: version, deployment, settings } = aboutBuilt();
   const { assets } = deployment;
   const base = { ...deployment, main: join(built, 'index.js'), assets: { ...assets, directory: join(built, 'site') } };

@@ -28,10 +28,8 @@ pub(crate) use rewriting::Rewriting;
 
 use self::encoders::Encoders;
 use crate::error::QueryError;
-use crate::functions::largest_value_bytes;
 use crate::limits::{
-    ARROW_BATCH_BYTES_MAX, ENCODED_BYTES_MAX, PARQUET_GROUP_BYTES, PARQUET_GROUP_ROWS,
-    WHOLE_ANSWER_BYTES_MAX,
+    ARROW_BATCH_BYTES_MAX, PARQUET_GROUP_BYTES, PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX,
 };
 
 /// Writes a result in one format.
@@ -81,19 +79,6 @@ impl Writer {
             Format::Arrow => Form::Arrow(Box::new(StreamWriter::try_new(sink.clone(), &schema)?)),
         };
         Ok(Self { schema, sink, form })
-    }
-
-    /// Returns how many rows of a batch should be added at once, at least 1.
-    pub(crate) fn rows_max(&self, batch: &RecordBatch) -> usize {
-        let names = self.schema.fields().iter().map(|field| field.name().len());
-        let names_bytes: usize = match self.form {
-            Form::Json(_) | Form::JsonLines(_) => names.sum(),
-            Form::Pretty(_) => return batch.num_rows().max(1),
-            _ => 0,
-        };
-        let values = batch.columns().iter().map(|column| largest_value_bytes(column));
-        let row_bytes = values.sum::<usize>().saturating_add(names_bytes);
-        (ENCODED_BYTES_MAX / row_bytes.max(1)).max(1)
     }
 
     /// Adds rows to the result.

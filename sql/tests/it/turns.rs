@@ -2,7 +2,6 @@
 
 use tidemark::protocol::envelope;
 use tidemark::protocol::sql::{FromSql, ToSql};
-use tidemark_sql::limits::PIECE_BYTES;
 use tidemark_sql::messages::{Page, SessionReply, SessionRequest};
 use tidemark_sql::{Engine, Query, QuerySession, Step};
 
@@ -101,42 +100,6 @@ fn encoded_bytes_do_not_accumulate() {
         message = ToSql::turn(wanted.into_iter().map(answer).collect());
     }
     assert!(pieces > 30 && pieces_behind_pages < 15, "{pieces_behind_pages} of {pieces}");
-}
-
-/// In JSON, each row repeats the names of the columns and the texts of the tags.
-#[test]
-fn large_rows_are_encoded_in_pieces() {
-    let name = "n".repeat(100_000);
-    let tag = "arrow_cast(repeat('x', 100000), 'Dictionary(Int32, Utf8)')";
-    for (select, row_bytes) in [
-        (format!("value AS {name}"), name.len()),
-        (format!("{tag} AS t"), 100_000),
-        (format!("value AS {name}, {tag} AS t"), 200_000),
-    ] {
-        for format in ["json", "jsonl"] {
-            let mut query =
-                request(&format!("SELECT {select} FROM generate_series(1, 200)"), Vec::new());
-            query.format = format.to_owned();
-            let (engine, mut session) = (Engine::default(), QuerySession::default());
-            let (mut message, mut bytes, mut replies) = (ToSql::Open(query), 0, 0);
-            loop {
-                let reply = session.turn(&engine, &envelope::encode(&message));
-                let reply = envelope::decode::<FromSql>(&reply).unwrap().1;
-                let FromSql::Turned { is_done, piece, .. } = reply else { panic!("{reply:?}") };
-                (bytes, replies) = (bytes + piece.len(), replies + 1);
-                assert!(piece.len() <= PIECE_BYTES);
-                if is_done {
-                    break;
-                }
-                message = ToSql::turn(Vec::new());
-            }
-            assert!(session.is_over());
-            assert!(
-                bytes > 200 * row_bytes && replies > 200 * row_bytes / PIECE_BYTES,
-                "{replies}"
-            );
-        }
-    }
 }
 
 /// A plan that computes many rows must end its turn, so that the thread can serve other requests.
