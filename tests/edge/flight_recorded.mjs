@@ -203,7 +203,7 @@ const kinds = {
   boolean: (value) => typeof value === 'boolean',
   long: (value) => typeof value === 'bigint',
   int: (value) => typeof value === 'number',
-  list: (value) => typeof value === 'object' && value.length === 0,
+  list: (value) => typeof value === 'object' && [...value].every((item) => typeof item === 'string'),
   map: (value) => typeof value === 'object' && [...value].length === 0,
 };
 
