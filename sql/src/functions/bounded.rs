@@ -187,7 +187,7 @@ impl Bounded {
             }
             Cost::Elements => {
                 let new = args.args.get(2).map(ColumnarValue::data_type);
-                if !new.is_some_and(|new| new.is_string() || new.is_nested()) {
+                if new.is_none_or(|new| new.primitive_width().is_some()) {
                     return Ok(0);
                 }
                 widest(2)? * size(0)?.sum(rows)
