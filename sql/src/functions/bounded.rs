@@ -421,8 +421,7 @@ fn widest(value: Option<&ColumnarValue>) -> Result<i128> {
         None => return Ok(0),
     };
     if text.data_type().is_nested() {
-        let bytes = (0..text.len()).map(|row| slice_bytes(&text.slice(row, 1)));
-        return Ok(bytes.max().unwrap_or_default() as i128);
+        return Ok(largest_value_bytes(text) as i128);
     }
     if !text.data_type().is_string() {
         let rows = text.len().max(1);
