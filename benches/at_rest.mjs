@@ -100,10 +100,10 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
   record({ title: 'At rest', notes, head, rows, compared: ['ratio'], partial });
 }
 
-/** The query reads one series and one hour of a month of a hundred series. */
+/** Measures a query that reads one series and one hour. The data is a month of a hundred series. */
 export async function rowsRead(tidemark, partial) {
-  // An object that is already loaded has the rows in memory. Shards in the same isolate share this
-  // memory.
+  // Restarts the server, because a loaded object already has the rows in memory. All shards of an
+  // isolate share this memory.
   await tidemark.restart();
   await load(tidemark, 'month', taken(month(), 173).bodies);
   const hour = "time >= '2016-01-15T00:00:00Z' AND time < '2016-01-15T01:00:00Z'";

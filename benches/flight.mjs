@@ -1,6 +1,7 @@
-// Measures how long Arrow Flight takes to send a million rows from the native host. Compares this
-// in turn with format=arrow, with JSON from SQL and InfluxQL, and with InfluxDB's JSON. Also
-// measures the first byte of `SELECT 1`, and the memory during ten million rows.
+// Measures how long the native host takes to send a million rows over Arrow Flight. The other
+// formats run in turn with Flight: format=arrow, JSON from SQL and InfluxQL, and InfluxDB's JSON.
+// Also measures the time to the first byte of `SELECT 1`, and the memory that ten million rows
+// need.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
@@ -101,8 +102,8 @@ const search = (route, more) => `${route}?${new URLSearchParams({ db, ...more })
 const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
 
 /**
- * Returns the compared ways to request the rows, each as a function that resolves to its
- * measurements.
+ * Returns the ways to request the rows that the benchmark compares. Each way is a function that
+ * resolves to its measurements.
  */
 async function waysOf({ server, influxdb, channel, rows }) {
   const influxql = search('/query', { q: statement(rows), epoch: 'ns' });

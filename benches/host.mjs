@@ -77,7 +77,7 @@ async function starts(turns, folderOf, paths) {
 }
 
 function bytesOf(folder) {
-  // Files may disappear in the meantime, and `du` then still prints the sum.
+  // A file may disappear while `du` runs. `du` then prints an error and the sum.
   return parseInt(spawnSync('du', ['-sb', folder], { encoding: 'utf8' }).stdout, 10);
 }
 
@@ -91,7 +91,7 @@ function fieldsOfLines() {
   return Array.from({ length: large.differentLines }, () => Array.from({ length: large.fields }, field).join(','));
 }
 
-/** Writes to all databases in parallel until the folder has this size. */
+/** Writes to all databases in parallel until the folder has at least `bytes` bytes. */
 async function fill(side, bytes) {
   const fields = fieldsOfLines();
   let isFull = false;

@@ -1,5 +1,5 @@
-// Measures how much some requests delay another database. These requests are cheap to send and
-// expensive to compute.
+// Measures how much certain requests delay requests to another database. These requests are cheap
+// to send and expensive to compute.
 
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,21 +18,21 @@ const pauseMs = 20;
  */
 const turns = 6;
 /**
- * The options of a process that runs only while no other process needs the processor. A real sender
- * would have its own machine, so it must not slow down the server.
+ * The options of a process that runs only while no other process needs the processor. In reality,
+ * the sender runs on another machine, so it must not slow down the server here.
  */
 export const idlePolicy = { execPath: 'chrt', execArgv: ['--idle', '0', process.execPath] };
 const senderFile = fileURLToPath(new URL('hostile_sender.mjs', import.meta.url));
 const [calm, hostileDb] = ['calm', 'hostile'];
 const [sourceRows, valueRows, fields] = [5_000, 1_000, 1_000];
-/** The number of further measurements with all fields. */
+/** The number of additional measurements that have all fields. */
 const wideMeasurements = 60;
 
 const sql = (q) => ({ path: `/api/v3/query_sql?${new URLSearchParams({ db: hostileDb, q, format: 'json' })}` });
 const influxql = (q) => ({ path: `/query?db=${hostileDb}`, form: new URLSearchParams({ q }).toString() });
 const times = (count, text) => Array(count).fill(text).join(',');
 const lineProtocol = (lines) => ({ path: `/write?db=${hostileDb}`, form: lines.join('\n') });
-/** Lines with other tag keys in each line, and many lines without tags. */
+/** Lines that each have different tag keys, and many lines without tags. */
 const tagKeys = [
   ...Array.from({ length: 40 }, (_, line) => `keys,${Array.from({ length: 255 }, (_, at) => `k${line * 255 + at}=x`).join(',')} v=1`),
   ...Array(300_000).fill('keys v=1'),
@@ -140,7 +140,7 @@ async function latencies(target, seconds) {
 
 /** Measures while a sender repeats the request. Returns the latencies, the number of repetitions, and the last status. */
 async function beside(target, request, seconds) {
-  // A Buffer keeps its type only with this serialization.
+  // With the default serialization, a Buffer in a message would not arrive as a Buffer.
   const sender = fork(senderFile, { serialization: 'advanced', ...idlePolicy });
   sender.send({ target: { url: target.url, headers: target.headers }, request });
   const ended = once(sender, 'message');

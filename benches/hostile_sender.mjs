@@ -1,5 +1,5 @@
 // A process that repeats one request until it receives a second message. The first message is the
-// request. A process can have a priority of its own.
+// request. The sender is a separate process, so that it can have a lower priority.
 
 import { once } from 'node:events';
 

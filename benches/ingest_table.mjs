@@ -13,8 +13,8 @@ import { shapes } from './shapes.mjs';
 const db = 'ingest';
 
 /**
- * The numbers of batches per turn: `alone` over one connection, `together` over several
- * connections, and `warm` before the measurement.
+ * The numbers of batches per turn. `warm` batches are not measured. Then `alone` batches use one
+ * connection, and `together` batches use several connections.
  */
 const plans = {
   // The p99 latency includes flushes, because 300 batches cause about five flushes.

@@ -64,8 +64,8 @@ function double(data, metrics) {
 }
 
 /**
- * Returns a SQL query with one aggregate per time bin. If a tag is given, there is one per bin and
- * tag value.
+ * Returns a SQL query with one aggregate for each time bin. With `tag`, there is one aggregate for
+ * each time bin and tag value.
  */
 function binned(unit, what, where, tag) {
   const keys = tag ? `, ${tag}` : '';

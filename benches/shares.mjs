@@ -1,8 +1,9 @@
 // Measures the parts of the CPU time of a write with 5,000 points of TSBS cpu-only data.
 //
-// The clock does not advance inside workerd. To measure the time of the runtime, the benchmark
-// compares small Workers (`floor.js`), each of which performs one more step than the previous one.
-// The time of Tidemark's code is measured in Node's V8, with the same build as in the Worker.
+// The clock does not advance inside workerd, so the benchmark cannot time the steps of the runtime.
+// Instead it compares small Workers (`floor.js`): each Worker performs one more step than the
+// previous Worker. The time of Tidemark's code is measured in Node's V8, with the same build as in
+// the Worker.
 
 import { createInterface } from 'node:readline';
 

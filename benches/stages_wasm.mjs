@@ -11,10 +11,7 @@ import { instance } from './wasm_instance.mjs';
 const [file, warm, counted] = process.argv.slice(2);
 const exports = instance(readFileSync(file));
 
-/**
- * Returns the wall-clock time of `work`, because the resolution of CPU time is coarser than a
- * stage.
- */
+/** Returns the wall-clock time of `work`. A stage is shorter than the resolution of CPU time. */
 function timed(work) {
   const from = performance.now();
   work();
@@ -50,12 +47,12 @@ for (let number = -Number(warm); number < Number(counted); number++) {
   const before = cpuMs();
   exports.alarms();
   if (number < 0) continue;
-  // A flush takes long enough for the resolution of CPU time.
+  // A flush is long enough to be measured as CPU time.
   flush += (cpuMs() - before) / Number(counted);
   for (const name of names) times[name].push(of[name]);
 }
-// On a shared machine, most batches are interrupted, except the fastest tenth.
+// On a shared machine, other programs interrupt most batches. Only the fastest tenth counts.
 const undisturbed = (name) => percentile(times[name], 0.1);
 const [both, parse, encode, append] = names.map(undisturbed);
-// The stage `inflate` includes reading the lines.
+// `both` is the time of decompressing and parsing together.
 console.log(JSON.stringify({ inflate: both - parse, parse, encode, append, flush, frameBytes }));

@@ -33,7 +33,7 @@ export const archives = () => targets.flatMap((target) => Object.keys(editions).
 export async function packArchive(program, target, edition, folder) {
   const name = `${edition}-${version()}`;
   const inside = join(folder, name);
-  // The container's volume gets the owner of the empty folder `data`.
+  // The image copies this empty folder. A new container volume then has the same owner.
   mkdirSync(inside, { recursive: true });
   mkdirSync(join(inside, 'data'), { mode: 0o700 });
   copyFileSync(program, join(inside, 'tidemark'));

@@ -24,7 +24,8 @@ async function base() {
 async function build() {
   await prepareAll();
   servedPage();
-  // The platform's Workers Builds deploys only one Worker for each repository.
+  // Cloudflare's Workers Builds sets this variable. It deploys only one Worker for each repository,
+  // so the SQL Worker cannot be deployed.
   if (!hasSql() || process.env.WRANGLER_CI_OVERRIDE_NAME) return null;
   await sql();
   return join(sqlFolder, 'index.js');

@@ -1,8 +1,10 @@
-// Runs the end-to-end tests in two lanes, so that two files run at the same time. At most one of them
-// depends on time or memory. The last output line contains the counts as JSON, for scripts/test.mjs.
+// Runs the end-to-end tests in two lanes, so that two files run at the same time. At most one of
+// the two files depends on time or memory. The last output line contains the counts as JSON, for
+// scripts/test.mjs.
 //
-// Arguments: parts of file names. A slash matches the beginning of a name, as in `/sql.`. Without
-// arguments all files run, but those in `nightly` only with TIDEMARK_NIGHTLY=1.
+// The arguments select files: a file runs if its name contains an argument. An argument that starts
+// with a slash, such as `/sql.`, must match the start of the name. Without arguments, all files
+// run. The files in `nightly` then run only with TIDEMARK_NIGHTLY=1.
 
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -59,8 +61,8 @@ process.env.NODE_COMPILE_CACHE ??= at('.cache', 'node');
 await consolePage();
 
 /**
- * The beginnings of the names of files that only compare results. Each of them builds a folder that
- * others of this list also build, such as `.cache/python` or `dist-static`, so one runs at a time.
+ * The beginnings of the names of files that only compare results. They also build a shared folder,
+ * such as `.cache/python` or `dist-static`, so only one of these files runs at a time.
  */
 const building = [
   'clients_flight_python', 'clients_python', 'console_explore', 'console_local', 'console_page_sql', 'examples', 'flight_clients',

@@ -93,7 +93,8 @@ export async function run(command, args, { quiet = false, tee = false, env = {} 
 export async function must(what, command, args, options) {
   const { code, output, error } = await run(command, args, options);
   if (code === 0) return output;
-  // A child that ended because this process ends did not fail.
+  // This process ends its children when it exits. Such a child has not failed, so this call never
+  // returns.
   if (ending) await new Promise(() => {});
   if (options?.quiet) process.stderr.write(output);
   const how = error ? `${command} is not installed` : code === null ? `${command} was ended` : `${command} ended with code ${code}`;

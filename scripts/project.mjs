@@ -46,8 +46,8 @@ export function newNode() {
 }
 
 /**
- * Returns the command that runs npm. If npm started this process, this is the file of that npm, and
- * otherwise the npm in the PATH.
+ * Returns the command that runs npm. If npm started this process, the command runs the same npm.
+ * Otherwise it runs the npm in the PATH.
  */
 export function npm() {
   const file = process.env.npm_execpath;

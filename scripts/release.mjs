@@ -26,7 +26,7 @@ const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
 /** The name of the file with the checksums, in the format of sha256sum. */
 const sumsFile = 'SHA256SUMS';
 
-/** The line of the README in whose place a release inserts the deploy button. */
+/** The placeholder line in the README that a release replaces with the deploy button. */
 const buttonPlace = '<!-- deploy button -->\n';
 
 /** Matches the link for any repository. */
@@ -84,7 +84,7 @@ export function needsFixtures(of = version()) {
 const isReleased = () =>
   spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
 
-/** Records the built modules. They must be committed before the tag is created. */
+/** Records the built modules. The records must be committed before the tag is created. */
 function recordModules() {
   for (const name of ['index.js', 'index_bg.wasm']) {
     const place = recordedRelease(version(), `${name}.gz`);

@@ -16,7 +16,8 @@ const wasmTarget = 'wasm32-unknown-unknown';
 
 export async function packages() {
   const inputs = fingerprint(['package.json', 'package-lock.json']);
-  // If a user deletes node_modules with its stamp, the packages are installed again.
+  // The stamp is in node_modules. If a user deletes this folder, the stamp is missing and the
+  // packages are installed again.
   const stamp = 'node_modules/.tidemark-stamp';
   await step('npm packages', { stamp, inputs, outputs: [] }, async () => {
     const [command, first] = npm();
@@ -127,8 +128,8 @@ export async function worker(profile = 'release', installed = Promise.resolve())
 }
 
 /**
- * Builds the Worker for a local server: with the profile `quick`, unless there is an up-to-date
- * release build.
+ * Builds the Worker for a local server with the profile `quick`. An up-to-date release build is
+ * used instead.
  */
 async function workerToTry(installed) {
   await worker(isDone(await workerRecord('release')) ? 'release' : 'quick', installed);

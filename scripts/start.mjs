@@ -66,8 +66,8 @@ Press Ctrl-C to stop.
 }
 
 /**
- * Runs further steps after the start, which the server and the console do not need. If a step
- * fails, the server continues.
+ * Runs further build steps after the server has started. The server and the console work without
+ * these steps, so the server continues if a step fails.
  */
 async function completeConsole(steps) {
   for (const complete of steps) {

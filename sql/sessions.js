@@ -11,14 +11,14 @@ const pollMs = 20;
 const goneMs = 1_000;
 /**
  * The time without a message, in milliseconds, after which a running statement ends if another
- * statement waits. A statement without messages has a client that does not read.
+ * statement waits. No messages arrive if the statement's client does not read its response.
  */
 const idleMs = 8_000;
 
 /**
  * The prefixes of error texts that the database handles (crates/engine/src/protocol/sql.rs). A
- * statement is lost because of another statement, so the lost statement can be restarted. A stopped
- * statement would exceed the limit again.
+ * statement is `lost` if another statement destroyed the module's memory, so the database can
+ * restart the lost statement. A `stopped` statement has exceeded a limit and would exceed it again.
  */
 export const lost = 'lost: ';
 export const stopped = 'stopped: ';
@@ -89,7 +89,7 @@ export class Sessions {
     } catch (error) {
       this.#running.delete(session);
       session.isLost = false;
-      // The failed call of another statement has already marked the lost statements.
+      // If the call of another statement fails first, it marks this statement as lost.
       if (error.message.startsWith(lost)) throw error;
       for (const other of this.#running) other.isLost = true;
       this.#running = new Set();
@@ -104,7 +104,7 @@ export class Sessions {
       if (this.#running.size < runningMax) break;
       if (now - session.seenMs < idleMs) continue;
       session.isLost = true;
-      // `#enter` has marked the other statements as lost.
+      // If ending fails, `#enter` has already marked the other statements as lost.
       this.end(session).catch(() => {});
     }
     return this.#running.size < runningMax;

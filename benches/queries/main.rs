@@ -58,7 +58,8 @@ fn main() {
             continue;
         }
         tidemark.inner.sleep();
-        // Loads the caches and the shard's directory, but no block of the queried measurement.
+        // Loads the caches and the shard's directory, but no blocks of the measurement that the
+        // benchmark queries.
         tidemark.query("SELECT * FROM warm");
         let mut random = fastrand::Rng::with_seed(7);
         let mut times = Vec::new();

@@ -1,6 +1,6 @@
-// A process that loads a server until it receives a second message. The first message names the
-// server, the loads and their sizes. In the process of the measurement, loads would delay the
-// measuring client.
+// A process that sends load to a server until it receives a second message. The first message
+// contains the server, the loads and their sizes. The load has its own process, because it would
+// otherwise delay the client that measures.
 
 import { once } from 'node:events';
 

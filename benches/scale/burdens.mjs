@@ -81,7 +81,7 @@ export async function badLogins(side, db, perSecond, isOver) {
       } catch {
         connection = null;
       }
-      // After a delay, requests do not run faster to catch up.
+      // If a request was late, the next requests keep the usual pause and do not catch up.
       due = Math.max(due + pauseMs, performance.now() - pauseMs);
       await delay(Math.max(0, due - performance.now()));
     }

@@ -18,9 +18,9 @@ const moreMbMax = 10;
 const liveBodies = 10_000;
 
 /**
- * The number of parts of the run. The memory may grow during the first part. After it, the
- * benchmark compares the median memory of the second part and of the last part. It compares
- * medians, because running requests change single values by tens of megabytes.
+ * The run consists of this number of parts. Memory may grow during the first part. The benchmark
+ * then compares the median memory of the second part and of the last part. It uses medians, because
+ * running requests change single measurements by tens of megabytes.
  */
 const parts = 6;
 
@@ -34,8 +34,8 @@ export const sizes = {
 };
 
 /**
- * Returns the queries of second `tick`. All kinds of queries run within ten seconds, and read the
- * last day of the data.
+ * Returns the queries to send in second `tick`. Every ten seconds, each kind of query runs at least
+ * once. The queries read the last day of the data.
  */
 function questions(tick) {
   const endS = Math.floor(startS + days * 86_400 + (tick * days * 86_400) / liveBodies);

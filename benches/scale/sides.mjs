@@ -106,8 +106,8 @@ async function begin(start, label) {
      */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),
     /**
-     * Restarts the server. A query of the database `warm` then loads everything except the measured
-     * database.
+     * Restarts the server. Then a query of the database `warm` loads the code and the caches, but
+     * not the measured database.
      */
     restart: async () => {
       begun.mostMb();

@@ -10,8 +10,8 @@ function shown(value) {
 }
 
 /**
- * `holds` returns whether the measurements reach the target. It returns undefined if a measurement
- * is missing.
+ * `text` describes the target. `holds` returns whether the measurements reach the target, or
+ * undefined if a measurement is missing.
  * @typedef {{ small?: number, large?: number, peer?: number }} Figures
  * @typedef {{ text: string, holds: (figures: Figures) => boolean | undefined }} Aim
  */

@@ -6,7 +6,7 @@ import { row } from './table.mjs';
 
 /**
  * The maximum duration of a turn, in milliseconds. The order of the servers alternates, so a server
- * may wait for two turns of the others.
+ * may wait for two turns of each other server.
  */
 const turnMsMax = 3_000;
 
@@ -48,9 +48,9 @@ function differenceOf(found) {
 }
 
 /**
- * Divides the servers into groups that are measured in turn. All servers form one group, unless a
- * turn takes so long that the objects of the waiting servers are evicted, which happens after ten
- * seconds without a request. In this case, each server is a separate group.
+ * Divides the servers into groups whose servers are measured in turn. Normally all servers form one
+ * group. The platform evicts objects after ten seconds without a request. If a turn takes so long
+ * that the objects of waiting servers would be evicted, each server forms its own group.
  */
 function awake(sides, before) {
   const all = [...before.values()].flatMap(({ times }) => times);

@@ -12,8 +12,8 @@ const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 /**
  * Starts a separate server. `token` is the admin token. `settings` are settings from
  * docs/SETTINGS.md, as strings. Without a data folder, the data is lost when the server stops.
- * `inFront` is the configuration of another Worker that has a binding to `tidemark`, and then `url`
- * is the address of that Worker.
+ * `inFront` is the configuration of another Worker with a binding to `tidemark`. With `inFront`,
+ * `url` is the address of that other Worker.
  */
 export async function startTidemark({ token, settings = {}, folder, inFront } = {}) {
   const name = 'tidemark';

@@ -127,12 +127,13 @@ function statuses(source) {
       pending = [];
     } else pending.push(`${type === 'Self' ? 'ApiError' : type}::${variant}`);
   }
-  // A pattern such as `Self::Auth(AuthError::InUrl)` has the status of its inner variant.
+  // Removes the outer variants: an error such as `Self::Auth(AuthError::InUrl)` has the status of
+  // its inner variant.
   for (const outer of ['ApiError::Auth', 'ApiError::Body', 'ApiError::Overloaded']) found.delete(outer);
   return found;
 }
 
-/** Adds the statuses of the errors that \`From<Error> for ApiError\` converts. */
+/** Adds the statuses of the errors that `From<Error> for ApiError` converts. */
 function addConverted(source, found) {
   const types = groups.map(([, , , type]) => type).filter((type) => type !== 'ApiError' && type !== 'AuthError');
   const start = source.indexOf('impl From<Error> for ApiError');

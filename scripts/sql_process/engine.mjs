@@ -99,8 +99,8 @@ export class Engine {
   }
 
   /**
-   * Sends a call after all earlier calls have their replies, so that the call that is stopped is
-   * the one that computes.
+   * Sends a call after all earlier calls have returned. Only one call computes at a time, so a
+   * stopped call is always the call that computes.
    */
   async #inOrder(message, transfer) {
     const { worker } = this;

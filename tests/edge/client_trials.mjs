@@ -1,10 +1,11 @@
 // The tests that every write client must pass: points of every type, a wrong token, an invalid
 // line, an overloaded server, a restart.
 //
-// A client is a function of `{ action: 'types' | 'points' | 'line', url, token, database, ... }`.
-// It resolves to `{ error }`: the error that a user would see, or null. The action `points` writes
-// batches of `batch` points with pauses of `pauseMs`. With `patient`, failed batches are repeated,
-// either by the client or by the function.
+// A client is a function that executes an order. An order is an object `{ action: 'types' |
+// 'points' | 'line', url, token, database, ... }`. The function resolves to `{ error }`: the error
+// that a user would see, or null. The action `points` writes batches of `batch` points with pauses
+// of `pauseMs`. With `patient`, failed batches are repeated, either by the client library or by the
+// function.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,5 +1,5 @@
-// Tests pyarrow's Flight client through `tidemark flight`. A stand-in for Tidemark converts the
-// calls to those of pyarrow's own server, so the test covers only the transport.
+// Tests pyarrow's Flight client through `tidemark flight`. A stand-in for Tidemark forwards the
+// calls to pyarrow's own server, so the test covers only the transport.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

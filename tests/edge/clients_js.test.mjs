@@ -139,7 +139,7 @@ test('@influxdata/influxdb-client-apis creates a bucket, deletes data from it, a
   assert.deepEqual(await times(), [9]);
 });
 
-/** Runs an order with `@influxdata/influxdb3-client`, which does not retry. */
+/** Executes an order with `@influxdata/influxdb3-client`, which does not retry. */
 async function v3Client(noSync, order) {
   const { url, token: secret, database, action } = order;
   const client = new v3.InfluxDBClient({
@@ -202,7 +202,8 @@ describe('JavaScript clients', { concurrency: 2 }, () => {
 const { FLOAT, INTEGER, STRING, BOOLEAN } = v1.FieldType;
 
 /**
- * The schemas of the client. In the bad one, a type is wrong, so that the server rejects the point.
+ * The client needs a schema. The type of a field is wrong in one of the schemas, so that the server
+ * rejects the point.
  */
 const schemas = {
   good: [
@@ -221,7 +222,7 @@ const v1Options = ({ url, token: password, database }, schema) => {
   return { host, port, database, username: 'any', password, schema };
 };
 
-/** Runs an order with `influx`, which does not retry if it has only one host. */
+/** Executes an order with `influx`, which does not retry if it has only one host. */
 async function v1Client(order) {
   const { action } = order;
   const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));

@@ -59,7 +59,10 @@ class RecordedScript {
   isWorkersDev = false;
   migrationTag = undefined;
 
-  /** The bindings of the newest version, including those that the upload kept or inherited. */
+  /**
+   * The bindings of the newest version. They include the bindings that the upload kept from the
+   * previous version.
+   */
   get bindings() {
     return this.versions.at(-1)?.bindings ?? [];
   }

@@ -7,8 +7,8 @@ import { demo, detail, hashOf, noProblems, picture, type } from './console.mjs';
 import { token } from './harness.mjs';
 
 /**
- * The texts of links that the page must not run. If the page split the first two texts at the wrong
- * position, it would create databases.
+ * The texts of links that the page must not run. The first two texts are single statements. If the
+ * page ended them at the semicolon, the rest would create databases.
  */
 const links = [
   'SHOW DATABASES --\r;CREATE DATABASE evil1',

@@ -169,7 +169,7 @@ test('10: all tabs share one database until the last tab closes, even if it is n
   await page.bringToFront();
   assert.equal(await counted(page), '2');
 
-  // The user closes the tab that turns on storage, before this tab gets the engine's response.
+  // The user turns on storage in a tab and closes this tab before the engine responds.
   await second.evaluate(() => (Storage.prototype.setItem = () => {}));
   await keep(second, true);
   await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');

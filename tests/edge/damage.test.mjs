@@ -36,9 +36,9 @@ async function ask(server, q, name) {
 }
 
 /**
- * The kinds of rows in which the test flips one byte. The test writes measurement `a` and then
- * measurement `b`. `aIsFine` tells whether a query of `a` then succeeds. `name` is the error of a
- * query of `b`, or null if the query succeeds.
+ * The kinds of rows in which the test flips one byte. The test first writes measurement `a` and
+ * then measurement `b`. After the flip, `aIsFine` is whether a query of `a` succeeds. A query of
+ * `b` must return an error that matches `name`, or succeed if `name` is null.
  */
 const kinds = [
   { table: 'value', column: 'body', flushed: true, aIsFine: true, name: /value row \d+: block at/ },

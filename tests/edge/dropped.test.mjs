@@ -23,8 +23,8 @@ function files(server, kind) {
 const objectOf = (file) => basename(file).split('.')[0];
 
 /**
- * Returns the total size of the files, except those of the objects in `kept`, and the `words` that
- * occur in any file.
+ * Returns the total size of the files, and those of the `words` that occur in any file. Ignores the
+ * files of the objects in `kept`.
  */
 function stored(server, kind, words, kept = new Set()) {
   const all = files(server, kind);

@@ -9,8 +9,9 @@ import { command } from './commands.mjs';
 import { listening } from './harness.mjs';
 
 /**
- * The parameter `after` selects a text in `pages`, or a list with a status and a text for each
- * request. Resolves to the output of `tidemark export`.
+ * Runs `tidemark export` against a stand-in and resolves to its output. The stand-in finds its
+ * response in `pages`, by the request's parameter `after`. The value in `pages` is the body. If it
+ * is a list, each request gets the next element: a body, or a number as the error status.
  */
 async function exported(t, pages) {
   const server = createServer(async (incoming, outgoing) => {

@@ -163,8 +163,8 @@ test('after a panic the module gets a new memory, and every object continues fro
 
 test('after an alarm has failed six times and after a restart, the next write sets the alarm and the log is flushed', async (t) => {
   const it = await begin(t);
-  // The clock is eleven minutes slow while the alarm is set, so the alarm that waits ten minutes
-  // for further writes is due immediately.
+  // The clock is eleven minutes slow while the alarm is set. Then the clock is correct again, so an
+  // alarm that waits ten minutes for further writes is due immediately.
   const shiftMs = -11 * 60_000;
   await it.hook({ shiftMs, failingAlarms: 1_000 });
   assert.ok(await it.write(pointsFrom(0, 30, 1)));
@@ -174,7 +174,8 @@ test('after an alarm has failed six times and after a restart, the next write se
   await it.server.stop();
   await it.server.start();
   await it.check('after a restart');
-  // The platform repeats a failed alarm up to six times, and may have given up.
+  // The platform repeats a failed alarm at most six times. After that, the alarm may no longer be
+  // set.
   await it.hook({ shiftMs, alarmShiftMs: 0 });
   assert.ok(await it.write(pointsFrom(20, 30, 2)));
   let [isSet, alarms, steps, alarmsBehind] = [false, 0, 0, 0];

@@ -208,8 +208,8 @@ const kinds = {
 };
 
 /**
- * Returns the calls that the client sends for every statement, which a special mark in the file
- * selects.
+ * Parses a file of recorded calls. Calls marked with `*` (`isWay`) are those that the client sends
+ * for every statement.
  */
 export function callsOf(text) {
   const calls = [];
@@ -274,8 +274,8 @@ export async function replay(client, calls, token) {
 }
 
 /**
- * Returns the end of the first call that fails, or of the last call. The last call uses `options`,
- * and `read` reads its response.
+ * Sends the calls in order, and stops after the first failure. Returns the end of the last call
+ * that was sent. The last of `calls` is sent with `options`, and `read` reads its response.
  * @param {ReturnType<callsOf>} calls
  */
 export async function ask(client, calls, { token, q, options = {}, read = ended }) {

@@ -15,21 +15,21 @@ const namespaces = ['CATALOG', 'DATABASE', 'SHARD'];
 const written = 1;
 
 /**
- * `share` is the percentage of objects that run the newer release. `speech` contains the protocol
- * versions that each release pretends to write and read, or null for the versions of the module
- * itself.
+ * `share` is the percentage of objects that run the newer release. `speech` contains, for each
+ * release, the protocol versions that it pretends to write and to read. With null, a release uses
+ * its module's real versions.
  */
 const state = { share: 0, speech: { older: null, newer: null } };
 
 /**
- * Changes the version of a received message. If the release pretends to read this version, the
- * message gets the version that its module reads.
+ * Changes the version byte of a message before a release receives it. If the release pretends to
+ * read this version, the byte becomes the version that the module really reads.
  */
 function met(message, speech) {
   const [version] = message;
   if (!speech) return message;
-  // Otherwise the message gets a version that the module cannot read, so the module returns its
-  // usual error with this version.
+  // If the release does not read the version, the byte becomes a version that the module cannot
+  // read. The module then returns its usual error, which contains this version.
   message[0] = speech.reads.includes(version) ? written : version + 100;
   return message;
 }

@@ -107,7 +107,7 @@ test('3: rows of query_sql are imported from JSON lines, and from Parquet with D
   const before = await exported(server, 'db=three');
   assert.equal(before.split('\n').length, 4, before);
   const ask = (q, format) => server.fetch(`/api/v3/query_sql?${new URLSearchParams({ db: 'three', q, format })}`);
-  // Determines which columns are tags, as the page describes.
+  // Finds out which columns are tags, in the way that docs/MOVING.md describes.
   const tags = `SELECT column_name FROM information_schema.columns
     WHERE table_name = 'air' AND data_type LIKE 'Dictionary%' ORDER BY column_name`;
   const names = (await (await ask(tags, 'json')).json()).map((row) => row.column_name);

@@ -81,9 +81,9 @@ export const Shard = withPast(built.Shard, 'SHARD');
 
 export default class extends built.default {
   /**
-   * Moves the clock forward by `aheadMs`. With `keep`, all objects store their current state. With
-   * `runAlarm`, the alarms of all objects run. Returns the time and the number of objects that have
-   * started with an earlier state.
+   * Moves the clock forward by `aheadMs`. With `keep`, stores a copy of the current state of all
+   * objects. With `runAlarm`, runs the alarms of all objects. Returns the time and the number of
+   * objects that have started with an earlier state.
    */
   async fetch(request) {
     if (new URL(request.url).pathname !== '/past') return super.fetch(request);

@@ -1,4 +1,4 @@
-// Compares what Glances exports to InfluxDB 1, 2 and 3 with its CSV file.
+// Compares the values that Glances exports to InfluxDB 1, 2 and 3 with the values in its CSV file.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -44,7 +44,10 @@ export async function hasPyinflux3(t) {
   });
 }
 
-/** Runs tests/edge/python/`script`.py with the order `what`. Returns the script's report. */
+/**
+ * Executes an order (client_trials.mjs) with tests/edge/python/`script`.py. Returns the script's
+ * report.
+ */
 export function order(script, what, timeoutMs = orderMs) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   return new Promise((resolve, reject) => {

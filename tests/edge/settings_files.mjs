@@ -18,7 +18,7 @@ const filled = (text, env) =>
     return env[name];
   });
 
-/** The name of each table in Telegraf, and the settings that the example may use. */
+/** Telegraf's tables that the examples may contain, each with the permitted settings. */
 const known = {
   agent: ['interval', 'flush_interval', 'metric_batch_size', 'metric_buffer_limit'],
   'outputs.influxdb_v2': ['urls', 'token', 'organization', 'bucket'],

@@ -54,7 +54,7 @@ test('a descending import with splits is complete although the server is killed 
   for (const [number, lines] of batches.entries()) {
     const written = write(server, lines);
     if (killAfter.has(number)) {
-      // A split begins after the response that reports the shard's size.
+      // The server starts a split after a response that reports the shard's size.
       await sleep(5 + 25 * (number % 4));
       await server.kill();
       await server.start();

@@ -145,7 +145,8 @@ test('a query stops when its client disconnects, and long results are streamed',
   const long = 'SELECT a.n, b.n AS m, a.host FROM cpu a CROSS JOIN cpu b';
   const lines = (await (await asked(it, long, { format: 'jsonl' })).text()).trimEnd().split('\n');
   assert.equal(lines.length, 490_000);
-  // If the two plans of disconnected clients continued to run, every third statement would wait.
+  // Each client disconnects after the first row. At most two statements run at a time, so every
+  // third statement would wait if the plans of disconnected clients continued to run.
   const from = Date.now();
   for (let n = 0; n < 5; n += 1) {
     const response = await asked(it, long, { format: 'jsonl' });

@@ -1,6 +1,6 @@
-// Simulates the behaviour of Telegraf's two outputs that a server can observe: the responses after
-// which they drop, keep or split a batch, the texts for which they search, and their retry times. A
-// metric that is neither dropped nor delivered remains first in the buffer.
+// Simulates Telegraf's two outputs as far as a server can observe them: the responses after which
+// they drop, keep or split a batch, the texts that they search for in error responses, and their
+// retry times. A metric stays first in the buffer until it is delivered or dropped.
 
 import { gzipSync } from 'node:zlib';
 

@@ -1,5 +1,6 @@
-// Runs a Worker on plain workerd, for tests and benchmarks. Compared with `wrangler dev`, nothing else runs next to
-// the Worker: a kill ends only workerd, and a measurement has no overhead of wrangler.
+// Runs a Worker on plain workerd, for tests and benchmarks. Unlike `wrangler dev`, no other process
+// runs next to the Worker. A kill therefore ends only workerd, and measurements include no overhead
+// of wrangler.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -37,8 +37,9 @@ const realNow = Date.now.bind(Date);
 Date.now = () => realNow() + plan.shiftMs;
 
 /**
- * The hook cannot abort an object inside a call of the WebAssembly module, whose memory all objects
- * share. Instead all later steps fail too, and the test aborts the object after the event.
+ * Counts a storage step and throws if it must fail. The hook cannot abort an object during a call
+ * of the WebAssembly module, because all objects share the module's memory. Therefore all later
+ * steps also fail, and the test aborts the object after the event.
  */
 function step(kind, changes, work) {
   if (kind !== plan.kind) return work();
@@ -163,7 +164,8 @@ async function callAll(env, kind, method) {
  */
 async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
-  // Background work could do the alarm's work, or fail instead of the alarm.
+  // Waits for the background work, because it could do the alarm's work, or fail instead of the
+  // alarm.
   if (alarm) await callAll(env, alarm, 'idle');
   const before = { ...seen };
   Object.assign(plan, changes);

@@ -29,8 +29,9 @@ export function limited(series, parts) {
 }
 
 /**
- * Returns one list of calls per column, or undefined if the calls cannot be queried separately. A
- * column such as `max(v) - min(v)` has several calls, which `operators` connect.
+ * Splits each column into calls that can run as separate statements. Returns `{ texts, operators }`
+ * for each column: `max(v) - min(v)` has two texts and one operator. Returns undefined if a column
+ * cannot be split.
  */
 export async function columnsOf(parts, trusted) {
   const found = [];
@@ -87,9 +88,9 @@ async function wildOf(parts, { alias }, call, trusted) {
 
 /**
  * Joins the results of single calls by time to the result of the whole statement. Returns undefined
- * if several rows have the same time, because the join is then ambiguous. Without windows, the
- * result of a single call has the time of its point, but the result of several calls has the time
- * `time`.
+ * if a single result has two rows with the same time, because the join is then ambiguous. Without
+ * windows, the result of a single call has its point's time, but the result of several calls has
+ * the time `time`.
  */
 export function joined(answers, columns, parts, names, time) {
   const all = answers.map(seriesOf);
@@ -115,8 +116,8 @@ export function joined(answers, columns, parts, names, time) {
 }
 
 /**
- * Merges all series with the same name and tags. Returns undefined if there are no such series, or
- * if two of them have a value for the same cell.
+ * Merges all series with the same name and tags. Returns undefined if there are no series to merge,
+ * or if two series have a value for the same cell.
  */
 export function together(series, parts) {
   const heads = groupBy(series, head);
@@ -135,8 +136,8 @@ export function together(series, parts) {
 }
 
 /**
- * Sorts the entries of a map by key, in the direction of ORDER BY. `of` converts a key to a sort
- * key.
+ * Returns the entries of a map, sorted by key in the direction of ORDER BY. `of` converts a key to
+ * the value that is compared.
  */
 function inOrder(map, parts, of = (key) => key) {
   const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
@@ -176,7 +177,7 @@ function calculated([time, ...cells], columns) {
 
 const quoted = (name) => (/^\w+$/.test(name) ? name : `"${name}"`);
 
-/** Adds the tags of `series` to the result of the statement that `aloneOf` returned. */
+/** Adds the tags of `series` to a result. The statement of this result comes from `aloneOf`. */
 export function foundAlone(document, series) {
   const tags = series.get('tags') ?? new Map();
   const isIt = (one) => one.get('name') === series.get('name') && [...(one.get('tags') ?? [])].every(([key, tag]) => tags.get(key) === tag);
@@ -184,7 +185,8 @@ export function foundAlone(document, series) {
 }
 
 /**
- * Returns the statement without limits and for a single series. `from` can add other measurements.
+ * Returns the statement without limits and only for one series. By default the statement reads this
+ * series' measurement; `from` can contain further measurements.
  */
 export function aloneOf(parts, series, from = sourceOf(parts, series)) {
   const tags = [...(series.get('tags') ?? [])].map(([key, value]) => `${quoted(key)} = '${value}'`);

@@ -54,7 +54,7 @@ const CHOICE = {
 
 /**
  * Returns the points that the call may choose. With `alone`, all points belong to one series.
- * Otherwise 1.x reads one series after the other, and not in the order of time.
+ * Otherwise 1.x reads series by series, so the points are not in the order of time.
  */
 function choices(name, points, rest, { backwards, alone, windowed }) {
   if (windowed && ['first', 'last'].includes(name)) return preferred(name, MAY[name](points));
@@ -67,8 +67,8 @@ function choices(name, points, rest, { backwards, alone, windowed }) {
 }
 
 /**
- * The choice of `first` and `last` in a window: among points with the same time, 1.x selects the
- * largest value. An exception is `first` of booleans, which selects false.
+ * Returns the points that `first` or `last` chooses in a window. If several points have the same
+ * time, 1.x selects the largest value. Only `first` of booleans selects false.
  */
 function preferred(name, points) {
   const isSmallest = name === 'first' && typeof points[0]?.[1] === 'boolean';
@@ -94,7 +94,7 @@ const ROUND = { floor: Math.floor, ceil: Math.ceil, round: (x) => Math.sign(x) *
 const rounded = (cell, round) => (cell instanceof JsonNumber ? new JsonNumber(String(round(number(cell)))) : null);
 const key = (cell) => (cell instanceof JsonNumber ? number(cell) : cell);
 
-/** Whether both responses are permitted results of the statement's only call. */
+/** Returns whether both responses are permitted results of a statement with a single call. */
 export async function chosen(pair) {
   const { parts, theirs, ours, env, trusted } = pair;
   const [field, ...aux] = fieldsOf(parts);
@@ -158,8 +158,8 @@ async function windowsAlone(parts, counted, { real, parsed }) {
 }
 
 /**
- * Whether the call may choose the rows of `all` from the points in `raw`. `counted` is the result
- * of `count()`, which contains the time of every window of each series.
+ * Returns whether the call may choose the rows of `all` from the points in `raw`. `counted` is the
+ * result of `count()`, which contains the time of every window of each series.
  */
 function areChosen(all, raw, counted, what) {
   const left = new Map(all.map((series) => [head(series), series]));
@@ -248,8 +248,9 @@ function isFilled(rows, at, fill, shown) {
 }
 
 /**
- * Whether `sample` may draw `rows`: the rows must be different points in time order, and each
- * window must have as many rows as the call requests, or all its points if there are fewer.
+ * Returns whether `sample` may draw `rows`. The rows must be different points in the order of time.
+ * Each window must have as many rows as the call requests, or all its points if it has fewer
+ * points.
  */
 function isDrawn(rows, points, start, how) {
   if (start === undefined) return isInOrder(rows) && isSome(rows, points, how);
@@ -269,8 +270,8 @@ const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
 const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
 
 /**
- * Whether the rows are `count` different points, or all points if there are fewer. `all` contains
- * the result's rows, whose values `fill(previous)` repeats.
+ * Returns whether the rows are `count` different points, or all points if there are fewer than
+ * `count`. `all` contains all rows of the result: `fill(previous)` repeats values of earlier rows.
  */
 function isSome(rows, points, { count, fill }, all = rows) {
   const left = [...points];
@@ -320,8 +321,8 @@ function windowsOf(window, parts, frame) {
 const ALL_POINTS = 100_000;
 
 /**
- * Stores Tidemark's samples, and the separate results of the other calls, as points in the real
- * server, which must then join these points to the same rows as Tidemark.
+ * Stores Tidemark's samples as points in the real server, together with the separate results of the
+ * other calls. The real server must join these points to the same rows as Tidemark.
  */
 export async function drawnTogether(pair) {
   const { parts, theirs, ours, env, trusted, isOurs } = pair;
@@ -354,9 +355,10 @@ export async function drawnTogether(pair) {
 }
 
 /**
- * Returns the result of a single call as a part of the statement's result, or undefined if no
- * trusted response exists. In a statement with several calls, the row of a selector such as `first`
- * has the time of an aggregate's row, so the function replaces the time.
+ * Returns the result of a single call in the form that it has in the statement's result, or
+ * undefined if no trusted response exists. In a statement with several calls, a selector such as
+ * `first` has the time of the row, and not the time of its point. The function therefore replaces
+ * the time.
  */
 async function aloneIn(parts, call, text, trusted) {
   const document = await trusted(statement({ ...parts, SELECT: text }));
@@ -381,10 +383,10 @@ async function drawn(call, column, { parts, own, trusted, round }) {
 }
 
 /**
- * Whether both responses join permitted samples with the results of the other calls. The result has
- * one row for each time. If a column has several samples with the same time, the first sample is in
- * the row of the other calls, and each further sample gets a row. LIMIT applies to each call
- * separately, so the number of rows of each call must not exceed the limit.
+ * Returns whether both responses consist of permitted samples and of the correct results of the
+ * other calls. The result has one row for each time. If a column has several samples with the same
+ * time, the first sample is in this row, and each further sample has its own row. LIMIT applies to
+ * each call separately, so no call may have more rows than the limit.
  */
 async function drawnInWindows({ parts, theirs, ours, env, trusted }) {
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill ?? '')?.[1];
@@ -424,8 +426,8 @@ async function drawnInWindows({ parts, theirs, ours, env, trusted }) {
       const points = pointsOf(column);
       const own = timesOf(column);
       const others = new Set(columns.filter((one) => one !== column).flatMap((one) => [...timesOf(one)]));
-      // At the times of other columns, `fill(number)` shows the number for a missing sample. If a
-      // point has this number as its value, the cell does not show whether the point was drawn.
+      // At the times of other columns, `fill(number)` replaces a missing sample with the number. If
+      // a point's value equals this number, the cell does not show whether the point was drawn.
       if (fills && points.some(([time, cell]) => others.has(time.text) && isOneOf(fills, cell))) return undefined;
       const isValue = ([time, cell]) => (fills ? own.has(time.text) && !(others.has(time.text) && isOneOf(fills, cell)) : cell !== null);
       const drawn = all.map((row) => [row[0], row[at + 1]]).filter(isValue);
@@ -453,8 +455,8 @@ const fillsOf = (number, round = (value) => value) =>
 const isOneOf = (fills, cell) => fills.some((one) => alike(cell, one));
 
 /**
- * Whether `rows` is the join by time of the lists of times and values. A missing value is null, or
- * one of the `fills` of its column.
+ * Returns whether `rows` equals the join of the lists `[time, value]` by time. A missing value is
+ * null, or one of its column's `fills`.
  */
 function isJoin(rows, lists, fills, backwards) {
   const next = lists.map(() => 0);

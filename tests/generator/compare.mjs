@@ -8,9 +8,10 @@ import { clauses } from './statement.mjs';
 const DEPTH_MAX = 4;
 
 /**
- * `both(text)`, `real(text, database)` and `own(text, database)` of `env` return `[status, body]`,
- * and `write(database, lines)` writes to the real server. `known` caches the results of other
- * statements.
+ * Returns the name of the rule that explains the difference, or undefined. `both(text)`,
+ * `real(text, database)` and `own(text, database)` of `env` send a statement to both servers, to
+ * InfluxDB or to Tidemark, and return `[status, body]`. `write(database, lines)` writes to
+ * InfluxDB. `known` caches the results of other statements.
  */
 export async function explanation(query, theirs, ours, env, depth = DEPTH_MAX) {
   const pair = pairOf(query, theirs, ours, env, depth);

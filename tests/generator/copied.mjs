@@ -1,6 +1,6 @@
-// Avoids a defect of conditions in 1.x: if a condition has several casts of one field, such as
-// `a::float` and `a::integer`, 1.x applies only one of them, because it stores the values by the
-// name of the field. Therefore stores a copy of the field for each cast.
+// Avoids a defect of 1.x: if a condition casts one field to several types, such as `a::float` and
+// `a::integer`, 1.x stores the values by the field's name and applies only one of the casts.
+// Therefore stores a separate copy of the field for each cast.
 
 import { json, seriesOf } from './answers.mjs';
 import { linesOf } from './lines.mjs';
@@ -12,7 +12,7 @@ const COPY = /(?:^|_)copy\d+$/;
 const nested = ({ FROM }) => /^\((SELECT .*)\)$/s.exec(FROM ?? '')?.[1];
 const innermost = (text) => (nested(clauses(text)) ? innermost(nested(clauses(text))) : clauses(text));
 
-/** Whether the innermost condition has a name with different casts. */
+/** Returns whether the innermost condition casts a field to different types. */
 export function hasCasts(text) {
   const casts = new Map();
   const found = [...(innermost(text).WHERE ?? '').matchAll(NAMED)].filter(([, name]) => name);

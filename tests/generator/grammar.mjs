@@ -139,7 +139,7 @@ class Grammar {
     const { random } = this;
     const how = { names, isNested, isCondition: true };
     const again = () => this.condition(how, depth - 1);
-    // A subquery reads an unknown name as a missing tag.
+    // In a subquery, a name that does not exist is read as a missing tag.
     const isTag = (side) => (isNested ? /[a-z]/ : /^[(-]*[klm]\b/).test(side);
     const compared = () => {
       const [left, right] = [this.operand(how, 1), this.operand(how, 1)];

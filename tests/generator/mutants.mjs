@@ -9,7 +9,7 @@ const rowsAmid = (document) => seriesAmid(document)?.get('values') ?? [];
 /** Returns the only result that has series. */
 const shown = (document) => resultsOf(document).filter((result) => result.get('series')?.length);
 
-/** A mutation changes a document, or returns false if it cannot be applied. */
+/** Each mutation changes a document. It returns false if it cannot change this document. */
 const FAULTS = {
   'another error'(document) {
     const failed = [document, ...resultsOf(document)].find((one) => one.has?.('error'));
@@ -78,7 +78,7 @@ export function mutants(query, theirs, ours) {
     const document = parsed(ours[1]);
     if (!document || change(document) === false) return [];
     const answer = [ours[0], `${json(document)}\n`];
-    // A different order of rows with the same time is also correct.
+    // Rows with the same time may be in any order, so a changed order of such rows is not wrong.
     return [ours, theirs].some((known) => sameAnswer(query, known, answer)) ? [] : [{ what, answer }];
   });
 }

@@ -125,7 +125,10 @@ function policies(random) {
   return `SELECT ${shown} FROM ${from}${windowed}`;
 }
 
-/** Omits comparisons of tags by order. `depth` limits conditions that compare conditions. */
+/**
+ * Returns a random condition without comparisons of tags by order. `depth` limits the nesting of
+ * conditions.
+ */
 function condition(random, { fields, tags, types }, depth) {
   const again = () => condition(random, { fields, tags, types }, depth - 1);
   const isOrdered = (name) => ['float', 'integer'].includes(types[name]);

@@ -9,13 +9,13 @@ import { linesOf } from './lines.mjs';
 import { and, calls, statement, windowOf } from './statement.mjs';
 import { scratch } from './stored.mjs';
 
-/** The functions that return several rows for a window, or read the points of other windows. */
+/** Functions that return several rows for a window, or that read points of other windows. */
 const OTHERS = 'distinct|integral|sample|top|bottom|\\w*difference|\\w*derivative|elapsed|cumulative_sum|\\w+_average|holt_winters\\w*';
 
 /**
- * Whether Tidemark's response consists of the rows that the real server returns for each window
- * separately. The statement must read one series. The times of empty windows also come from the
- * real server.
+ * Returns whether Tidemark's response consists of the rows that the real server returns for each
+ * window separately. The statement must read one series. The proof also gets the times of empty
+ * windows from the real server.
  */
 export async function isOfWindowsAlone({ parts, env, trusted, isSeries }) {
   const { real, parsed } = env;
@@ -67,8 +67,8 @@ async function frameOf(parts, points, time, { real, parsed, write }) {
 }
 
 /**
- * Inserts the rows between the empty windows. As in 1.x, each row replaces the next empty window,
- * even if the row is earlier than this window.
+ * Inserts the rows between the empty windows. Each row replaces the next empty window. As in 1.x,
+ * this happens even if the row is earlier than this window.
  */
 function filled(rows, frame, isBefore, fill) {
   const [shown, left] = [[], [...frame]];

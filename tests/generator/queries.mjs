@@ -26,8 +26,8 @@ export class Queries {
   }
 
   /**
-   * Returns the next statement, and whether its result may contain rows with the same time from
-   * several series.
+   * Returns a random statement. `tied` is true if its result may contain rows of several series
+   * with the same time.
    */
   next() {
     const { random } = this;
@@ -62,8 +62,8 @@ export class Queries {
   }
 
   /**
-   * Returns the depth at which to nest a subquery with this function: the number of statements
-   * around the subquery.
+   * Returns how many statements surround the subquery that contains this function. Returns 0 if the
+   * function must be in the outermost statement.
    */
   depth(feature) {
     // Inside a subquery, NaN is a value in 1.6.7 and null in later versions.
@@ -91,8 +91,8 @@ export class Queries {
     if (descending && !inner && depth === 0) parts.push('ORDER BY time DESC');
     else if (!inner && depth === 0 && random.chance(0.05)) parts.push('ORDER BY time');
     const tied = scope.tied && !(grouped.whole && scope.raw);
-    // The outer statement combines the rows that several series of the subquery have at the same
-    // time.
+    // Several series of the subquery may have rows at the same time. The outer statement combines
+    // these rows.
     const meets = tied || ((scope.tied || windowed !== null || !fields.raw) && dimensions.length > 0);
     parts.push(...this.limits(tied, inner, depth));
     if (!inner && random.chance(0.06)) {
@@ -208,7 +208,8 @@ export class Queries {
   }
 
   /**
-   * `inner` means inside a subquery, where 1.6.7 divides integers as integers and NaN is not null.
+   * Returns a random arithmetic expression. `inner` is true inside a subquery, where 1.6.7 divides
+   * integers as integers, and NaN is not null.
    */
   arithmetic(scope, inner) {
     const { random } = this;
@@ -371,7 +372,8 @@ export class Queries {
       parts.push(`LIMIT ${random.int(1, 8)}`);
       if (random.chance(0.5)) parts.push(`OFFSET ${random.int(0, 4)}`);
     } else if (!tied && !inner && depth > 0 && random.chance(0.05)) {
-      // Only over a subquery: over a measurement, 1.x reads only `OFFSET` + 1 rows in each shard.
+      // Adds OFFSET only over a subquery. Over a measurement, 1.x reads only `OFFSET` + 1 rows in
+      // each shard.
       parts.push(`OFFSET ${random.int(1, 4)}`);
     }
     if (!inner && random.chance(0.06)) {

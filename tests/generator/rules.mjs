@@ -38,7 +38,10 @@ function closed(text, start) {
 /** Returns the statements in parentheses, starting with the outermost one. */
 const inner = (text) => closed(text, /\(SELECT/g).map((one) => one.slice(1, -1));
 
-/** Only these calls have a result whose last bits depend on the order of the values. */
+/**
+ * Calls of functions that add values. The order of the values changes the last bits of the sum. All
+ * other results are exact.
+ */
 const SUMS = String.raw`(?:sum|mean|stddev|integral|cumulative_sum|\w+_average|holt_winters\w*)\(`;
 const ROUNDING = new RegExp(String.raw`\b(floor|ceil|round)\((?=(?:\w+\()?${SUMS})(\w+\((?:[^()]|\([^()]*\))*\))\)`, 'g');
 /**
@@ -104,10 +107,10 @@ function among(ours, others) {
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
 /**
- * Whether Tidemark's response is correct for a statement with SLIMIT or SOFFSET over series of
- * which some have an infinite value. 1.x returns an error if any series has an infinite value.
- * Tidemark returns this error only if a selected series has an infinite value, and otherwise
- * returns the results of the selected series.
+ * Handles SLIMIT and SOFFSET over series of which some contain an infinite value. 1.x returns an
+ * error if any series contains an infinite value. Tidemark returns this error only if a selected
+ * series contains one, and otherwise the results of the selected series. Returns whether Tidemark's
+ * response is correct in this sense.
  */
 async function isOfSelectedSeries(parts, { trusted, env, ours, isSeries }) {
   const INFINITE = /json: unsupported value: [+-]Inf/;
@@ -206,8 +209,8 @@ export const RULES = [
       for (const one of inner(text)) {
         if (isOurs(await env.real(one))) return true;
         const own = clauses(one);
-        // 1.x may report another type error of the statement first, so the proof also runs each
-        // call in a separate statement.
+        // 1.x may report another type error of the statement first. The proof therefore also runs
+        // each call in its own statement.
         for (const SELECT of closed(own.SELECT, /\b\w+\(/g)) if (isOurs(await env.real(withSelect(own, SELECT)))) return true;
       }
       return false;
@@ -310,7 +313,7 @@ export const RULES = [
       const [known] = seriesOf(theirs.document);
       const names = known?.get('columns') ?? namesOf(columns);
       if (!names) return false;
-      // The row of several calls does not have the time of a point, except with integral(), so the
+      // With several calls, the row has no point's time. Only integral() is an exception, so the
       // proof tries both times.
       const time = texts.length > 1 ? known?.get('values')[0][0].text : undefined;
       return [undefined, time].some((one) => {

@@ -13,7 +13,7 @@ const answer = (series) => [200, JSON.stringify({ results: [{ statement_id: 0, s
 test('a wrong rounding of a maximum is not accepted', async () => {
   const text = 'SELECT round(max(f)) FROM cpu';
   const rounded = (value) => answer({ name: 'cpu', columns: ['time', 'round'], values: [[0, value]] });
-  // The maximum is 2.5.
+  // The maximum is 2.5, so rounding gives 3. Only the changes that reduce the value give 2.
   const real = async (one) => rounded(/0\.99|- 0/.test(one) ? 2 : 3);
   const own = async () => rounded(2);
   const both = async (one) => [await real(one), await own()];

@@ -23,8 +23,8 @@ function subqueries(from) {
 /**
  * Returns whether the outer statement over the stored rows has the same response as in Tidemark.
  * With `isTheirs`, the real server computes the rows at every depth. Otherwise, Tidemark computes
- * the rows of the outermost subqueries, whose statements must be `trusted`. If a stored value is a
- * negative zero, the zeros of the two responses may differ in sign.
+ * the rows of the outermost subqueries, and the statements of these subqueries must be `trusted`.
+ * If a stored value is a negative zero, the zeros of the two responses may differ in sign.
  */
 export async function isOverStored({ text: whole, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
   const text = listed(whole);
@@ -32,11 +32,11 @@ export async function isOverStored({ text: whole, tied, theirs, ours, env, trust
   const inner = subqueries(outer.FROM) ?? [];
   const isPlain = fieldsOf(outer).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
   const looksForZeros = MINUS_ZERO.test(theirs.body + ours.body);
-  // If several rows have the same time, 1.x can choose another row when it reads stored points than
-  // when it reads a subquery.
+  // If several rows have the same time, `first` and `last` of 1.x can choose differently for stored
+  // points and for rows of a subquery.
   const isChoice = calls(outer.SELECT, 'first|last') && !errorOf(ours.document);
-  // If a statement has two subqueries, and one of them groups by all tags, 1.x omits series of some
-  // functions.
+  // 1.x omits series of some functions if a statement has two subqueries and one of them groups by
+  // all tags.
   const isUnion = !isTheirs && inner.some((one) => subqueries(clauses(one).FROM)?.length > 1);
   // 1.x can choose any of several equal values with the same time, and can return rows with the
   // same time in any order.
@@ -82,9 +82,9 @@ function listed(text) {
 }
 
 /**
- * Replaces `*` with a list of the columns that both responses show. `*` of a subquery includes
- * columns without values, which the stored points do not have. Returns undefined if the result
- * `found` already has all columns.
+ * Replaces `*` with a list of the columns that both responses show. `*` of a subquery also includes
+ * columns without values, but stored points do not have these columns. Returns undefined if the
+ * result `found` already has all columns.
  */
 function withColumns(text, theirs, ours, found) {
   const outer = clauses(text);
@@ -101,8 +101,8 @@ function withColumns(text, theirs, ours, found) {
 const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
 
 /**
- * Replaces null with an empty string in the columns of empty tags, because a stored point has no
- * empty tags.
+ * Replaces null with an empty string in the columns of tags, because stored points do not have tags
+ * with an empty value.
  */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
@@ -145,15 +145,20 @@ const groupsBy = (dimensions, tag) =>
   dimensions.some((one) => one === tag || one === '*' || (one.startsWith('/') && new RegExp(one.slice(1, -1)).test(tag)));
 
 /**
- * Stores the rows of the subqueries, and runs the outer statement over them. Returns `[status,
- * body]` and the times of the windows with a value, or undefined if a subquery has no rows. The
- * outer statement reads all stored rows, because a subquery can return rows outside the time range:
+ * Stores the rows of the subqueries, and runs the outer statement over these rows. Returns
+ * `[status, body]` and the times of the windows with a value, or undefined if a subquery has no
+ * rows.
+ *
+ * The outer statement reads all stored rows. Some rows of a subquery may be outside the time range:
  * the first window may begin before the range, `holt_winters` returns rows after the range, and a
- * row of `integral` has the time 0. With `how.read`, the stored rows are those that `SELECT *`
- * reads from the subquery at this depth. With `how.isSubquery`, the outer statement reads the
- * stored rows through a subquery. `how.columns` lists the columns to store. With `how.isAsWritten`,
- * the stored rows have only the tags in the GROUP BY clauses of the subquery and of the outer
- * statement.
+ * row of `integral` has the time 0.
+ *
+ * Options:
+ * - `how.read`: store the rows that `SELECT *` reads from the subquery at this depth.
+ * - `how.isSubquery`: let the outer statement read the stored rows through a subquery.
+ * - `how.columns`: the columns to store.
+ * - `how.isAsWritten`: store only the tags in the GROUP BY clauses of the subquery and of the outer
+ *   statement.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -202,11 +207,12 @@ async function withoutRowNumbers(dimensions, databases, { real, parsed }) {
 const timesOf = (document) => new Map(seriesOf(document).map((series) => [head(series), series.get('values').map(([time]) => time.text)]));
 
 /**
- * Removes the empty windows outside the time range from the result of a statement with a wider
- * range. The first window is the window that contains the start of the time range. As in 1.x, a
- * window with a value replaces the next empty window, even if the window with the value is earlier.
- * The result ends at the end of the time range, or with the last window that has a value. `present`
- * contains the times of the windows with a value.
+ * Removes the empty windows outside the time range, after a statement with a wider range.
+ *
+ * The first window of the result is the window that contains the start of the time range. A window
+ * with a value replaces the next empty window, even if the window with the value is earlier: 1.x
+ * does the same. The result ends at the end of the time range, or with the last window that has a
+ * value. `present` contains the times of the windows with a value.
  */
 function asFilled(answer, present, [lower, upper], { parsed }) {
   const document = parsed(answer);
@@ -229,12 +235,15 @@ function asFilled(answer, present, [lower, upper], { parsed }) {
 const OTHER_TYPES = ['string', 'boolean'];
 
 /**
- * If the statement selects columns without a call, 1.x returns a subquery's row even if none of the
- * selected columns has a value. Therefore the function selects all stored columns, and then removes
- * the additional columns. If a column has different types in several subqueries, 1.x shows the values
- * of each type, but of stored rows only the values of one type. Therefore the function also selects
- * each such column as a string and as a boolean. A stored row has a tag by which its subquery groups
- * only for the outer statement, but the subquery has no column with this tag.
+ * Returns a function that runs the statement over the stored rows. If the statement selects columns
+ * without a call, three differences between a subquery and stored rows matter:
+ * - 1.x returns a subquery's row even if no selected column has a value. The function therefore
+ *   also selects all other stored columns, and removes these columns from the result.
+ * - If a column has different types in several subqueries, 1.x shows the values of each type. Of
+ *   stored rows, 1.x shows only one type. The function therefore also selects such a column as a
+ *   string and as a boolean.
+ * - Stored rows have tags by which only the outer statement groups. A subquery has no such column,
+ *   so the function sets these cells to null.
  */
 async function asking(parts, { real, parsed }) {
   const shown = fieldsOf(parts);
@@ -269,8 +278,8 @@ async function asking(parts, { real, parsed }) {
 }
 
 /**
- * Returns time bounds that include all rows, or undefined if the bounds in `terms` already include
- * them.
+ * Returns conditions on time that include all rows. Returns undefined if the conditions in `terms`
+ * already include all rows.
  */
 export async function boundsOf(terms, databases, { real, parsed }) {
   const times = [];
@@ -284,8 +293,8 @@ export async function boundsOf(terms, databases, { real, parsed }) {
   const first = lower === 0n ? lower : times.reduce((one, other) => (one < other ? one : other), lower);
   const last = times.reduce((one, other) => (one > other ? one : other), upper);
   if (first === lower && last === upper) return undefined;
-  // If the statement has no bound, the windows already begin at the first row or end at the last
-  // row, so no bound is added.
+  // Without a bound in the statement, the windows already begin at the first row or end at the last
+  // row. Then no bound is added.
   return and(lower > 0n && `time >= ${first}`, upper < NS_MAX && `time <= ${last}`);
 }
 
@@ -359,8 +368,9 @@ async function tagsOf(inner, env) {
 }
 
 /**
- * Replaces a selected tag in `hidden` with the name of an absent column. Stored points have such a
- * tag, because the outer statement groups by it, but the rows of the subquery do not.
+ * Replaces each selected tag that is in `hidden` with the name of a missing column. Stored points
+ * have such a tag because the outer statement groups by it, but the rows of the subquery do not
+ * have it.
  */
 function withoutHidden({ text, expression, alias }, hidden) {
   return hidden.includes(expression.replace(/::tag$/, '')) ? `absent AS ${alias ?? expression}` : text;
@@ -390,8 +400,8 @@ async function store(text, context, how) {
   // Stores each series with all its tags. Without the tags, two rows with the same time would be
   // the same point.
   const isWhole = tags.includes('*') || !/\w\(/.test(own.SELECT);
-  // `GROUP BY *` of the outer statement applies to the subqueries at every depth, whereas `*` in a
-  // subquery means only the tags of the subquery inside it.
+  // `GROUP BY *` of the outer statement groups by the tags of all subqueries, at every depth.
+  // `GROUP BY *` of a subquery groups only by the tags of the subquery directly inside it.
   const passed = !how.nested && own.FROM.startsWith('(SELECT') ? union(tags, context.tags) : [];
   const all = isWhole && !how.isAsWritten ? union(['*'], passed) : union(tags, context.tags);
   const write = {
@@ -415,8 +425,9 @@ function withWindow(text, window) {
 }
 
 /**
- * Returns the clauses with a time range that includes all stored rows. Without windows, the row of
- * an aggregate then has the wrong time, so `startsAt` contains the start of the original range.
+ * Widens the time range, so that it includes all stored rows. Without windows, the time of an
+ * aggregate's row is the start of the range. Therefore `startsAt` contains the start of the
+ * original range.
  */
 async function widened(own, window, context, { env }) {
   const terms = union(termsOf(own), context.times);
@@ -438,9 +449,10 @@ const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"e
 const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
 
 /**
- * Stores the statement's rows, computed by the real server, in a new database, and returns its
- * name. Changes the time 0 to `parts.startsAt`. With `parts.hasRows`, returns undefined if the
- * statement has no rows: 1.x reads none if the first row is before the range.
+ * Stores the rows that the real server computes for the statement in a new database. Returns the
+ * database's name. Replaces the time 0 with `parts.startsAt`. With `parts.hasRows`, returns
+ * undefined if the statement has no rows, because 1.x reads no rows from a subquery whose first row
+ * is before the range.
  */
 async function keepTheirs(parts, { real, parsed, write }) {
   const database = scratch();
@@ -459,11 +471,11 @@ async function keepTheirs(parts, { real, parsed, write }) {
 }
 
 /**
- * Stores Tidemark's rows of the statement in a new database of the real server, and returns its
- * name, or undefined if the statement has no trusted response. With `every`, also stores each row
- * without values, as a point with the field `empty`. With `apart`, stores rows with the same time
- * one nanosecond apart, in Tidemark's order, and adds each new time with its old time to the map
- * `apart`.
+ * Stores the rows that Tidemark computes for the statement in a new database of the real server.
+ * Returns the database's name, or undefined if the statement has no trusted response. With `every`,
+ * also stores each row without values, as a point with the field `empty`. With `apart`, stores rows
+ * with the same time one nanosecond apart, in Tidemark's order. The map `apart` then gets the
+ * original time of each new time.
  */
 export async function keepOurs(parts, env, trusted, { every, apart } = {}) {
   const known = await trusted(statement(parts));
@@ -513,8 +525,9 @@ function togetherAgain(answer, apart) {
 }
 
 /**
- * Returns the columns of strings or booleans in which every value is the number of `fill()` or a
- * function of this number. An outer statement in Tidemark reads these numbers as null.
+ * Finds columns of strings or booleans that contain only the number of `fill()`, or a function of
+ * this number. Returns these columns, because an outer statement in Tidemark reads such numbers as
+ * null.
  */
 async function filledColumns(document, parts, { real, parsed }) {
   if (!/^\(-?\d/.test(parts.fill)) return [];
@@ -542,11 +555,13 @@ const kindOf = (cell) => (cell === null ? undefined : typeof cell === 'object' ?
 const KINDS = ['float', 'string', 'boolean'];
 
 /**
- * Returns the rows with only one type of values in each column, as an outer statement in Tidemark
- * reads them, because a field cannot store several types. In a column of strings or booleans, the
- * outer statement reads the number of `fill()` as null. If the subquery reads several subqueries,
- * the outer statement reads only the values of the type with the highest precedence. Returns
- * undefined for any other mixture of types.
+ * Returns the rows with only one type of values in each column, because a field cannot store
+ * several types. This is how an outer statement in Tidemark reads the rows:
+ * - In a column of strings or booleans, the number of `fill()` is null.
+ * - If the subquery itself reads several subqueries, only the values of the type with the highest
+ *   precedence remain.
+ *
+ * Returns undefined for any other mixture of types.
  */
 function ofOneType(document, parts) {
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
@@ -592,8 +607,9 @@ function keysOf(document) {
 const ROW_NUMBER = 'row';
 
 /**
- * Returns the rows that a later row of the same series and time would overwrite, for example the
- * values of `distinct`. Each row gets an additional tag, so that it becomes a separate point.
+ * Returns the rows that have the same series and time as a later row, such as the values of
+ * `distinct`. If stored, the later row would overwrite them. Each row therefore gets an additional
+ * tag, which makes it a separate point.
  */
 function repeated(document) {
   const series = seriesOf(document).flatMap((one) => {

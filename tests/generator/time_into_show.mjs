@@ -98,7 +98,7 @@ export function show(random) {
       ...limit(),
     ],
     () => ['SHOW', random.pick(['MEASUREMENT', 'TAG KEY', 'FIELD KEY']), ...exact(), 'CARDINALITY', ...on(), ...from(), ...where(), ...limit()],
-    // 1.x counts a series again in each shard group, which lasts a week.
+    // 1.x counts a series once for each shard group, and a shard group lasts a week.
     () => ['SHOW SERIES', ...exact(), 'CARDINALITY', ...on(), `FROM ${random.pick(SOURCES).replace('/./', '/[cmn][^y]/')}`, ...where(), ...limit()],
     () => ['SHOW TAG VALUES', ...exact(), 'CARDINALITY', ...on(), ...from(), key(), ...where(), ...limit()],
     () => ['SHOW RETENTION POLICIES', ...on()],

@@ -8,8 +8,9 @@ import { callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from '.
 import { scratch } from './stored.mjs';
 
 /**
- * The shift, in nanoseconds, of the points in other measurements that are less than 100 ns after a
- * full second. Without this shift, they would look like moved points.
+ * The time in nanoseconds by which points of other measurements are moved, if they are less than
+ * 100 ns after a full second. Without this shift, they would look like points that were moved
+ * apart.
  */
 const OTHERS_NS = 200n;
 /**
@@ -42,8 +43,8 @@ function value(text) {
 }
 
 /**
- * Whether the real server returns Tidemark's response when the points with the same time are stored
- * one nanosecond apart, in one of the orders.
+ * Returns whether the real server agrees with Tidemark if points that have the same time are stored
+ * one nanosecond apart. Tries several orders of these points.
  */
 export async function untied({ text, parts, env, isOurs, isSame }) {
   for (const order of ordersOf(text)) {
@@ -60,8 +61,8 @@ export async function untied({ text, parts, env, isOurs, isSame }) {
 }
 
 /**
- * Removes the row at the time of each series' last point. If the points have the same time, the
- * area below them is zero, and 1.x omits this row.
+ * Removes the row at the time of each series' last point. If several points have this time, the
+ * area below them is zero, and 1.x omits the row.
  */
 async function withoutLastPoint(document, parts, { real, parsed }) {
   const field = callOf(fieldsOf(parts)[0].expression)?.first;

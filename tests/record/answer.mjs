@@ -44,7 +44,7 @@ function textLines(body) {
   return lines.map((line) => `|${line}`);
 }
 
-// Returns a JSON string if the text cannot be the rest of a line.
+// Returns the text as a JSON string if the text cannot be written unquoted at the end of a line.
 function phrase(text) {
   return /^["\s]|\s$|\n|^$/.test(text) ? JSON.stringify(text) : text;
 }

@@ -14,7 +14,10 @@ export const isStatic = document.documentElement.dataset.place === 'browser';
 
 let place = isStatic ? 'browser' : (ofBrowser.get(kept) ?? 'server');
 let outage = null;
-/** Cloudflare Access may protect the server and admit users without a token. */
+/**
+ * Whether the server accepts requests without a token, because Cloudflare Access protects the
+ * server and has admitted the user.
+ */
 let isAdmitted = false;
 let starting = null;
 let running = null;
@@ -49,7 +52,9 @@ export const currentUnstored = () => running?.state.unstored ?? null;
 /** Stores the engine's changes now. Rejects if storing fails again. */
 export const storeNow = async () => (await engine()).store();
 
-/** Whether leaving the page deletes unstored data that no other tab uses. */
+/**
+ * Returns whether leaving the page would delete data that is not stored and that no other tab uses.
+ */
 export const isForgetful = () => {
   if (place !== 'browser' || !running) return false;
   const { isKept: isStored, isEmpty, tabs, unstored } = running.state;
@@ -76,8 +81,8 @@ export const onEngineState = (listener) => stateListeners.push(listener);
 const tellState = () => stateListeners.forEach((listener) => listener());
 
 /**
- * Records whether the data is stored. Every tab does this, because the tab that requested the
- * change may be closed.
+ * Records in this browser whether the data is stored. Every tab does this, because the tab that
+ * requested the change may already be closed.
  */
 function stateChanged() {
   if (running && !isTemporary) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
@@ -167,12 +172,12 @@ async function outageNow() {
 }
 
 /**
- * Determines the state of the selected place. An unavailable server remains selected, because
- * writes into the page's own database instead would be lost.
+ * Determines the state of the selected place. An unavailable server remains selected. If the page
+ * switched to its own database instead, later writes would not reach the server.
  */
 export async function settlePlace() {
   if (place === 'server') outage = await outageNow();
-  // The error is handled where the engine is used.
+  // The caller that uses the engine handles this error.
   else await engine().catch(() => {});
   announce();
 }

@@ -108,10 +108,11 @@ class Channel {
  * and stores all changes. Without `persist`, the database is empty, and its data is lost when the
  * page closes.
  *
- * All tabs of the site that set `shared` use the same database while at least one of these tabs is
- * open. `shared` defaults to `persist`. It has no effect if the browser does not support shared
- * workers; `engine.isShared` is then false. Calls `changed(state)` after each change of
- * `engine.state`. Rejects with an [EngineError].
+ * With `shared`, all tabs of the site use the same database, as long as at least one of these tabs
+ * is open. The default of `shared` is the value of `persist`. If the browser does not support
+ * shared workers, `shared` has no effect, and `engine.isShared` is false.
+ *
+ * Calls `changed(state)` after each change of `engine.state`. Rejects with an [EngineError].
  */
 export async function startEngine({ persist = false, shared = persist, changed = () => {} } = {}) {
   const engine = new Engine(persist, shared && hasSharing, changed);

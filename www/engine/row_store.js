@@ -7,8 +7,8 @@ const storeName = 'rows';
 const lockName = 'tidemark-rows';
 
 /**
- * A shared worker almost always waits for a closed page that still holds the lock. A busy machine
- * needs longer to release the lock.
+ * How long to wait for the lock. In a shared worker, the lock almost always belongs to a page that
+ * is closed already. A busy machine needs longer to release it.
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 
@@ -45,7 +45,8 @@ async function opened() {
 
 /**
  * Resolves to the function that releases the lock. Browsers support locks only in secure contexts.
- * Without locks, the tab that writes last overwrites the rows, and the engine detects the conflict.
+ * Without locks, two tabs could write: the tab that writes last overwrites the rows, and the engine
+ * detects the conflict.
  */
 function locked() {
   if (!navigator.locks) return Promise.resolve(() => {});

@@ -19,7 +19,7 @@ const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}. ${
 let isDoubted = false;
 
 /**
- * Decompresses the module, unless the browser has already decompressed it because the host sent a
+ * Decompresses the module. The browser has already decompressed it if the host sent a
  * Content-Encoding header.
  */
 async function unpacked(body, told) {

@@ -9,11 +9,13 @@ import { Sql } from './sql.js';
 /** Requests can run during this pause between overdue alarms. */
 const alarmPauseMs = 20;
 /**
- * Browsers limit timers to 24 days, and overdue alarms should run soon after a suspended machine
- * wakes up.
+ * The maximum duration of a timer. Browsers limit timers to 24 days, and after a suspended machine
+ * wakes up, overdue alarms should run soon.
  */
 const alarmWaitMsMax = 60_000;
-/** The page's first requests run before overdue alarms. */
+/**
+ * The pause before overdue alarms run after the start, so that the page's first requests run first.
+ */
 const wakeAfterMs = 500;
 
 /** @type {Tidemark | undefined} */
@@ -21,7 +23,7 @@ let database;
 /** @type {Kept | undefined} */
 let kept;
 /**
- * The SQL module is kept when the database restarts.
+ * The SQL module. It remains loaded when the database restarts.
  * @type {Sql | undefined}
  */
 let sql;
@@ -30,7 +32,10 @@ let sqlBytes = null;
 /** @type {Promise<void> | undefined} */
 let sqlComes;
 let timer;
-/** The page of a dedicated worker, or one port per tab of a shared worker. */
+/**
+ * The connected pages: one page for a dedicated worker, or one port for each tab of a shared
+ * worker.
+ */
 const clients = new Set();
 let told = '';
 /** Tasks that open or close the stored rows, from all tabs, run one after another. */
@@ -177,7 +182,10 @@ function inTurn(work) {
   return lastTurn;
 }
 
-/** Starts the database: the one that is already running, the stored one, or a new one. */
+/**
+ * Starts the database. Continues a database that is already running. Otherwise loads the stored
+ * database, or creates a new database.
+ */
 async function begin({ wasm, persist }) {
   try {
     await load({ module_or_path: wasm });
@@ -248,7 +256,8 @@ const handlers = {
     try {
       await store(changes);
     } catch (error) {
-      // The response to a query is complete even if earlier changes could not be stored.
+      // The response to a query is complete even if earlier changes could not be stored. Only a
+      // request that changed data gets an error.
       if (changes.length > 0) return notStored(error);
     }
     return answer;

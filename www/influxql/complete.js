@@ -5,7 +5,7 @@ import { functions } from './functions.js';
 import { meaningful, tokenize } from './tokenize.js';
 import { keywords, quoted, quotedText } from './statements.js';
 
-/** These keywords determine which kind of word follows. */
+/** The keywords that determine which kind of word can follow. */
 const places = {
   SELECT: 'columns',
   BY: 'dimensions',

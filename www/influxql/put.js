@@ -159,8 +159,8 @@ function inCondition(before, next, isOpen, item) {
 }
 
 /**
- * Returns whether a condition may follow the tokens: after a keyword for conditions, or after a
- * bracket outside of a function call.
+ * Returns whether a condition may follow the tokens. This is possible after a keyword such as AND,
+ * and after an opening bracket outside of a function call.
  */
 function beginsCondition(tokens) {
   const [earlier, last] = [tokens.at(-2), tokens.at(-1)];
@@ -178,7 +178,7 @@ function partOf(tokens) {
     const { text, kind, upper } = tokens[index];
     if (text === ')') depth += 1;
     if (text === '(') depth -= 1;
-    // The clause contains the open bracket, unless a subquery begins inside the bracket.
+    // An open bracket belongs to the clause around it, unless a subquery begins inside the bracket.
     if (depth < 0) depth = 0;
     if (depth === 0 && kind === 'word' && beginnings.has(upper)) return upper;
     if (depth === 0 && calls.has(upper) && tokens[index + 1]?.text === '(') return upper;

@@ -32,9 +32,9 @@ export const between = (from_ms, to_ms) =>
 const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'TZ']);
 
 /**
- * Restricts every SELECT. The condition replaces `$timeFilter`, or is added to the outermost WHERE.
- * `$interval` becomes a 200th of the range. Without limits, removes `$timeFilter` and the keyword
- * that connects it.
+ * Restricts every SELECT to the time range. The condition replaces `$timeFilter`; without
+ * `$timeFilter`, it is added to the outermost WHERE. `$interval` becomes a 200th of the range. If
+ * `limits` is missing, removes `$timeFilter` and the AND or WHERE in front of it.
  */
 export function withRange(text, limits) {
   if (!limits) return withoutFilters(text).replace(/\$(__)?interval\b/g, '1d');

@@ -6,7 +6,7 @@ import { el } from '../dom.js';
 import { change, current, onChange } from '../state.js';
 import { languages, currentLanguage } from './languages.js';
 
-/** A click waits for the parser at most this long. */
+/** The maximum time in milliseconds that a click waits for the parser. */
 const patience_ms = 2000;
 
 /**

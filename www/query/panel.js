@@ -19,7 +19,7 @@ import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 /** A run waits this long for the parser if the server can run the text without the parser. */
 const patience_ms = 1500;
 
-/** The page does not run such a text automatically. */
+/** The notice for a text that changes data. The page does not run such a text automatically. */
 const writesNotice = 'This statement changes data: press Run to run it.';
 
 /** Returns null if the effect is unknown. */
@@ -53,7 +53,7 @@ export function queryPanel({ changed, refused, start }) {
   let last = null;
   /** The last text that the user ran or that a link contained. */
   let known = null;
-  /** The newest waiting query never replaces a query that the user started with Run. */
+  /** The newest query that waits. It never replaces a query that the user started with Run. */
   let waiting = null;
 
   /**
@@ -121,7 +121,10 @@ export function queryPanel({ changed, refused, start }) {
     return { made, started };
   }
 
-  /** Waits for the parser. If the page must insert a time range, there is no timeout. */
+  /**
+   * Waits for the parser. Has no timeout if the page must insert a time range, because only the
+   * parser can do this.
+   */
   async function waitForParser({ text, language }) {
     if (language === 'sql' || (!bounds(current().range, 0) && !text.includes('$'))) {
       await languages[language].tried(patience_ms);

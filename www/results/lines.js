@@ -5,10 +5,13 @@ import { isNumber } from '../api/exact.js';
 
 export const linesMax = 100;
 
-/** A line with more points is thinned. */
+/** The maximum number of points of a line. A line with more points is thinned. */
 export const pointsMax = 2000;
 
-/** Each line has one cell for each time that occurs in any line. */
+/**
+ * The maximum number of cells of a chart. Each line has one cell for each time that occurs in any
+ * line.
+ */
 export const cellsMax = 500_000;
 
 /** Returns `{ label, times_ms, values }` for each line. A null value is drawn as a gap. */

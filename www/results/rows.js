@@ -6,7 +6,7 @@ import { isNumber } from '../api/exact.js';
 /** A timestamp without a zone is in UTC. */
 const timeText = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
 
-/** Returns all columns of the rows, in an order that agrees with the order in every row. */
+/** Returns all columns of the rows. Two columns of a row keep their order. */
 function columnsOf(rows) {
   const columns = [];
   const known = new Set();

@@ -21,7 +21,10 @@ function tailOfSql(text) {
   return table === undefined ? null : newestOf(quoted(table));
 }
 
-/** Returns the query of the tail view, which selects all columns of the source, newest first. */
+/**
+ * Returns the query of the tail view. It selects all columns of the text's first source, with the
+ * newest rows first.
+ */
 function tailQuery(text) {
   const [first] = statements(text);
   const at = first?.tokens.findIndex(({ upper }) => upper === 'FROM') ?? -1;
@@ -38,7 +41,7 @@ function tailQuery(text) {
   return source.length ? newestOf(source.join('')) : null;
 }
 
-/** The tail waits for the parser at most this long. */
+/** The maximum time in milliseconds that the tail view waits for the parser. */
 const patience_ms = 10_000;
 
 /** Runs until the returned function is called. */

@@ -72,7 +72,10 @@ export class TidemarkError extends Error {
   }
 }
 
-/** Whether a retry may succeed: the result is unknown, or the server was overloaded. */
+/**
+ * Whether a retry may succeed. Without a status, the server may not have received the request. The
+ * other statuses mean that the server was overloaded.
+ */
 const isPassing = (status) => status === undefined || status === 408 || status === 429 || (status >= 500 && status !== 501);
 
 function failure(status, text) {
@@ -194,7 +197,10 @@ export class Tidemark {
     return results.map(({ series = [] }) => series);
   }
 
-  /** The timestamp is unique in this isolate, because a Worker's clock may stand still. */
+  /**
+   * Returns the current time in nanoseconds, later than all earlier results. A Worker's clock may
+   * stand still.
+   */
   #now() {
     const within = BigInt(Math.floor(Math.random() * 1_000_000));
     const now = BigInt(Date.now()) * 1_000_000n + within;

@@ -193,7 +193,10 @@ class Deployment {
   }
 }
 
-/** Returns whether the upload may have stored the token, because a lost token cannot be read again. */
+/**
+ * Returns whether the upload may have stored the token. The token cannot be read again, so it must
+ * be displayed.
+ */
 async function mayHaveToken({ account, name }, run) {
   if (run.code === 0) return true;
   try {

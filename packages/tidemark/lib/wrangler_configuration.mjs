@@ -12,8 +12,8 @@ export const planSettings = {
 };
 
 /**
- * Returns the settings for a plan. Omits each setting that was changed in the dashboard, because
- * wrangler keeps its value only then.
+ * Returns the settings for a plan, without the settings that were changed in the dashboard.
+ * wrangler keeps a changed value only if the configuration does not contain the setting.
  */
 function settingsOf(plan, bindings) {
   const isGenerated = ({ name, text }) => Object.values(planSettings).some((settings) => settings[name] === text);
@@ -22,8 +22,8 @@ function settingsOf(plan, bindings) {
 }
 
 /**
- * Returns the new bindings together with the service and bucket bindings of the dashboard, because
- * wrangler itself keeps only variables and secrets.
+ * Returns the new bindings and the dashboard's service and bucket bindings. Without this, wrangler
+ * would keep only variables and secrets.
  */
 function keptBindings(bindings, { services, r2_buckets: buckets }) {
   const isNew = ({ name }) => ![...services, ...buckets].some(({ binding }) => binding === name);
