@@ -312,7 +312,8 @@ impl EngineThread {
     pub fn alarm_handled(&self, address: &Address) {
         let mut clock = self.clock.borrow_mut();
         let due_ns = clock.due.get(address).copied();
-        // If the file contains no time for the object, no entry needs an update.
+        // If the file has no entry for the object, or an entry with the same time, the file is
+        // correct.
         let is_current = |stored_ns: &i64| Some(*stored_ns) == due_ns;
         if clock.stored.get(address).is_none_or(is_current) {
             return;

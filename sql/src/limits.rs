@@ -33,11 +33,11 @@ pub const TURN_ROWS_MAX: usize = 65_536;
 /// The work of one row, in units of `QUERY_CPU_MS_MAX`. `TURN_ROWS_MAX` rows take about as long as
 /// a turn of InfluxQL (`WORK_PER_TURN`).
 pub const WORK_PER_ROW: u64 = WORK_PER_TURN / TURN_ROWS_MAX as u64;
-/// The number of rows that an empty batch counts as, because producing a batch takes as long as
-/// producing this number of rows. An iteration of a recursive query produces a batch, often with
+/// An empty or small batch counts as this number of rows, because producing a batch takes as long
+/// as producing this number of rows. An iteration of a recursive query produces a batch, often with
 /// only one row.
 pub const ROWS_PER_BATCH_MIN: usize = 256;
-/// The number of pairs that a join or a function compares in the time in which it produces one row.
+/// The number of pairs that a join or a function can compare in the time that one result row takes.
 pub const PAIRS_PER_ROW: usize = 16;
 /// The maximum number of row pairs that a join may compare. The limit applies to joins that do not
 /// return a row for each compared pair.
@@ -45,9 +45,9 @@ pub const PAIRS_MAX: usize = 250_000_000;
 /// The number of counters for the keys of a hash join (256 KiB). Keys with the same hash, modulo
 /// this number, share a counter.
 pub const KEY_COUNTERS: usize = 65_536;
-/// The number of bytes that a function produces in the time of one row.
+/// The number of bytes that a function can produce in the time that one row takes.
 pub const BYTES_PER_ROW: usize = 64;
-/// The number of simple expressions that are evaluated in the time of one row.
+/// The number of simple expressions that can be evaluated in the time that one row takes.
 pub const EXPRESSIONS_PER_ROW: usize = 16;
 /// The number of expressions that an operator evaluates for batches of `BATCH_ROWS` rows. For more
 /// expressions, the batches are smaller.

@@ -199,7 +199,8 @@ fn backup_failure_shows_until_next_success() {
 #[test]
 fn unfinishable_backup_is_replaced() {
     let (mut product, place) = product();
-    // Another caller has abandoned a backup. The values that it holds are released after one day.
+    // A client has begun a backup and never continues it. The shards keep the values of this backup
+    // for a day.
     let dies_at = (0..).find(|at| {
         let (mut product, place) = self::product();
         place.die_at(*at, false);

@@ -145,9 +145,9 @@ fn request_calls_ignore_database_count() {
         asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped, page]);
     }
     assert_eq!(asked[0], asked[1]);
-    // A write by id requests the permission from the Catalog. The first write also registers its
-    // column. For an unknown id, the Catalog receives one request with the id and one with the
-    // name.
+    // To write by the database's id, the edge requests the permission from the Catalog. The first
+    // write also registers its column. If the id is unknown, the edge queries the Catalog twice:
+    // for the id, and for a database with this name.
     assert_eq!(asked[0], [1, 6, 4, 2, 3, 3, 3]);
 }
 

@@ -350,7 +350,8 @@ fn large_overwrites_compact_to_last_values() {
     let number = |product: &mut Product, q: &str| {
         product.query("a", q)["results"][0]["series"][0]["values"][0][1].as_u64()
     };
-    // 5,000, 4,000 and 3,000 rows have the same times. Only the last row at each time counts.
+    // The three rounds wrote 5,000, 4,000 and 3,000 rows with the same times. Only the last row at
+    // each time counts.
     assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(5_000));
     assert_eq!(number(&mut product, "SELECT sum(v) FROM m"), Some(3_000 * 2 + 1_000));
     assert_eq!(stat(&mut product, "parts"), 1, "flushes of one slot of time are merged at rest");

@@ -1,5 +1,5 @@
-//! A store in which one operation fails, either with or without taking effect, or in which an
-//! operation reveals a bug.
+//! A store in which one operation fails, with or without an effect, or in which the code reports a
+//! bug after one operation.
 
 use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
@@ -15,7 +15,7 @@ pub(crate) enum After {
     Gone,
     /// Only this operation fails.
     Sound,
-    /// The operation succeeds, but the event then runs into a bug.
+    /// The operation succeeds, but the event then reports a bug.
     Bug,
 }
 

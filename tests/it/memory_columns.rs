@@ -24,7 +24,8 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
 const COLUMNS: u32 = 1_000;
 const ROWS_PER_FRAME: usize = 5_000;
-/// Without padding to all columns. With padding, an event would need hundreds of megabytes.
+/// The maximum memory of an event, in bytes. If every row had all columns, an event would need
+/// hundreds of megabytes.
 const PEAK_BYTES_MAX: isize = 24_000_000;
 
 struct TableRows {

@@ -136,7 +136,7 @@ const JOB_BYTES_MAX: isize = 9_000_000;
 /// The memory during a step also includes the encoded group and the copies in the store.
 const STEP_BYTES_MAX: isize = 16_000_000;
 
-/// The minimum average number of body bytes per row that is read.
+/// The minimum number of stored bytes for each storage row that the merge reads, on average.
 const SLICE_BYTES_MIN: u64 = 80_000;
 
 /// Encodes the rows of one part. All parts have the same hundred series, and their rows alternate
@@ -184,7 +184,8 @@ fn merge_of_large_parts_bounds_memory() {
     }
     let read = store.row_counts().since(read_before).read;
     println!("{steps} steps: {highest} bytes at the peak, {held} between two, {read} rows read");
-    // A group at the boundary between two slices is not read again for each column.
+    // If a group crosses the boundary between two slices, the merge must not read it again for each
+    // column.
     assert!(read < stored as u64 / SLICE_BYTES_MIN, "{read} of {stored} bytes");
     assert!(steps > 16, "{steps}");
     assert!(highest < STEP_BYTES_MAX && held < JOB_BYTES_MAX, "{highest} {held}");

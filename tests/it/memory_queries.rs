@@ -56,7 +56,7 @@ struct Asking {
 impl Asking {
     fn take(&self, body: Vec<u8>) {
         let mut answer = self.answer.borrow_mut();
-        // The boundaries between chunks depend on the free memory, so the hash covers bytes.
+        // The sizes of the chunks depend on the free memory, so the hash must not depend on them.
         for byte in &body {
             answer.1 = answer.1.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
         }

@@ -112,7 +112,8 @@ fn duration_metrics_start_at_first_scrape() {
     product.write("a", "m,host=a v=1 4");
     product.write("a", "m,host=a v=1 5");
     product.query("a", "SELECT v FROM m");
-    // Otherwise unauthorized callers could change a quantile.
+    // A request without permission must not be counted, because such callers could otherwise change
+    // a quantile.
     product.ask("POST", "/write", "db=a", &[], "this is no line");
     let text = scraped(&mut product, "a");
     for (kind, count) in [("write", 2.0), ("query", 1.0)] {

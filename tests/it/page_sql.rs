@@ -30,7 +30,8 @@ fn sql_reads_earlier_points() {
     assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
 }
 
-/// A client could not distinguish a partial result from a complete result.
+/// After a failure, the server must not return the rows so far, because a client would consider the
+/// partial result complete.
 #[test]
 fn broken_sql_statement_returns_503() {
     let mut product = written();

@@ -36,7 +36,8 @@ impl Scene {
     }
 }
 
-/// A restarted shard accepts messages with a newer map until a message opens it.
+/// A restarted shard accepts messages with a newer map until a message opens the shard. Writes that
+/// arrive in this time must not appear in new columns.
 #[test]
 fn late_writes_never_enter_new_columns() {
     let (mut scene, late) = scene(11);

@@ -41,7 +41,7 @@ fn tokens_never_appear_in_output() {
         "/nowhere",
     ];
     let mut requests = 0;
-    // In the first case this is the correct token, and in the second case it is a wrong token.
+    // `CANARY` is the admin token in the first case, and a wrong token in the second case.
     for admin in [CANARY, "another-admin-token"] {
         let mut product = Product::with(&[("ADMIN_TOKEN", admin), ("CORS_ORIGINS", "*")]);
         for route in routes {

@@ -27,8 +27,8 @@ fn one_seed(seed: u64) -> usize {
     let story = story(&mut Rng::with_seed(seed));
     let mut expected: Vec<Value> = Vec::new();
     let mut rows = 0;
-    // The size at which a shard splits varies: from a few points to more points than most tests
-    // write.
+    // The size at which a shard splits depends on the seed. The smallest size is a few points, and
+    // the largest is more than most seeds write.
     let split_bytes = (200 + 150 * (seed % 20)).to_string();
     for (count, splits) in VARIANTS {
         let split_bytes = if splits { split_bytes.as_str() } else { "4000000000" };

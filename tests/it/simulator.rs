@@ -28,8 +28,8 @@ const SEEDS: u64 = 1_000;
 const STEPS: u64 = 400;
 /// The size at which a shard group splits: a few points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
-/// The end of an operation that is still running, or whose effect may come until the end of the
-/// test.
+/// The end of an operation that has not returned yet. Also the end of an operation that may take
+/// effect at any time until the end of the test.
 const NEVER: u64 = u64::MAX;
 
 enum Kind {
@@ -69,7 +69,8 @@ impl Operation {
         }
     }
 
-    /// Whether the operation hides point `number` after the operation or while it takes effect.
+    /// Whether the operation can hide point `number`. A query may already miss the point while the
+    /// operation runs.
     fn hides(&self, number: i64) -> bool {
         match &self.kind {
             Kind::Drop(_) => true,
@@ -114,8 +115,9 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     Operation { kind, start: step, end: NEVER, succeeded: false }
 }
 
-/// A failed drop may take effect until a later CREATE or DROP succeeds. Other operations never
-/// repeat a failed delete.
+/// Returns the last step at which an operation may take effect. A drop that failed may still take
+/// effect until a later CREATE or DROP succeeds. A delete that failed is never repeated by another
+/// operation.
 fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     if hiding.succeeded || hiding.end == NEVER || matches!(hiding.kind, Kind::Delete(..)) {
         return hiding.end;
@@ -131,8 +133,8 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
 struct Counts {
     operations: u64,
     queries: u64,
-    /// The number of points that had to be in a result. `must_not` is the number of points that
-    /// could not be in a result.
+    /// The number of points that every query had to return. `must_not` counts the points that no
+    /// query could return.
     must: u64,
     must_not: u64,
 }

@@ -139,13 +139,14 @@ fn batch_size_does_not_change_subqueries() {
     assert!(answered * 2 > asked, "{answered} of {asked} queries have rows");
 }
 
-/// A batch, pages, and the shard's block cache, together half of the size of the rows.
+/// The maximum memory, in bytes: for a batch, pages, and the shard's block cache. The rows need
+/// twice as much.
 const BYTES_MAX: isize = 24_000_000;
 
 #[test]
 fn large_subquery_needs_bounded_memory() {
     let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");
-    // The rows are twice or 24 times as large as the memory limit.
+    // The rows are 2 times as large as the memory limit, or 24 times with `LONG_TESTS=1`.
     let (writes, rows) = (if long { 240 } else { 24 }, 4_000);
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION INF");

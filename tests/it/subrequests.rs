@@ -96,8 +96,9 @@ struct Calls {
 }
 
 impl Calls {
-    /// Counts a call at its start and at its end. Both notices are equal, but no object calls
-    /// itself, so a notice about the object of the innermost open call is the end of this call.
+    /// Called twice for each call: at its start and at its end, with the same argument. No object
+    /// calls itself. If `to` is the object of the innermost open call, this is therefore the end of
+    /// that call.
     fn notice(&mut self, to: &Address) {
         if !to.is_counted() {
             return;

@@ -424,8 +424,9 @@ impl<'a> Import<'a> {
         Ok(self.rejected)
     }
 
-    /// Begins the lines of another database of the file. `--database` replaces this database. If
-    /// the file contained several databases, it would mix their points.
+    /// Begins the lines of another database in the file. With `--database`, all lines go to the
+    /// database of this option. This is an error if the file contains several databases, because
+    /// their points would be mixed.
     fn enter(&mut self, database: String, number: u64) -> Result<(), Failure> {
         let option = &self.option.database;
         if option.is_empty() {

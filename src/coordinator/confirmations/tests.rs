@@ -88,10 +88,10 @@ fn full_table_forgets_oldest_confirmation_and_keeps_revocations() {
         assert!(!confirmed.rows.contains_key(&key(n)) && confirmed.rows.contains_key(&key(n + 1)));
     }
     assert!(!confirmed.is_trusted(&revoked));
-    // The row of a caller whose reply arrives late is as new as the reply.
+    // The table removed this caller's row before the reply arrived. The reply adds a new row.
     confirmed.on_reply(&Caller { key: key(0), ..caller(&revoked) }, &[], Some(&revoked), now_ns);
     assert_eq!(confirmed.rows.len(), CALLERS_REMEMBERED_MAX);
     assert!(confirmed.rows.contains_key(&key(0)) && !confirmed.is_trusted(&revoked));
-    // A row is never removed for its own caller.
+    // A caller that already has a row can begin without the removal of any row.
     assert!(confirmed.begin(&revoked.key(), CONFIRMED_NS) && !confirmed.is_trusted(&revoked));
 }

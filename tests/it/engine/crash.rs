@@ -1,6 +1,6 @@
-//! Runs a script of steps on a shard repeatedly. In run n, storage operation n fails. The failed
-//! operation takes effect or not. The process then ends, continues, or runs into a bug. After the
-//! failure, the script continues.
+//! Runs a script of steps on a shard repeatedly. In run n, storage operation n fails, either with
+//! or without an effect. After the failure, the process ends, the process continues, or the event
+//! reports a bug. Then the rest of the script runs.
 
 use tidemark::model::bug;
 

@@ -176,8 +176,8 @@ fn pending_deletes_are_limited() {
             PENDING_DELETES_BYTES_MAX / 200_100,
         ),
         (|n| matches(&format!("^z{n}$")), "REGEXES_PER_QUERY_MAX", REGEXES_PER_QUERY_MAX),
-        // The number of accepted regexes depends on their compiled size, so 0 stands for any
-        // number.
+        // The third value is the number of regexes that a delete may have. The value 0 means that
+        // the number depends on the compiled sizes, and is not checked.
         (|n| matches(&format!("^\\pL{{20}}{n}$")), "REGEXES_COMPILED_BYTES_MAX", 0),
     ];
     for (predicate, limit, accepted) in cases {

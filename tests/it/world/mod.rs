@@ -410,7 +410,8 @@ impl World {
         let crash_after = self.platform.percent(faults.crashed);
         let (to, id) = (call.to.clone(), call.id);
         if reply_lost {
-            // The caller may receive the failure long before the object handles the request.
+            // The object may still handle the message long after the caller has received the
+            // failure.
             self.fail(caller, id);
             self.handle(Caller::Nobody, call);
         } else {

@@ -105,8 +105,8 @@ impl World {
         Some(Ok(envelope::encode(&answer)))
     }
 
-    /// Counts the end of an object's instance. If the object must start next with an earlier state,
-    /// replaces its storage with this state.
+    /// Must be called when an object's instance ends. If a time is selected for the object,
+    /// replaces the object's storage with the state at this time.
     pub(super) fn end_instance(&mut self, address: &Address) {
         let Some(past) = &mut self.past else { return };
         *past.instances.entry(address.clone()).or_default() += 1;

@@ -15,7 +15,7 @@ use tidemark::store::memory::MemoryStore;
 use super::ShardObject;
 use crate::fault_store::{After, FaultStore};
 
-/// The number of shards in all worlds that have delayed writes during a split of their group.
+/// The number of messages, in all worlds, with which a split told a shard to reject writes.
 pub(crate) static FENCES: AtomicU64 = AtomicU64::new(0);
 
 struct RealShard {

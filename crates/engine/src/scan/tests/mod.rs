@@ -160,7 +160,7 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosi
     ScanPage { groups: all, until: until.cloned(), ..ScanPage::default() }
 }
 
-/// Returns all states if there are no windows.
+/// Returns the windows that start in `time`. Returns everything if `time` is [`TimeRange::ALL`].
 fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     let inside = |start_ns: &i64| time == TimeRange::ALL || time.contains(*start_ns);
     let rows: Vec<u32> = (0..call.windows_ns.len() as u32)

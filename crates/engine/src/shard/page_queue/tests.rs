@@ -81,7 +81,7 @@ fn later_pages_yield_to_first_pages() {
     for query in 1..=2 {
         queue.enqueue(EventId(query), page_of(query), NOW_NS).unwrap();
     }
-    // The order in which pauses end does not affect the result, and the delay is bounded.
+    // Each page yields only a limited number of times, and the pauses may end in any order.
     let mut looks = 0;
     while queue.check_again(EventId(1), NOW_NS).is_some() {
         looks += 1;
@@ -97,7 +97,7 @@ fn later_pages_yield_to_first_pages() {
     other.on_page(None, true, WORK_MAX, NOW_NS);
     assert!(queue.check_again(EventId(2), NOW_NS).is_some(), "a page was read during its pause");
     assert_eq!(queue.check_again(EventId(2), NOW_NS), None);
-    // A page that was removed, or whose shard was evicted, delays no other page.
+    // A page no longer counts as a first page after it was removed or its shard was evicted.
     pages.work.set(WORK_MAX);
     other.enqueue(EventId(10), None, NOW_NS).unwrap();
     other.enqueue(EventId(11), None, NOW_NS).unwrap();
@@ -117,7 +117,7 @@ fn long_query_yields_to_other_requests() {
         queue.pages.read.update(|read| read + 1);
         queue.check_again(EventId(1), now_ns)
     };
-    // A single other request may be a first page of the same query.
+    // One other request may be a page of the same query, so it does not count.
     pages.note(NOW_NS);
     pages.note(NOW_NS + MS_NS);
     assert_eq!(pause(NOW_NS + 2 * MS_NS), Some(FIRST_PAUSE_MS));
