@@ -242,8 +242,8 @@ export async function host({ gigabytes, quick = false }) {
       `the starts. The large folder contains full-precision floats in ${large.databases} databases.`,
     `Memory is the resident memory (\`VmRSS\`) of the program and its SQL processes, which share some of it, ${plan.restMs / 1000} s after the last request. The points ` +
       `are full-precision floats of ${series} series in one shard, and one of the queries is in SQL. The hostile statements sort texts ` +
-      'of 100,000 bytes and compute a cross join; their aim is at most 10 % above the row before.',
-    `The CPU time is of ${plan.minutes} minutes with writes at a constant rate, after the databases were created and each got a point`,
+      'of 100,000 bytes and compute a cross join; their target is at most 10 % more memory than in the previous row.',
+    `The CPU time is for ${plan.minutes} minutes of writes at a constant rate. Before this, each database was created and got one point`,
   ];
   record({ title: 'Native host: start, memory, many databases', notes, head, rows, partial: quick });
 }

@@ -98,8 +98,8 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
         '`workerd serve` and the native host.',
     'Each case starts new servers and has three turns, in which the servers alternate. The bodies are compressed in ' +
       'advance.',
-    'VictoriaMetrics acknowledges a write before it is on disk; InfluxDB and Tidemark acknowledge it afterwards. ' +
-      'Its column contains thousand points per second.',
+    'VictoriaMetrics acknowledges a write before the write is on disk. InfluxDB and Tidemark acknowledge a write only ' +
+      'when it is on disk. The column *VictoriaMetrics* contains thousands of points per second.',
     'The ratio is the points per second ÷ the points per second of InfluxDB in the same turn (median of the turns). ' +
       'CPU s/M is the number of CPU seconds of all processes per million points, and the CPU ratio is InfluxDB ÷ ' +
       'Tidemark. p50 and p99 are latencies of a batch in all turns, including flushes.',

@@ -243,7 +243,7 @@ function report(sides, rows, { title, peer: peerName, notes, isGross = false, pa
   cells.push(['empty request', ...pings.map((ms) => ms.toFixed(2)), ...ratios.map(() => '')]);
   if (ratios.length) {
     cells.push(mean('geometric mean', rows));
-    if (heavy.length) cells.push(mean(`geometric mean over ${heavyMs} ms`, heavy));
+    if (heavy.length) cells.push(mean(`geometric mean of types over ${heavyMs} ms`, heavy));
   }
   const widths = [...head, ...ratios].map((name) => Math.max(name.length, 8) + 2);
   const line = (row) => row.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(30)));

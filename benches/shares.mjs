@@ -114,8 +114,8 @@ export async function shares(node) {
     ...circumstances(),
     `\`npm run bench -- shares\`: the CPU milliseconds of ${points} points of TSBS cpu-only data over one connection. The ` +
       `frame has ${own.frameBytes} bytes.`,
-    '*Body hand-over*, *object call*, *exec* and *commit* are the times that each of them adds to a worker without ' +
-      'other work (`floor.js`), including wrangler’s own processes',
+    '*Body hand-over*, *object call*, *exec* and *commit* are the times by which each of these steps makes a ' +
+      'Worker without other work slower (`floor.js`), including wrangler’s own processes',
     '*Inflate*, *parse*, *encode*, *decode and append* and *flush* (the share of one batch, with merges) are the times of ' +
       'our code in Node’s V8, from the fastest tenth of the runs. *Rest* is the difference to the whole time.',
   ];

@@ -20,7 +20,7 @@ const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
 const queries = [
   ['last hour of one host', questions['last hour of one host']],
   ['last day by host', questions['last day by host']],
-  ['last point of all', questions['last point of all'], lastPoint],
+  ['last point of all series', questions['last point of all series'], lastPoint],
   ['last(v) by host', 'SELECT last(v) FROM m GROUP BY host', lastPoint],
   ['tag values', questions['tag values']],
 ].map(([what, q, warm]) => ({ what, q, cold: ratioAtMost(unchanged), warm: warm ?? ratioAtMost(unchanged) }));

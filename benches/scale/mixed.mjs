@@ -77,11 +77,11 @@ export async function run([side], plan, say) {
   await load([side], db, bodies(month({ points: plan.points, series: plan.series, days })));
   await rested([side], plan.settle * 1000);
   const { start, warm, end, most, failures } = await steady(side, plan, say);
-  const what = `${plan.minutes} minutes of mixed load: RSS in MB`;
+  const what = `${plan.minutes} minutes of mixed load: memory in MB`;
   const cells = row({ what: `${what} in the second sixth and in the last sixth of the run`, small: warm, large: end });
   cells[1] = `+${moreMbMax} MB`;
   cells[6] = failures > 0 ? `failed: ${failures} queries` : end - warm <= moreMbMax ? 'yes' : 'no';
-  return [row({ what: `${what} at the start and the most`, small: start, large: most }), cells];
+  return [row({ what: `${what} at the start, and the maximum`, small: start, large: most }), cells];
 }
 
 /**

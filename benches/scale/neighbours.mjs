@@ -117,10 +117,10 @@ function sayBurdens({ heavy, uploads, logins, beyond }, say) {
 
 function rowsOf([ours, theirs], plan) {
   const p99 = (of, what) => of && percentile(of[what], 0.99);
-  const queries = `${plan.heavy} heavy queries of A`;
+  const queries = `${plan.heavy} heavy queries of database A`;
   const all =
-    `${queries}, ${plan.stalled} stalled uploads, ${plan.logins} bad logins a second and writes ` +
-    'beyond its quota';
+    `${queries}, ${plan.stalled} stalled uploads, ${plan.logins} failed logins a second and writes ` +
+    "beyond A's quota";
   const rows = [
     [queries, ours.busy, theirs?.busy],
     [all, ours.worst, undefined],
@@ -128,7 +128,7 @@ function rowsOf([ours, theirs], plan) {
     ['queries', 'writes'].map((what) => {
       const failures = busy.failures;
       return row({
-        what: `${beside}: p99 of B's ${what}, without and with this load`,
+        what: `${beside}: p99 latency of database B's ${what}, without and with this load`,
         aim: ratioAtMost(ratioMax),
         small: p99(ours.quiet, what),
         large: p99(busy, what),
