@@ -18,7 +18,7 @@ import { documentationSite } from './site/site.mjs';
 function portOf(name, text) {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
-  throw new UserError(`${name} is "${text}": it has to be a number from 1 to 65535.`);
+  throw new UserError(`${name} is "${text}": it must be a number from 1 to 65535.`);
 }
 
 /** Secrets in the environment replace those in `.dev.vars`. */

@@ -252,8 +252,8 @@ impl ApiError {
 
     /// Returns the response to the request `head`. An error of `/query` has the format of the
     /// result. A gRPC-Web client receives every error as trailers. An error of Flux is plain text,
-    /// as in 1.x without Flux, if the request has no `Content-Type`: Chronograf sends such a
-    /// request, and would assume that Flux is enabled if the error was JSON.
+    /// as in 1.x without Flux, if the request has no `Content-Type`. Chronograf sends such a
+    /// request, and would assume from a JSON error that Flux is enabled.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
         if shape == ErrorShape::Flight
             && let Some(form) = Form::of_request(head)

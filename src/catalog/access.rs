@@ -88,8 +88,8 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Handles a request that changes no state, because it repeats an earlier one: continues the
-    /// newest unfinished job about this token or user.
+    /// Handles a repeated request, which changes no state. Continues the newest unfinished job
+    /// about this token or user.
     fn notify_again(
         &mut self,
         event: &mut Event<'_>,

@@ -612,8 +612,9 @@ impl Recoveries {
 /// - If the history contains the target time, the object can return to that time.
 /// - If the history begins more than [`HISTORY_START_NS_MAX`] after the target time, the object did
 ///   not exist at that time and needs no history of that time.
-/// - If the history begins within this period, the object may already have existed at the target
-///   time, but without recovery points. The database then cannot return to that time.
+/// - If the history begins after the target time, but at most [`HISTORY_START_NS_MAX`] later, the
+///   object may already have existed at the target time. The database then cannot return to that
+///   time.
 struct HistoryCheck {
     /// The target time, in nanoseconds.
     time_ns: i64,

@@ -93,9 +93,10 @@ impl Delete {
         }
     }
 
-    /// Returns the Database as relay if the request cannot make all calls itself, or an error if
-    /// even the relay would need too many calls. Each shard needs two calls, and the request must
-    /// not reach its limit of calls after it has deleted a row.
+    /// Decides whether the Database must forward the messages to the shards. Returns the Database
+    /// as relay if the request cannot make all calls itself, or an error if even the relay would
+    /// need too many calls. Each shard needs two calls, and the request must not reach its limit of
+    /// calls after it has deleted a row.
     fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>> {
         let (limits, before) =
             self.io.with(|context| (context.platform.limits(), context.calls))?;

@@ -375,8 +375,8 @@ async fn load_schema(
         }
         apply(newer, measurements);
         pages += 1;
-        // Most pages are not cached, because caching is expensive: the cache computes the size of
-        // the schema, and the next page must copy the names of the schema that the cache shares.
+        // Caches only some of the pages. Caching computes the size of the schema. It also shares
+        // the names of the schema with the cache, so the next page must copy these names.
         if !more || pages.is_multiple_of(PAGES_PER_CACHED_SCHEMA) {
             io.with(|context| context.cache.put_schema(object, policy, Rc::clone(&schema)))?;
         }

@@ -143,9 +143,9 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {
     change(io, &ToCatalog::PutGrantee(Box::new(row)), widens).await
 }
 
-/// Sends a change to the Catalog. If some databases have not received it yet, returns
-/// [`Error::NotEverywhere`], unless the change only adds permissions (`widens`): a caller whom a
-/// database does not know is looked up in the Catalog.
+/// Sends a change to the Catalog. Returns [`Error::NotEverywhere`] if some databases have not
+/// received the change yet. A change that only adds permissions (`widens`) is complete without
+/// these databases: if a database does not know a caller, the caller is looked up in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<()> {
     let reply = io.call_catalog(message).await;
     io.with(|context| context.cache.callers.forget_refused())?;

@@ -74,8 +74,8 @@ async fn send(
 }
 
 /// Converts the error of a call. An error with `durableObjectReset` also permits a retry, although
-/// the platform does not mark it as retryable: if the storage of an object is full, the platform
-/// resets the object, and the object responds again after the reset.
+/// the platform does not mark it as retryable. The platform resets an object whose storage is full,
+/// and the object responds again after the reset.
 fn failure(error: &Error) -> CallFailure {
     let thrown = error.to_js_value();
     let says = |name: &str| runtime::get(&thrown, name).is_some_and(|value| value.is_truthy());

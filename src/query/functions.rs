@@ -87,7 +87,7 @@ pub(crate) enum SupportedTypes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     Input,
-    /// The same type for every input type.
+    /// This type, for every type of the input.
     Always(DataType),
 }
 

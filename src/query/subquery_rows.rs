@@ -414,10 +414,12 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
 /// The number of values whose condition is checked in one unit of work: a check takes about 5 ns,
 /// and a unit of work 50 ns.
 const FILTER_CELLS_PER_UNIT: u64 = 10;
-/// The work of passing the rows of a series to a call, without reading the rows.
+/// The work of passing a series to a call. The work of reading the series' rows is counted
+/// separately.
 const CALL_WORK: u64 = 4;
-/// The number of times that a piece of a scan passes a series to a call. In pieces of many short
-/// series, the calls need more time than reading the rows.
+/// The maximum number of times that a piece of a scan passes a series to a call. Without this
+/// limit, a piece with many short series would take too long, because the calls need more time than
+/// reading the rows.
 const CALLED_PER_PIECE: usize = 25_000;
 /// The number of cells that a scan counts for a series in addition to its rows.
 const SERIES_CELLS: u64 = 10;

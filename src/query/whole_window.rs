@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(median(Values::Unsigned(vec![1, 2, 3, 4, 5])), float(3.0));
         assert_eq!(median(Values::Integer(vec![100])), float(100.0));
         assert_eq!(median(Values::Boolean(vec![true])), Outcome::Value(None));
-        // The two zeros are equal: the later one is in the middle.
+        // 0.0 and -0.0 are equal, so they keep their order. The later zero is the middle value.
         for (values, is_negative) in [([0.0, 1.0, -0.0], true), ([-0.0, 1.0, 0.0], false)] {
             let Outcome::Value(Some(FieldValue::Float(middle))) =
                 median(Values::Float(values.to_vec()))

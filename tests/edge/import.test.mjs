@@ -126,7 +126,7 @@ test('--database replaces the database of the file, but not several databases', 
   writeFileSync(path, [...one, '# CONTEXT-DATABASE: g', 'm v=2 2'].join('\n'));
   const mixed = await load(server.url, path, undefined, ['--database', 'f']);
   assert.equal(mixed.code, 1);
-  assert.match(mixed.said, /the lines from line 7 on belong to database "g", and the earlier lines, which are already imported, to database "e"/);
+  assert.match(mixed.said, /line 7 and later lines belong to database "g", but the earlier lines, which are already imported, belong to database "e"/);
 });
 
 test('rejected lines are reported, and the import continues but fails at its end', async (t) => {

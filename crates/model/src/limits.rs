@@ -456,10 +456,10 @@ pub const SQL_INFO_IDS_MAX: usize = 1_000;
 pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
-/// The maximum work of searching the text of a SQL statement for the names of measurements: the
-/// number of measurements, multiplied by the bytes of the text, but at least by 1,000. The caller
-/// sends the schemas of the found measurements with the statement. If the work would exceed the
-/// limit, the caller sends no schemas, and the SQL session requests them.
+/// The maximum work of searching the text of a SQL statement for the names of measurements. The
+/// work is the number of measurements, but at least 1,000, multiplied by the bytes of the text. The
+/// caller sends the schemas of the found measurements with the statement. If the work would exceed
+/// the limit, the caller sends no schemas, and the SQL session requests them.
 pub const SQL_NAMES_SEARCH_MAX: usize = 10_000_000;
 /// The maximum number of points with the same time that `first` and `last` keep for a text column.
 /// The functions need these points to select the same point as 1.x.
@@ -543,9 +543,9 @@ pub const CONTINUOUS_RUN_NS_MAX: i64 = 10 * super::time::MINUTE_NS;
 pub const CONTINUOUS_PAUSE_NS: i64 = super::time::S_NS;
 /// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
-/// The number of windows up to which a query is never rejected because of a stray point: a point
-/// whose time is far from all others, usually in 1970 because of a wrong precision. Nulls for this
-/// number of windows need about 3 MB.
+/// A query with at most this number of windows is never rejected because of a stray point. A stray
+/// point has a time far from all other points, usually in 1970 because of a wrong precision. Nulls
+/// for this number of windows need about 3 MB.
 pub const STRAY_WINDOWS_MIN: i64 = 100_000;
 /// The maximum number of windows in one run of a continuous query, unless FOR requires more
 /// windows. The query then catches up in several runs.

@@ -142,7 +142,7 @@ fn remove(server: &Server, id: &str) -> Result<(), Failure> {
 fn schedule(server: &Server, database: &str, every: &str, keep: &str) -> Result<(), Failure> {
     let keep: u64 = keep
         .parse()
-        .map_err(|_| Failure(format!("--keep is \"{keep}\": it has to be a number, such as 7.")))?;
+        .map_err(|_| Failure(format!("--keep is \"{keep}\": it must be a number, such as 7.")))?;
     let body = json!({ "db": database, "every": every, "keep": keep }).to_string();
     let made = server.must(&Request::post(CONFIGURE, JSON, body.as_bytes()))?.json()?;
     show_schedule(made.get("schedule").unwrap_or(&Value::Null));

@@ -81,7 +81,7 @@ fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     }
     let batch_lines = line.value("batch-lines").unwrap_or("5000").parse().unwrap_or(0);
     if batch_lines == 0 {
-        return Err(Failure::of("--batch-lines has to be a number of at least 1."));
+        return Err(Failure::of("--batch-lines must be a number of at least 1."));
     }
     let precision = line.value("precision").unwrap_or("ns");
     let precision = Precision::parse(precision).ok_or_else(|| {
@@ -436,9 +436,9 @@ impl<'a> Import<'a> {
         match &self.replaced {
             Some(replaced) if *replaced != database => {
                 return Err(Failure(format!(
-                    "the lines from line {number} on belong to database {}, and the earlier lines, \
-                     which are already imported, to database {}: run the command without --database \
-                     to import each database under its own name",
+                    "line {number} and later lines belong to database {}, but the earlier lines, \
+                     which are already imported, belong to database {}: run the command without \
+                     --database to import each database under its own name",
                     quoted(&database),
                     quoted(replaced)
                 )));

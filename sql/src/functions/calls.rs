@@ -1,7 +1,9 @@
-//! Rewrites or rejects calls that DataFusion can plan but not execute: aggregates and window
-//! functions for which an assertion of DataFusion would end the whole instance, an aggregate that
-//! does not support tags, casts to types with very large values or to list views, and percentiles
-//! with very many centroids.
+//! Rewrites or rejects calls that DataFusion can plan but not execute:
+//! - aggregates and window functions for which an assertion of DataFusion would end the whole
+//!   instance
+//! - an aggregate that does not support tags
+//! - casts to list views, or to types with very large values
+//! - percentiles with very many centroids
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;

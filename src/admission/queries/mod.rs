@@ -208,8 +208,8 @@ impl Default for QueryReservation {
 
 impl QueryReservation {
     /// Reserves the bytes with which the query starts. Returns `false` if other queries use the
-    /// bytes, or if a waiting query has precedence: a query of a database that uses fewer bytes, or
-    /// an earlier query of a database that uses equally many. The caller must then try again later.
+    /// bytes, or if a waiting query must start first. The database that uses the fewest bytes
+    /// starts first, and then the earlier query. After `false`, the caller must try again later.
     pub fn start(&self, now_ns: i64) -> bool {
         let reservation = &self.0;
         reservation.shared.now_ns.set(now_ns);
@@ -321,8 +321,8 @@ impl QueryReservation {
 }
 
 impl Shared {
-    /// Whether a query waits to start. Running queries then reserve only necessary bytes. Their
-    /// smaller pages also allow writes to run between the pages.
+    /// Whether a query waits to start. Running queries then reserve only necessary bytes. They read
+    /// smaller pages, so that writes can run between these pages.
     fn has_waiting_query(&self) -> bool {
         self.waiting.borrow().iter().any(|reservation| reservation.strong_count() > 0)
     }
@@ -484,9 +484,9 @@ impl Reservation {
     }
 
     /// Returns the number of bytes that the query's buffers may use in total without evicting other
-    /// queries. While other queries wait to start, these are the bytes that the query already has.
-    /// As an exception, a long query may then still grow to [`LONG_QUERY_BYTES_MAX`] if the bytes
-    /// are free: with smaller slices it would read its data more often.
+    /// queries. If other queries wait to start, the query gets no additional bytes. Only a long
+    /// query may then still grow to [`LONG_QUERY_BYTES_MAX`] if the bytes are free: with smaller
+    /// slices it would read its data more often.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
         let free = self.shared.reservations.free_bytes();

@@ -94,10 +94,10 @@ const ROOM_BYTES: usize = 256 << 10;
 /// The number of inflated bytes after which a step ends. Inflating and parsing them takes about ten
 /// milliseconds. Most batches are smaller.
 const STEP_BYTES: usize = 2 << 20;
-/// The number of compressed bytes after which a step ends. This limit is for bodies of empty
-/// blocks, which take time although they inflate to nothing: decoding their tables takes about 0.15
-/// microseconds per byte, so a step takes at most about 30 milliseconds. Line protocol, which
-/// compresses 5 to 10 times, inflates to 1 to 2 MB.
+/// The number of compressed bytes after which a step ends. Empty blocks inflate to nothing, but
+/// decoding their tables takes about 0.15 microseconds per byte. With this limit, a step of empty
+/// blocks takes at most about 30 milliseconds. Line protocol, which compresses 5 to 10 times,
+/// inflates to 1 to 2 MB.
 const STEP_INPUT_BYTES: usize = 200 << 10;
 /// The number of members after which a step ends, because each member initializes the tables.
 const STEP_MEMBERS: usize = 1_000;

@@ -524,9 +524,9 @@ impl Exchange {
         }
     }
 
-    /// Returns the source that identifies the caller: the database in the URL if the request needs
-    /// access to a policy or to statements, because the shards of this database check the
-    /// permission again. Otherwise the Catalog.
+    /// Returns the source that identifies the caller. If the request needs access to a policy or to
+    /// statements, this is the database in the URL, because the shards of this database check the
+    /// permission again. Otherwise it is the Catalog.
     fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
         match access {
             Access::Policy(_) | Access::Statements => {}

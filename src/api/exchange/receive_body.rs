@@ -4,8 +4,8 @@
 //! [`BodyParser`] converts the body of a write into columns piece by piece, so that the lines of a
 //! large body are never all in memory. Complete lines are converted when enough bytes have arrived,
 //! and only the remaining bytes wait for the next piece. The capacities of the columns are
-//! estimated from the lines parsed so far and the size of the body, because growing columns by
-//! doubling would temporarily need up to three times their size.
+//! estimated from the size of the body and from the lines parsed so far. If growing columns were
+//! doubled instead, they would temporarily need up to three times their size.
 
 use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;

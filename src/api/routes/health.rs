@@ -1,11 +1,11 @@
 //! Serves `/health`, `/ping`, `/status`, `/ready` and `/api/v2/setup`, which require no token.
 //!
 //! The status in the response of `/health` is "fail" if an invalid setting prevents all requests,
-//! and otherwise "pass". If the Catalog does not respond (the server then has only cached
-//! definitions) or the host has a warning, the status is still "pass", because clients of 2.x know
-//! no third status, and `checks` contains a failed check. Monitoring systems may poll `/health`
-//! every second, so [`CatalogHealth`] caches, for each isolate, whether the Catalog responds. The
-//! other routes call no object.
+//! and otherwise "pass". A warning of the host does not change the status, and neither does a
+//! Catalog that does not respond: the server can then still use its cached definitions. In both
+//! cases `checks` contains a failed check. Clients of 2.x know no third status. Monitoring systems
+//! may poll `/health` every second, so [`CatalogHealth`] caches, for each isolate, whether the
+//! Catalog responds. The other routes call no object.
 
 use serde_json::Value;
 

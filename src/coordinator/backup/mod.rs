@@ -5,9 +5,10 @@
 //! stopped. Two concurrent requests do the same work twice, which is harmless.
 //!
 //! In this module, *object* means an object in the backup store (R2), not a Durable Object.
-//! `docs/design/backups.md` describes these objects: the *snapshots* (one per shard: the list of
-//! its values at the time of the backup), the *map* (the database's definitions and shards), the
-//! *values*, the *indexes* and the *manifest*.
+//! `docs/design/backups.md` describes these objects:
+//! - a *snapshot* for each shard: the list of the shard's values at the time of the backup
+//! - the *map*: the database's definitions and shards
+//! - the *values*, the *indexes* and the *manifest*
 
 mod make_and_delete;
 mod restore_and_verify;

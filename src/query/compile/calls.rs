@@ -193,9 +193,12 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Whether 1.x creates an iterator for the argument. If so, the function checks the iterator's
-    /// type. Otherwise, the function reads no values and returns floats. 1.x creates no iterator
-    /// for a tag of a measurement, for a field that no measurement has with the type of the cast,
-    /// and for a column that no subquery has.
+    /// type. Otherwise, the function reads no values and returns floats.
+    ///
+    /// 1.x creates no iterator in these cases:
+    /// - the argument is a tag of a measurement
+    /// - no measurement has the field with the type of the cast
+    /// - no subquery has the column
     fn has_iterator(&self, argument: &Expr) -> bool {
         match argument {
             Expr::VarRef { name, cast } => match self.names.resolve(name, *cast) {

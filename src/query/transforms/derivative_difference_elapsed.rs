@@ -1,6 +1,7 @@
-//! Computes `derivative(x, unit)`: the change per unit of time (1.x `FloatDerivativeReducer`),
-//! `difference(x)`: the change between consecutive values (1.x `FloatDifferenceReducer`), and
-//! `elapsed(x, unit)`: the time between consecutive values (1.x `ElapsedReducer`).
+//! Computes three functions of consecutive values (the name in 1.x is in parentheses):
+//! - `derivative(x, unit)`: the change per unit of time (`FloatDerivativeReducer`)
+//! - `difference(x)`: the change (`FloatDifferenceReducer`)
+//! - `elapsed(x, unit)`: the elapsed time (`ElapsedReducer`)
 
 use super::StreamBatch;
 use crate::merge::cursor::Direction;

@@ -575,8 +575,8 @@ impl Room {
     /// Returns the number of elements to reserve after `len` elements: 0 if the next piece fits.
     ///
     /// Otherwise, the function extrapolates and adds 1/64, because the numbers in lines get longer.
-    /// The result is at most `len` or the number of elements in the next piece, whichever is
-    /// larger. The result is 0 before the first complete line, whose length is unknown.
+    /// The result is at most the larger of two numbers: `len`, and the number of elements in the
+    /// next piece. The result is 0 before the first complete line, whose length is unknown.
     fn more(&self, len: usize, capacity: usize) -> usize {
         if self.used_bytes == 0 {
             return 0;

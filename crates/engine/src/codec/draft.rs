@@ -9,7 +9,7 @@ use super::{Error, finish};
 /// The bit of a method byte that is set if the residuals are Huffman codes.
 pub(super) const HUFFMAN_BIT: u8 = 0x80;
 
-/// A table is used only if it saves at least one in `WORTH` bytes, because decoding with a table is
+/// A table is used only if it saves at least one of every `WORTH` bytes. Decoding with a table is
 /// slower than bit packing, and merges copy only blocks without a table.
 const WORTH: usize = 24;
 

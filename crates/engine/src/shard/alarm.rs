@@ -1,10 +1,10 @@
 //! Runs the tasks of a shard's alarm and retries them after failures.
 //!
 //! Stored data, such as frames in the WAL and parts, determines which tasks are due. A write
-//! therefore needs no extra row to schedule a task. Until a task first succeeds after the start of
-//! the object, each try is stored in a row before the try begins, so that the count includes a try
-//! that crashes the object. After that, only failed tries are stored, which saves two row writes
-//! per try.
+//! therefore needs no extra row to schedule a task. A row counts the tries of a task. At first,
+//! each try is stored before it begins, so that the count includes a try that crashes the object.
+//! After the task's first success since the start of the object, only failed tries are stored,
+//! which saves two row writes per try.
 
 use std::collections::{BTreeMap, BTreeSet};
 

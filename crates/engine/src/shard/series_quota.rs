@@ -93,9 +93,9 @@ impl<S: Store> Loaded<S> {
         Ok(())
     }
 
-    /// Returns the frame's series that are not in the memtable, in two lists: the series that a
-    /// part may contain, and the hashes of the series that no part can contain, because their tags
-    /// are not all in the stored tag order.
+    /// Returns the frame's series that are not in the memtable, as two lists. The first list
+    /// contains the series that a part may contain. The second list contains the hashes of series
+    /// that no part can contain, because one of their tags is not in the stored tag order.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,

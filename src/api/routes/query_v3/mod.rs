@@ -60,9 +60,9 @@ struct JsonBody {
 
 impl QueryRequest {
     /// Parses the parameters of a form or JSON `body`, which is decompressed and empty for GET. The
-    /// `url` supplies the parameters that are missing in the body. A body that begins with `{`, or
-    /// that is not a form, is parsed as JSON regardless of its content type, because curl labels
-    /// every body as a form and InfluxDB ignores the label.
+    /// `url` supplies the parameters that are missing in the body. The content type is ignored, as
+    /// in InfluxDB, because curl labels every body as a form. A body is JSON if it begins with `{`
+    /// or is not a form.
     pub fn parse(head: &RequestHead, url: &Parameters, body: &[u8]) -> ApiResult<Self> {
         check_once(url)?;
         let is_json = body.trim_ascii_start().starts_with(b"{");
