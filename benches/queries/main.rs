@@ -2,9 +2,13 @@
 //! times include the engine, the edge's code and the formatting of the result. Run `cargo bench
 //! --bench queries [-- type…]`.
 //!
-//! The other types are `scale` (a growing shard), `history` (the cost of a longer history),
-//! `rounds` (many series in rounds of time), `names` (many measurements), `deletes` (queries
-//! between deletes), and `month` (thirty million points, only if it is named).
+//! There are further types:
+//! - `scale`: a growing shard
+//! - `history`: the cost of a longer history
+//! - `rounds`: many series in rounds of time
+//! - `names`: many measurements
+//! - `deletes`: queries between deletes
+//! - `month`: thirty million points; runs only if it is named
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
 
 #[path = "../../tests/it/allocator.rs"]

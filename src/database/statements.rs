@@ -1,6 +1,6 @@
-//! Executes the requests that involve other objects (*statements*), one at a time: a request first
-//! completes the unfinished statement of an earlier request, and then stores and executes its own
-//! job.
+//! Executes *statements*, the requests that involve other objects. Only one statement runs at a
+//! time. A request first completes the unfinished statement of an earlier request, and then stores
+//! and executes its own job.
 
 use super::job::{Job, JobKind, changed_quotas, start_drop};
 

@@ -144,9 +144,9 @@ pub fn escape_field_key(name: &str, push: impl FnMut(&str)) {
     escape(name, b",= ", b"\"", push);
 }
 
-/// Passes the pieces of the escaped text to `push`. `always` lists the bytes that are always
-/// escaped, and `after_backslash` the bytes that are escaped only after a backslash, because
-/// InfluxDB 3 does not remove the escapes of these bytes.
+/// Passes the pieces of the escaped text to `push`. The bytes in `always` are always escaped. The
+/// bytes in `after_backslash` are escaped only after a backslash, because InfluxDB 3 does not
+/// remove their escapes.
 fn escape(text: &str, always: &[u8], after_backslash: &[u8], mut push: impl FnMut(&str)) {
     let (mut start, mut before) = (0, 0);
     for (at, byte) in text.bytes().enumerate() {

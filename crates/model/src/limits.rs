@@ -310,8 +310,8 @@ pub(crate) const REGEX_PROPERTIES_MAX: usize = 30;
 pub(crate) const REGEX_UNICODE_RANGES_MAX: u64 = 20_000;
 /// The number of bytes of a compiled regex that count as one unit of work ([`WORK_PER_MS`]).
 pub(crate) const REGEX_BYTES_PER_UNIT: usize = 2;
-/// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory
-/// of a few states if that is more.
+/// The maximum memory, in bytes, of the states that a regex builds while it matches. If a few
+/// states need more memory than this, their memory is the limit.
 pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 /// The maximum number of steps of slow matches of a statement or of a page. A step takes about
 /// seven nanoseconds.

@@ -250,8 +250,8 @@ impl QueryResponder {
             (false, false) => WHOLE_REPLY_BYTES_MAX,
             (false, true) => REPLY_PIECE_BYTES,
         };
-        // Bytes stay in the writer until they are sent, so that an error can still replace them:
-        // like 1.x, the writer returns only the error if a value cannot be encoded.
+        // Bytes stay in the writer until they are sent. If a value cannot be encoded, the writer
+        // can then still replace these bytes and return only the error, like 1.x.
         if self.writer.bytes() < limit {
             return None;
         }

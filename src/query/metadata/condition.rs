@@ -118,8 +118,8 @@ fn compare(
     let names = matches!((left, right), (Expr::VarRef { .. }, Expr::VarRef { .. }));
     Some(match purpose {
         ConditionUse::Series | ConditionUse::List if names => {
-            // 1.x's index checks only which tags exist: `=` selects the series that have both tags,
-            // and `!=` selects the series that have only the left tag.
+            // 1.x's index ignores the values of the two tags. `=` selects the series that have both
+            // tags, and `!=` selects the series that have only the left tag.
             let other = is_missing(right_side, op == BinaryOp::Ne);
             join(false, fold(is_missing(left_side, false)), fold(other))
         }

@@ -1,5 +1,6 @@
-//! Applies `fill(…)`: assigns values to the empty windows of an aggregate (1.x `floatFillIterator`
-//! and others), and to fields that are missing in a row (1.x `floatIteratorScanner.ScanAt`).
+//! Applies `fill(…)`. It assigns values to the empty windows of an aggregate (1.x
+//! `floatFillIterator` and others), and to fields that are missing in a row (1.x
+//! `floatIteratorScanner.ScanAt`).
 
 use super::join_limit::{CallSeries, gather_or, gather_or_null, last_before};
 use crate::merge::cursor::Direction;

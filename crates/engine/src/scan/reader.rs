@@ -122,8 +122,9 @@ pub trait Reader {
 
 /// The sorted runs of a shard.
 pub trait Runs {
-    /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
-    /// per series, so that the cached result of a run remains valid when other runs change.
+    /// Splits `time` like [`Reader::stretches`]. Also splits `time` between successive runs with
+    /// many rows per series. The cached result of such a run then remains valid when other runs
+    /// change.
     fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
     /// Returns the runs that may have rows of a measurement inside `time`.

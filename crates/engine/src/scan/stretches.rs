@@ -238,8 +238,8 @@ fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> 
             groups.saturating_mul(2)
         }
         Output::Aggregates { limit, window, .. } => {
-            // The length includes two additional windows: one window that shows that the last
-            // window is complete, and the first window, which the requested range may cut off.
+            // Adds two windows to the limit. The requested range may cut off the first window, and
+            // one more window is needed to detect that the last window is complete.
             let windows = i128::from((*limit)?).saturating_add(2);
             return Some(windows.saturating_mul(i128::from(window.as_ref()?.every_ns.max(1))));
         }

@@ -1,15 +1,16 @@
 //! Implements first() and last() of a group without windows. Among points with the same time, these
 //! functions choose the same point as 1.x.
 //!
-//! 1.x merges its series in a heap and compares the first two points that the heap returns. These
-//! points belong to the first and the last series in the order of series keys. If the query also
-//! returns a string field or a tag, the heap compares these texts, and skips points without one.
-//! This module therefore imitates the heap. The larger of the two values is the result. For
-//! booleans, `first` prefers `false`.
+//! 1.x merges its series in a heap, and compares only the first two points that the heap returns.
+//! The result is the point with the larger value. For booleans, `first` prefers `false`. Usually
+//! these two points belong to the first and the last series in the order of series keys. If the
+//! query also returns a string field or a tag, the heap compares these texts instead, and skips
+//! points without a text. This module therefore imitates the heap.
 //!
-//! If more than [`TIED_POINTS_MAX`] points have a text, only some of these points are kept. The
-//! result then depends on the two points with the first texts (for `last`: the last texts), or on
-//! the first and the last series if a point lacks a text.
+//! If more than [`TIED_POINTS_MAX`] points have a text, only some of these points are kept. For
+//! `first`, the result then depends on the two points with the first texts. For `last`, it depends
+//! on the two points with the last texts. If a point lacks a text, it depends on the first and the
+//! last series.
 
 use std::cmp::Ordering;
 use std::ops::Range;
