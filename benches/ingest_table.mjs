@@ -66,8 +66,8 @@ const compared = ['ratio', 'CPU ratio', 'ratio to it'];
 const peers = ['InfluxDB', 'VictoriaMetrics'];
 
 /**
- * Runs the cases in which a word starts with a text of `only`. `starters` start the servers, with
- * `wrangler dev` or the only host first. Resolves to whether every case was measured.
+ * Runs the cases whose names contain a word that starts with a text of `only`. `starters` start the
+ * servers, with `wrangler dev` or the only host first. Resolves to whether every case was measured.
  */
 export async function ingestTable(starters, { quick = false, only = [], hasPeer = true, onlyNative = false } = {}) {
   const isWanted = (name) => {

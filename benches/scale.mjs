@@ -75,8 +75,8 @@ function notes({ name, note }, plan) {
     ...circumstances(),
     `\`npm run bench -- scale --size full --only ${name}${option}\`: ${JSON.stringify(plan).replaceAll('"', '').slice(1, -1)}`,
     `${ours} and InfluxDB ran alternately on this machine. The figures are milliseconds unless the row names ` +
-      'another unit. *Cold* is the first query of a database after a restart of the server, which has already served ' +
-      'another database. *Warm* is the median of later queries.',
+      'another unit. *Cold* is the first query of a database after a restart of the server. Before this query, the ' +
+      'server has already served another database. *Warm* is the median of later queries.',
     'Each row defines *small* and *large*: for example, before a load and during the load. The ratio is large ÷ small, ' +
       'and less is better. The figure of InfluxDB is for the large size.',
     ...(note ? [note] : []),

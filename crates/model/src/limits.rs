@@ -21,12 +21,13 @@ pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
 /// The additional memory, in bytes, for the bodies of databases that have no other body in flight.
 /// This memory is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// The size, in bytes, up to which a database may use the additional memory: its bodies may use
-/// [`FIRST_BODIES_BYTES_MAX`], and its queries [`FIRST_QUERIES_BYTES_MAX`]. A database that uses
-/// more memory cannot take this additional memory from the others.
+/// The maximum memory, in bytes, of a database that may use the additional memory:
+/// [`FIRST_BODIES_BYTES_MAX`] for its bodies, and [`FIRST_QUERIES_BYTES_MAX`] for its queries. A
+/// database that uses more memory must leave the additional memory to the other databases.
 pub const FIRST_BYTES: usize = 1_000_000;
-/// The interval, in milliseconds, at which a stalled upload or an unread response checks whether
-/// the server has cancelled this upload or response in favour of another request.
+/// The interval between two checks of a stalled upload or an unread response, in milliseconds. The
+/// check detects whether the server has cancelled the upload or response in favour of another
+/// request.
 pub const CANCEL_CHECK_MS: u32 = 1_000;
 
 /// The maximum size of a management request's body, in bytes. The body is a short JSON document.
@@ -244,7 +245,7 @@ pub const UNKNOWN_CALLERS_PER_SECOND_MAX: u32 = 250;
 /// The number of PBKDF2-HMAC-SHA-256 iterations for a user's password. The platform's WebCrypto
 /// allows at most this number. A derivation takes 10 to 40 ms of CPU time.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;
-/// The time after its last use for which a verified password is not derived again, in nanoseconds.
+/// The time for which a verified password is not derived again after its last use, in nanoseconds.
 /// A changed password takes effect immediately, because a cache entry is valid only for its salt.
 pub const VERIFIED_PASSWORD_NS: i64 = 10 * super::time::MINUTE_NS;
 /// The number of failed logins of a name from one address within [`FAILURE_WINDOW_NS`] after which
@@ -289,8 +290,8 @@ pub const PENDING_DELETES_MAX: usize = 1_000;
 /// The maximum size of the pending deletes of a shard as stored, in bytes. The shard keeps them in
 /// memory, and a backup stores them in one message with the columns (`BACKUP_POINT_BYTES_MAX`).
 pub const PENDING_DELETES_BYTES_MAX: usize = 2_000_000;
-/// The maximum memory of the states that the regexes of a shard's deletes keep between two events,
-/// and of the compiled regexes, in bytes.
+/// The maximum memory, in bytes, of the regexes in a shard's deletes. It includes the compiled
+/// regexes, and the states that they keep between two events.
 pub const DELETE_PATTERNS_BYTES_MAX: usize = 4_000_000;
 /// The maximum number of different regexes in one query text, and in all pending deletes of a
 /// shard.
@@ -321,9 +322,9 @@ pub const REGEX_STEPS_MAX: u64 = 10_000_000;
 /// limit and the cache, because merges cannot stop at a slow match. A regex that lists 40 names of
 /// 16 characters fits.
 pub(crate) const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
-/// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
-/// subqueries once for each different number of windows that its functions read before the range,
-/// so the numbers of nested SELECTs multiply.
+/// The maximum number of times that the text of a subquery is compiled. The functions of a SELECT
+/// can read different numbers of windows before the range. The SELECT compiles its subqueries once
+/// for each of these numbers. The compilations of nested SELECTs multiply.
 pub const SUBQUERY_COMPILATIONS_MAX: u32 = 64;
 /// The maximum number of sources, operands and operators in the subqueries of a SELECT, counted
 /// once for each time that a subquery is compiled. A text in which no subquery is compiled twice
@@ -377,7 +378,7 @@ pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
 /// With half of this memory, fifty long queries take twice as long. With more memory, writes wait
 /// longer during a merge.
 pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
-/// The time after its start at which a long query no longer counts towards [`LONG_QUERIES_MAX`], in
+/// The time after which a running long query no longer counts towards [`LONG_QUERIES_MAX`], in
 /// nanoseconds. Another long query of the database can then start.
 pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
 /// The maximum number of long queries of a database in an isolate, including queries that run for
@@ -521,7 +522,8 @@ pub const QUERY_LISTED_TEXT_BYTES_MAX: usize = 4_000;
 pub const QUERY_LISTED_NS: i64 = 60 * super::time::S_NS;
 /// The interval at which a running query is reported to the Catalog, in nanoseconds.
 pub const QUERY_REPORT_EVERY_NS: i64 = 5 * super::time::S_NS;
-/// The maximum number of shards that a query's report names. KILL QUERY reaches these shards.
+/// The maximum number of shards in a query's report to the Catalog. KILL QUERY reaches only these
+/// shards.
 pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 
 // Continuous queries.
@@ -639,8 +641,8 @@ pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 /// The minimum age of a recovery's target time, in nanoseconds. The platform's history may lag by
 /// up to one minute.
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
-/// The time after the end of a recovery, in nanoseconds, during which a request for the same target
-/// time returns the status of this recovery and starts no other recovery.
+/// The time after the end of a recovery in which a request for the same target time starts no other
+/// recovery, in nanoseconds. The request returns the status of the ended recovery.
 pub const RECOVERY_REPEAT_NS: i64 = super::time::D_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
 /// nanoseconds. This time is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.
