@@ -134,7 +134,7 @@ fn fields_of(table: &TableSchema, all: bool) -> Vec<String> {
     fields.map(|column| column.name.clone()).collect()
 }
 
-/// The result may also be empty.
+/// Returns the pieces of the rows that the text requests. The rows may be empty.
 fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
     let (text, is_empty) = match text.strip_prefix("* FROM (\nSELECT ") {
         Some(inner) => (inner.strip_suffix("\n) LIMIT 0").unwrap(), true),

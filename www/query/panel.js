@@ -16,7 +16,10 @@ import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 
-/** A run waits this long for the parser if the server can run the text without the parser. */
+/**
+ * The maximum time in milliseconds that a run waits for the parser, if the server can run the text
+ * without the parser.
+ */
 const patience_ms = 1500;
 
 /** The notice for a text that changes data. The page does not run such a text automatically. */

@@ -207,8 +207,9 @@ pub const GRANTEES_MAX: usize = 100_000;
 /// The maximum size of a token or user as stored, in bytes. This limit also bounds the number of
 /// databases on which the token or user can have permissions.
 pub const GRANTEE_BYTES_MAX: usize = 100_000;
-/// The maximum number of users whose permissions on a dropped database the Catalog removes between
-/// two calls. Each removal rewrites the user's row.
+/// After a database is dropped, the Catalog removes the permissions of its users in steps. This is
+/// the maximum number of users in one step. Each removal rewrites the user's row, and other events
+/// can run between two steps.
 pub const USERS_REVOKED_PER_STEP: usize = 200;
 /// The default and the maximum number of tokens in one page of a list.
 pub const GRANTEES_PER_PAGE: usize = 1_000;

@@ -41,8 +41,9 @@ impl CompiledDeletion {
 const SERIES_CELLS: u64 = 30;
 /// The estimated cost of one comparison in a deletion's condition, in cells.
 const COMPARISON_CELLS: u64 = 4;
-/// A cursor for queries skips hidden series. After this cost, in cells, it visits one hidden
-/// series, so that the caller can end its page. A query plan (EXPLAIN) also counts these series.
+/// The maximum cost, in cells, that a cursor for queries spends on hidden series without a pause.
+/// The cursor skips hidden series. After this cost, it returns one hidden series, so that its
+/// caller can end the page. A query plan (EXPLAIN) also counts these series.
 const HIDDEN_CELLS_MAX: u64 = 10_000;
 
 /// The deletions and the dropped measurements that hide rows from a query or a merge.

@@ -325,7 +325,7 @@ fn page_size_does_not_change_result() {
             (1 << 20, 0, CELLS_PER_PAGE_MAX),
             (90, 40, CELLS_PER_PAGE_MAX),
             (400, 1_000, CELLS_PER_PAGE_MAX),
-            // With these limits of cells, the cost of the condition ends a batch inside a series.
+            // With these limits, the cost of the condition ends a batch in the middle of a series.
             (1 << 20, u64::MAX, 1),
             (1 << 20, u64::MAX, 30),
         ] {

@@ -22,8 +22,8 @@ use super::slots::Slots;
 use crate::store::Store;
 
 const OUTPUTS_MAX: u64 = 4_096;
-/// The number of reserved keys in addition to one per input value. An output needs another key if
-/// its last value is not full.
+/// The number of keys to reserve in addition to one key for each input value. An output needs
+/// another key if its last value is not full.
 const KEYS_BESIDE: u32 = 4;
 
 impl<S: Store> Shard<S> {
