@@ -110,8 +110,14 @@ pub struct Dump {
 }
 
 impl Dump {
-    pub fn item(&mut self, line: Vec<u8>) -> DumpLine {
-        // Inside a string, a carriage return is data.
+    pub fn item(&mut self, mut line: Vec<u8>) -> DumpLine {
+        // Inside a string, blanks and a carriage return are data. Elsewhere, the server also skips
+        // the blanks at the start of a line.
+        if !self.in_string {
+            let is_blank = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'\r' | 0);
+            let blanks = line.iter().take_while(is_blank).count();
+            line.drain(..blanks);
+        }
         let bare = line.strip_suffix(b"\r").unwrap_or(&line);
         if !self.in_string && (bare.is_empty() || bare.starts_with(b"#")) {
             return self.directive(&String::from_utf8_lossy(bare));
@@ -207,6 +213,9 @@ mod tests {
         assert_eq!(items(marked), expected);
         assert_eq!(items(Vec::new()), []);
         assert_eq!(items(b"m".to_vec()), [text("m", true)]);
+        let indented = b" \tm,a=\"b v=1 5\n  # comment\n  \r\n\tn s=\"one\n two\"".to_vec();
+        let lines = [text("m,a=\"b v=1 5", true), text("n s=\"one", true), text(" two\"", false)];
+        assert_eq!(items(indented), lines);
         let escaped = b"m a\\=\"b=1 5\nn v=1".to_vec();
         assert_eq!(items(escaped), [text("m a\\=\"b=1 5", true), text("n v=1", true)]);
     }
