@@ -274,8 +274,8 @@ impl Batch {
     }
 }
 
-/// The import of a file. The path `-` means standard input. An import from standard input cannot be
-/// resumed.
+/// The import of a file. The path `-` means standard input. An import from standard input or from a
+/// pipe cannot be resumed.
 struct Import<'a> {
     server: &'a Server,
     lines: Lines,
@@ -314,9 +314,10 @@ impl<'a> Import<'a> {
     ) -> Result<Self, Failure> {
         // SQL rows are converted to lines with times in nanoseconds.
         let precision = if shape.is_some() { Precision::Nanosecond } else { precision };
-        let is_file = path != "-";
-        let file = is_file.then(|| fs::metadata(path)).transpose();
+        let file = (path != "-").then(|| fs::metadata(path)).transpose();
         let file = file.map_err(|reason| cannot("read", Path::new(path), &reason))?;
+        // A pipe, such as `<(…)` in a shell, has no folder for the progress file.
+        let is_file = file.as_ref().is_some_and(fs::Metadata::is_file);
         let size = file.as_ref().map_or(0, fs::Metadata::len);
         // A changed file of the same size has another time of modification.
         let modified = file.and_then(|file| file.modified().ok());
@@ -717,6 +718,8 @@ fn compare(
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     #[test]
@@ -789,6 +792,18 @@ mod tests {
         }
         fs::remove_file(&state).unwrap();
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn import_from_pipe_stores_no_progress() {
+        let server = Server::at("http://127.0.0.1:1", Duration::ZERO, Duration::ZERO);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let none = Destination::default();
+        let mut import = Import::new(&server, &path, None, Precision::Second, 1, none).unwrap();
+        assert_eq!(import.resume().unwrap(), 0);
+        import.flush(1).unwrap();
     }
 
     #[test]
