@@ -175,9 +175,9 @@ pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
         let text = line.trim();
         editor.add_history_entry(text).map_err(broken)?;
         history.add(text);
-        let text = text.strip_suffix(';').unwrap_or(text);
-        let mut words = text.split_whitespace();
-        match (words.next().unwrap_or_default(), words.next()) {
+        let text = text.strip_suffix(';').unwrap_or(text).trim_end();
+        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        match (word, Some(rest.trim()).filter(|rest| !rest.is_empty())) {
             ("exit" | "quit", _) => return Ok(()),
             ("help", _) => print(HELP)?,
             ("", _) => {}
@@ -185,7 +185,7 @@ pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
                 settings.format = Format::named(name).unwrap_or(settings.format);
             }
             (word, Some(database)) if word.eq_ignore_ascii_case("use") => {
-                settings.database = Some(database.trim_matches('"').to_owned());
+                settings.database = Some(unquoted(database));
                 editor.set_helper(Some(names(settings.database.clone())));
             }
             (word, _) => {
@@ -201,9 +201,29 @@ pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
     }
 }
 
+/// Returns a name without the quotes of InfluxQL.
+fn unquoted(name: &str) -> String {
+    let inside = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    let unescaped = |name: &str| name.replace("\\\"", "\"").replace("\\\\", "\\");
+    inside.map_or_else(|| name.to_owned(), unescaped)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_may_contain_spaces_and_quotes() {
+        for (given, name) in [
+            ("demo", "demo"),
+            ("my data", "my data"),
+            ("\"my data\"", "my data"),
+            (r#""for \"ever\" \\""#, r#"for "ever" \"#),
+            ("\"", "\""),
+        ] {
+            assert_eq!(unquoted(given), name);
+        }
+    }
 
     #[test]
     fn completion_ignores_case() {
