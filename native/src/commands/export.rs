@@ -13,7 +13,7 @@ use super::command_line::Arguments;
 use super::deployment::export_deployment;
 use super::http_client::{FORM, Request, Response, Server, form};
 use super::parquet::export_parquet;
-use super::steps::until_success;
+use super::steps::{must_respond, until_success};
 use super::{CONNECTION, Command, print_piece};
 use crate::Failure;
 
@@ -179,6 +179,7 @@ fn export_lines(
     database: &str,
     out: Option<&str>,
 ) -> Result<(), Failure> {
+    must_respond(server)?;
     let first = part_of(server, line, None)?;
     let failed = |Failure(reason)| Failure(format!("The export failed: {reason}."));
     let Some(out) = out else {

@@ -24,6 +24,7 @@ use super::dump::{Dump, DumpLine, Lines};
 use super::http_client::{FORM, Request, Server, form};
 use super::result_text::{list, text};
 use super::rows::{Shape, line_of};
+use super::steps::must_respond;
 use super::tally::{Destination, Sum, Tally};
 use super::{CONNECTION, Command, cannot, quoted};
 use crate::Failure;
@@ -98,9 +99,7 @@ fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     tags.sort_unstable();
     let shape = line.value("measurement").map(|measurement| Shape { measurement, tags });
     let server = Server::of(line)?;
-    // Requests with batches are retried many times. This first request is not retried, so that an
-    // unreachable server is reported immediately.
-    server.send(&Request::new("GET", "/ping"))?;
+    must_respond(&server)?;
     let owned = |name: &str| line.value(name).unwrap_or_default().to_owned();
     let destination = Destination { database: owned("database"), policy: owned("policy") };
     let rejected = Import::new(&server, path, shape, precision, batch_lines, destination)?.run()?;

@@ -57,6 +57,12 @@ impl Drop for Progress {
     }
 }
 
+/// Checks that the server responds. Without this check, a command would report an unreachable server
+/// only after all its retries, which take half a minute.
+pub fn must_respond(server: &Server) -> Result<(), Failure> {
+    server.send(&Request::new("GET", "/ping")).map(drop)
+}
+
 /// Sends a request until it succeeds, and reads the response. Repeats the request after a temporary
 /// failure: status 429 or 503, or an incomplete response.
 pub fn until_success<T>(
@@ -113,6 +119,7 @@ pub fn finish(
     path: impl Fn(&Value) -> String,
     text: impl Fn(&Sums, &Value) -> String,
 ) -> Result<(Value, Sums), Failure> {
+    must_respond(server)?;
     let mut progress = Progress::new();
     let mut sums = Sums::default();
     let mut last = Value::Null;
@@ -136,6 +143,14 @@ pub fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unreachable_server_is_reported_immediately() {
+        let server = Server::at("http://127.0.0.1:1", LINE_EVERY, LINE_EVERY);
+        let began = Instant::now();
+        let done = finish(&server, "POST", |_| "/".to_owned(), |_, _| String::new());
+        assert!(done.is_err() && began.elapsed() < LINE_EVERY);
+    }
 
     #[test]
     fn bytes_are_shown_in_their_unit() {
