@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use ureq::http::{self, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Error};
+use ureq::{Agent, Body, Error, Proxy};
 
 use super::command_line::Arguments;
 use crate::Failure;
@@ -28,6 +28,7 @@ pub struct Server {
     pub url: String,
     token: String,
     roots: Vec<Certificate<'static>>,
+    proxy: Option<Proxy>,
     agent: Agent,
 }
 
@@ -72,29 +73,35 @@ impl Server {
         let data = data.unwrap_or_else(|| DATA.to_owned());
         let parsed = address("--url", &url)?;
         let token = token_for(&parsed, Path::new(&data))?;
-        let roots = match parsed.scheme_str() {
-            Some("https") => {
+        let is_https = parsed.scheme_str() == Some("https");
+        let roots = match is_https {
+            true => {
                 let certs = trusted()?.into_iter();
                 certs.map(|cert| Certificate::from_der(&cert).to_owned()).collect()
             }
-            _ => Vec::new(),
+            false => Vec::new(),
         };
+        // Without TLS, the proxy could read the token.
+        let uses_proxy = is_https && !is_here(&parsed);
+        let proxy = if uses_proxy { Proxy::try_from_env() } else { None };
         let url = url.trim_end_matches('/').to_owned();
-        let agent = agent(RESPONSE_MAX, RESPONSE_MAX, &roots);
-        Ok(Self { url, token, roots, agent })
+        let agent = agent(RESPONSE_MAX, RESPONSE_MAX, &roots, proxy.clone());
+        Ok(Self { url, token, roots, proxy, agent })
     }
 
     /// Returns a client with the given time limits, for tests.
     #[cfg(test)]
     pub fn at(url: &str, response_max: Duration, read_max: Duration) -> Self {
-        let agent = agent(response_max, read_max, &[]);
-        Self { url: url.to_owned(), token: "t".to_owned(), roots: Vec::new(), agent }
+        let agent = agent(response_max, read_max, &[], None);
+        let (url, token) = (url.to_owned(), "t".to_owned());
+        Self { url, token, roots: Vec::new(), proxy: None, agent }
     }
 
     /// Returns a client of the same server that waits at most `limit`.
     pub fn with_limit(&self, limit: Duration) -> Self {
-        let agent = agent(limit, limit, &self.roots);
-        Self { url: self.url.clone(), token: self.token.clone(), roots: self.roots.clone(), agent }
+        let (roots, proxy) = (self.roots.clone(), self.proxy.clone());
+        let agent = agent(limit, limit, &roots, proxy.clone());
+        Self { url: self.url.clone(), token: self.token.clone(), roots, proxy, agent }
     }
 
     /// Sends a request with the client's token.
@@ -272,6 +279,11 @@ fn rejected_certificate(url: &str, reason: &str) -> Option<Failure> {
     })
 }
 
+/// Whether the server is on this machine.
+fn is_here(url: &Uri) -> bool {
+    matches!(url.host(), Some("127.0.0.1" | "localhost" | "[::1]"))
+}
+
 /// Returns the token for an address. The token in the data folder is sent only to servers on this
 /// machine.
 fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
@@ -280,7 +292,7 @@ fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
     {
         return Ok(token);
     }
-    let is_here = matches!(url.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    let is_here = is_here(url);
     let file = folder.join("token");
     if is_here && let Ok(token) = fs::read_to_string(&file) {
         return Ok(token.trim().to_owned());
@@ -311,7 +323,12 @@ pub fn trusted() -> Result<Vec<CertificateDer<'static>>, Failure> {
     )))
 }
 
-fn agent(response_max: Duration, read_max: Duration, roots: &[Certificate<'static>]) -> Agent {
+fn agent(
+    response_max: Duration,
+    read_max: Duration,
+    roots: &[Certificate<'static>],
+    proxy: Option<Proxy>,
+) -> Agent {
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::new_with_certs(roots))
         .unversioned_rustls_crypto_provider(
@@ -321,7 +338,7 @@ fn agent(response_max: Duration, read_max: Duration, roots: &[Certificate<'stati
     Agent::config_builder()
         .tls_config(tls)
         .http_status_as_error(false)
-        .proxy(None)
+        .proxy(proxy)
         .max_redirects(0)
         .timeout_connect(Some(response_max))
         .timeout_send_request(Some(response_max))

@@ -1,9 +1,11 @@
 //! Tests the options `--tls-cert`, `--tls-key` and `--flight`.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::channel;
 
 use crate::server::{Place, Server, TOKEN, command, curl, status};
 
@@ -91,6 +93,38 @@ fn commands_explain_untrusted_certificates() {
         let (is_ok, errors) = asked(cert, key, trusted);
         assert!(!is_ok && errors.contains(remedy), "{trusted}: {errors}");
     }
+}
+
+#[test]
+fn commands_use_proxy_of_environment() {
+    let place = Place::new();
+    let (trusted, _) = certificate(&place.0, "own");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, heads) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let mut head = lines.map(Result::unwrap).take_while(|line| !line.is_empty());
+            sender.send(head.next().unwrap()).unwrap();
+            head.for_each(drop);
+            stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
+    });
+    let asked = |url: &str| {
+        let mut query = Command::new(env!("CARGO_BIN_EXE_tidemark"));
+        query.args(["query", "--url", url, "SHOW DATABASES"]);
+        for name in ["ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_DIR"] {
+            query.env_remove(name);
+        }
+        query.env("TIDEMARK_TOKEN", TOKEN).env("SSL_CERT_FILE", &trusted);
+        assert!(!query.env("HTTPS_PROXY", &proxy).output().unwrap().status.success());
+        heads.try_recv().unwrap_or_default()
+    };
+    assert_eq!(asked("https://tidemark.example"), "CONNECT tidemark.example:443 HTTP/1.1");
+    assert_eq!(asked("https://127.0.0.1:1"), "");
+    assert_eq!(asked("http://[::1]:1"), "");
 }
 
 #[test]
