@@ -87,6 +87,16 @@ async function remoteOf(account, name) {
 }
 
 /**
+ * Rejects a Worker of another program, whose code a deployment would replace. A Worker with only the
+ * secret was created by `wrangler secret put`. The platform's Workers Builds creates an empty Worker.
+ */
+function mustBeTidemark({ isThere, hasToken, bindings }, name) {
+  const isOurs = hasToken || bindings.some((one) => one.name === 'CATALOG');
+  if (!isThere || isOurs || process.env.WRANGLER_CI_OVERRIDE_NAME) return;
+  throw new UserError(`The account has a Worker ${name} that is not a deployment of Tidemark: choose another name with --name, or delete that Worker.`);
+}
+
+/**
  * Rejects a change of the jurisdiction of an existing deployment. In another jurisdiction, the
  * Catalog's name refers to another object, without any database or token.
  */
@@ -288,6 +298,7 @@ async function prepared(source, options, wanted) {
   mustHaveCredentials();
   const account = await openAccount(source, wanted);
   const remote = await remoteOf(account, wanted.name);
+  mustBeTidemark(remote, wanted.name);
   const { vars } = databaseConfiguration({ base: source.base, env: options.env, wanted, remote, sqlName: null, isPaid: true });
   mustKeepJurisdiction(remote, vars.JURISDICTION);
   mustBeInside(remote, vars);
