@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
+import { proxyStep } from '../packages/tidemark/lib/proxy.mjs';
 import { must } from './processes.mjs';
 import { at, UserError } from './project.mjs';
 import { step } from './setup_steps.mjs';
@@ -45,7 +46,7 @@ async function fetched(url) {
   try {
     response = await fetch(url, { signal: AbortSignal.timeout(fetchMs) });
   } catch (error) {
-    throw new UserError(`${url} could not be fetched: ${error.cause?.message ?? error.message}.`);
+    throw new UserError(`${url} could not be fetched: ${error.cause?.message ?? error.message}.${proxyStep()}`);
   }
   if (!response.ok) throw new UserError(`${url} could not be fetched: the server returned ${response.status}.`);
   const bytes = Buffer.from(await response.arrayBuffer());

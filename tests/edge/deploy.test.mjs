@@ -124,6 +124,28 @@ test('without a terminal, the program lists all missing settings before the uplo
   await refused(/^This account has no workers\.dev subdomain \(10007\): /m, { CLOUDFLARE_ACCOUNT_ID: 'an-account' });
 });
 
+test('without a connection, the program names the setting for a proxy', async (t) => {
+  const its = place(t);
+  const nowhere = { url: 'http://127.0.0.1:1' };
+  const direct = await deployed(its, nowhere, [], { env: { HTTPS_PROXY: null, https_proxy: null } });
+  assert.match(direct.text, /^Cloudflare's API cannot be reached .*: check the network connection and retry\.$/m);
+  const behind = await deployed(its, nowhere, [], { env: { HTTPS_PROXY: 'http://127.0.0.1:2' } });
+  assert.equal(behind.code, 1, behind.text);
+  assert.match(behind.text, /retry\. To use the proxy in HTTPS_PROXY, set NODE_USE_ENV_PROXY=1 \(Node 22\.21 or newer\)\.$/m);
+});
+
+test('a Worker of another program is not replaced', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), place(t)];
+  assert.equal((await deployed(its, api, [])).code, 0);
+  const { versions } = api.scripts.get('tidemark');
+  versions[0].bindings = [{ type: 'plain_text', name: 'GREETING', text: 'hello' }];
+  const { code, text } = await deployed(its, api, []);
+  assert.deepEqual([code, versions.length], [1, 1], text);
+  assert.match(text, /^The account has a Worker tidemark that is not a deployment of Tidemark: choose another name with --name/m);
+  const other = await deployed(its, api, ['--name', 'metrics']);
+  assert.equal(other.code, 0, other.text);
+});
+
 test('at a terminal the program asks for the account, wrangler registers a subdomain, and a token is created', async (t) => {
   if (!has(t, 'script')) return;
   const [api, its] = [await cloudflareAccount(t), place(t)];
@@ -163,6 +185,7 @@ test('each error of the platform is shown with the next step', async (t) => {
     [10_063, /^This account has no workers\.dev subdomain/m],
     [10_034, /^The e-mail address of your Cloudflare account is not verified \(10034\): /m],
     [10_042, /^R2 is not enabled for this account \(10042\): /m],
+    [10_083, /^The account has no zone for the host name of --domain \(10083\): /m],
     [10_085, /^The R2 bucket for backups does not exist \(10085\): create it with npx wrangler@.* r2 bucket create/m],
   ]) {
     api.refuses = () => [code, 'Script startup exceeded CPU time limit.'];

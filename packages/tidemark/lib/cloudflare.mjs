@@ -1,6 +1,7 @@
 // The client of Cloudflare's API: uploads, configures and removes Workers.
 
 import { UserError } from './command.mjs';
+import { proxyStep } from './proxy.mjs';
 
 /** The timeout of a call in milliseconds. It permits an upload of 30 MB over a slow connection. */
 const callMs = 300_000;
@@ -42,7 +43,7 @@ export class Account {
     };
     const { response, text } = await send().catch((error) => {
       if (signal?.aborted) throw error;
-      throw new UserError(`Cloudflare's API cannot be reached (${error.cause?.message ?? error.message}): check the network connection and retry.`);
+      throw new UserError(`Cloudflare's API cannot be reached (${error.cause?.message ?? error.message}): check the network connection and retry.${proxyStep()}`);
     });
     let said;
     try {

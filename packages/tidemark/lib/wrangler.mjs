@@ -71,6 +71,8 @@ const steps = {
     "The e-mail address of your Cloudflare account is not verified (10034): open the link in Cloudflare's e-mail, or request it again in the dashboard under My Profile, and deploy again.",
   10_042: () =>
     'R2 is not enabled for this account (10042): enable it in the dashboard under R2 Object Storage, or deploy without --backups.',
+  10_083: () =>
+    'The account has no zone for the host name of --domain (10083): add the domain to the account, or use a host name of one of its zones.',
   10_085: (_, hint) =>
     `The R2 bucket for backups does not exist (10085): create it with ${hint} r2 bucket create BUCKET, or deploy without --backups.`,
   10_021: (name) =>
