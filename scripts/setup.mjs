@@ -60,10 +60,20 @@ export async function checkLinker(compiler = 'cc') {
 /** Installs the WebAssembly target. Resolves to the compiler's version. */
 export const rust = () => (rustVersion ??= checkRust());
 
+/**
+ * Returns the version of a program, or null if the program is not installed. Throws a [UserError] if
+ * the program fails. For example, rustup may fail to download the compiler.
+ */
+async function versionOf(program) {
+  const { code, output } = await run(program, ['--version'], { quiet: true });
+  if (code === null) return null;
+  if (code !== 0) throw new UserError(`${program} is installed, but fails:\n${output.trim()}`);
+  return output.trim();
+}
+
 async function checkRust() {
-  const compiler = await run('rustc', ['--version'], { quiet: true });
-  const cargo = await run('cargo', ['--version'], { quiet: true });
-  if (compiler.code !== 0 || cargo.code !== 0) {
+  const [compiler, cargo] = [await versionOf('rustc'), await versionOf('cargo')];
+  if (compiler === null || cargo === null) {
     throw new UserError('Rust is not installed: install rustup (https://rustup.rs) and start again.');
   }
   const asked = ['--print', 'target-libdir', '--target', wasmTarget];
@@ -78,7 +88,7 @@ async function checkRust() {
       );
     }
   }
-  return compiler.output.trim();
+  return compiler;
 }
 
 /** Builds wasm-bindgen, which generates the JavaScript of a module. Resolves to its path. */
@@ -218,10 +228,7 @@ export async function isSqlOld() {
  * Returns whether cargo is installed. Without cargo, `npm start` downloads the modules of a
  * release.
  */
-export async function hasCargo() {
-  const { code } = await run('cargo', ['--version'], { quiet: true });
-  return code === 0;
-}
+export const hasCargo = async () => (await versionOf('cargo')) !== null;
 
 /** Downloads the modules if cargo is not installed. */
 async function buildConsole(build) {

@@ -6,8 +6,9 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 
 import { at, lockedCrate } from '../../scripts/project.mjs';
-import { checkLinker, engineSources } from '../../scripts/setup.mjs';
+import { checkLinker, engineSources, hasCargo } from '../../scripts/setup.mjs';
 import { fingerprint, isDone, step } from '../../scripts/setup_steps.mjs';
+import { temporaryFolder } from './harness.mjs';
 
 test('a missing path is an error', () => {
   assert.throws(() => fingerprint(['package.json', 'no/such/file']), { code: 'ENOENT' });
@@ -16,6 +17,16 @@ test('a missing path is an error', () => {
 test('the error for a missing C compiler names the packages', async () => {
   await assert.rejects(checkLinker('no-such-compiler'), /A C compiler is not installed.*`apt-get install gcc libc6-dev`/);
   await checkLinker(process.execPath);
+});
+
+test('a failure of rustup is shown, and is not a missing cargo', async (t) => {
+  const { PATH } = process.env;
+  t.after(() => (process.env.PATH = PATH));
+  process.env.PATH = temporaryFolder(t);
+  assert.equal(await hasCargo(), false);
+  const program = '#!/bin/sh\necho "error: no space left on device" >&2\nexit 1\n';
+  writeFileSync(join(process.env.PATH, 'cargo'), program, { mode: 0o755 });
+  await assert.rejects(hasCargo(), { message: 'cargo is installed, but fails:\nerror: no space left on device' });
 });
 
 test('the browser database is built again when any source of its crate changes', () => {
