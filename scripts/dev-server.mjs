@@ -48,6 +48,11 @@ export function isFree(port) {
   });
 }
 
+export async function mustBeFree(port) {
+  if (await isFree(port)) return;
+  throw new UserError(`Port ${port} is in use: stop the program that listens there, or set PORT to another port.`);
+}
+
 export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer();
@@ -96,9 +101,7 @@ async function answers(url) {
  */
 export async function startServer(options) {
   const { node, port, stateDir, vars = {}, envFile, observability = false } = options;
-  if (!(await isFree(port))) {
-    throw new UserError(`Port ${port} is in use: stop the program that listens there, or set PORT to another port.`);
-  }
+  await mustBeFree(port);
   const flags = ['--compatibility-flags', 'experimental'];
   const dev = options.script ? ['dev', options.script, ...flags] : ['dev'];
   const sqlProcess = options.sqlProcess && (await startSqlProcess({ node, stateDir, ...options.sqlProcess }));

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 
 import { checked, keptToken } from './admin-token.mjs';
 import { servedFolder, servedPage } from './console.mjs';
-import { settings, startServer } from './dev-server.mjs';
+import { mustBeFree, settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals, endGroup, startGroup } from './processes.mjs';
 import { at, finishWith, root, UserError } from './project.mjs';
 import { hasCargo, hasSql, isSqlOld, prepareServer, sqlFolder } from './setup.mjs';
@@ -97,6 +97,7 @@ endAllOnSignals();
 await finishWith(async () => {
   const number = portOf('PORT', process.env.PORT || '8787');
   const flight = process.env.FLIGHT_PORT && portOf('FLIGHT_PORT', process.env.FLIGHT_PORT);
+  await mustBeFree(number);
   const secrets = givenSecrets();
   const secret = secrets.find(([name]) => name === 'ADMIN_TOKEN')?.[1] ?? keptToken(at('.dev.vars'));
   if (!existsSync(at('build', 'index_bg.wasm'))) console.log(firstStart);

@@ -195,6 +195,7 @@ test('npm start reports in one sentence that the port is in use', async (t) => {
     last,
     `Port ${server.port} is in use: stop the program that listens there, or set PORT to another port.`,
   );
+  assert.doesNotMatch(run.output, /npm packages/, 'the builds have not begun');
 });
 
 test('settings are passed to the Worker, and an invalid setting is reported by its name', async (t) => {
