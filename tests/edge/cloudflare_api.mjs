@@ -57,6 +57,7 @@ class RecordedScript {
   versions = [];
   deployments = [];
   isWorkersDev = false;
+  hasNewSecret = false;
   migrationTag = undefined;
 
   /**
@@ -83,6 +84,7 @@ class RecordedScript {
   }
 
   deploy(versions) {
+    if (this.hasNewSecret) throw new ApiError(400, 10_220, 'The following secrets have changed: ADMIN_TOKEN');
     this.deployments.push({ id: `d${this.deployments.length + 1}`, source: 'api', strategy: 'percentage', created_on: '2026-11-01T00:00:00Z', versions });
   }
 }

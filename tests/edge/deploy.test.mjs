@@ -240,6 +240,11 @@ test('an upgrade is gradual, keeps its configuration, and can be rolled back', a
   assert.equal(uploads(api).length, length, 'nothing is uploaded again');
   await must('--gradual', '100');
   assert.deepEqual(shares(), { 3: 100 });
+  script.hasNewSecret = true;
+  const { code, text } = await deployed(its, api, ['--rollback']);
+  assert.equal(code, 1, text);
+  assert.match(text, /^A secret has changed since the earlier version, .*\(10220\): deploy the earlier release again/m);
+  script.hasNewSecret = false;
   await must('--rollback');
   assert.deepEqual(shares(), { 1: 100 });
 });

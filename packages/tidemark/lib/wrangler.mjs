@@ -79,6 +79,8 @@ const steps = {
     `Cloudflare rejected ${name} while starting it (10021): deploy again, because a single slow start can exceed the limit of 1 s. If the error stays, deploy without SQL (--without-sql) or report the error.`,
   10_027: (name) =>
     `${name} is larger than the account's plan allows (10027): use a paid plan, or deploy without SQL (--without-sql).`,
+  10_220: () =>
+    'A secret has changed since the earlier version, and a rollback would restore the old secret (10220): deploy the earlier release again, which keeps the secrets.',
   100_328: () =>
     `The account's free plan does not support the setting \`limits\` (100328): remove \`limits\` from the \`wrangler\` section of your file, or use a paid plan.`,
 };
