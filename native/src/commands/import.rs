@@ -4,7 +4,7 @@
 //! others. A file next to the input stores the progress, so that a repeated command continues after
 //! the last completed batch.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -94,9 +94,7 @@ fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     if line.value("tags").is_some() && line.value("measurement").is_none() {
         return Err(Failure::of("--tags applies only to SQL rows: add --measurement."));
     }
-    let mut tags: Vec<_> = line.value("tags").unwrap_or_default().split(',').collect();
-    tags.retain(|tag| !tag.is_empty());
-    tags.sort_unstable();
+    let tags = tag_columns(line.value("tags").unwrap_or_default());
     let shape = line.value("measurement").map(|measurement| Shape { measurement, tags });
     let server = Server::of(line)?;
     must_respond(&server)?;
@@ -107,6 +105,12 @@ fn run(line: &Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure(format!("{rejected} lines were rejected, see above")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the columns in a list such as `room, sensor`, in order.
+fn tag_columns(list: &str) -> Vec<&str> {
+    let tags = list.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+    BTreeSet::from_iter(tags).into_iter().collect()
 }
 
 fn must_exist(path: &str) -> Result<(), Failure> {
@@ -791,6 +795,12 @@ mod tests {
         }
         fs::remove_file(&state).unwrap();
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn tag_columns_are_trimmed_and_sorted() {
+        assert_eq!(tag_columns("sensor, room,,sensor"), ["room", "sensor"]);
+        assert_eq!(tag_columns(""), [""; 0]);
     }
 
     #[test]
