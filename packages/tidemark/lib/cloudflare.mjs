@@ -72,7 +72,7 @@ export class Account {
    */
   async choose(ask, signal = undefined) {
     if (this.id) return;
-    const accounts = await this.call('GET', '/accounts', { signal });
+    const accounts = await this.call('GET', '/accounts?per_page=50', { signal });
     if (accounts.length > 1 && ask) {
       this.id = await ask(accounts);
       return;
