@@ -54,17 +54,22 @@ async function fetched(url) {
   return bytes;
 }
 
+/** Returns the release of `prebuilt.json`. Throws a [UserError] if no release exists. */
+export function mustBePinned() {
+  const release = pinned();
+  if (release) return release;
+  throw new UserError(
+    'Rust is not installed, and prebuilt.json does not name a release with modules: ' +
+      'install rustup (https://rustup.rs) and start again.',
+  );
+}
+
 /**
  * Downloads and unpacks the modules of a release. Fails unless the checksum equals the checksum in
  * `prebuilt.json`.
  */
-export async function prebuilt(release = pinned()) {
-  if (!release) {
-    throw new UserError(
-      'Rust is not installed, and prebuilt.json does not name a release with modules: ' +
-        'install rustup (https://rustup.rs) and start again.',
-    );
-  }
+export async function prebuilt() {
+  const release = mustBePinned();
   const stamp = '.cache/stamps/prebuilt';
   const outputs = files.map((name) => at(name));
   await step(`The modules of ${release.tag}`, { stamp, inputs: release.sha256, outputs }, async () => {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { consolePage, sqlPageFolder } from './console.mjs';
 import { buildEngine, buildSql, buildWorker } from './modules.mjs';
-import { prebuilt } from './prebuilt.mjs';
+import { mustBePinned, prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
 import { at, lockedCrate, newNode, npm, UserError } from './project.mjs';
 import { fingerprint, isDone, step } from './setup_steps.mjs';
@@ -230,31 +230,37 @@ export async function isSqlOld() {
  */
 export const hasCargo = async () => (await versionOf('cargo')) !== null;
 
-/** Downloads the modules if cargo is not installed. */
-async function buildConsole(build) {
-  await ((await hasCargo()) ? build() : prebuilt());
-  await consolePage();
+/**
+ * Returns whether the modules can be built. Throws a [UserError] if there is neither cargo nor a
+ * release with modules.
+ */
+async function canBuild() {
+  const isBuiltHere = await hasCargo();
+  if (!isBuiltHere) mustBePinned();
+  return isBuiltHere;
 }
 
-export async function prepareAll() {
+/** Downloads the modules if cargo is not installed. Resolves to a Node that wrangler accepts. */
+async function buildConsole(build) {
+  const isBuiltHere = await canBuild();
   await packages();
   const node = newNode();
-  await buildConsole(modules);
+  await (isBuiltHere ? build() : prebuilt());
+  await consolePage();
   return node;
 }
 
+export const prepareAll = () => buildConsole(modules);
+
 /** Builds the console with the database for the browser, which needs no Worker. */
-export async function preparePage() {
-  await packages();
-  await buildConsole(engine);
-}
+export const preparePage = () => buildConsole(engine);
 
 /**
  * Prepares a local server. `node` is a Node that wrangler accepts. `rest` builds the browser's
  * module if necessary. Until then, the console works without the database in the browser.
  */
 export async function prepareServer() {
-  const isBuiltHere = await hasCargo();
+  const isBuiltHere = await canBuild();
   const installed = packages();
   // The caller that awaits the promise handles its error.
   installed.catch(() => {});
