@@ -58,7 +58,7 @@ pub fn export_parquet(
         end: line.value("end"),
     };
     fs::create_dir_all(folder).map_err(|reason| cannot("written", folder, &reason))?;
-    let known = finished_files(folder)?;
+    let known = finished_files(folder, database, policy)?;
     let (mut files, mut new) = (Vec::new(), 0);
     let mut progress = Progress::new();
     for measurement in export.measurements(line.value("measurement"))? {
@@ -94,13 +94,27 @@ pub fn export_parquet(
     Ok(())
 }
 
-fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
+/// Returns the files of earlier exports by path. Rejects a folder with an export of another database
+/// or policy, whose files could have the same names and numbers of rows.
+fn finished_files(
+    folder: &Path,
+    database: &str,
+    policy: Option<&str>,
+) -> Result<HashMap<String, Value>, Failure> {
     let mut known = HashMap::new();
     let mut add = |file: Value| known.insert(text(&file, "path").to_owned(), file);
     let path = folder.join(MANIFEST);
     if let Ok(manifest) = File::open(&path) {
         let parsed = serde_json::from_reader::<_, Value>(BufReader::new(manifest));
         let manifest = parsed.map_err(|reason| cannot("read", &path, &reason.into()))?;
+        let (of, policy_of) = (text(&manifest, "database"), text(&manifest, "policy"));
+        if (of, policy_of) != (database, policy.unwrap_or_default()) {
+            return Err(Failure(format!(
+                "{} belongs to an export of {}: choose another FOLDER.",
+                path.display(),
+                [of, policy_of].join(" ").trim_end()
+            )));
+        }
         list(&manifest, "files").iter().cloned().for_each(|file| _ = add(file));
     }
     if let Ok(files) = File::open(folder.join(FILES)) {
@@ -307,6 +321,21 @@ mod tests {
     fn parquet_folder_names_are_escaped() {
         assert_eq!(folder_of("öl 1_a-B"), "=c3=b6l=201_a-B");
         assert_eq!(folder_of("../x"), "=2e=2e=2fx");
+    }
+
+    #[test]
+    fn folder_belongs_to_one_database() {
+        let folder = std::env::temp_dir().join(format!("tidemark-manifest-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let files = json!([{ "path": "m/2026-01-31.parquet" }]);
+        let manifest = json!({ "database": "d", "policy": null, "files": files });
+        fs::write(folder.join(MANIFEST), manifest.to_string()).unwrap();
+        assert_eq!(finished_files(&folder, "d", None).unwrap().len(), 1);
+        for (database, policy) in [("e", None), ("d", Some("p"))] {
+            let Failure(reason) = finished_files(&folder, database, policy).unwrap_err();
+            assert!(reason.ends_with("belongs to an export of d: choose another FOLDER."));
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[cfg(feature = "sql")]
