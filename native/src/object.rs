@@ -255,36 +255,60 @@ fn work_of(event: &Event, event_ids: &BTreeMap<EventId, Purpose>) -> Work {
     if is_request { Work::Request } else { Work::Alarm }
 }
 
-/// Runs the object until it has received no event for the idle time.
+/// Runs the object until it has received no event for the idle time, and then closes its file.
 pub async fn run(engine: Rc<EngineThread>, to: Address, inbox: Rc<Inbox>) {
     let Some(name) = address::name(&to).map(Arc::<str>::from) else { return };
     let mut loads = 0;
+    loop {
+        if let Some(object) = run_until_idle(&engine, &to, &name, &inbox, &mut loads).await {
+            let store = object.store.clone();
+            drop(object);
+            store.close().await;
+        }
+        // Events may have arrived while the file was closed. After this check, the code does not
+        // wait, so no event can arrive before the object is removed.
+        if inbox.is_empty() {
+            break;
+        }
+    }
+    engine.forget(&to);
+}
+
+/// Runs the object until it has received no event for the idle time, or until its data is deleted.
+/// Returns the object if it is loaded.
+async fn run_until_idle(
+    engine: &Rc<EngineThread>,
+    to: &Address,
+    name: &Arc<str>,
+    inbox: &Rc<Inbox>,
+    loads: &mut u64,
+) -> Option<Object> {
     let mut loaded: Option<Object> = None;
     loop {
-        let first = timeout(idle(&engine), inbox.next()).await.ok();
+        let first = timeout(idle(engine), inbox.next()).await.ok();
         if let Some(object) = loaded.take() {
             loaded = object.committed().await;
         }
         let Some(first) = first.or_else(|| inbox.take()) else {
             if loaded.as_ref().is_none_or(|object| object.event_ids.is_empty()) {
-                break;
+                return loaded;
             }
             continue;
         };
         let mut object = match loaded.take() {
             Some(object) => object,
             None => {
-                loads += 1;
-                crashes::begin(&name, work_of(&first, &BTreeMap::new()));
-                let store = engine.store_of(&name);
-                let handler = engine.load(&to, store.clone());
+                *loads += 1;
+                crashes::begin(name, work_of(&first, &BTreeMap::new()));
+                let store = engine.store_of(name);
+                let handler = engine.load(to, store.clone());
                 Object {
-                    engine: Rc::clone(&engine),
+                    engine: Rc::clone(engine),
                     address: to.clone(),
-                    name: Arc::clone(&name),
+                    name: Arc::clone(name),
                     store,
                     handler,
-                    load: loads,
+                    load: *loads,
                     event_ids: BTreeMap::new(),
                     replies: Vec::new(),
                     outputs: Vec::new(),
@@ -307,21 +331,14 @@ pub async fn run(engine: Rc<EngineThread>, to: Address, inbox: Rc<Inbox>) {
             false => object.committed().await,
         };
         if let Some(object) = &mut loaded {
-            object.release(&inbox);
+            object.release(inbox);
         }
         tokio::task::yield_now().await;
         let is_over = |object: &Object| object.store.is_wiped() && object.event_ids.is_empty();
         if inbox.is_empty() && loaded.as_ref().is_some_and(is_over) {
-            break;
+            return loaded;
         }
     }
-    // This code does not wait, so no event can arrive before the object is removed.
-    if let Some(object) = loaded {
-        let store = object.store.clone();
-        drop(object);
-        store.close();
-    }
-    engine.forget(&to);
 }
 
 fn idle(engine: &EngineThread) -> Duration {

@@ -123,18 +123,24 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Closes the file. Deletes the file if the object has no data.
-    pub fn close(&self) {
+    /// Closes the file on another thread, because SQLite then copies the write-ahead log into the
+    /// file and waits for the disk. Deletes the file if the object has no data.
+    pub async fn close(&self) {
         let is_empty = self.is_open().is_ok_and(|is_open| !is_open);
-        let was_opened = self.connection.take().is_some();
-        if is_empty && was_opened {
-            // SQLite ignores a write-ahead log whose database file is missing.
-            for suffix in ["", "-wal"] {
-                // If the file remains, it is empty. An empty file has the same meaning as a missing
-                // file.
-                let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
+        let Some(connection) = self.connection.take() else { return };
+        let path = Arc::clone(&self.path);
+        let closed = spawn_blocking(move || {
+            drop(connection);
+            if is_empty {
+                // SQLite ignores a write-ahead log whose database file is missing.
+                for suffix in ["", "-wal"] {
+                    // If the file remains, it is empty. An empty file has the same meaning as a
+                    // missing file.
+                    let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+                }
             }
-        }
+        });
+        let _ = closed.await;
     }
 
     fn with<T>(
@@ -460,6 +466,34 @@ mod tests {
         })
     }
 
+    fn close(store: &SqliteStore) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(store.close());
+    }
+
+    #[test]
+    fn file_closes_on_another_thread() {
+        let store = SqliteStore::new(place());
+        store.open().unwrap();
+        commit(&store).unwrap();
+        store.wipe().unwrap();
+        commit(&store).unwrap();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let (end, ended) = std::sync::mpsc::channel::<()>();
+            let busy = spawn_blocking(move || ended.recv().is_err());
+            let mut closing = std::pin::pin!(store.close());
+            tokio::select! {
+                biased;
+                () = closing.as_mut() => panic!("the only thread is busy"),
+                () = tokio::task::yield_now() => assert!(store.path.exists()),
+            }
+            drop(end);
+            closing.await;
+            assert!(busy.await.unwrap() && !store.path.exists());
+        });
+    }
+
     #[test]
     fn reopened_store_has_only_committed_rows() {
         let path = place();
@@ -476,7 +510,7 @@ mod tests {
         assert_eq!(store.heads(Table::Wal, 0..=9, 9).unwrap(), [(1, b"a".to_vec())]);
         store.wipe().unwrap();
         commit(&store).unwrap();
-        store.close();
+        close(&store);
         assert!(!store.path.exists());
     }
 
@@ -507,7 +541,7 @@ mod tests {
         assert_eq!(store.body(Table::Wal, 9).unwrap(), None);
         store.wipe().unwrap();
         commit(&store).unwrap();
-        store.close();
+        close(&store);
     }
 
     #[test]
