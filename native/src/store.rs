@@ -552,6 +552,8 @@ mod tests {
             |pragma: &str| connection.query_row(pragma, (), |row| row.get::<_, i64>(0)).unwrap();
         // 2 is FULL.
         assert_eq!((number("PRAGMA synchronous"), number("PRAGMA fullfsync")), (2, 1));
+        // Deletes the write-ahead log.
+        drop(connection);
         std::fs::remove_file(path).unwrap();
     }
 
