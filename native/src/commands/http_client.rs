@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use ureq::http::{self, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Error, Proxy};
+use ureq::{Agent, Body, Error, Proxy, ProxyProtocol};
 
 use super::command_line::Arguments;
 use crate::Failure;
@@ -83,7 +83,7 @@ impl Server {
         };
         // Without TLS, the proxy could read the token.
         let uses_proxy = is_https && !is_here(&parsed);
-        let proxy = if uses_proxy { Proxy::try_from_env() } else { None };
+        let proxy = if uses_proxy { http_proxy() } else { None };
         let url = url.trim_end_matches('/').to_owned();
         let agent = agent(RESPONSE_MAX, RESPONSE_MAX, &roots, proxy.clone());
         Ok(Self { url, token, roots, proxy, agent })
@@ -277,6 +277,13 @@ fn rejected_certificate(url: &str, reason: &str) -> Option<Failure> {
              CA:FALSE for the server."
         ))
     })
+}
+
+/// Returns the proxy of the environment. Ignores SOCKS proxies, which the client does not support.
+fn http_proxy() -> Option<Proxy> {
+    let is_http =
+        |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    Proxy::try_from_env().filter(is_http)
 }
 
 /// Whether the server is on this machine.

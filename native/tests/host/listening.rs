@@ -112,19 +112,28 @@ fn commands_use_proxy_of_environment() {
             stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
         }
     });
-    let asked = |url: &str| {
+    let asked = |url: &str, proxy: &str| {
         let mut query = Command::new(env!("CARGO_BIN_EXE_tidemark"));
         query.args(["query", "--url", url, "SHOW DATABASES"]);
         for name in ["ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_DIR"] {
             query.env_remove(name);
         }
         query.env("TIDEMARK_TOKEN", TOKEN).env("SSL_CERT_FILE", &trusted);
-        assert!(!query.env("HTTPS_PROXY", &proxy).output().unwrap().status.success());
-        heads.try_recv().unwrap_or_default()
+        let output = query.env("HTTPS_PROXY", proxy).output().unwrap();
+        assert!(!output.status.success());
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (heads.try_recv().unwrap_or_default(), errors)
     };
-    assert_eq!(asked("https://tidemark.example"), "CONNECT tidemark.example:443 HTTP/1.1");
-    assert_eq!(asked("https://127.0.0.1:1"), "");
-    assert_eq!(asked("http://[::1]:1"), "");
+    let connect = "CONNECT tidemark.example:443 HTTP/1.1";
+    assert_eq!(asked("https://tidemark.example", &proxy).0, connect);
+    assert_eq!(asked("https://127.0.0.1:1", &proxy).0, "");
+    assert_eq!(asked("http://[::1]:1", &proxy).0, "");
+    // The command ignores a SOCKS proxy, and connects to the server.
+    let direct = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://0.0.0.0:{}", direct.local_addr().unwrap().port());
+    std::thread::spawn(move || drop(direct.accept()));
+    let (_, errors) = asked(&url, "socks5h://127.0.0.1:1");
+    assert!(!errors.contains("refused"), "{errors}");
 }
 
 #[test]
