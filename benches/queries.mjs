@@ -83,7 +83,7 @@ export const lists = {
     ],
   },
   sizes: {
-    list: shapes.filter(({ isOfAll }) => !isOfAll),
+    list: shapes.filter(({ isUnbounded }) => !isUnbounded),
     title: 'Query shapes at two sizes',
     peer: 'a million points',
     isGross: true,

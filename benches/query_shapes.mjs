@@ -36,7 +36,7 @@ const transformations = [
 /**
  * The shapes, in the format of `types` in query_types.mjs. The benchmark does not compare the
  * responses of a shape with `isRandom`. In the responses of a shape with `occurrences`, equally
- * frequent values may differ. `isOfAll` marks queries without a time range.
+ * frequent values may differ. `isUnbounded` marks queries without a time range.
  */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),
@@ -66,7 +66,7 @@ export const shapes = [
   { name: 'rows of one hour of one host', ...rows('*') },
   ofAll('rows of one hour of all hosts', 1, (range) => `SELECT * FROM cpu WHERE ${range}`),
   ofAll('one field of all hosts over four hours', 4, (range) => `SELECT usage_user FROM cpu WHERE ${range}`),
-  { ...ofAll('count of everything', 24, () => 'SELECT count(*) FROM cpu'), isOfAll: true },
+  { ...ofAll('count of everything', 24, () => 'SELECT count(*) FROM cpu'), isUnbounded: true },
   { name: 'SHOW TAG VALUES', text: () => 'SHOW TAG VALUES FROM cpu WITH KEY = hostname' },
   { name: 'SHOW SERIES', text: () => 'SHOW SERIES FROM cpu' },
 ];

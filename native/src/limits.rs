@@ -133,7 +133,7 @@ pub const SQL_WALL_MAX: Duration = Duration::from_secs(60);
 pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
 /// The memory, in bytes, above which an SQL process ends when it runs no statement. Allocators
 /// do not return freed memory to the system, so the process must end.
-pub const SQL_KEPT_BYTES_MAX: u64 = 64 << 20;
+pub const SQL_IDLE_BYTES_MAX: u64 = 64 << 20;
 /// The time without statements after which an SQL process ends, in milliseconds. An unused process
 /// would keep 40 MB of memory. The process also contains the plans of recent statements, so the
 /// next statement starts a process and is planned again.

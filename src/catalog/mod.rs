@@ -363,8 +363,8 @@ impl<S: Store> Catalog<S> {
                 }
                 result?;
                 let is_filling = event.work.creation.initialised;
-                let goes_on = is_filling && !self.is_ready(event.work.entry);
-                if matches!(task, CatalogTask::Alarm) && !goes_on && !event.work.users_remain {
+                let can_continue = is_filling && !self.is_ready(event.work.entry);
+                if matches!(task, CatalogTask::Alarm) && !can_continue && !event.work.users_remain {
                     return Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }));
                 }
             }

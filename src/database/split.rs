@@ -445,11 +445,11 @@ impl SplitProgress {
         let known = self.live.take().filter(|live| live.shard == shard);
         let mut live =
             known.unwrap_or(LiveMeasurements { shard, measurements: Vec::new(), rest: None });
-        let goes_on = page.resume.is_none() || page.resume > live.rest;
+        let has_advanced = page.resume.is_none() || page.resume > live.rest;
         live.measurements.extend(page.measurements.iter().map(|found| found.measurement));
         live.rest = page.resume;
         self.live = Some(live);
-        goes_on
+        has_advanced
     }
 
     fn is_about(&self, split: &Split) -> bool {

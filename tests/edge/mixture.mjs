@@ -54,7 +54,7 @@ export async function runWorker(name, modules, settings = {}) {
 }
 
 /**
- * `mix({ share, speech })` changes the mixture (see `mixture_worker.js`). `ask(release, path,
+ * `mix({ share, protocols })` changes the mixture (see `mixture_worker.js`). `ask(release, path,
  * init)` sends a request to an isolate of the release `older` or `newer`.
  */
 export async function mixture({ older, newer, settings = {} }) {

@@ -15,27 +15,27 @@ const namespaces = ['CATALOG', 'DATABASE', 'SHARD'];
 const written = 1;
 
 /**
- * `share` is the percentage of objects that run the newer release. `speech` contains, for each
+ * `share` is the percentage of objects that run the newer release. `protocols` contains, for each
  * release, the protocol versions that it pretends to write and to read. With null, a release uses
  * its module's real versions.
  */
-const state = { share: 0, speech: { older: null, newer: null } };
+const state = { share: 0, protocols: { older: null, newer: null } };
 
 /**
  * Changes the version byte of a message before a release receives it. If the release pretends to
  * read this version, the byte becomes the version that the module really reads.
  */
-function met(message, speech) {
+function received(message, protocols) {
   const [version] = message;
-  if (!speech) return message;
+  if (!protocols) return message;
   // If the release does not read the version, the byte becomes a version that the module cannot
   // read. The module then returns its usual error, which contains this version.
-  message[0] = speech.reads.includes(version) ? written : version + 100;
+  message[0] = protocols.reads.includes(version) ? written : version + 100;
   return message;
 }
 
-function said(message, speech, version = speech?.writes) {
-  if (speech) message[0] = version;
+function sent(message, protocols, version = protocols?.writes) {
+  if (protocols) message[0] = version;
   return message;
 }
 
@@ -43,22 +43,22 @@ function said(message, speech, version = speech?.writes) {
  * Wraps a stub, so that messages through it have the protocol version that the release pretends to
  * write.
  */
-const stubOf = (stub, speech) =>
+const stubOf = (stub, protocols) =>
   new Proxy(stub, {
     get(target, key) {
       if (key !== 'answer') return target[key];
-      return async (message) => met(await target.answer(said(message.slice(), speech)), speech);
+      return async (message) => received(await target.answer(sent(message.slice(), protocols)), protocols);
     },
   });
 
 function environmentOf(release, env) {
-  const speech = state.speech[release];
-  if (!speech) return env;
+  const protocols = state.protocols[release];
+  if (!protocols) return env;
   const wrapped = (namespace) =>
     new Proxy(namespace, {
       get(target, key) {
         const value = target[key];
-        if (key === 'get' || key === 'getByName') return (...words) => stubOf(value.apply(target, words), speech);
+        if (key === 'get' || key === 'getByName') return (...words) => stubOf(value.apply(target, words), protocols);
         return typeof value === 'function' && key !== 'constructor' ? value.bind(target) : value;
       },
     });
@@ -71,18 +71,18 @@ const releaseOf = (id) => (parseInt(id.toString().slice(-6), 16) % 100 < state.s
 const mixed = (name) =>
   class extends DurableObject {
     #release;
-    #speech;
+    #protocols;
     #object;
 
     #current() {
       const release = releaseOf(this.ctx.id);
-      const speech = state.speech[release];
-      if (this.#object && (this.#release !== release || this.#speech !== speech)) {
+      const protocols = state.protocols[release];
+      if (this.#object && (this.#release !== release || this.#protocols !== protocols)) {
         this.ctx.abort('the object was reset because its code was updated');
         throw new Error('reset');
       }
       if (!this.#object) {
-        [this.#release, this.#speech] = [release, speech];
+        [this.#release, this.#protocols] = [release, protocols];
         this.#object = new releases[release][name](this.ctx, environmentOf(release, this.env));
       }
       return this.#object;
@@ -90,12 +90,12 @@ const mixed = (name) =>
 
     async answer(message) {
       const object = this.#current();
-      const speech = this.#speech;
-      if (!speech) return object.answer(message);
+      const protocols = this.#protocols;
+      if (!protocols) return object.answer(message);
       const [version] = message;
-      const isRead = speech.reads.includes(version);
+      const isRead = protocols.reads.includes(version);
       // A reply has the same protocol version as its request.
-      return said(await object.answer(met(message, speech)), speech, isRead ? version : speech.writes);
+      return sent(await object.answer(received(message, protocols)), protocols, isRead ? version : protocols.writes);
     }
 
     alarm() {

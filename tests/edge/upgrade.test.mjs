@@ -208,13 +208,13 @@ test('an upgrade from 0.1.0 in several steps, and back, loses no points under lo
 test('a release that writes a new protocol version works together with a release that only reads it', async (t) => {
   const [older, newer] = [built(version()), built(version(), after)];
   const server = await prepared(t, { older, newer });
-  await server.mix({ speech: { older: prepares, newer: writesNext } });
+  await server.mix({ protocols: { older: prepares, newer: writesNext } });
   await underLoad(t, server, [0, 50, 100, 50, 0]);
 });
 
 test('a release that only reads a new protocol version works together with 0.1.0', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
-  await server.mix({ speech: { older: null, newer: prepares } });
+  await server.mix({ protocols: { older: null, newer: prepares } });
   await underLoad(t, server, [50, 100, 0]);
 });
 
@@ -223,7 +223,7 @@ test('if releases are two protocol versions apart, requests are rejected with th
   const body = linesOf(0, 0);
   const writeBy = (release) => server.ask(release, '/write?db=up&precision=s', { method: 'POST', body });
   assert.equal((await writeBy('older')).status, 204);
-  await server.mix({ speech: { older: null, newer: writesNext } });
+  await server.mix({ protocols: { older: null, newer: writesNext } });
   const refused = await writeBy('newer');
   assert.equal(refused.status, 503);
   assert.match(await refused.text(), /protocol version \d+ is not (?:supported \(this release supports|spoken here \(this end speaks) \d to \d\)/);

@@ -119,7 +119,7 @@ export function joined(answers, columns, parts, names, time) {
  * Merges all series with the same name and tags. Returns undefined if there are no series to merge,
  * or if two series have a value for the same cell.
  */
-export function together(series, parts) {
+export function mergedSeries(series, parts) {
   const heads = groupBy(series, head);
   if (heads.size === series.length) return undefined;
   const whole = [];

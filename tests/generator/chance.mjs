@@ -324,7 +324,7 @@ const ALL_POINTS = 100_000;
  * Stores Tidemark's samples as points in the real server, together with the separate results of the
  * other calls. The real server must join these points to the same rows as Tidemark.
  */
-export async function drawnTogether(pair) {
+export async function joinsSamples(pair) {
   const { parts, theirs, ours, env, trusted, isOurs } = pair;
   if (windowOf(parts)) return drawnInWindows(pair);
   if (hasLimits(parts) || !['(null)', '(none)', undefined].includes(parts.fill)) return false;

@@ -5,14 +5,14 @@
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, resultsOf, seriesOf } from './answers.mjs';
 import {
-  aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, seriesLimits, together, unlimited, withoutSeriesLimits,
+  aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, mergedSeries, namesOf, seriesLimits, unlimited, withoutSeriesLimits,
 } from './assemble.mjs';
-import { chosen, drawnTogether } from './chance.mjs';
+import { chosen, joinsSamples } from './chance.mjs';
 import { hasCasts, isOverCopies } from './copied.mjs';
 import { TAGS } from './data.mjs';
 import { isOfWindowsAlone } from './overlapping.mjs';
 import { and, clauses, callOf, calls, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf, withoutAbs } from './statement.mjs';
-import { boundsOf, isOverStored, keepOurs } from './stored.mjs';
+import { boundsOf, isSameOverStoredRows, keepOurs } from './stored.mjs';
 import { untied } from './untied.mjs';
 
 const isNested = ({ parts }) => parts?.FROM?.includes('(SELECT');
@@ -280,19 +280,19 @@ export const RULES = [
     name: 'a series that 1.x returns several times, because it mixes rows of several subqueries: merged, they equal the result of Tidemark',
     holds: (query) => isNested(query) && !hasLimits(query.parts),
     proof({ parts, theirs, isSeries }) {
-      const whole = together(seriesOf(theirs.document), parts);
+      const whole = mergedSeries(seriesOf(theirs.document), parts);
       return whole !== undefined && isSeries(whole);
     },
   },
   {
     name: 'a subquery that 1.x reads incorrectly: over its stored rows, 1.x returns the result of Tidemark',
     holds: isNested,
-    proof: (query) => isOverStored(query, true),
+    proof: (query) => isSameOverStoredRows(query, true),
   },
   {
     name: 'a subquery with a difference that is itself excused: over the stored rows of Tidemark, 1.x returns the result of Tidemark',
     holds: isNested,
-    proof: (query) => isOverStored(query, false),
+    proof: (query) => isSameOverStoredRows(query, false),
   },
   {
     name: 'several calls that 1.x joins in a wrong order: each call alone returns the same result',
@@ -367,7 +367,7 @@ export const RULES = [
   {
     name: 'several calls of which some draw random samples: over the stored samples of Tidemark, 1.x returns the result of Tidemark',
     holds: (query) => isFlat(query) && calls(query.text, 'sample'),
-    proof: drawnTogether,
+    proof: joinsSamples,
   },
   {
     name: 'windows that overlap at a clock change: the points of each window alone return the same row',

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsed } from './answers.mjs';
-import { chosen, drawnTogether } from './chance.mjs';
+import { chosen, joinsSamples } from './chance.mjs';
 import { explanation } from './compare.mjs';
 import { clauses } from './statement.mjs';
 
@@ -41,7 +41,7 @@ for (const [what, clause, ours, isPermitted] of [
     const parts = clauses(`SELECT sample(f, 1), sample(i, 1) FROM cpu GROUP BY time(1m) ${clause}`);
     const rows = [[60, null, 5], [90, 2, null], [130, 3, 6]];
     const theirs = sampled(clause ? [rows[2], rows[1], rows[0]] : rows);
-    assert.equal(await drawnTogether({ parts, theirs, ours, trusted: async (text) => FIELDS[text]?.document }), isPermitted);
+    assert.equal(await joinsSamples({ parts, theirs, ours, trusted: async (text) => FIELDS[text]?.document }), isPermitted);
   });
 }
 
@@ -57,7 +57,7 @@ for (const [what, rows, isPermitted] of [
   test(`a rounded sample ${what} is ${isPermitted ? '' : 'not '}accepted next to fill(number)`, async () => {
     const parts = clauses('SELECT floor(sample(f, 1)), last(f) FROM cpu GROUP BY time(1m) fill(3.7)');
     const theirs = sampled([[60, 3, 3.5], [61, 1, 3.7]]);
-    assert.equal(await drawnTogether({ parts, theirs, ours: sampled(rows), trusted: async (text) => ROUNDED[text]?.document }), isPermitted);
+    assert.equal(await joinsSamples({ parts, theirs, ours: sampled(rows), trusted: async (text) => ROUNDED[text]?.document }), isPermitted);
   });
 }
 
@@ -69,7 +69,7 @@ for (const [missing, isPermitted] of [[1, true], [-1, false], [2, false]]) {
     const [theirs, ours, right] = [-1, missing, 1].map((cell) => sampled([[60, 1, 5], [120, -1, 6], [130, 3, cell]]));
     const real = async (text) => text.startsWith('SELECT sample(f, 1), sqrt(pow(min(i), 2)) FROM') && right;
     const env = { real, parsed: ({ document }) => document };
-    assert.equal(await drawnTogether({ parts, theirs, ours, env, trusted: async (text) => POSITIVE[text]?.document }), isPermitted);
+    assert.equal(await joinsSamples({ parts, theirs, ours, env, trusted: async (text) => POSITIVE[text]?.document }), isPermitted);
   });
 }
 

@@ -26,7 +26,7 @@ function subqueries(from) {
  * the rows of the outermost subqueries, and the statements of these subqueries must be `trusted`.
  * If a stored value is a negative zero, the zeros of the two responses may differ in sign.
  */
-export async function isOverStored({ text: whole, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
+export async function isSameOverStoredRows({ text: whole, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
   const text = listed(whole);
   const outer = clauses(text);
   const inner = subqueries(outer.FROM) ?? [];
@@ -164,7 +164,7 @@ async function overStored(text, how) {
   const outer = clauses(text);
   const made = [];
   try {
-    const reads = await around(outer, { ranges: [], times: [], tags: [] }, { ...how, made });
+    const reads = await storeSubqueries(outer, { ranges: [], times: [], tags: [] }, { ...how, made });
     if (!reads) return undefined;
     if (!how.nested) reads['GROUP BY'] = (await withoutRowNumbers(dimensionsOf(reads), made, how.env)).join(', ');
     if (how.isSubquery) reads.FROM = split(reads.FROM, ', ').map((source) => `(SELECT * FROM ${source} GROUP BY *)`).join(', ');
@@ -317,7 +317,7 @@ function bound(terms, sign, step, none, isTighter) {
  * Stores the rows of the subqueries, and returns the clauses of the statement with the stored rows
  * in place of the subqueries.
  */
-async function around(own, context, how) {
+async function storeSubqueries(own, context, how) {
   const inner = subqueries(own.FROM);
   if (!inner) return undefined;
   const dimensions = dimensionsOf(own);
@@ -390,7 +390,7 @@ async function store(text, context, how) {
   }
   const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   if (how.nested && own.FROM.startsWith('(SELECT')) {
-    own = await around(own, context, how.read ? { ...how, read: how.read - 1 } : how);
+    own = await storeSubqueries(own, context, how.read ? { ...how, read: how.read - 1 } : how);
     if (!own) return undefined;
     own = await widened(own, window, context, how);
   }

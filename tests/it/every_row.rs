@@ -53,7 +53,7 @@ pub(crate) fn every_row(
 
 /// Returns the number of parts with rows of the measurement inside `time`. The memtable counts as
 /// one part.
-pub(crate) fn runs_of(
+pub(crate) fn part_count(
     reader: &dyn Reader,
     measurement: MeasurementId,
     time: TimeRange,

@@ -27,7 +27,7 @@ use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
 use crate::engine::{STAMP, encode_block, next_page, run_due, scan_of, settings};
-use crate::every_row::runs_of;
+use crate::every_row::part_count;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -85,7 +85,7 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
         let base = stored();
         live();
         let parts = shard.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
-            Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+            Ok(part_count(reader, MeasurementId(1), TimeRange::ALL)?)
         });
         assert!(parts.unwrap() > 0);
         peak = peak.max(peak_since() - base);
@@ -351,7 +351,7 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
         assert_eq!(cold.stats().unwrap().memory_bytes, 0, "a write replayed the log");
         let from = Instant::now();
         cold.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
-            Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+            Ok(part_count(reader, MeasurementId(1), TimeRange::ALL)?)
         })
         .unwrap();
         let read = from.elapsed();
@@ -379,7 +379,7 @@ fn shortest_lines_stay_within_isolate_memory() {
         ("append", |shard, frame| _ = shard.append(frame, &STAMP, NOW_NS).unwrap()),
         ("read", |shard, _| {
             let parts = shard.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
-                Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+                Ok(part_count(reader, MeasurementId(1), TimeRange::ALL)?)
             });
             assert!(parts.unwrap() > 0);
         }),

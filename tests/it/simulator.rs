@@ -22,7 +22,7 @@ use tidemark::query::result::ResultColumn;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard, seeds};
+use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, seeds};
 
 const SEEDS: u64 = 1_000;
 const STEPS: u64 = 400;
@@ -38,8 +38,8 @@ enum Kind {
     /// A drop of the database, which hides every point.
     Drop(Answers<Task<Changed>>),
     /// A delete hides the points with these numbers.
-    Delete(Pieces, Range<i64>),
-    Query(Pieces),
+    Delete(StatementResults, Range<i64>),
+    Query(StatementResults),
 }
 
 struct Operation {
@@ -188,7 +188,7 @@ fn check(
     }
 }
 
-fn points(pieces: &Pieces) -> BTreeMap<i64, Vec<FieldValue>> {
+fn points(pieces: &StatementResults) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for chunk in pieces.borrow().iter().flatten().flatten() {
         for row in 0..chunk.rows {

@@ -13,7 +13,7 @@ use tidemark::query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard, seeds};
+use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, seeds};
 
 const SEEDS: u64 = 120;
 const STEPS: u64 = 700;
@@ -35,7 +35,7 @@ struct Writing {
 }
 
 struct Asking {
-    pieces: Pieces,
+    pieces: StatementResults,
     start: u64,
     end: Option<u64>,
 }

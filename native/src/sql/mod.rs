@@ -31,7 +31,7 @@ use tokio::time::sleep;
 
 use crate::engine::ObjectReply;
 use crate::limits::{
-    SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_PROCESSES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX,
+    SQL_CHECK, SQL_IDLE, SQL_IDLE_BYTES_MAX, SQL_PROCESSES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX,
 };
 use frame::{Head, Kind};
 use process::{Process, Reply};
@@ -326,7 +326,7 @@ impl Supervisor {
     /// Ends the process if it has used much memory and no statement is running. Allocators do not
     /// return freed memory to the system.
     async fn end_if_large(&self, running: &mut Running) {
-        let is_large = |process: &Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
+        let is_large = |process: &Process| process.memory_bytes() > SQL_IDLE_BYTES_MAX;
         if self.is_idle() && running.process.as_ref().is_some_and(is_large) {
             running.end().await;
         }

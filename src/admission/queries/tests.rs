@@ -196,7 +196,7 @@ fn long_queries_leave_room_for_small() {
         (0..AT_ONCE).map(|_| started(&memory, "a")).collect();
     let go_on = |reservation: &QueryReservation| reservation.become_long().is_ok();
     let went_on: Vec<bool> = reservations.iter().map(go_on).collect();
-    assert_eq!(went_on.iter().filter(|&&goes_on| goes_on).count(), LONG_QUERIES_MAX);
+    assert_eq!(went_on.iter().filter(|&&can_continue| can_continue).count(), LONG_QUERIES_MAX);
     assert!(went_on.is_sorted_by(|a, b| a >= b) && go_on(&reservations[0]), "once is enough");
     let waiting: Vec<QueryReservation> = reservations.drain(LONG_QUERIES_MAX..).collect();
     for reservation in &waiting {

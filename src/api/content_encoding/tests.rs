@@ -4,7 +4,7 @@ use crate::api::exchange::receive_body::BodyParser;
 use crate::api::http::Parameters;
 use crate::api::params::{Dialect, WriteParams};
 use crate::model::configurable_limits::Limits;
-use crate::model::limits::{KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
+use crate::model::limits::{PARSED_PIECE_BYTES, RETAINED_TEXT_BYTES_MAX};
 
 const LIMIT: usize = 1 << 20;
 
@@ -167,7 +167,7 @@ fn v3_body_is_parsed_before_its_end() {
     let admission = Admission::new(40_000_000, 40_000_000);
     for lines in [50_000, 150_000] {
         let text = "cpu v=1i\n".repeat(lines) + "bad\n";
-        let is_kept = text.len() <= KEPT_TEXT_BYTES_MAX;
+        let is_kept = text.len() <= RETAINED_TEXT_BYTES_MAX;
         let mut parser = body_parser(&admission, Dialect::V3);
         let free_bytes = admission.free_bytes();
         let mut held = Vec::new();

@@ -161,9 +161,9 @@ impl Exchange {
     /// Records that the client received the piece. Returns `false` if the server stopped the
     /// response in the meantime.
     pub fn sent(&mut self) -> bool {
-        let goes_on = !self.is_stopped();
+        let can_continue = !self.is_stopped();
         self.reader = None;
-        goes_on
+        can_continue
     }
 
     /// Whether the server stopped the response, because other requests needed its memory and its

@@ -21,7 +21,7 @@ use crate::batch::from_lines::BatchBuilder;
 use crate::line_protocol::{Options, Parser, Rejected, TimestampUnit};
 use crate::model::bug::OrBug;
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::limits::{BODY_FIRST_ROOM_BYTES, KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
+use crate::model::limits::{BODY_FIRST_ROOM_BYTES, PARSED_PIECE_BYTES, RETAINED_TEXT_BYTES_MAX};
 use crate::protocol::call::{Call, Platform};
 use crate::protocol::round::Request;
 
@@ -332,7 +332,7 @@ impl BodyParser {
         self.builder_bytes = self.builder.bytes();
         self.reserve(buffer_bytes)?;
         self.kept_bytes += used;
-        self.keeps_text &= waiting.len() <= KEPT_TEXT_BYTES_MAX;
+        self.keeps_text &= waiting.len() <= RETAINED_TEXT_BYTES_MAX;
         Ok(if self.keeps_text { 0 } else { std::mem::take(&mut self.kept_bytes) })
     }
 
@@ -344,7 +344,7 @@ impl BodyParser {
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
         self.builder_bytes = self.builder.bytes();
         self.reserve(left.len())?;
-        let keeps_text = self.keeps_text && left.len() <= KEPT_TEXT_BYTES_MAX;
+        let keeps_text = self.keeps_text && left.len() <= RETAINED_TEXT_BYTES_MAX;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();
         // After parsing, the request needs only the columns and the kept text, so the rest of the

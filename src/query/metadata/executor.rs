@@ -193,8 +193,8 @@ impl MetaExecutor {
 
     /// Returns the requests for some of the missing pages.
     fn needs(&self, missing: Vec<MissingPage>) -> Vec<PageNeed<SummaryRequest>> {
-        let goes_on = missing.iter().any(|(_, resume)| resume.is_some());
-        let page_bytes = self.reservation.page_bytes(missing.len(), goes_on);
+        let continues = missing.iter().any(|(_, resume)| resume.is_some());
+        let page_bytes = self.reservation.page_bytes(missing.len(), continues);
         let need = |(stream, resume): MissingPage| {
             let scan = self.plan.scans.get(stream.scan as usize)?;
             self.work.add(scan.entries);

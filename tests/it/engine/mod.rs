@@ -36,7 +36,7 @@ use tidemark::shard::budget::Budget;
 use tidemark::shard::refusal::Refusal;
 use tidemark::store::Store;
 
-use crate::every_row::{Row, every_row, runs_of};
+use crate::every_row::{Row, every_row, part_count};
 use crate::world::draw_seed;
 
 /// The ids of tags are 1 to 3. The ids of fields are 10 to 14, one for each type.

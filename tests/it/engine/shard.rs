@@ -168,7 +168,7 @@ fn wrong_types_and_dropped_measurements_rejected() {
     assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
     let parts = |shard: &mut Shard<MemoryStore>| {
         let parts = shard.with_reader(&stamp, &[MeasurementId(1)], |reader| {
-            Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
+            Ok(part_count(reader, MeasurementId(1), TimeRange::ALL)?)
         });
         parts.unwrap()
     };
@@ -197,7 +197,7 @@ fn dropped_measurement_stays_dropped() {
     let seen = |shard: &mut Shard<MemoryStore>| {
         let parts = |of| {
             shard.with_reader(&stamp, &[MeasurementId(of)], |reader| {
-                Ok(runs_of(reader, MeasurementId(of), TimeRange::ALL)?)
+                Ok(part_count(reader, MeasurementId(of), TimeRange::ALL)?)
             })
         };
         [1, 2, 3, 4].map(parts).map(Result::unwrap)
@@ -546,7 +546,7 @@ fn frame_with_many_measurements_works() {
     let left = |shard: &mut Shard<MemoryStore>, of| {
         shard
             .with_reader(&stamp, &[MeasurementId(of)], |reader| {
-                Ok(runs_of(reader, MeasurementId(of), range)?)
+                Ok(part_count(reader, MeasurementId(of), range)?)
             })
             .unwrap()
     };

@@ -222,7 +222,12 @@ impl World {
     }
 
     /// Starts an InfluxQL statement of an administrator.
-    pub(crate) fn start_statement(&mut self, edge: &Edge, database: &str, text: &str) -> Pieces {
+    pub(crate) fn start_statement(
+        &mut self,
+        edge: &Edge,
+        database: &str,
+        text: &str,
+    ) -> StatementResults {
         let statement = parse_statement(text, &Params::default()).unwrap();
         let session = Session { database: Some(database.to_owned()), ..session() };
         let execution = Execution::new(statement, session);
@@ -244,17 +249,17 @@ impl World {
     }
 
     /// Starts a machine with several results, which are added to the returned list. The machine
-    /// continues after a result if `goes_on` returns true for the result.
+    /// continues after a result if `can_continue` returns true for the result.
     pub(crate) fn start_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
         machine: M,
-        goes_on: fn(&Outcome<M>) -> bool,
+        can_continue: fn(&Outcome<M>) -> bool,
     ) -> Rc<RefCell<Vec<Outcome<M>>>> {
         let answers: Rc<RefCell<Vec<Outcome<M>>>> = Rc::default();
         let cache = Rc::clone(&edge.cache);
         let queries = edge.queries.clone();
-        self.start(Running { machine, cache, queries, answers: Rc::clone(&answers), goes_on });
+        self.start(Running { machine, cache, queries, answers: Rc::clone(&answers), can_continue });
         answers
     }
 
@@ -586,7 +591,7 @@ pub(crate) struct Edge {
 pub(crate) type Outcome<M> = Result<<M as Machine>::Reply, Error>;
 
 /// The chunks of a statement's result. The last element is `Ok(None)` or an error.
-pub(crate) type Pieces = Rc<RefCell<Vec<Outcome<Execution>>>>;
+pub(crate) type StatementResults = Rc<RefCell<Vec<Outcome<Execution>>>>;
 
 /// The session of an administrator in the database `db`.
 pub(crate) fn session() -> Session {
@@ -613,7 +618,7 @@ struct Running<M: Machine> {
     cache: Rc<RefCell<Cache>>,
     queries: QueryMemory,
     answers: Rc<RefCell<Vec<Outcome<M>>>>,
-    goes_on: fn(&Outcome<M>) -> bool,
+    can_continue: fn(&Outcome<M>) -> bool,
 }
 
 impl<M: Machine> Client for Running<M> {
@@ -625,9 +630,9 @@ impl<M: Machine> Client for Running<M> {
             match self.machine.step(&mut context, reply.take()) {
                 Step::Calls(calls) => return Some(calls),
                 Step::Done(answer) => {
-                    let goes_on = (self.goes_on)(&answer);
+                    let can_continue = (self.can_continue)(&answer);
                     self.answers.borrow_mut().push(answer);
-                    if !goes_on {
+                    if !can_continue {
                         return None;
                     }
                 }

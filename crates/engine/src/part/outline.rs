@@ -33,7 +33,7 @@ impl Outline {
         let behind = directory.groups_of_part(part).first().map(|group| group.measurement);
         if let Some((_, Some(root))) = directory.of_part(part) {
             for value in root.values_of(measurement) {
-                let is_alone = only_one(root, value, behind) == Some(measurement);
+                let is_alone = only_measurement(root, value, behind) == Some(measurement);
                 match root.values.get(value).filter(|_| is_alone) {
                     Some(extent) => outline.add_evenly(extent, time),
                     None => outline.add_groups(&*values.directory(value)?, part, measurement, time),
@@ -107,7 +107,11 @@ pub(crate) fn has_groups<V: Values>(
 /// Returns the measurement of the value at position `value`, or `None` if the value may contain
 /// several measurements. `behind` is the measurement of the first group after the values that the
 /// root lists.
-fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
+fn only_measurement(
+    root: &Root,
+    value: usize,
+    behind: Option<MeasurementId>,
+) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;
     let next = root.values.get(value + 1).map_or(behind, |extent| extent.first_measurement())?;
     (first == next).then_some(first)

@@ -239,7 +239,7 @@ fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
     fn value(point: &Point, position: usize) -> &str {
         text(point.aux.get(position).and_then(Option::as_ref))
     }
-    let goes_on = |point: &Point, from: usize| {
+    let has_further_tag = |point: &Point, from: usize| {
         (from..tags.end).any(|position| !value(point, position).is_empty())
     };
     for position in tags.clone() {
@@ -248,9 +248,9 @@ fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
             (true, true) => continue,
             // A key that has no further tags comes first. Otherwise, the next tag of this key has a
             // later name.
-            (true, false) if goes_on(a, position) => Ordering::Greater,
+            (true, false) if has_further_tag(a, position) => Ordering::Greater,
             (true, false) => Ordering::Less,
-            (false, true) if goes_on(b, position) => Ordering::Less,
+            (false, true) if has_further_tag(b, position) => Ordering::Less,
             (false, true) => Ordering::Greater,
             (false, false) => escaped(left).cmp(escaped(right)),
         };

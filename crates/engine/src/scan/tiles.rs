@@ -25,7 +25,7 @@ use tidemark_model::time::TimeRange;
 
 const TILES_MAX: u64 = 32;
 /// The maximum size of a cached tile, in bytes.
-const KEPT_BYTES_MAX: usize = 1_000_000;
+const CACHED_BYTES_MAX: usize = 1_000_000;
 /// The approximate size, in bytes, of a call's state per window, and the additional size per group.
 const WINDOW_BYTES: u64 = 24;
 const GROUP_BYTES: u64 = 200;
@@ -209,7 +209,7 @@ pub(super) fn look_up(
 }
 
 pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile) {
-    if tile.bytes() <= KEPT_BYTES_MAX
+    if tile.bytes() <= CACHED_BYTES_MAX
         && let Some(cache) = reader.result_cache()
     {
         cache.put(missing.name, missing.version, Cached::Tile(Rc::new(tile)));

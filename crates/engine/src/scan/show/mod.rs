@@ -34,7 +34,7 @@ const MEASUREMENT_BYTES: usize = 32;
 const LISTED_TOGETHER_MAX: usize = 4_000;
 /// The maximum size of a cached page, in bytes. A page of this size can contain the columns of
 /// 10,000 measurements.
-const KEPT_BYTES_MAX: usize = 1_500_000;
+const CACHED_BYTES_MAX: usize = 1_500_000;
 /// The estimated number of keys that are visited for each item of a list in key order.
 const KEYS_PER_ITEM: u64 = 16;
 
@@ -53,7 +53,7 @@ pub fn summarise(
         return Ok(SummaryPage { stats: reader.stats(), ..SummaryPage::clone(&page) });
     }
     let page = read(reader, request, limits)?;
-    if page.bytes() <= KEPT_BYTES_MAX {
+    if page.bytes() <= CACHED_BYTES_MAX {
         cache.put(name, version, Cached::Summary(Rc::new(page.clone())));
     }
     Ok(page)

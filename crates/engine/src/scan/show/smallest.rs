@@ -229,9 +229,9 @@ mod tests {
             let listed: Vec<&[String; 2]> = series
                 .iter()
                 .take_while(|values| {
-                    let goes_on = !first.are_before(&values[0]);
+                    let can_continue = !first.are_before(&values[0]);
                     first.add(&values[0]);
-                    goes_on
+                    can_continue
                 })
                 .collect();
             stopped += usize::from(listed.len() < series.len());
