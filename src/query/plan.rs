@@ -27,8 +27,6 @@ use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 pub struct Plan {
     /// The scans. Each scan runs on the shards of its policy that have data in `request.time`.
     pub scans: Vec<PlannedScan>,
-    /// The work of creating the plan that is not added yet, in the units of [`super::work`].
-    pub work: usize,
     pub(crate) root: Rc<SelectNode>,
 }
 

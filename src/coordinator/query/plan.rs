@@ -60,7 +60,6 @@ pub(super) async fn plan_select(
         policies: &policies,
     };
     let plan = compile::compile_in_turns(select, &compiled, work).await?;
-    work.add(plan.work);
     let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
     let max = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
     let counts_series = explain.is_none() && max[0] < u64::from(UNLIMITED);

@@ -95,7 +95,10 @@ pub(crate) async fn compile_in_turns(
     size.spend(shared.parts.saturating_mul(CHECK_WORK)).await;
     let prepared = prepare::prepare(&checked, context, &size).await?;
     match lower::lower(prepared, &[], &mut scans).await {
-        Ok(root) => Ok(Plan { scans, work: size.remaining_work(), root: Rc::new(root) }),
+        Ok(root) => {
+            work.add(size.remaining_work());
+            Ok(Plan { scans, root: Rc::new(root) })
+        }
         Err(error) => {
             // Freeing thousands of scan requests without a pause would take milliseconds.
             for scan in scans {
