@@ -90,28 +90,27 @@ pub(super) async fn plan_select(
         None => None,
     };
     let columns = explain.is_none().then(|| plan.result_columns());
-    let mut pages = None;
-    if *explain == Some(ExplainKind::Plan) || counts_series {
-        let mut requests = Vec::with_capacity(plan.scans.len());
+    let reads_rows = *explain != Some(ExplainKind::Plan);
+    let mut requests = Vec::new();
+    if !reads_rows || counts_series {
         for scan in &plan.scans {
             work.spend(scan.request.predicate.as_ref().map_or(1, conditions)).await;
             requests.push(plan_request(&scan.request));
         }
-        pages = Some(PlanPages::new(requests, &counts));
     }
-    let executor = (*explain != Some(ExplainKind::Plan)).then(|| {
+    let executor = reads_rows.then(|| {
         let mut executor = Box::new(Executor::new(plan, &counts, reservation, &session.work));
         if let Some(row) = after {
             executor.begin_after(row);
         }
         executor
     });
-    let (merge, afterwards) = match pages {
+    let merge = match executor {
+        Some(executor) if !counts_series => Merge::Rows(executor),
         // As in 1.x, a query with too many series reads no rows.
-        Some(pages) => (Merge::Plan(pages), executor),
-        None => (executor.map_or(Merge::Plan(PlanPages::default()), Merge::Rows), None),
+        executor => Merge::Plan(PlanPages::new(requests, &counts, executor)),
     };
-    let reads = ReadCounts::new(max, afterwards);
+    let reads = ReadCounts::new(max);
     Ok(QueryRun { merge, streams, explain: explained, reads, reads_all_shards, columns })
 }
 
@@ -197,7 +196,7 @@ pub(super) async fn plan_show(
     let reads_all_shards = loaded.schemas.iter().all(|(id, _)| scanned(*id));
     let executor = MetaExecutor::new(plan, &streams.counts(), reservation, &session.work);
     let merge = Merge::Summaries(Box::new(executor));
-    let reads = ReadCounts::new([u64::MAX; 2], None);
+    let reads = ReadCounts::new([u64::MAX; 2]);
     Ok(QueryRun { merge, streams, explain: None, reads, reads_all_shards, columns: None })
 }
 
@@ -307,7 +306,7 @@ fn list_nonempty(
     }
     let executor = MetaExecutor::new(plan, &streams.counts(), reservation, work);
     let merge = Merge::Summaries(Box::new(executor));
-    let reads = ReadCounts::new([u64::MAX; 2], None);
+    let reads = ReadCounts::new([u64::MAX; 2]);
     // This plan need not detect an outdated cache, because the shards of the following plan do.
     let reads_all_shards = false;
     Ok(QueryRun { merge, streams, explain: None, reads, reads_all_shards, columns: None })

@@ -107,15 +107,12 @@ pub(super) struct ReadCounts {
     series: BTreeMap<u32, u64>,
     pub(super) points: u64,
     limits: [u64; 2],
-    /// The merge that starts after the series were counted.
-    afterwards: Option<Box<Executor>>,
 }
 
 impl ReadCounts {
-    /// `limits` are the limits for series and points. `afterwards` starts after the series were
-    /// counted.
-    pub(super) fn new(limits: [u64; 2], afterwards: Option<Box<Executor>>) -> Self {
-        Self { series: BTreeMap::new(), points: 0, limits, afterwards }
+    /// `limits` are the limits for series and points.
+    pub(super) fn new(limits: [u64; 2]) -> Self {
+        Self { series: BTreeMap::new(), points: 0, limits }
     }
 
     /// Adds the counts of a page, and checks the limits. Only the pages of a plan (`is_plan`) count
@@ -142,20 +139,25 @@ pub(super) enum Merge {
 }
 
 /// The pages of a plan that have not arrived yet.
-#[derive(Default)]
 pub(super) struct PlanPages {
     scans: Vec<ScanRequest>,
     /// The position of the next page of each shard and scan.
     open: BTreeMap<StreamId, Option<Position>>,
+    /// The merge that starts after the series were counted; `None` for EXPLAIN.
+    executor: Option<Box<Executor>>,
 }
 
 impl PlanPages {
     /// `shards[i]` is the number of shards that scan `i` reads.
-    pub(super) fn new(scans: Vec<ScanRequest>, shards: &[u32]) -> Self {
+    pub(super) fn new(
+        scans: Vec<ScanRequest>,
+        shards: &[u32],
+        executor: Option<Box<Executor>>,
+    ) -> Self {
         let of_scan = |(scan, &shards): (u32, &u32)| {
             (0..shards).map(move |shard| (StreamId { scan, shard }, None))
         };
-        Self { scans, open: (0..).zip(shards).flat_map(of_scan).collect() }
+        Self { scans, open: (0..).zip(shards).flat_map(of_scan).collect(), executor }
     }
 
     fn needs(&self) -> impl Iterator<Item = (StreamId, ScanRequest)> {
@@ -242,9 +244,7 @@ impl QueryRun {
                 if !needs.is_empty() {
                     return Ok(ExecStep::Need(needs));
                 }
-                let Some(executor) = self.reads.afterwards.take() else {
-                    return Ok(ExecStep::Done);
-                };
+                let Some(executor) = pages.executor.take() else { return Ok(ExecStep::Done) };
                 self.merge = Merge::Rows(executor);
                 self.next()
             }
