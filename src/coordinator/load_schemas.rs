@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cache::{CachedDatabase, find_policy};
 use super::error::{Error, Result};
 use super::grants::{Caller, CallerPermissions, ConfirmedGrantee, Principal};
-use super::{Context, Io, Task};
+use super::{Context, Io};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::STALE_RETRIES_MAX;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
@@ -158,11 +158,6 @@ impl Load {
     pub fn with_schema_version(mut self, version: u64) -> Self {
         self.schema_version_min = version;
         self
-    }
-
-    /// Prepares the load as a machine.
-    pub fn task(self) -> Task<Loaded> {
-        Task::new(|io| async move { self.run(&io).await })
     }
 
     /// Loads the data. If the data changes during the load, loads the owners' state again.
@@ -432,6 +427,7 @@ impl Retries {
 mod tests {
     use super::*;
     use crate::browser::in_process::LocalPlatform;
+    use crate::coordinator::Task;
     use crate::coordinator::cache::Cache;
     use crate::coordinator::task::tests::step_with;
     use crate::model::ids::MeasurementId;
@@ -452,7 +448,8 @@ mod tests {
 
     impl Loading {
         fn start(cache: &mut Cache) -> Self {
-            let mut task = Load::from_owner("db", SchemaSelection::Policy(None)).task();
+            let load = Load::from_owner("db", SchemaSelection::Policy(None));
+            let mut task = Task::new(|io| async move { load.run(&io).await });
             let call = only_call(step(cache, &mut task, None));
             assert_eq!(call.to, Address::Catalog);
             let object = Some(object());

@@ -22,7 +22,7 @@ use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
 use crate::protocol::database::{Description, ToDatabase};
-use crate::protocol::round::{Replies, Round};
+use crate::protocol::round::{Replies, Request, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
 use crate::query::result::{ResultColumns, SeriesChunk};
@@ -178,11 +178,16 @@ impl Execution {
 }
 
 impl<T: 'static> Execution<T> {
-    /// Stops the statement. Returns the calls that remove a listed statement from the list of
+    /// Stops the statement. Returns the request that removes a listed statement from the list of
     /// queries.
-    pub fn abandon(&mut self) -> Vec<Call> {
+    pub fn stop(&mut self) -> Option<Request> {
         self.parts.stop();
-        let end = self.status.report.end();
+        self.status.report.end()
+    }
+
+    /// Stops the statement like [`Self::stop`], and returns the request as a call.
+    pub fn abandon(&mut self) -> Vec<Call> {
+        let end = self.stop();
         end.map_or_else(Vec::new, |request| self.parts.round().start(vec![request]))
     }
 }

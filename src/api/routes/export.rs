@@ -11,10 +11,12 @@
 //! would mistake the points for the complete export. The value contains the tags of a series, which
 //! may be too long for a URL. A POST therefore accepts the value as a form field.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::rc::Rc;
 
-use crate::admission::QueryReservation;
+use crate::admission::{QueryReservation, RequestReservation};
 use crate::api::action::Action;
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::Parameters;
@@ -24,10 +26,10 @@ use crate::api::routes::handler::{
     Admitted, Delivery, Incoming, PendingRequest, RequestTarget, Responder, StartResult,
 };
 use crate::coordinator::error::Error;
-use crate::coordinator::load_schemas::{Load, Loaded, SchemaSelection};
+use crate::coordinator::load_schemas::{Load, SchemaSelection};
 use crate::coordinator::query::Query;
 use crate::coordinator::statement::{Execution, Session};
-use crate::coordinator::{Context, Machine, Task};
+use crate::coordinator::{Io, Machine, Output, Parts};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
@@ -38,7 +40,8 @@ use crate::model::limits::{
 };
 use crate::model::shard_map::ShardGroup;
 use crate::model::value::FieldValue;
-use crate::protocol::call::{Call, Reply, Step, counted};
+use crate::protocol::call::{Call, Reply, Step};
+use crate::protocol::round::{Next, Replies};
 use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
@@ -63,98 +66,64 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
         principal: request.caller.clone(),
         ..Session::default()
     };
-    Ok(Box::new(Exporting::parse(request.url, after, session, policy)?))
+    let (reservation, select) = (session.reservation.clone(), SharedSelect::default());
+    let export = Export::parse(request.url, after, session, policy)?;
+    let running = Rc::clone(&select);
+    let pieces = Parts::new(|io, output| async move {
+        if let Err(error) = export.run(&io, &output, &running).await {
+            output.emit(Err(error)).await;
+        }
+        Ok(())
+    });
+    // The runtime compresses the body for clients that accept gzip.
+    let delivery = Delivery::new("text/plain; charset=utf-8");
+    Ok(Box::new(ExportResponder { pieces, select, reservation, delivery }))
 }
 
-impl Responder for Exporting {
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        let context = &mut isolate.context();
-        if self.is_ending {
-            return Ok(self.end());
-        }
-        if let Some(action) = self.load(context, &mut reply)? {
-            return Ok(action);
-        }
-        loop {
-            if self.unwritten.is_some() {
-                match self.write_lines() {
-                    Some(action) => return Ok(action),
-                    None => continue,
-                }
-            }
-            let Some(query) = &mut self.current else {
-                match self.next_query()? {
-                    Some(query) => self.current = Some(query),
-                    None => return Ok(self.end()),
-                }
-                continue;
-            };
-            match query.step(context, reply.take()) {
-                Step::Calls(calls) => {
-                    let limit = context.platform.limits().calls_before_end();
-                    let most = limit.saturating_sub(CALLS_RESERVED);
-                    // A response ends early only if it contains at least one point, because the
-                    // next request would otherwise start at the same position.
-                    let after = self.after.as_ref();
-                    let has_advanced = after.is_some_and(|after| *after != self.position);
-                    if has_advanced && self.calls + counted(&calls) > most {
-                        return Ok(self.end_early());
-                    }
-                    self.calls += counted(&calls);
-                    return Ok(Action::Calls(calls));
-                }
-                Step::Done(Ok(Some(chunk))) => {
-                    let is_first = !self.delivery.is_streaming() && self.out.is_empty();
-                    if is_first && chunk.name.as_deref().is_some_and(|n| n.starts_with(BOM)) {
-                        // A reader would remove a byte order mark at the beginning of the body.
-                        self.out.push(b'\n');
-                    }
-                    self.unwritten = Some((chunk, 0));
-                }
-                Step::Done(Ok(None)) => self.current = None,
-                Step::Done(Err(error)) => return Err(error.into()),
+/// The SELECT that an export is reading.
+type SharedSelect = Rc<RefCell<Option<Execution>>>;
+
+struct ExportResponder {
+    /// Each piece except the last has at least [`REPLY_PIECE_BYTES`].
+    pieces: Parts<ApiResult<Vec<u8>>>,
+    select: SharedSelect,
+    reservation: RequestReservation,
+    delivery: Delivery,
+}
+
+impl Responder for ExportResponder {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        match self.pieces.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(piece) => {
+                let piece = piece?.transpose()?.unwrap_or_default();
+                let is_full = piece.len() >= REPLY_PIECE_BYTES;
+                Ok(self.delivery.rest(piece, is_full))
             }
         }
     }
 
     fn reservation(&mut self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
+        self.reservation.get()
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        let calls = self.current.as_mut().map_or_else(Vec::new, Execution::abandon);
-        self.is_ending = !calls.is_empty();
-        calls
+        self.select.borrow_mut().as_mut().map_or_else(Vec::new, Execution::abandon)
     }
 }
 
-/// The state of an export.
-struct Exporting {
+/// The parameters of an export.
+struct Export {
     session: Session,
+    policy: Option<String>,
     /// `None` exports all measurements.
     measurement: Option<String>,
     times: Window,
     /// The value of `after`: `None` without the parameter, `Some(None)` without a value.
     after: Option<Option<Position>>,
-    load: Option<Task<Loaded>>,
-    rest: VecDeque<String>,
-    windows: Vec<Window>,
-    ahead: VecDeque<Window>,
-    policy: String,
-    current: Option<Execution>,
-    position: Option<Position>,
-    /// Whether the response ends early, after the reply to the call that removes the query from the
-    /// list of running queries.
-    is_ending: bool,
-    /// The number of calls that the platform has counted so far.
-    calls: usize,
-    out: Vec<u8>,
-    /// A chunk with the index of its first unwritten row.
-    unwritten: Option<(SeriesChunk, usize)>,
-    delivery: Delivery,
 }
 
-impl Exporting {
+impl Export {
     fn parse(
         url: &Parameters,
         after: Option<&str>,
@@ -185,104 +154,107 @@ impl Exporting {
             }
             policy = Some(of_position.clone());
         }
-        let database = session.database.as_deref().unwrap_or_default();
-        let load = Load::from_owner(database, SchemaSelection::Policy(policy));
-        let load = load.for_caller(&session.principal).task();
-        Ok(Self {
-            session,
-            measurement: url.filled("measurement").map(str::to_owned),
-            times,
-            position: after.clone().flatten(),
-            after,
-            load: Some(load),
-            rest: VecDeque::new(),
-            windows: Vec::new(),
-            ahead: VecDeque::new(),
-            policy: String::new(),
-            current: None,
-            is_ending: false,
-            calls: 0,
-            out: Vec::new(),
-            unwritten: None,
-            // The runtime compresses the body for clients that accept gzip.
-            delivery: Delivery::new("text/plain; charset=utf-8"),
-        })
+        let measurement = url.filled("measurement").map(str::to_owned);
+        Ok(Self { session, policy, measurement, times, after })
     }
 
-    fn write_lines(&mut self) -> Option<Action> {
-        let (chunk, from) = self.unwritten.take()?;
-        let next = lines(&chunk, from, &mut self.out);
-        if next < chunk.rows {
-            self.unwritten = Some((chunk, next));
-        } else if let Some(position) = &mut self.position {
-            position.row = last_row(&chunk).or(position.row.take());
-        }
-        let is_full = self.out.len() >= REPLY_PIECE_BYTES;
-        is_full.then(|| self.delivery.piece(std::mem::take(&mut self.out)))
-    }
-
-    fn end_early(&mut self) -> Action {
-        self.rest.clear();
-        self.ahead.clear();
-        if let Some(position) = &self.position {
-            self.out.extend_from_slice(format!("# after: {position}\n").as_bytes());
-        }
-        let calls = self.abandon();
-        if calls.is_empty() { self.end() } else { Action::Calls(calls) }
-    }
-
-    /// Loads the policy's schema. Returns an action while loading.
-    fn load(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: &mut Option<Reply>,
-    ) -> ApiResult<Option<Action>> {
-        let Some(load) = &mut self.load else { return Ok(None) };
-        let loaded = match load.step(context, reply.take()) {
-            Step::Calls(calls) => return Ok(Some(Action::Calls(calls))),
-            Step::Done(loaded) => loaded?,
-        };
-        self.load = None;
-        let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
+    /// Emits the points of every measurement and window.
+    async fn run(
+        self,
+        io: &Io,
+        output: &Output<ApiResult<Vec<u8>>>,
+        select: &SharedSelect,
+    ) -> ApiResult<()> {
         let database = self.session.database.as_deref().unwrap_or_default();
+        let load = Load::from_owner(database, SchemaSelection::Policy(self.policy.clone()));
+        let loaded = load.for_caller(&self.session.principal).run(io).await?;
+        let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         loaded.permissions.check(PermissionKind::Read, database, &policy.name)?;
-        self.policy.clone_from(&policy.name);
-        self.rest = schema.measurements.keys().cloned().collect();
+        let mut measurements: Vec<&String> = schema.measurements.keys().collect();
         if let Some(only) = &self.measurement {
-            self.rest.retain(|name| name == only);
-            if self.rest.is_empty() {
+            measurements.retain(|name| *name == only);
+            if measurements.is_empty() {
                 return Err(ApiError::NotFound(format!("measurement not found: \"{only}\"")));
             }
         }
-        self.windows = Window::all(&policy.groups, self.times);
-        if let Some(position) = &self.position {
-            self.rest.retain(|name| *name > position.measurement);
-            let windows = self.windows.iter().copied();
-            self.ahead = windows.filter_map(|window| window.after(position.window)).collect();
-            self.current = Some(self.execution(position)?);
-        }
-        Ok(None)
-    }
-
-    fn next_query(&mut self) -> ApiResult<Option<Execution>> {
-        let measurement = match &self.position {
-            Some(position) if !self.ahead.is_empty() => position.measurement.clone(),
-            _ => {
-                let Some(next) = self.rest.pop_front() else { return Ok(None) };
-                self.ahead = self.windows.iter().copied().collect();
-                next
-            }
+        let windows = Window::all(&policy.groups, self.times);
+        let start_of = |measurement: &str, window: Window| Position {
+            policy: policy.name.clone(),
+            measurement: measurement.to_owned(),
+            window,
+            row: None,
         };
-        let Some(window) = self.ahead.pop_front() else { return Ok(None) };
-        let position = Position { policy: self.policy.clone(), measurement, window, row: None };
-        let query = self.execution(&position)?;
-        self.position = Some(position);
-        Ok(Some(query))
+        let mut positions = VecDeque::new();
+        if let Some(Some(start)) = &self.after {
+            measurements.retain(|name| **name > start.measurement);
+            positions.push_back(start.clone());
+            let later = windows.iter().filter_map(|window| window.after(start.window));
+            positions.extend(later.map(|window| start_of(&start.measurement, window)));
+        }
+        let mut measurements = measurements.into_iter();
+        let (mut out, mut has_sent, mut calls) = (Vec::new(), false, 0);
+        loop {
+            let Some(mut position) = positions.pop_front() else {
+                let Some(next) = measurements.next() else { break };
+                positions.extend(windows.iter().map(|window| start_of(next, *window)));
+                continue;
+            };
+            select.replace(Some(self.execution(&policy.name, &position)?));
+            let mut replies = Replies::default();
+            loop {
+                let next = io.with(|context| match &mut *select.borrow_mut() {
+                    Some(select) => select.advance(context, std::mem::take(&mut replies)),
+                    None => Ok(Next::Reply(None)),
+                })??;
+                let chunk = match next {
+                    Next::Calls(requests) => {
+                        let more = requests.iter().filter(|request| request.to.is_counted());
+                        calls += more.count();
+                        let limits = io.with(|context| context.platform.limits())?;
+                        let most = limits.calls_before_end().saturating_sub(CALLS_RESERVED);
+                        // A response ends early only if it contains at least one point, because the
+                        // next request would otherwise start at the same position.
+                        let after = self.after.as_ref();
+                        if calls > most && after.is_some_and(|a| a.as_ref() != Some(&position)) {
+                            out.extend_from_slice(format!("# after: {position}\n").as_bytes());
+                            let end = select.take().and_then(|mut select| select.stop());
+                            if let Some(end) = end {
+                                io.calls(vec![end]).await;
+                            }
+                            output.emit(Ok(out)).await;
+                            return Ok(());
+                        }
+                        replies = io.calls(requests).await;
+                        continue;
+                    }
+                    Next::Reply(Some(chunk)) => chunk,
+                    Next::Reply(None) => break,
+                };
+                let name = chunk.name.as_deref().unwrap_or_default();
+                if !has_sent && out.is_empty() && name.starts_with(BOM) {
+                    // A reader would remove a byte order mark at the beginning of the body.
+                    out.push(b'\n');
+                }
+                let mut next = 0;
+                while next < chunk.rows {
+                    next = lines(&chunk, next, &mut out);
+                    if out.len() >= REPLY_PIECE_BYTES {
+                        has_sent = true;
+                        output.emit(Ok(std::mem::take(&mut out))).await;
+                    }
+                }
+                position.row = last_row(&chunk).or(position.row);
+            }
+        }
+        if !out.is_empty() {
+            output.emit(Ok(out)).await;
+        }
+        Ok(())
     }
 
-    fn execution(&self, position: &Position) -> ApiResult<Execution> {
+    fn execution(&self, policy: &str, position: &Position) -> ApiResult<Execution> {
         let Position { measurement, window, row, .. } = position;
-        let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
+        let from = format!("{}.{}", quote::ident(policy), quote::ident(measurement));
         let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(Statement::Select(select)) = statement else {
@@ -292,10 +264,6 @@ impl Exporting {
         };
         let query = Query::select(*select, self.session.clone()).map_err(Error::from)?;
         Ok(query.after(row.clone()).into())
-    }
-
-    fn end(&mut self) -> Action {
-        self.delivery.rest(std::mem::take(&mut self.out), false)
     }
 }
 
