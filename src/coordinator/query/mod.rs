@@ -18,7 +18,7 @@ use std::rc::Rc;
 use super::error::{Error, Result};
 use super::explain::LINE_WORK;
 use super::live_queries::{LiveQueryReport, is_killed};
-use super::load_schemas::{Loaded, Retries, SchemaSelection};
+use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
 use super::statement::Session;
 use super::{Context, Io, Output, Parts};
 use crate::admission::{QueryReservation, RequestReservation};
@@ -37,9 +37,7 @@ use crate::query::executor::{ExecStep, PageNeed, RowPosition};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
-use plan::{
-    QuerySource, plan_nonempty_search, plan_select, plan_show, remove_nonempty, selected_policies,
-};
+use plan::{plan_nonempty_search, plan_select, plan_show, remove_nonempty, selected_policies};
 use shard_pages::{QueryRun, combine_first_pages, is_continuation};
 
 #[derive(Clone, Debug)]
@@ -60,7 +58,7 @@ enum ExplainKind {
 pub struct Query {
     statement: ReadStatement,
     session: Session,
-    sources: Vec<QuerySource>,
+    sources: Vec<SourceName>,
     explain: Option<ExplainKind>,
     after: Option<RowPosition>,
     /// The result for a missing database; `None` if a missing database is an error.
@@ -81,12 +79,7 @@ pub(super) struct QueryStatus {
 impl Query {
     /// Prepares a SELECT.
     pub fn select(select: SelectStatement, session: Session) -> Result<Self, QueryError> {
-        let names = source::sources(&select, session.defaults())?;
-        let source = |name: SourceName| {
-            let selection = SchemaSelection::Policy(name.policy);
-            QuerySource { database: name.database, selection }
-        };
-        let sources = names.into_iter().map(source).collect();
+        let sources = source::sources(&select, session.defaults())?;
         Ok(Self::new(ReadStatement::Select(Box::new(select)), session, sources))
     }
 
@@ -109,7 +102,7 @@ impl Query {
     /// Prepares a SHOW statement on `database`. [`crate::query::metadata::database`] must support
     /// the statement.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
-        let source = QuerySource { database, selection: SchemaSelection::All };
+        let source = SourceName { database, policy: None };
         Self::new(ReadStatement::Show(statement), session, vec![source])
     }
 
@@ -119,7 +112,7 @@ impl Query {
         self
     }
 
-    fn new(statement: ReadStatement, mut session: Session, sources: Vec<QuerySource>) -> Self {
+    fn new(statement: ReadStatement, mut session: Session, sources: Vec<SourceName>) -> Self {
         session.work = session.work.next_statement();
         let (explain, after, otherwise, status) = (None, None, None, Rc::default());
         Self { statement, session, sources, explain, after, otherwise, status }
@@ -261,9 +254,16 @@ impl RunningQuery {
         let Query { sources, session, statement, .. } = &self.query;
         let mut all = Vec::with_capacity(sources.len());
         let mut missing_policy = None;
-        for source in sources {
-            let loaded = source.load(from_owner, &session.principal).run(&self.io).await;
-            match loaded {
+        for SourceName { database, policy } in sources {
+            let selection = match statement {
+                ReadStatement::Select(_) => SchemaSelection::Policy(policy.clone()),
+                ReadStatement::Show(_) => SchemaSelection::All,
+            };
+            let load = match from_owner {
+                true => Load::from_owner(database, selection),
+                false => Load::cached(database, selection),
+            };
+            match load.for_caller(&session.principal).run(&self.io).await {
                 Err(Error::PolicyNotFound(name)) => _ = missing_policy.get_or_insert(name),
                 loaded => all.push(loaded?),
             }

@@ -13,8 +13,7 @@ use crate::coordinator::Io;
 use crate::coordinator::cache::find_policy;
 use crate::coordinator::error::Result;
 use crate::coordinator::explain::Explain;
-use crate::coordinator::grants::Principal;
-use crate::coordinator::load_schemas::{Load, Loaded, SchemaSelection};
+use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::statement::Session;
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::configurable_limits::Limit;
@@ -60,7 +59,7 @@ pub(super) async fn plan_select(
         policies: &policies,
     };
     let plan = compile::compile_in_turns(select, &compiled, work).await?;
-    let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
+    let source = |scan: &PlannedScan| selected.iter().find(|of| *of.name == scan.source);
     let max = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
     let counts_series = explain.is_none() && max[0] < u64::from(UNLIMITED);
     let mut streams = ScanStreams::new(reservation, explain.is_some() || counts_series);
@@ -312,38 +311,19 @@ fn list_nonempty(
     Ok(QueryRun { merge, streams, explain: None, reads, reads_all_shards, columns: None })
 }
 
-pub(super) struct QuerySource {
-    pub(super) database: String,
-    pub(super) selection: SchemaSelection,
-}
-
-impl QuerySource {
-    pub(super) fn load(&self, from_owner: bool, principal: &Principal) -> Load {
-        let load = match from_owner {
-            true => Load::from_owner(&self.database, self.selection.clone()),
-            false => Load::cached(&self.database, self.selection.clone()),
-        };
-        load.for_caller(principal)
-    }
-}
-
 pub(super) struct SelectedPolicy<'l> {
     /// The name, as spelled in the statement.
-    pub(super) name: SourceName,
+    pub(super) name: &'l SourceName,
     pub(super) loaded: &'l Loaded,
     pub(super) policy: &'l Policy,
 }
 
 pub(super) fn selected_policies<'l>(
-    sources: &[QuerySource],
+    sources: &'l [SourceName],
     loaded: &'l [Loaded],
 ) -> Vec<SelectedPolicy<'l>> {
-    let selected = |(source, loaded): (&QuerySource, &'l Loaded)| {
-        let (SchemaSelection::Policy(name), (policy, _)) = (&source.selection, loaded.policy()?)
-        else {
-            return None;
-        };
-        let name = SourceName { database: source.database.clone(), policy: name.clone() };
+    let selected = |(name, loaded): (&'l SourceName, &'l Loaded)| {
+        let (policy, _) = loaded.policy()?;
         Some(SelectedPolicy { name, loaded, policy })
     };
     sources.iter().zip(loaded).filter_map(selected).collect()
