@@ -110,7 +110,7 @@ impl Admission {
             shares.insert(share.database.clone(), Rc::downgrade(&share));
             share
         });
-        Permit { budget: self.clone(), share, bytes: Rc::default() }
+        Permit { share, bytes: Rc::default() }
     }
 
     /// Registers an upload, which may be evicted when other requests need its bytes. Eviction drops
@@ -123,7 +123,6 @@ impl Admission {
     ) -> Upload<T> {
         let upload = self.register(|id| UploadState {
             id,
-            budget: self.clone(),
             content: RefCell::new(Some(content)),
             counters,
             last_active_ns: Cell::new(now_ns),
@@ -177,7 +176,6 @@ pub struct PermitCounters {
 /// The bytes that a request has reserved. Dropping the permit returns them to the budget.
 #[derive(Debug)]
 pub struct Permit {
-    budget: Admission,
     share: Rc<Share>,
     bytes: Rc<Cell<usize>>,
 }
@@ -199,10 +197,11 @@ impl Permit {
     /// Grows the permit like [`Self::grow_to`], but may exceed the budget by `more_bytes`.
     fn grow_to_with(&mut self, bytes: usize, more_bytes: usize) -> Result<(), Overloaded> {
         while !self.take_free(bytes) && !self.take_free_with(bytes, more_bytes) {
-            let total = self.budget.0.total_bytes;
-            let (wanted, free) = (self.wanted(bytes), self.budget.free_bytes());
+            let budget = &self.share.budget;
+            let total = budget.0.total_bytes;
+            let (wanted, free) = (self.wanted(bytes), budget.free_bytes());
             let never = bytes > total;
-            if never || !self.budget.evict(&self.share, wanted) {
+            if never || !budget.evict(&self.share, wanted) {
                 return Err(Overloaded { wanted, free, total, never });
             }
         }
@@ -213,14 +212,14 @@ impl Permit {
     /// free.
     pub fn take_free(&mut self, bytes: usize) -> bool {
         let is_first = self.share.bytes.get() + self.wanted(bytes) <= FIRST_BYTES;
-        let more_bytes = if is_first { self.budget.0.first_use_reserve_bytes } else { 0 };
+        let more_bytes = if is_first { self.share.budget.0.first_use_reserve_bytes } else { 0 };
         self.take_free_with(bytes, more_bytes)
     }
 
     /// Grows the permit like [`Self::take_free`], but may exceed the budget by `more_bytes`.
     fn take_free_with(&mut self, bytes: usize, more_bytes: usize) -> bool {
         let wanted = self.wanted(bytes);
-        let is_free = wanted <= self.budget.free_bytes_with(more_bytes);
+        let is_free = wanted <= self.share.budget.free_bytes_with(more_bytes);
         if is_free {
             for cell in self.cells() {
                 cell.update(|held| held + wanted);
@@ -251,7 +250,7 @@ impl Permit {
 
     /// Returns the counters that include the bytes of this permit.
     fn cells(&self) -> [&Cell<usize>; 3] {
-        [&self.budget.0.held_bytes, &self.share.bytes, &self.bytes]
+        [&self.share.budget.0.held_bytes, &self.share.bytes, &self.bytes]
     }
 }
 
@@ -270,7 +269,6 @@ trait Evictable {
 
 struct UploadState<T> {
     id: u64,
-    budget: Admission,
     content: RefCell<Option<T>>,
     counters: PermitCounters,
     /// The time of the last received bytes.
@@ -279,7 +277,7 @@ struct UploadState<T> {
 
 impl<T> Drop for UploadState<T> {
     fn drop(&mut self) {
-        self.budget.unregister(self.id);
+        self.counters.share.budget.unregister(self.id);
     }
 }
 
