@@ -38,6 +38,7 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
 use plan::{plan_nonempty_search, plan_select, plan_show, remove_nonempty, selected_policies};
+pub(super) use shard_pages::check_read_limits;
 use shard_pages::{QueryRun, combine_first_pages, is_continuation};
 
 #[derive(Clone, Debug)]

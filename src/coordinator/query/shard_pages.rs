@@ -121,14 +121,21 @@ impl ReadCounts {
         let series = self.series.entry(id.scan).or_insert(0);
         *series += if is_plan { stats.series } else { 0 };
         self.points += stats.rows_scanned;
-        let counts = [("series", *series), ("point", self.points)];
-        for ((what, requested), limit) in counts.into_iter().zip(self.limits) {
-            if requested > limit {
-                return Err(QueryError::Select { what, requested, limit });
-            }
-        }
-        Ok(())
+        check_read_limits([*series, self.points], self.limits)
     }
+}
+
+/// Checks the numbers of series and points against their limits.
+pub(in crate::coordinator) fn check_read_limits(
+    counts: [u64; 2],
+    limits: [u64; 2],
+) -> Result<(), QueryError> {
+    for ((what, requested), limit) in ["series", "point"].into_iter().zip(counts).zip(limits) {
+        if requested > limit {
+            return Err(QueryError::Select { what, requested, limit });
+        }
+    }
+    Ok(())
 }
 
 pub(super) enum Merge {

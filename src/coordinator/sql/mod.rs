@@ -14,7 +14,7 @@ use std::rc::Rc;
 use super::error::{Error, Result};
 use super::live_queries::is_killed;
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
-use super::query::{QueryStatus, QueryWait, may_restart, shard_page};
+use super::query::{QueryStatus, QueryWait, check_read_limits, may_restart, shard_page};
 use super::statement::{Execution, Session};
 use super::{Io, Output, Parts};
 use crate::admission::{BufferMemory, QueryReservation};
@@ -32,7 +32,6 @@ use crate::protocol::sql::{
     FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH,
     TableColumn, TableSchema, ToSql, is_named,
 };
-use crate::query::error::QueryError;
 use scans::{PageRequest, PageResult, Scans};
 
 /// Searching a shorter text for a name takes as long as searching a text of this size, in bytes.
@@ -423,15 +422,8 @@ impl Statement {
     fn count(&mut self, rows: u64, series: u64) -> Result<()> {
         self.attempt.points += rows;
         let limits = self.io.with(|context| context.platform.limits())?;
-        let counts =
-            [("series", series, Limit::Series), ("point", self.attempt.points, Limit::Points)];
-        for (what, requested, limit) in counts {
-            let limit = limits.get(limit) as u64;
-            if requested > limit {
-                return Err(QueryError::Select { what, requested, limit }.into());
-            }
-        }
-        Ok(())
+        let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
+        Ok(check_read_limits([series, self.attempt.points], limits)?)
     }
 }
 
