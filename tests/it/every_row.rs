@@ -58,6 +58,6 @@ pub(crate) fn part_count(
     measurement: MeasurementId,
     time: TimeRange,
 ) -> Result<usize, ReadError> {
-    let stored = reader.directories().unwrap().stored(measurement, time)?;
+    let stored = reader.stored(measurement, time)?;
     Ok(stored.files as usize + usize::from(stored.cached_rows > 0))
 }

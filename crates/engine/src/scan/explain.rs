@@ -27,11 +27,7 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, S
             last = Some(key.ok_or(ScanError::Reordered)?);
         }
         // Only the first page describes the stored data.
-        None => {
-            if let Some(directories) = reader.directories() {
-                stored = directories.stored(request.measurement, request.time)?;
-            }
-        }
+        None => stored = reader.stored(request.measurement, request.time)?,
     }
     let patterns = Patterns::limited();
     let filter = Filter::compile(request.predicate.as_ref(), &patterns)?;

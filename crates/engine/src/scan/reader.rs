@@ -104,9 +104,24 @@ pub trait Reader {
         None
     }
 
-    /// Returns the directories of the runs, or `None` if the runs have no directories.
-    fn directories(&self) -> Option<&dyn Directories> {
-        None
+    /// Calls `visit` with the groups of these measurements that may have rows inside `time`, until
+    /// `visit` returns false. The measurements must be in ascending order. The groups that were
+    /// written last come first. Returns `false` if the runs have no directories.
+    ///
+    /// # Errors
+    /// Returns [`ReadError`], including known damage in the rows of `measurements`.
+    fn groups(
+        &self,
+        _measurements: &[MeasurementId],
+        _time: TimeRange,
+        _visit: &mut VisitGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        Ok(false)
+    }
+
+    /// Returns the amount of stored data of a measurement inside `time`.
+    fn stored(&self, _measurement: MeasurementId, _time: TimeRange) -> Result<Stored, ReadError> {
+        Ok(Stored::default())
     }
 
     /// Returns the cache of results, or `None` if results must not be cached.
@@ -139,25 +154,6 @@ pub trait Runs {
         direction: Direction,
         from: &SeriesKey,
     ) -> Result<MergedRows<'_>, ReadError>;
-}
-
-/// The directories of a shard's runs.
-pub trait Directories {
-    /// Calls `visit` with the groups of these measurements that may have rows inside `time`, until
-    /// `visit` returns false. The measurements must be in ascending order. The groups that were
-    /// written last come first.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`], including known damage in the rows of `measurements`.
-    fn groups(
-        &self,
-        measurements: &[MeasurementId],
-        time: TimeRange,
-        visit: &mut VisitGroup<'_>,
-    ) -> Result<(), ReadError>;
-
-    /// Returns the amount of stored data of a measurement inside `time`.
-    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError>;
 }
 
 /// Estimates for one measurement.

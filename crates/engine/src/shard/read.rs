@@ -31,8 +31,7 @@ use crate::scan::cached::{Cached, ResultCache, Version};
 use crate::scan::error::ScanError;
 use crate::scan::page::{CELLS_PER_PAGE_MAX, ScanPage, SummaryPage};
 use crate::scan::reader::{
-    Directories, Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, Runs, SeriesTables,
-    Stored, VisitGroup,
+    Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, Runs, SeriesTables, Stored, VisitGroup,
 };
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::{PageLimits, explain, scan_with, summarise};
@@ -352,8 +351,55 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Some(self)
     }
 
-    fn directories(&self) -> Option<&dyn Directories> {
-        Some(self)
+    fn groups(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        self.check(measurements, time)?;
+        let time = self.owned_range(time);
+        for (measurement, table) in self.memtable.tables() {
+            if measurements.binary_search(&measurement).is_ok()
+                && !self.loaded.deletions.retired.contains(&measurement)
+                && !self.rows_in_memory(measurement, table, time, visit)?
+            {
+                return Ok(true);
+            }
+        }
+        let mut parts: Vec<&Part> = self.parts(time).collect();
+        parts.sort_by_key(|part| Reverse(part.hi));
+        for part in parts {
+            if !self.groups_of_part(part, measurements, time, visit)? {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
+        self.check(&[measurement], time)?;
+        let time = self.owned_range(time);
+        let mut stored = Stored::default();
+        if self.loaded.deletions.retired.contains(&measurement) {
+            return Ok(stored);
+        }
+        for part in self.parts(time) {
+            let mut values = self.values(part);
+            let found = pages::groups_of(&mut values, part.id.0, measurement)?;
+            stored.files += u64::from(!found.is_empty());
+            for (value, groups) in found {
+                let directory = values.directory(value)?;
+                let groups = directory.groups.get(groups).or_bug();
+                for group in groups.iter().filter(|group| !group.continues_columns()) {
+                    stored.blocks += group.pages.len() as u64;
+                    stored.block_bytes += group.bytes();
+                }
+            }
+        }
+        let table = self.table(measurement, time);
+        stored.cached_rows = table.map_or(0, |table| table.times_ns().len() as u64);
+        Ok(stored)
     }
 
     fn result_cache(&self) -> Option<&dyn ResultCache> {
@@ -408,59 +454,6 @@ impl<S: Store> Runs for ShardReader<'_, S> {
             None => self.memtable_cursor(direction, from)?,
         };
         Merge::new(vec![(0, cursor)], direction)
-    }
-}
-
-impl<S: Store> Directories for ShardReader<'_, S> {
-    fn groups(
-        &self,
-        measurements: &[MeasurementId],
-        time: TimeRange,
-        visit: &mut VisitGroup<'_>,
-    ) -> Result<(), ReadError> {
-        self.check(measurements, time)?;
-        let time = self.owned_range(time);
-        for (measurement, table) in self.memtable.tables() {
-            if measurements.binary_search(&measurement).is_ok()
-                && !self.loaded.deletions.retired.contains(&measurement)
-                && !self.rows_in_memory(measurement, table, time, visit)?
-            {
-                return Ok(());
-            }
-        }
-        let mut parts: Vec<&Part> = self.parts(time).collect();
-        parts.sort_by_key(|part| Reverse(part.hi));
-        for part in parts {
-            if !self.groups_of_part(part, measurements, time, visit)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
-        self.check(&[measurement], time)?;
-        let time = self.owned_range(time);
-        let mut stored = Stored::default();
-        if self.loaded.deletions.retired.contains(&measurement) {
-            return Ok(stored);
-        }
-        for part in self.parts(time) {
-            let mut values = self.values(part);
-            let found = pages::groups_of(&mut values, part.id.0, measurement)?;
-            stored.files += u64::from(!found.is_empty());
-            for (value, groups) in found {
-                let directory = values.directory(value)?;
-                let groups = directory.groups.get(groups).or_bug();
-                for group in groups.iter().filter(|group| !group.continues_columns()) {
-                    stored.blocks += group.pages.len() as u64;
-                    stored.block_bytes += group.bytes();
-                }
-            }
-        }
-        let table = self.table(measurement, time);
-        stored.cached_rows = table.map_or(0, |table| table.times_ns().len() as u64);
-        Ok(stored)
     }
 }
 

@@ -49,14 +49,10 @@ pub(super) fn list(
     let mut by_id: Vec<(MeasurementId, u32)> = measurements.iter().copied().zip(0..).collect();
     by_id.sort();
     let ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
-    let Some(directories) = reader.directories() else {
-        let facts = |&of| Ok(Facts { order: reader.tag_order(of)?, ..Facts::default() });
-        return measurements.iter().map(facts).collect();
-    };
     let fresh = Facts { is_whole: true, knows_groups: true, ..Facts::default() };
     let mut all = vec![fresh; measurements.len()];
     let mut lifeless = all.len();
-    directories.groups(&ids, time, &mut |group| {
+    let has_directories = reader.groups(&ids, time, &mut |group| {
         let place = ids.binary_search(&group.measurement).ok();
         let place = place.and_then(|at| by_id.get(at)).map(|(_, place)| *place as usize);
         let Some(facts) = place.and_then(|place| all.get_mut(place)) else { return Ok(true) };
@@ -64,7 +60,11 @@ pub(super) fn list(
         facts.add(group, wanted)?;
         Ok(wanted != RequestedFacts::Existence || lifeless > 0)
     })?;
-    Ok(all)
+    if has_directories {
+        return Ok(all);
+    }
+    let facts = |&of| Ok(Facts { order: reader.tag_order(of)?, ..Facts::default() });
+    measurements.iter().map(facts).collect()
 }
 
 impl Facts {

@@ -150,10 +150,9 @@ impl Task<'_> {
         time: TimeRange,
     ) -> Result<(), ScanError> {
         let Find::Items { smallest, .. } = &mut self.find else { return Ok(()) };
-        let Some(directories) = reader.directories() else { return Ok(()) };
         let (measurement, after) = (self.measurement, self.span.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
-        directories.groups(&[measurement], time, &mut |group| {
+        let has_directories = reader.groups(&[measurement], time, &mut |group| {
             group.tables.each(&mut |ids, table| {
                 let of_tag = ids.iter().zip(&table.tags);
                 for (_, tag) in of_tag.filter(|(id, _)| self.span.sort.contains(id)) {
@@ -171,7 +170,9 @@ impl Task<'_> {
             })?;
             Ok(true)
         })?;
-        (self.is_alive, self.is_done) = (true, true);
+        if has_directories {
+            (self.is_alive, self.is_done) = (true, true);
+        }
         Ok(())
     }
 
