@@ -9,7 +9,7 @@ import { Sessions } from '#sql_sessions';
 import * as module from './index.js';
 
 /** The memory size above which an idle module gets a new memory, in bytes. WebAssembly memory never shrinks. */
-const keptBytesMax = 64 * 1024 * 1024;
+const idleBytesMax = 64 * 1024 * 1024;
 
 /**
  * Calls a function of the module. The module returns a reply to every message, so an exception can
@@ -37,7 +37,7 @@ const engine = {
     enter(() => module.end(session));
   },
   settle() {
-    if (enter(() => module.memory_bytes()) > keptBytesMax) module.__wbg_reset_state();
+    if (enter(() => module.memory_bytes()) > idleBytesMax) module.__wbg_reset_state();
   },
 };
 

@@ -14,7 +14,7 @@ export const defaultLimits = {
   /** The maximum memory of the process during a turn. */
   processBytes: 1024 * 1024 * 1024,
   /** A thread with more memory is replaced, because WebAssembly memory never shrinks. */
-  keptBytes: 64 * 1024 * 1024,
+  idleBytes: 64 * 1024 * 1024,
   /** The time between two checks of a turn. */
   checkMs: 250,
 };
@@ -124,6 +124,6 @@ export class Engine {
   }
 
   settle() {
-    if (this.#memoryBytes > this.limits.keptBytes) this.#drop(this.worker, new Error(trap));
+    if (this.#memoryBytes > this.limits.idleBytes) this.#drop(this.worker, new Error(trap));
   }
 }

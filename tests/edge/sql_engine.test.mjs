@@ -80,7 +80,7 @@ test('a trap ends only the thread in which it occurs', async (t) => {
 });
 
 test('an idle thread that uses much memory is replaced', async (t) => {
-  const { sessions } = await engineOf(t, { keptBytes: 2_500 });
+  const { sessions } = await engineOf(t, { idleBytes: 2_500 });
   const first = sessions.open();
   assert.equal(await ask(first, 'go on'), '1');
   await first.end();

@@ -5,7 +5,7 @@
 import { Failure } from './row_store.js';
 
 /** WebAssembly memory never shrinks, so a module with more memory is replaced after a statement. */
-const keptBytesMax = 64 * 1024 * 1024;
+const idleBytesMax = 64 * 1024 * 1024;
 /** Statements run one at a time, in the same session. */
 const session = 1;
 /** The number of bytes between two progress reports. */
@@ -85,7 +85,7 @@ export class Sql {
   settle() {
     try {
       if (!this.isSpent) this.module.end(session);
-      this.isSpent ||= this.module.memory_bytes() > keptBytesMax;
+      this.isSpent ||= this.module.memory_bytes() > idleBytesMax;
     } catch {
       this.isSpent = true;
     }
