@@ -181,7 +181,8 @@ impl Picks {
 
     /// Returns the number of overwritten rows. A row in several sources counts once for each source
     /// except the newest source.
-    pub fn overwritten(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn overwritten(&self) -> usize {
         self.older.len()
     }
 
