@@ -12,7 +12,7 @@
 //! may be too long for a URL. A POST therefore accepts the value as a form field.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -165,41 +165,25 @@ impl Export {
         output: &Output<ApiResult<Vec<u8>>>,
         select: &SharedSelect,
     ) -> ApiResult<()> {
-        let database = self.session.database.as_deref().unwrap_or_default();
-        let load = Load::from_owner(database, SchemaSelection::Policy(self.policy.clone()));
-        let loaded = load.for_caller(&self.session.principal).run(io).await?;
-        let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
-        loaded.permissions.check(PermissionKind::Read, database, &policy.name)?;
-        let mut measurements: Vec<&String> = schema.measurements.keys().collect();
-        if let Some(only) = &self.measurement {
-            measurements.retain(|name| *name == only);
-            if measurements.is_empty() {
-                return Err(ApiError::NotFound(format!("measurement not found: \"{only}\"")));
-            }
-        }
-        let windows = Window::all(&policy.groups, self.times);
+        let (policy, mut measurements, windows) = self.load(io).await?;
         let start_of = |measurement: &str, window: Window| Position {
-            policy: policy.name.clone(),
+            policy: policy.clone(),
             measurement: measurement.to_owned(),
             window,
             row: None,
         };
-        let mut positions = VecDeque::new();
-        if let Some(Some(start)) = &self.after {
-            measurements.retain(|name| **name > start.measurement);
-            positions.push_back(start.clone());
-            let later = windows.iter().filter_map(|window| window.after(start.window));
-            positions.extend(later.map(|window| start_of(&start.measurement, window)));
-        }
-        let mut measurements = measurements.into_iter();
+        let start = self.after.as_ref().and_then(Option::as_ref);
+        let later = start.into_iter().flat_map(|start| {
+            let later = windows.iter().filter_map(move |window| window.after(start.window));
+            later.map(move |window| start_of(&start.measurement, window))
+        });
+        measurements.retain(|name| start.is_none_or(|start| *name > start.measurement));
+        let others = measurements
+            .iter()
+            .flat_map(|name| windows.iter().map(move |window| start_of(name, *window)));
         let (mut out, mut has_sent, mut calls) = (Vec::new(), false, 0);
-        loop {
-            let Some(mut position) = positions.pop_front() else {
-                let Some(next) = measurements.next() else { break };
-                positions.extend(windows.iter().map(|window| start_of(next, *window)));
-                continue;
-            };
-            select.replace(Some(self.execution(&policy.name, &position)?));
+        for mut position in start.cloned().into_iter().chain(later).chain(others) {
+            select.replace(Some(self.execution(&policy, &position)?));
             let mut replies = Replies::default();
             loop {
                 let next = io.with(|context| match &mut *select.borrow_mut() {
@@ -250,6 +234,24 @@ impl Export {
             output.emit(Ok(out)).await;
         }
         Ok(())
+    }
+
+    /// Returns the policy's name, the measurements in order of their names, and the windows. The
+    /// export does not keep the schema, because a client may read slowly.
+    async fn load(&self, io: &Io) -> ApiResult<(String, Vec<String>, Vec<Window>)> {
+        let database = self.session.database.as_deref().unwrap_or_default();
+        let load = Load::from_owner(database, SchemaSelection::Policy(self.policy.clone()));
+        let loaded = load.for_caller(&self.session.principal).run(io).await?;
+        let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
+        loaded.permissions.check(PermissionKind::Read, database, &policy.name)?;
+        let mut measurements: Vec<String> = schema.measurements.keys().cloned().collect();
+        if let Some(only) = &self.measurement {
+            measurements.retain(|name| name == only);
+            if measurements.is_empty() {
+                return Err(ApiError::NotFound(format!("measurement not found: \"{only}\"")));
+            }
+        }
+        Ok((policy.name.clone(), measurements, Window::all(&policy.groups, self.times)))
     }
 
     fn execution(&self, policy: &str, position: &Position) -> ApiResult<Execution> {
