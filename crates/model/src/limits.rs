@@ -115,8 +115,8 @@ pub const QUOTED_CHARS_MAX: usize = 64;
 /// The number of received bytes that are converted to columns together, while the rest of the body
 /// still arrives. A shorter body is converted in one pass.
 pub const PARSED_PIECE_BYTES: usize = 128 << 10;
-/// The maximum size of a v3 body that is retained until the response, in bytes. The response repeats
-/// the beginnings of rejected lines.
+/// The maximum size of a v3 body that is retained until the response, in bytes. The response
+/// repeats the beginnings of rejected lines.
 pub const RETAINED_TEXT_BYTES_MAX: usize = 1 << 20;
 /// The number of bytes of a rejected line that InfluxDB 3 repeats.
 pub const REJECTED_LINE_EXCERPT_BYTES_MAX: usize = 20;

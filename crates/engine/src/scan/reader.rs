@@ -119,7 +119,8 @@ pub trait Reader {
         Ok(false)
     }
 
-    /// Returns the amount of stored data of a measurement inside `time`.
+    /// Returns the amount of stored data of a measurement inside `time`, which is zero if the runs
+    /// have no directories.
     fn stored(&self, _measurement: MeasurementId, _time: TimeRange) -> Result<Stored, ReadError> {
         Ok(Stored::default())
     }
