@@ -30,7 +30,7 @@ use tidemark::query::source::{Defaults, sources};
 use tidemark::query::work::Work;
 use tidemark::response::{Ending, Options as Form, Writer, writer};
 use tidemark::scan::page::CELLS_PER_PAGE_MAX;
-use tidemark::scan::{PageLimits, TileLimits, scan, summarise};
+use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
 
@@ -338,8 +338,8 @@ impl Memory {
                         let policy = &policies[&scans[need.stream.scan as usize].policy];
                         let memtable = policy.memtable(need.stream.shard.into(), self.shards);
                         let rows = MemoryRows::new(&memtable);
-                        let cells = self.page_bytes as u64;
-                        let limits = PageLimits { cells, ..self.limits() };
+                        let PageLimits { bytes, decoded_bytes, .. } = self.limits();
+                        let limits = SummaryLimits { bytes, decoded_bytes, keys: bytes as u64 };
                         let page = summarise(&rows, &need.request, limits).unwrap();
                         executor.supply(need.stream, page).map_err(|error| error.to_string())?;
                     }

@@ -7,7 +7,7 @@ use tidemark::scan::page::MeasurementSummary;
 use tidemark::scan::request::{
     Comparison, Deletion, Operand, Predicate, SummaryRequest, SummaryWant,
 };
-use tidemark::scan::{PageLimits, TileLimits, summarise};
+use tidemark::scan::{SummaryLimits, summarise};
 use tidemark::shard::Limits;
 use tidemark::store::memory::MemoryStore;
 
@@ -173,7 +173,7 @@ impl Story {
         }
     }
 
-    fn ask(&mut self, request: &SummaryRequest, limits: PageLimits) -> Vec<MeasurementSummary> {
+    fn ask(&mut self, request: &SummaryRequest, limits: SummaryLimits) -> Vec<MeasurementSummary> {
         let mut request = request.clone();
         let mut all: Vec<MeasurementSummary> = Vec::new();
         for _ in 0..5_000 {
@@ -205,7 +205,7 @@ impl Story {
         panic!("pages without end: {request:?}");
     }
 
-    fn check(&mut self, request: &SummaryRequest, limits: PageLimits) {
+    fn check(&mut self, request: &SummaryRequest, limits: SummaryLimits) {
         let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
         let time = request.time.intersect(&kept);
         let found = self.ask(request, limits);
@@ -329,14 +329,9 @@ fn takes(predicate: Option<&Predicate>, tags: &Tags) -> bool {
     }
 }
 
-/// Returns limits for a page that visits about `cells` series keys.
-fn limits_of(cells: u64) -> PageLimits {
-    PageLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, cells, tile: TileLimits::LEAST }
-}
-
 #[test]
 fn show_matches_model_after_random_changes() {
-    let huge = limits_of(200_000);
+    let huge = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 200_000 };
     for seed in 0..300 {
         let mut story = Story::new(seed);
         for _ in 0..story.rng.usize(1..25) {
@@ -345,11 +340,10 @@ fn show_matches_model_after_random_changes() {
         for _ in 0..12 {
             let request = story.request();
             story.check(&request, huge);
-            let limits = PageLimits {
+            let limits = SummaryLimits {
                 bytes: [1, 40, 90, 400, 1 << 20][story.rng.usize(..5)],
                 decoded_bytes: [0, u64::MAX][story.rng.usize(..2)],
-                cells: [1, 2, 5, 30, 200_000][story.rng.usize(..5)],
-                ..huge
+                keys: [1, 2, 5, 30, 200_000][story.rng.usize(..5)],
             };
             story.check(&request, limits);
         }
@@ -383,7 +377,7 @@ fn summary_page_ends_while_condition_excludes_series() {
         page_bytes: PAGE_BYTES_MAX,
         items_max: None,
     };
-    let limits = limits_of(40);
+    let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 40 };
     for is_flushed in [false, true] {
         let store = MemoryStore::new();
         let mut shard = opened(&store, Limits::default());
@@ -408,7 +402,7 @@ fn summary_page_ends_while_condition_excludes_series() {
                 };
                 let page = shard.with_reader(&stamp(), &request.measurements, ask).unwrap();
                 assert!(
-                    page.stats.cells <= 2 * limits.cells + 2,
+                    page.stats.cells <= 2 * limits.keys + 2,
                     "{} {request:?}",
                     page.stats.cells
                 );

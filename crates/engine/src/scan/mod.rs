@@ -39,7 +39,7 @@ mod tiles;
 pub mod window;
 
 pub use explain::explain;
-pub use page::{PageLimits, TileLimits};
+pub use page::{PageLimits, SummaryLimits, TileLimits};
 pub use show::summarise;
 pub use slice::{scan, scan_with};
 

@@ -35,23 +35,34 @@ impl TileLimits {
     pub const LEAST: Self = Self { rows: 1, windows: 1, many_rows: 1, cells_per_byte: 0 };
 }
 
-/// The limits of a page of a scan or of a summary.
+/// The limits of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
-    /// The maximum encoded size in bytes, except for a page with a single row, window or item.
+    /// The maximum encoded size in bytes, except for a page with a single row or window.
     pub bytes: usize,
     /// The maximum number of encoded bytes that the reader decodes for one page ([`ReadStats`]).
-    /// The scan stops at the first boundary of series or rows after this limit. In a summary, the
-    /// remaining fields count as live until parts are merged.
+    /// The scan stops at the first boundary of series or rows after this limit.
     pub decoded_bytes: u64,
     /// The maximum number of cells for one page. Each decoded or compared value is a cell, and
     /// other work counts as several cells. The values of a single page of a part may exceed this
-    /// limit. In a summary, each visited series key is a cell, including excluded keys. A page of a
-    /// summary ends after a complete combination of tag values. If the list's order differs from
-    /// the key order, the summary visits all keys of the measurement.
+    /// limit.
     pub cells: u64,
     /// The minimum contents of a tile.
     pub tile: TileLimits,
+}
+
+/// The limits of a summary page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SummaryLimits {
+    /// The maximum encoded size in bytes, except for a page with a single item.
+    pub bytes: usize,
+    /// The maximum number of encoded bytes that are decoded to find live fields. After this limit,
+    /// the remaining fields count as live until parts are merged.
+    pub decoded_bytes: u64,
+    /// The approximate maximum number of series keys to visit, including excluded keys. A page ends
+    /// after a complete combination of tag values. If the list's order differs from the key order,
+    /// the scan visits all keys of the measurement.
+    pub keys: u64,
 }
 
 /// One page of a slice. Several pages may contain states of one window or rows of one group.

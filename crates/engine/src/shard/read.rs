@@ -34,7 +34,7 @@ use crate::scan::reader::{
     Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, Runs, SeriesTables, Stored, VisitGroup,
 };
 use crate::scan::request::{ScanRequest, SummaryRequest};
-use crate::scan::{PageLimits, explain, scan_with, summarise};
+use crate::scan::{PageLimits, SummaryLimits, explain, scan_with, summarise};
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -85,8 +85,8 @@ impl<S: Store> Shard<S> {
         request: &SummaryRequest,
         stamp: &Stamp,
     ) -> Result<SummaryPage, Refusal> {
-        let limits = self.limits(stamp, request.page_bytes)?;
-        let limits = PageLimits { cells: SUMMARY_KEYS_MAX, ..limits };
+        let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp, request.page_bytes)?;
+        let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
         self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 

@@ -17,7 +17,7 @@ use self::smallest::SmallestKeys;
 use self::task::{Find, FindColumns, SeriesWalk, Span, Task};
 use super::cached::Cached;
 use super::error::ScanError;
-use super::page::{MeasurementSummary, PageLimits, SummaryPage};
+use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
 use super::reader::{ReadStats, Reader};
 use super::request::{SummaryRequest, SummaryWant};
 use crate::codec::metadata;
@@ -43,7 +43,7 @@ const KEYS_PER_ITEM: u64 = 16;
 pub fn summarise(
     reader: &dyn Reader,
     request: &SummaryRequest,
-    limits: PageLimits,
+    limits: SummaryLimits,
 ) -> Result<SummaryPage, ScanError> {
     let (Some(cache), Ok(name)) = (reader.result_cache(), name(request, limits)) else {
         return read(reader, request, limits);
@@ -59,15 +59,15 @@ pub fn summarise(
     Ok(page)
 }
 
-fn name(request: &SummaryRequest, limits: PageLimits) -> Result<Vec<u8>, metadata::Error> {
-    let PageLimits { bytes, decoded_bytes, cells, .. } = limits;
-    metadata::encode(&("summary", request, bytes, decoded_bytes, cells))
+fn name(request: &SummaryRequest, limits: SummaryLimits) -> Result<Vec<u8>, metadata::Error> {
+    let SummaryLimits { bytes, decoded_bytes, keys } = limits;
+    metadata::encode(&("summary", request, bytes, decoded_bytes, keys))
 }
 
 fn read(
     reader: &dyn Reader,
     request: &SummaryRequest,
-    limits: PageLimits,
+    limits: SummaryLimits,
 ) -> Result<SummaryPage, ScanError> {
     let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
     let time = request.time.intersect(&kept);
@@ -85,7 +85,7 @@ fn read(
         if start as usize >= request.measurements.len() {
             break None;
         }
-        if page.bytes >= limits.bytes || page.keys >= limits.cells.max(1) {
+        if page.bytes >= limits.bytes || page.keys >= limits.keys.max(1) {
             break Some((start, Vec::new()));
         }
         let resumed = next.take().map(|(_, last)| last).filter(|last| !last.is_empty());
@@ -103,7 +103,7 @@ fn read(
 struct SummaryBuilder<'a> {
     reader: &'a dyn Reader,
     request: &'a SummaryRequest,
-    limits: PageLimits,
+    limits: SummaryLimits,
     time: TimeRange,
     stretches: Vec<TimeRange>,
     patterns: Patterns,
@@ -143,7 +143,7 @@ impl<'a> SummaryBuilder<'a> {
             self.plan(&mut tasks, (next_start, measurement), facts, resumed);
             keys += tasks.iter().skip(planned).map(|task| self.keys(task, facts)).sum::<u64>();
             let is_long = wanted == RequestedFacts::Series && tasks.len() > LISTED_TOGETHER_MAX;
-            if (is_long || keys > self.limits.cells) && next_start > start {
+            if (is_long || keys > self.limits.keys) && next_start > start {
                 tasks.truncate(planned);
                 break;
             }
@@ -279,7 +279,7 @@ impl<'a> SummaryBuilder<'a> {
         by_id.sort();
         let mut ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
         ids.dedup();
-        let share = self.limits.cells / (self.stretches.len() as u64).max(1);
+        let share = self.limits.keys / (self.stretches.len() as u64).max(1);
         let keys_max = if is_lone { share.max(1) } else { u64::MAX };
         let mut budget = PageBudget::new(tasks, self.limits.bytes.saturating_sub(self.bytes));
         for &(_, at) in &by_id {
@@ -298,7 +298,7 @@ impl<'a> SummaryBuilder<'a> {
                     continue;
                 }
                 keys += task.walk(&mut walk, keys_max)?;
-                if is_lone && keys > self.limits.cells {
+                if is_lone && keys > self.limits.keys {
                     // The next page lists the other tags.
                     budget.end = at + 1;
                 }
