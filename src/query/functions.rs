@@ -134,6 +134,12 @@ impl Function {
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         all().find(|function| function.name == name)
     }
+
+    /// Whether 1.x computes the function in an iterator and knows the type of the result without
+    /// the type of the argument.
+    pub(crate) fn has_fixed_type(&self) -> bool {
+        self.kind != Kind::Mathematics && matches!(self.output, Always(_))
+    }
 }
 
 /// Whether the function `name` accepts tags between its field and its limit, as `top` does.

@@ -177,7 +177,12 @@ impl<'a> CallBuilder<'a> {
         let data_type = self.names.resolve(name, *cast);
         let is_read = self.has_iterator(argument);
         if is_read {
-            check_type(function, self.received(data_type), stage)?;
+            check_type(function, received(data_type), stage)?;
+        }
+        // `lower` changes the tags of a statement over only subqueries.
+        if is_read && data_type == DataType::Tag && !self.checked.reads_only_subqueries() {
+            let variable = Variable { name: name.clone(), data_type: DataType::String };
+            return Ok((self.position_of(variable), data_type));
         }
         if is_read || data_type == DataType::Unknown {
             return Ok((self.variable(argument), data_type));
@@ -202,24 +207,13 @@ impl<'a> CallBuilder<'a> {
     fn has_iterator(&self, argument: &Expr) -> bool {
         match argument {
             Expr::VarRef { name, cast } => match self.names.resolve(name, *cast) {
-                _ if !self.checked.subqueries.is_empty() => {
-                    self.names.fields.contains_key(name.as_str())
-                        || self.names.tags.contains(name.as_str())
-                }
+                _ if self.names.is_derived(name) => true,
+                _ if self.checked.reads_only_subqueries() => false,
                 DataType::Tag => false,
                 data_type => self.names.has_values(name, data_type),
             },
             Expr::Call { args, .. } => args.first().is_none_or(|first| self.has_iterator(first)),
             _ => true,
-        }
-    }
-
-    /// Returns the type that a function receives. If all sources are subqueries, functions treat
-    /// tags as strings.
-    fn received(&self, data_type: DataType) -> DataType {
-        match data_type {
-            DataType::Tag if self.checked.reads_only_subqueries() => DataType::String,
-            known => known,
         }
     }
 
@@ -295,7 +289,7 @@ impl<'a> CallBuilder<'a> {
             Some(call @ Expr::Call { name, .. }) => {
                 let (_, plan) = self.plan(call)?;
                 let stage = if name == "distinct" { Stage::Windows } else { Stage::Rows };
-                let input = self.received(resolve::type_of(call, self.names)?);
+                let input = received(resolve::type_of(call, self.names)?);
                 if self.has_iterator(call) {
                     check_type(function, input, stage)?;
                 }
@@ -436,6 +430,15 @@ fn place_variables(scalar: &mut Scalar, calls: usize) {
         }
         Scalar::Math(_, args) => args.iter_mut().for_each(|arg| place_variables(arg, calls)),
         Scalar::Column(_) | Scalar::Literal(_) | Scalar::Null => {}
+    }
+}
+
+/// Returns the type that a function receives from an iterator. Functions treat the tags of a
+/// subquery as strings, and a measurement has no iterator for its tags.
+fn received(data_type: DataType) -> DataType {
+    match data_type {
+        DataType::Tag => DataType::String,
+        known => known,
     }
 }
 

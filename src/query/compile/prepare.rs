@@ -24,7 +24,7 @@ use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, Poli
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
-use crate::query::functions;
+use crate::query::functions::{self, Function};
 use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 use crate::scan::math::MathFunction;
 
@@ -117,7 +117,7 @@ pub(crate) async fn prepare<'a>(
     }
     let mut fields = checked.fields.clone();
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
-    let (fields, group_keys) =
+    let (mut fields, group_keys) =
         expand::expand(fields, &checked.select.dimensions, &known, size).await?;
     // As in 1.x, a statement with a type error in a subquery is valid.
     if !checked.facts.nested {
@@ -126,6 +126,7 @@ pub(crate) async fn prepare<'a>(
             size.spend_columns(1).await;
         }
     }
+    fields.iter_mut().for_each(|field| read_cast_tags(&mut field.expr, &known, false));
     let mut shown = with_tag_arguments(&fields);
     if checked.select.into.is_some() {
         // The statement writes its last columns as tags.
@@ -183,6 +184,28 @@ fn reads_known(expr: &Expr, known: &KnownNames) -> bool {
     }
 }
 
+/// Removes the effect of a cast of a subquery's tag to a field in a call that has a type for every
+/// argument (`has_type`). 1.x gives the tags to such a call as strings, and skips a call without a
+/// type.
+fn read_cast_tags(expr: &mut Expr, known: &KnownNames, has_type: bool) {
+    match expr {
+        Expr::VarRef { name, cast: cast @ Some(Cast::Field) } => {
+            let is_dimension = known.is_derived(name) && !known.fields.contains_key(name.as_str());
+            if has_type && is_dimension {
+                *cast = Some(Cast::Tag);
+            }
+        }
+        _ => {
+            let called = match expr {
+                Expr::Call { name, .. } => Function::find(name),
+                _ => None,
+            };
+            let has_type = has_type || called.is_some_and(Function::has_fixed_type);
+            operands_mut(expr).for_each(|operand| read_cast_tags(operand, known, has_type));
+        }
+    }
+}
+
 /// Removes casts that have no effect on the values of a subquery's columns. 1.x converts only
 /// numbers, to other numeric types (`castToType`). Inside a function's argument (`called`), a cast
 /// to another type remains, because the function then reads no values. A cast of a column without a
@@ -200,7 +223,9 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
                     *cast = resolve::bound_cast(known.resolve(name, *cast));
                     true
                 }
-                Some(Cast::Field) | None => false,
+                // 1.x skips a call without a type.
+                Some(Cast::Field) => called && known.is_tag(name),
+                None => false,
                 Some(_) if is_absent => true,
                 Some(Cast::Tag) if called && has_type && own != Some(DataType::Tag) => {
                     // A function reads tags as strings.
@@ -349,13 +374,17 @@ pub(crate) struct SubqueryColumn {
 
 fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) {
     for SubqueryColumn { name, data_type, hidden, .. } in &inner.columns {
+        known.add_derived(name);
         match data_type {
             None => known.add_invalid(name),
             Some(data_type) if *hidden => known.add_hidden(name, *data_type),
             Some(data_type) => known.add_field(name, *data_type),
         }
     }
-    inner.group_keys.iter().for_each(|key| known.add_tag(key));
+    for key in &inner.group_keys {
+        known.add_derived(key);
+        known.add_tag(key);
+    }
 }
 
 /// The tags of the returned schema are numbered like the node's group keys.

@@ -27,6 +27,8 @@ pub(crate) struct KnownNames {
     booleans: BTreeSet<Rc<str>>,
     /// Includes the dimensions of subqueries.
     pub(crate) tags: BTreeSet<Rc<str>>,
+    /// The columns and dimensions of subqueries.
+    derived: BTreeSet<Rc<str>>,
 }
 
 impl KnownNames {
@@ -76,6 +78,12 @@ impl KnownNames {
         self.invalid.insert(Rc::from(name));
     }
 
+    pub(crate) fn add_derived(&mut self, name: &str) {
+        if !self.derived.contains(name) {
+            self.derived.insert(Rc::from(name));
+        }
+    }
+
     pub(crate) fn add_tag(&mut self, name: &str) {
         if !self.tags.contains(name) {
             self.tags.insert(Rc::from(name));
@@ -85,6 +93,11 @@ impl KnownNames {
     /// Whether a source has the tag, or a subquery has a column of tag values with this name.
     pub(crate) fn is_tag(&self, name: &str) -> bool {
         self.tags.contains(name) || self.fields.get(name) == Some(&DataType::Tag)
+    }
+
+    /// Whether a subquery has a column or a dimension with this name.
+    pub(crate) fn is_derived(&self, name: &str) -> bool {
+        self.derived.contains(name)
     }
 
     /// Whether at least one source can have values of this type. Every number can be converted to
@@ -105,7 +118,10 @@ impl KnownNames {
             // In 1.x, a type error in one source hides the name's types in all sources.
             None if self.invalid.contains(name) => DataType::Unknown,
             None => field().or_else(tag).unwrap_or(DataType::Unknown),
-            Some(Cast::Field) => field().unwrap_or(DataType::Unknown),
+            // In 1.x, a tag with a cast to a field has no type, even if the tag is a column.
+            Some(Cast::Field) => {
+                field().filter(|known| *known != DataType::Tag).unwrap_or(DataType::Unknown)
+            }
             Some(cast) => cast_type(cast).map_or(DataType::Tag, DataType::from),
         }
     }
@@ -130,12 +146,13 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
 pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
     match expr {
         Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
+            let is_tag_column = names.fields.get(name.as_str()) == Some(&DataType::Tag);
             *cast = match names.resolve(name, Some(Cast::Field)) {
+                DataType::Unknown if is_tag_column => Some(Cast::Field),
                 // A name without a column is a missing tag, even if the condition casts the name to
                 // a field.
                 DataType::Unknown if names.resolve(name, None) == DataType::Unknown => None,
                 DataType::Unknown => *cast,
-                DataType::Tag => Some(Cast::Field),
                 known if typed => bound_cast(known),
                 _ => Some(Cast::Field),
             };
@@ -210,7 +227,8 @@ pub(crate) fn column_type(expr: &Expr, names: &KnownNames) -> Option<DataType> {
 fn uncast_tags(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast: cast @ Some(Cast::Field) } => {
-            *cast = cast.filter(|_| names.fields.contains_key(name.as_str()));
+            let column = names.fields.get(name.as_str());
+            *cast = cast.filter(|_| column.is_some_and(|known| *known != DataType::Tag));
         }
         _ => operands_mut(expr).for_each(|operand| uncast_tags(operand, names)),
     }
