@@ -298,12 +298,12 @@ pub const DELETE_PATTERNS_BYTES_MAX: usize = 4_000_000;
 /// shard.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a regex while it is compiled, in bytes. A regex that lists texts, such as
-/// `a|b|c`, needs at most 40 bytes for each byte of its source.
-pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// `a|b|c`, needs at most 40 bytes for each byte of its source, and about 90 bytes with `(?i)`.
+pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 2 << 20;
 /// The maximum memory of all different compiled regexes in one query text, and in all pending
 /// deletes of a shard, in bytes. A regex that lists texts needs about 24 bytes for each byte of its
-/// source. Compiling the regexes takes about ten milliseconds.
-pub const REGEXES_COMPILED_BYTES_MAX: usize = 512 << 10;
+/// source, and about 45 bytes with `(?i)`. Compiling the regexes takes up to twenty milliseconds.
+pub const REGEXES_COMPILED_BYTES_MAX: usize = 768 << 10;
 /// The maximum number of Unicode classes such as `\pL` in a regex's source text. `\pL` has about
 /// 650 ranges of characters.
 pub(crate) const REGEX_PROPERTIES_MAX: usize = 30;

@@ -6,8 +6,7 @@ use super::{nodes, operands};
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{
-    ENTRIES_PER_CALL, ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, REGEXES_COMPILED_BYTES_MAX,
-    WORK_PER_NAME,
+    ENTRIES_PER_CALL, ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, WORK_PER_NAME,
 };
 use crate::model::regex::Patterns;
 use crate::query::error::{QueryError, Result};
@@ -17,7 +16,7 @@ use crate::scan::math::MathFunction;
 
 /// The maximum memory of the compiled regexes of names and of their states between two uses, in
 /// bytes.
-pub(super) const PATTERNS_BYTES_MAX: usize = 8 * REGEXES_COMPILED_BYTES_MAX;
+pub(super) const PATTERNS_BYTES_MAX: usize = 4 << 20;
 
 /// Counters for the parts of a plan that is being compiled, and for the work of the compiler.
 #[derive(Debug)]

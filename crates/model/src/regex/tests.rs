@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::REGEXES_COMPILED_BYTES_MAX;
 
 fn error(source: &str) -> String {
     match Regex::new(source) {
@@ -222,6 +223,25 @@ fn long_alternation_is_fast() {
         assert!(!pattern.is_match(&name[1..]), "{name}");
     }
     assert_eq!(work.steps_left.get(), REGEX_STEPS_MAX);
+}
+
+#[test]
+fn long_alternation_may_ignore_case() {
+    let name = |number: u64| {
+        let letter =
+            |at| char::from(b'a' + (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> at & 15) as u8);
+        format!("rack-{}", (0..16).map(|at| letter(4 * at)).collect::<String>())
+    };
+    let names: Vec<String> = (1..=740).map(name).collect();
+    let source = format!("(?i)^({})$", names.join("|"));
+    assert!(source.len() > REGEX_BYTES_MAX * 9 / 10 && source.len() <= REGEX_BYTES_MAX);
+    let pattern = Pattern::new(&source, &RegexWork::limited()).unwrap();
+    assert!(pattern.compiled_bytes() < REGEXES_COMPILED_BYTES_MAX, "{}", pattern.compiled_bytes());
+    for name in &names {
+        assert!(pattern.is_match(&name.to_uppercase()), "{name}");
+        assert!(!pattern.is_match(&name[1..]), "{name}");
+    }
+    assert_eq!(pattern.check(), Ok(()));
 }
 
 #[test]
