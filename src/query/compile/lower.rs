@@ -472,16 +472,19 @@ fn rows(
     let shows_all = feed.calls.is_empty() && known;
     for variable in &node.variables {
         // A name has an unknown type because of a type error in another source.
-        let keeps_type = shows_all && (is_subquery || variable.data_type == DataType::Unknown);
-        sources.push(match variable.data_type {
-            DataType::Tag => match schema.tag(&variable.name) {
-                Some(column) => {
-                    tags.push(column.id);
-                    VariableSource::Tag(tags.len() - 1)
-                }
-                None => VariableSource::Missing,
-            },
-            _ => match shown_field(variable, schema, keeps_type) {
+        let is_tag = variable.data_type == DataType::Tag;
+        let keeps_type = match shows_all {
+            true => is_subquery || variable.data_type == DataType::Unknown,
+            false => is_subquery && is_tag,
+        };
+        let tag = if is_tag { schema.tag(&variable.name) } else { None };
+        sources.push(match tag {
+            Some(column) => {
+                tags.push(column.id);
+                VariableSource::Tag(tags.len() - 1)
+            }
+            // A subquery can have the tag as a column.
+            None => match shown_field(variable, schema, keeps_type) {
                 Some(input) => {
                     fields.push(input);
                     VariableSource::Field(fields.len() - 1)
@@ -526,9 +529,16 @@ fn partials(
         let positions: Vec<Option<usize>> = (call.aux.iter())
             .map(|&variable| {
                 let variable = node.variables.get(variable)?;
-                aux.push(match variable.data_type {
-                    DataType::Tag => AuxColumn::Tag(schema.tag(&variable.name)?.id),
-                    _ => AuxColumn::Field(shown_field(variable, schema, is_subquery && is_only)?),
+                let is_tag = variable.data_type == DataType::Tag;
+                let tag = if is_tag { schema.tag(&variable.name) } else { None };
+                let keeps_type = is_subquery && (is_tag || is_only);
+                aux.push(match tag {
+                    Some(column) => AuxColumn::Tag(column.id),
+                    None => {
+                        let field = shown_field(variable, schema, keeps_type)?;
+                        let is_text = field.field_type == FieldType::String;
+                        AuxColumn::Field(Some(field).filter(|_| is_text || !is_tag)?)
+                    }
                 });
                 Some(aux.len() - 1)
             })

@@ -148,7 +148,8 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
         Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
             let is_tag_column = names.fields.get(name.as_str()) == Some(&DataType::Tag);
             *cast = match names.resolve(name, Some(Cast::Field)) {
-                DataType::Unknown if is_tag_column => Some(Cast::Field),
+                // In another source, the name is a tag.
+                DataType::Unknown if is_tag_column => cast.or(Some(Cast::Tag)),
                 // A name without a column is a missing tag, even if the condition casts the name to
                 // a field.
                 DataType::Unknown if names.resolve(name, None) == DataType::Unknown => None,

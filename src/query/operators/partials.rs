@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
+use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
 use crate::query::operators::join_limit::CallSeries;
 use crate::query::operators::merge_rows::tag_column;
 use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Variable};
-use crate::query::result::Column;
+use crate::query::result::{Column, Values};
 use crate::query::stream::{Front, Stream};
 use crate::query::work::Work;
 use crate::scan::error::ScanError;
@@ -102,8 +103,15 @@ fn normal(
     let aux = plan.aux.iter().zip(positions);
     partial.aux = aux
         .map(|(&variable, position)| {
-            let known = position.and_then(|position| partial.aux.get(position));
-            known.cloned().unwrap_or_else(|| absent(node.variables.get(variable), rows))
+            let variable = node.variables.get(variable);
+            let is_tag = variable.is_some_and(|variable| variable.data_type == DataType::Tag);
+            match position.and_then(|position| partial.aux.get(position)).cloned() {
+                // A subquery has the tag as a column.
+                Some(AuxValues::Field(Column { values: Values::String(texts), .. })) if is_tag => {
+                    AuxValues::Tag(texts)
+                }
+                known => known.unwrap_or_else(|| absent(variable, rows)),
+            }
         })
         .collect();
     partial
