@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fold::{self, FoldContext};
 use super::plan_size::{PATTERNS_BYTES_MAX, PlanSize};
 use super::resolve::KnownNames;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
@@ -29,13 +30,16 @@ pub(crate) async fn expand(
     names: &KnownNames,
     size: &PlanSize,
 ) -> Result<(Vec<Field>, Vec<String>)> {
+    // Folding removes parentheses.
+    let folded = |dimension: &Dimension| fold::fold(&dimension.expr, FoldContext::default());
+    let dimensions: Vec<Expr> = dimensions.iter().map(folded).collect();
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
-    let wild_dimensions = dimensions.iter().any(|dimension| wild(&dimension.expr));
+    let wild_dimensions = dimensions.iter().any(wild);
     let shown = names.fields.iter().filter(|(name, _)| !names.hidden.contains(*name));
     let mut list: Vec<(&str, DataType)> =
         shown.map(|(name, data_type)| (&**name, *data_type)).collect();
     if !wild_dimensions && !list.is_empty() {
-        let grouped = dimensions.iter().filter_map(|dimension| match &dimension.expr {
+        let grouped = dimensions.iter().filter_map(|dimension| match dimension {
             Expr::VarRef { name, .. } => Some(name.as_str()),
             _ => None,
         });
@@ -65,19 +69,15 @@ pub(crate) async fn expand(
         }
         size.spend_columns(expanded.len() - before).await;
     }
-    Ok((expanded, group_keys(dimensions, names, size)?))
+    Ok((expanded, group_keys(&dimensions, names, size)?))
 }
 
-fn group_keys(
-    dimensions: &[Dimension],
-    names: &KnownNames,
-    size: &PlanSize,
-) -> Result<Vec<String>> {
+fn group_keys(dimensions: &[Expr], names: &KnownNames, size: &PlanSize) -> Result<Vec<String>> {
     let mut keys: BTreeSet<String> = BTreeSet::new();
     let mut regexes: BTreeSet<&str> = BTreeSet::new();
     let mut has_all = false;
     for dimension in dimensions {
-        match &dimension.expr {
+        match dimension {
             Expr::VarRef { name, .. } => {
                 keys.insert(name.clone());
             }

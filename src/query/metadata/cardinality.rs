@@ -89,7 +89,11 @@ impl CardinalityCount {
         let (known, mut patterns) = (Patterns::limited(), BTreeMap::new());
         let mut all = false;
         for dimension in dimensions {
-            match &dimension.expr {
+            let mut expr = &dimension.expr;
+            while let Expr::Paren(inner) = expr {
+                expr = inner;
+            }
+            match expr {
                 Expr::VarRef { name, .. } => self.groups.push(name.clone()),
                 Expr::Wildcard(_) => all = true,
                 Expr::Regex(regex) => {
