@@ -192,6 +192,10 @@ mod tests {
         check(r#"m,t\"u=v\"w"#, r#"<m> <t\"u>=<v\"w>"#);
         check(r"m,t=\\server\share", r"<m> <t>=<\\server\share>");
         check(r"m,t=a\\ b", r"<m> <t>=<a\ b>");
+        // 1.6.7 unescapes such a measurement twice, and loses the point.
+        check(r"q\\,a=1", r"<q\,a=1>");
+        check(r"q\\\,a=1,b=2", r"<q\\,a=1> <b>=<2>");
+        check(r"q,t\\,a=1", r"<q> <t\,a>=<1>");
     }
 
     #[test]
