@@ -11,7 +11,7 @@ use super::predicate::{self, Columns};
 use super::prepare::{
     FromMeasurement, Measurements, Origin, Prepared, SourceSchema, derive_subquery,
 };
-use super::resolve::{self, KnownNames};
+use super::resolve;
 use super::statement::CheckedSelect;
 use super::{nodes, result_names};
 use crate::influxql::ast::{Expr, Field, Fill};
@@ -121,7 +121,11 @@ pub(crate) async fn lower(
         inputs: Vec::new(),
         subqueries: inner_nodes,
     };
-    inputs(&mut node, checked.condition.clone(), &known, size, measurements, scans).await?;
+    let mut condition = checked.condition.clone();
+    if let Some(condition) = &mut condition {
+        resolve::bind_fields(condition, &known, !checked.reads_only_subqueries());
+    }
+    inputs(&mut node, condition, size, measurements, scans).await?;
     Ok(node)
 }
 
@@ -169,15 +173,11 @@ async fn derive(
 
 async fn inputs(
     node: &mut SelectNode,
-    mut condition: Option<Expr>,
-    known: &KnownNames,
+    condition: Option<Expr>,
     size: &PlanSize,
     measurements: Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
 ) -> Result<()> {
-    if let Some(condition) = &mut condition {
-        resolve::bind_fields(condition, known, node.subqueries.is_empty());
-    }
     let of_condition = condition.as_ref().map_or(0, condition_entries);
     let changes = node.window.as_ref().map_or(0, |window| window.zone.len());
     let each = node.variables.len()
