@@ -142,17 +142,20 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
 
 /// Marks the fields in a condition. A name that is a field in one source is not a tag in another.
 /// With `typed`, each field has its highest-precedence type among the sources, as in 1.x. In a
-/// source with another type, the value is missing or is a converted number.
+/// source with another type, the value is missing or is a converted number. Without `typed`, all
+/// sources are subqueries, whose values keep their types.
 pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
     match expr {
         Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
             let is_tag_column = names.fields.get(name.as_str()) == Some(&DataType::Tag);
             *cast = match names.resolve(name, Some(Cast::Field)) {
+                // In the rows of a subquery, a name without a column is a missing tag, even if the
+                // condition casts the name to a field. So is a name that no source has.
+                DataType::Unknown if !typed || names.resolve(name, None) == DataType::Unknown => {
+                    None
+                }
                 // In another source, the name is a tag.
                 DataType::Unknown if is_tag_column => cast.or(Some(Cast::Tag)),
-                // A name without a column is a missing tag, even if the condition casts the name to
-                // a field.
-                DataType::Unknown if names.resolve(name, None) == DataType::Unknown => None,
                 DataType::Unknown => *cast,
                 known if typed => bound_cast(known),
                 _ => Some(Cast::Field),
