@@ -536,8 +536,9 @@ fn partials(
                     Some(column) => AuxColumn::Tag(column.id),
                     None => {
                         let field = shown_field(variable, schema, keeps_type)?;
+                        // The states of several sources must have the same types.
                         let is_text = field.field_type == FieldType::String;
-                        AuxColumn::Field(Some(field).filter(|_| is_text || !is_tag)?)
+                        (!is_tag || is_only || is_text).then_some(AuxColumn::Field(field))?
                     }
                 });
                 Some(aux.len() - 1)
