@@ -116,7 +116,8 @@ pub(super) struct FirstSeries {
     wanted: u64,
     /// The number of series that certainly precede all unread series.
     sure: u64,
-    /// Values whose position is still uncertain, with the number of series for each value.
+    /// Values whose position is still uncertain, with the number of series for each value. The scan
+    /// reads values in ascending order, so each of these values is a prefix of all later values.
     open: Vec<(String, u64)>,
 }
 
@@ -126,14 +127,12 @@ impl FirstSeries {
     }
 
     /// Whether the first `wanted` series precede all series with this or a later value of the first
-    /// tag.
+    /// tag. The calls must be in ascending order of the values.
     pub(super) fn are_before(&mut self, value: &str) -> bool {
-        let sure = &mut self.sure;
-        self.open.retain(|(held, series)| {
-            let is_sure = is_before(held.as_bytes(), value.as_bytes());
-            *sure += if is_sure { *series } else { 0 };
-            !is_sure
-        });
+        let is_sure = |(held, _): &mut (String, u64)| !value.starts_with(held.as_str());
+        while let Some((_, series)) = self.open.pop_if(is_sure) {
+            self.sure += series;
+        }
         self.sure >= self.wanted
     }
 
@@ -148,14 +147,6 @@ impl FirstSeries {
             None => self.open.push((value.to_owned(), 1)),
         }
     }
-}
-
-/// Whether every text that begins with `value` or a greater value sorts after the texts that begin
-/// with `held`. `held` has no characters to escape. An escaped character begins with a backslash,
-/// which is greater than the character.
-fn is_before(held: &[u8], value: &[u8]) -> bool {
-    let differing = held.iter().zip(value).find(|(held, value)| held != value);
-    differing.is_some_and(|(held, value)| held < value)
 }
 
 #[cfg(test)]
@@ -195,6 +186,18 @@ mod tests {
         assert!(!first.are_before("a2"), "two of a1 are, and `a` is not");
         assert!(first.are_before("b"));
         assert!(first.are_before("ba"));
+    }
+
+    /// Comparing each value with all earlier values would take minutes.
+    #[test]
+    fn values_that_extend_each_other_take_linear_time() {
+        let mut first = FirstSeries::new(10_000);
+        let text = "x".repeat(10_000);
+        for length in 1..=text.len() {
+            assert!(!first.are_before(&text[..length]));
+            first.add(&text[..length]);
+        }
+        assert!(first.are_before("y"));
     }
 
     /// Returns the text that `SHOW SERIES` prints.
