@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 
 use super::condition::ConditionUse;
 use super::name_filter::KeyFilter;
-use super::names::{ColumnNames, SortedNames, series_key};
+use super::names::{ColumnNames, SortedNames, check_listed_bytes, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
 use crate::model::regex::Patterns;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
 use crate::query::error::{Result, invalid};
+use crate::query::executor::PAGE_BYTES_PER_UNIT;
 use crate::query::result::{SeriesChunk, Values};
 use crate::query::work::Work;
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
-
-/// The number of comparisons that take as long as copying the value of a group key.
-const COMPARISONS_PER_GROUP: usize = 8;
 
 #[derive(Clone, Debug)]
 enum CountOf {
@@ -149,12 +147,16 @@ impl CardinalityCount {
         self.is_estimate || matches!(self.of, CountOf::Measurement)
     }
 
+    /// Adds the names of a summary. For counts by group, each name follows the values of its group.
+    ///
+    /// # Errors
+    /// `QueryError::TooManyNames` if the names of one series are too long.
     pub(super) fn names(
         &self,
         known: &ColumnNames,
         summary: &MeasurementSummary,
         add: &mut dyn FnMut(&[&str]),
-    ) {
+    ) -> Result<()> {
         let of_kind = |id: &ColumnId, is_tag: bool| {
             let column = known.column(*id)?;
             ((column.kind == ColumnKind::Tag) == is_tag).then_some(column.key.as_str())
@@ -165,12 +167,13 @@ impl CardinalityCount {
             let mut single = |name| add(&[name]);
             match self.of {
                 // The executor counts these names by their hashes.
-                CountOf::Series | CountOf::TagValues(_) => return,
-                CountOf::Measurement => return single(known.name()),
-                CountOf::TagKey => return listed(true).for_each(single),
-                CountOf::FieldKey if self.has_condition => return fields().for_each(single),
-                CountOf::FieldKey => return listed(false).for_each(single),
+                CountOf::Series | CountOf::TagValues(_) => {}
+                CountOf::Measurement => single(known.name()),
+                CountOf::TagKey => listed(true).for_each(single),
+                CountOf::FieldKey if self.has_condition => fields().for_each(single),
+                CountOf::FieldKey => listed(false).for_each(single),
             }
+            return Ok(());
         }
         let keys = || known.tags.iter().map(|(_, key)| key.as_str());
         let positions: BTreeMap<&str, usize> = keys().zip(0..).collect();
@@ -179,59 +182,42 @@ impl CardinalityCount {
         for values in &summary.items {
             let present = || keys().zip(values).filter(|(_, value)| !value.is_empty());
             let value = |place: &Option<&usize>| place.and_then(|&place| values.get(place));
-            let series = series_key(known, values);
             let group: Vec<&str> =
                 places.iter().map(|place| value(place).map_or("", String::as_str)).collect();
             let mut grouped = |name: &str| add(&[&group[..], &[name]].concat());
             match &self.of {
-                CountOf::Series => grouped(&series),
+                CountOf::Series => grouped(&series_key(known, values)),
                 CountOf::Measurement => grouped(known.name()),
                 CountOf::TagKey => present().for_each(|(key, _)| grouped(key)),
-                CountOf::FieldKey => fields().for_each(grouped),
+                CountOf::FieldKey => {
+                    let group_bytes = group.iter().map(|value| value.len()).sum::<usize>();
+                    check_listed_bytes(fields().count().saturating_mul(group_bytes))?;
+                    fields().for_each(grouped);
+                }
                 CountOf::TagValues(keys) => {
                     let counted = present().filter(|(key, _)| keys.accepts(key));
                     counted.for_each(|(_, value)| grouped(value));
                 }
             }
         }
+        Ok(())
     }
 
-    /// Returns the cost of listing the groups of a series: listing takes as long as this number of
-    /// comparisons.
-    pub(super) fn comparisons(&self) -> usize {
-        self.groups.len().saturating_mul(COMPARISONS_PER_GROUP)
+    /// Returns the number of values that listing the names of a series copies. `text_bytes` is the
+    /// size of the series' tag values.
+    pub(super) fn copied(&self, known: &ColumnNames, text_bytes: usize) -> usize {
+        let names = match &self.of {
+            _ if self.groups.is_empty() => return 0,
+            CountOf::Series | CountOf::Measurement => 1,
+            CountOf::TagKey | CountOf::TagValues(_) => known.tags.len(),
+            CountOf::FieldKey => known.schema.fields().count(),
+        };
+        names * (1 + self.groups.len() + text_bytes / PAGE_BYTES_PER_UNIT)
     }
 
     /// Whether the executor can count hashes, without storing up to a million names.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(self.of, CountOf::Series | CountOf::TagValues(_)) && self.groups.is_empty()
-    }
-
-    pub(super) async fn chunks(
-        &self,
-        name: Option<&str>,
-        rows: &SortedNames,
-        work: &Work,
-    ) -> Vec<SeriesChunk> {
-        let width = self.groups.len();
-        let mut chunks = Vec::new();
-        let (mut group, mut count): (Option<Vec<String>>, u64) = (None, 0);
-        for at in 0..rows.len() {
-            let next = rows.rows(at..at + 1, width + 1).pop().map(|mut row| {
-                row.truncate(width);
-                row
-            });
-            if group.is_some() && group != next {
-                chunks.push(self.chunk(name, group.as_ref(), count));
-                count = 0;
-            }
-            (group, count) = (next, count + 1);
-            work.spend(width + 1).await;
-        }
-        if group.is_some() {
-            chunks.push(self.chunk(name, group.as_ref(), count));
-        }
-        chunks
     }
 
     pub(super) fn chunk(
@@ -245,5 +231,49 @@ impl CardinalityCount {
         let values = group.into_iter().flatten().cloned();
         let tags = self.groups.iter().cloned().zip(values).collect();
         SeriesChunk { tags, ..SeriesChunk::of_columns(name, &[column], [count]) }
+    }
+}
+
+/// The sorted names of a measurement or of the whole statement, which are counted by group.
+#[derive(Debug)]
+pub(super) struct GroupCounts {
+    /// The measurement, or `None` for the whole statement.
+    name: Option<String>,
+    names: SortedNames,
+    /// The first name that is not counted yet.
+    next: usize,
+    /// The current group, with the number of its names so far.
+    current: Option<(Vec<String>, u64)>,
+}
+
+impl GroupCounts {
+    pub(super) fn new(name: Option<String>, names: SortedNames) -> Self {
+        Self { name, names, next: 0, current: None }
+    }
+
+    /// Returns the next group's count, or `None` after the last group. Also returns `None` if the
+    /// statement must pause first ([`Work::is_due`]).
+    pub(super) fn next(&mut self, count: &CardinalityCount, work: &Work) -> Option<SeriesChunk> {
+        let width = count.groups.len();
+        while self.next < self.names.len() {
+            if work.is_due() {
+                return None;
+            }
+            let row = self.names.rows(self.next..self.next + 1, width + 1).pop();
+            let mut group = row.unwrap_or_default();
+            group.truncate(width);
+            work.add(width + 1);
+            self.next += 1;
+            match &mut self.current {
+                Some((current, names)) if *current == group => *names += 1,
+                current => {
+                    if let Some((ended, names)) = current.replace((group, 1)) {
+                        return Some(count.chunk(self.name.as_deref(), Some(&ended), names));
+                    }
+                }
+            }
+        }
+        let (last, names) = self.current.take()?;
+        Some(count.chunk(self.name.as_deref(), Some(&last), names))
     }
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::cardinality::GroupCounts;
 use super::names::SortedNames;
 use super::plan::MetaPlan;
 use super::render::{Listing, Render};
 use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
-use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, WORK_PER_TURN};
+use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
 use crate::query::error::Result;
 use crate::query::executor::{ExecStep, PageNeed, StreamId};
 use crate::query::operators::join_limit::Limiter;
@@ -33,9 +34,8 @@ struct MetaStream {
 }
 
 const CHUNK_ROWS: usize = 10_000;
-/// The number of comparisons that count as one unit of work. Each listed item is compared several
-/// times.
-const COMPARED_PER_UNIT: usize = 8;
+/// The maximum number of groups whose counts are in memory at the same time.
+const GROUPS_AT_ONCE: usize = 1_000;
 
 #[derive(Debug)]
 struct Showing {
@@ -51,7 +51,9 @@ enum Computed {
     /// The sorted names of a measurement.
     Names(String, SortedNames),
     /// A number of series or values, and the result for a measurement or a statement.
-    Counts(u64, Vec<SeriesChunk>),
+    Count(u64, Option<SeriesChunk>),
+    /// The sorted names, which are counted by group.
+    Groups(GroupCounts),
 }
 
 /// Executes one [`MetaPlan`].
@@ -68,6 +70,7 @@ pub struct MetaExecutor {
     computation: Option<Computation<Result<Computed>>>,
     limiter: Limiter,
     showing: Option<Showing>,
+    counting: Option<GroupCounts>,
     last_chunk: Option<SeriesChunk>,
     ready: VecDeque<SeriesChunk>,
     total: u64,
@@ -114,6 +117,7 @@ impl MetaExecutor {
             reservation: reservation.clone(),
             limiter: Limiter::new(limit, offset),
             showing: None,
+            counting: None,
             last_chunk: None,
             ready: VecDeque::new(),
             total: 0,
@@ -142,7 +146,7 @@ impl MetaExecutor {
                 }
                 continue;
             }
-            if self.show_next() {
+            if self.show_next() || self.count_next() {
                 continue;
             }
             let next = self.measurements.front().filter(|_| !self.is_full());
@@ -211,9 +215,13 @@ impl MetaExecutor {
                 self.listed.set(self.listing.bytes())?;
             }
             Computed::Names(name, names) => self.show(&name, names),
-            Computed::Counts(series, chunks) => {
+            Computed::Count(series, chunk) => {
                 self.total += series;
-                self.ready.extend(chunks);
+                let is_shown = self.shows_counts();
+                self.ready.extend(chunk.filter(|_| is_shown));
+            }
+            Computed::Groups(groups) => {
+                self.counting = self.shows_counts().then_some(groups);
             }
         }
         Ok(())
@@ -243,28 +251,44 @@ impl MetaExecutor {
         let (plan, work) = (Rc::clone(&self.plan), self.work.clone());
         let (listing, total) = (std::mem::take(&mut self.listing), self.total);
         self.computation = Some(Computation::new(async move {
-            let (mut series, mut chunks) = (0, Vec::new());
-            let Render::Count(count) = &plan.render else {
-                return Ok(Computed::Counts(series, chunks));
-            };
+            let Render::Count(count) = &plan.render else { return Ok(Computed::Count(0, None)) };
             if name.is_some() && count.is_hashed() {
-                series = listing.counted(&work).await;
-                if series > 0 && !count.is_whole() {
-                    chunks.push(count.chunk(name.as_deref(), None, series));
-                }
-            } else {
-                let rows = listing.finish(&plan.render, "", &work).await;
-                if count.is_estimate {
-                    chunks.push(count.chunk(None, None, total + rows.len() as u64));
-                } else {
-                    chunks = count.chunks(name.as_deref(), &rows, &work).await;
-                }
+                let series = listing.counted(&work).await;
+                let is_shown = series > 0 && !count.is_whole();
+                let chunk = is_shown.then(|| count.chunk(name.as_deref(), None, series));
+                return Ok(Computed::Count(series, chunk));
             }
-            if plan.limits[1] > 0 {
-                chunks.clear();
-            }
-            Ok(Computed::Counts(series, chunks))
+            let names = listing.finish(&plan.render, "", &work).await;
+            Ok(match count.is_estimate {
+                true => {
+                    let chunk = count.chunk(None, None, total + names.len() as u64);
+                    Computed::Count(0, Some(chunk))
+                }
+                false => Computed::Groups(GroupCounts::new(name, names)),
+            })
         }));
+    }
+
+    /// Whether the result contains counts. As in 1.x, OFFSET skips all of them.
+    fn shows_counts(&self) -> bool {
+        self.plan.limits[1] == 0
+    }
+
+    /// Continues with the counts of the next groups. Returns `false` if no group remains.
+    fn count_next(&mut self) -> bool {
+        let Render::Count(count) = &self.plan.render else { return false };
+        let Some(groups) = &mut self.counting else { return false };
+        while self.ready.len() < GROUPS_AT_ONCE {
+            match groups.next(count, &self.work) {
+                Some(chunk) => self.ready.push_back(chunk),
+                None if self.work.is_due() => break,
+                None => {
+                    self.counting = None;
+                    break;
+                }
+            }
+        }
+        true
     }
 
     /// Counts the names of all measurements. Returns `false` if nothing remains to be counted.
@@ -332,14 +356,11 @@ fn collect(
         let Some(scan) = plan.scans.get(index) else { continue };
         let Some(known) = scan.column_names.get(position) else { continue };
         let wanted = scan.request.measurements.get(position).copied();
-        let comparisons = plan.render.comparisons();
-        let items_max = (WORK_PER_TURN as usize * COMPARED_PER_UNIT).checked_div(comparisons);
         while stream.front() == wanted && wanted.is_some() {
-            if let Some(summary) = stream.take(items_max.unwrap_or(usize::MAX).max(1)) {
+            let item_work = |item: &[String]| plan.render.item_work(known, item);
+            if let Some((summary, items_work)) = stream.take(item_work, work.left()) {
                 listing.add(&plan.render, known, &summary)?;
-                let cells: usize = summary.items.iter().map(Vec::len).sum();
-                work.add(cells + summary.columns.len() + summary.hashes.len());
-                work.add(summary.items.len() * comparisons / COMPARED_PER_UNIT);
+                work.add(items_work + summary.columns.len() + summary.hashes.len());
             }
             if listing.is_large() || work.is_due() {
                 return Ok(None);
@@ -353,15 +374,29 @@ fn collect(
 }
 
 impl MetaStream {
-    /// Takes the next summary, or its first `items_max` items.
-    fn take(&mut self, items_max: usize) -> Option<MeasurementSummary> {
+    /// Takes the next summary, or its first items whose work is at most `work_max`, but at least
+    /// one item. Returns the summary and the work of its items.
+    fn take(
+        &mut self,
+        item_work: impl Fn(&[String]) -> usize,
+        work_max: usize,
+    ) -> Option<(MeasurementSummary, usize)> {
         let summary = self.summaries.front_mut()?;
-        if summary.items.len() <= items_max {
-            return self.summaries.pop_front();
+        let (mut taken, mut items_work) = (0, 0);
+        for item in &summary.items {
+            let next_work = item_work(item);
+            if taken > 0 && items_work + next_work > work_max {
+                break;
+            }
+            (taken, items_work) = (taken + 1, items_work + next_work);
         }
-        let rest = summary.items.split_off(items_max);
+        if taken == summary.items.len() {
+            return Some((self.summaries.pop_front()?, items_work));
+        }
+        let rest = summary.items.split_off(taken);
         let items = std::mem::replace(&mut summary.items, rest);
-        Some(MeasurementSummary { measurement: summary.measurement, items, ..Default::default() })
+        let measurement = summary.measurement;
+        Some((MeasurementSummary { measurement, items, ..Default::default() }, items_work))
     }
 
     fn front(&self) -> Option<MeasurementId> {

@@ -83,14 +83,7 @@ impl SortedNames {
             }
             *self = left;
         }
-        if self.bytes > LISTED_NAMES_BYTES_MAX {
-            return Err(QueryError::TooManyNames {
-                what: "the list of a measurement's names",
-                limit: LISTED_NAMES_BYTES_MAX as u64,
-                unit: "bytes",
-            });
-        }
-        Ok(())
+        check_listed_bytes(self.bytes)
     }
 
     /// Sorts the rows, removes duplicates and keeps the first `keep` rows.
@@ -136,6 +129,21 @@ impl SortedNames {
         let at = at as usize;
         self.pages.get(at / PAGE_NAMES).map(|page| page.get(at % PAGE_NAMES)).or_bug()
     }
+}
+
+/// Checks the size of the distinct names of a measurement.
+///
+/// # Errors
+/// [`QueryError::TooManyNames`]
+pub(super) fn check_listed_bytes(bytes: usize) -> Result<()> {
+    if bytes <= LISTED_NAMES_BYTES_MAX {
+        return Ok(());
+    }
+    Err(QueryError::TooManyNames {
+        what: "the list of a measurement's names",
+        limit: LISTED_NAMES_BYTES_MAX as u64,
+        unit: "bytes",
+    })
 }
 
 #[derive(Clone, Debug)]

@@ -7,9 +7,13 @@ use crate::model::limits::COUNTED_NAMES_MAX;
 use crate::model::schema::ColumnKind;
 use crate::model::series::value_hash;
 use crate::query::error::{QueryError, Result};
+use crate::query::executor::PAGE_BYTES_PER_UNIT;
 use crate::query::sort;
 use crate::query::work::Work;
 use crate::scan::page::MeasurementSummary;
+
+/// The number of comparisons that count as one unit of work.
+const COMPARED_PER_UNIT: usize = 8;
 
 #[derive(Clone, Debug)]
 pub(super) enum Render {
@@ -46,13 +50,15 @@ impl Render {
         }
     }
 
-    /// Returns the number of comparisons that each listed item needs.
-    pub(super) fn comparisons(&self) -> usize {
-        match self {
-            Self::Measurements(Some(filter), _) => filter.leaves.len(),
-            Self::Count(count) => count.comparisons(),
+    /// Returns the number of values that listing an item reads, compares or copies.
+    pub(super) fn item_work(&self, known: &ColumnNames, item: &[String]) -> usize {
+        let text_bytes = item.iter().map(String::len).sum::<usize>();
+        let listed = match self {
+            Self::Measurements(Some(filter), _) => filter.leaves.len() / COMPARED_PER_UNIT,
+            Self::Count(count) => count.copied(known, text_bytes),
             _ => 0,
-        }
+        };
+        item.len() + text_bytes / PAGE_BYTES_PER_UNIT + listed
     }
 
     pub(super) fn per_measurement(&self) -> bool {
@@ -101,7 +107,7 @@ impl Listing {
                 let values = summary.items.iter().filter_map(|item| item.get(1));
                 self.hashes.extend(values.map(|value| value_hash(0, value)));
             }
-            Render::Count(count) => count.names(known, summary, &mut |row| rows.push(row)),
+            Render::Count(count) => count.names(known, summary, &mut |row| rows.push(row))?,
             Render::Series => {
                 for tags in &summary.items {
                     rows.push(&[&series_key(known, tags)]);

@@ -5,6 +5,7 @@ use crate::admission::QueryReservation;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
+use crate::model::value::FieldType;
 use crate::query::executor::ExecStep;
 use crate::query::work::Work;
 use crate::scan::page::{MeasurementSummary, SummaryPage};
@@ -104,26 +105,23 @@ fn comparisons_with_missing_tags_are_evaluated_once() {
     }
 }
 
-#[test]
-fn series_of_many_groups_are_counted_in_turns() {
-    const SERIES: usize = 600;
-    let schema = schema(1);
+/// Executes a SHOW CARDINALITY statement on series with one value of the tag `host` each. Returns
+/// the number of pauses, the number of pauses after the first count, and the number of counts.
+fn counted(text: &str, schema: &PolicySchema, series: usize) -> (usize, usize, usize) {
     let context = MetaContext {
-        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
+        policies: &[MetaPolicy { name: "autogen".into(), schema, group_duration_ns: 1 }],
         default_policy: "autogen",
         defaults: Defaults::default(),
         now_ns: 0,
     };
-    let keys: Vec<String> = (0..999).map(|n| format!("t{n}")).collect();
-    let text = format!("SHOW SERIES CARDINALITY GROUP BY host, {}", keys.join(", "));
-    let plan = compile(&parsed(&text), &context).expect("compiles");
+    let plan = compile(&parsed(text), &context).expect("compiles");
     let (reservation, work) = (QueryReservation::default(), Work::default());
     let mut executor = MetaExecutor::new(plan, &[1], &reservation, &work);
-    let (mut pauses, mut groups) = (0, 0);
+    let (mut pauses, mut later_pauses, mut counts) = (0, 0, 0);
     loop {
         match executor.next().expect("a step") {
             ExecStep::Need(needs) => {
-                let items = (0..SERIES).map(|n| vec![format!("h{n:03}")]).collect();
+                let items = (0..series).map(|n| vec![format!("h{n:03}")]).collect();
                 let summary = MeasurementSummary {
                     measurement: MeasurementId(0),
                     items,
@@ -136,12 +134,40 @@ fn series_of_many_groups_are_counted_in_turns() {
                 };
                 executor.supply(needs[0].stream, page).expect("memory");
             }
-            ExecStep::Chunk(_) => groups += 1,
-            ExecStep::Pause => pauses += 1,
-            ExecStep::Done => break,
+            ExecStep::Chunk(_) => counts += 1,
+            ExecStep::Pause => {
+                pauses += 1;
+                later_pauses += usize::from(counts > 0);
+            }
+            ExecStep::Done => return (pauses, later_pauses, counts),
         }
     }
-    assert_eq!(groups, SERIES);
+}
+
+#[test]
+fn series_of_many_groups_are_counted_in_turns() {
+    let keys: Vec<String> = (0..999).map(|n| format!("t{n}")).collect();
+    let text = format!("SHOW SERIES CARDINALITY GROUP BY host, {}", keys.join(", "));
+    let (pauses, later_pauses, counts) = counted(&text, &schema(1), 600);
+    assert_eq!(counts, 600);
     // The series and the groups each need three turns.
     assert!(pauses >= 5, "{pauses} pauses");
+    // All counts together would need much memory.
+    assert!(later_pauses >= 2, "{later_pauses} pauses after the first count");
+}
+
+#[test]
+fn fields_of_many_groups_are_counted_in_turns() {
+    let mut schema = schema(1);
+    let measurement = schema.measurements.get_mut("n000").expect("a measurement");
+    let field = |n: u32| ColumnDefinition {
+        id: ColumnId(2 + n),
+        key: format!("f{n:03}"),
+        kind: ColumnKind::Field(FieldType::Float),
+    };
+    Arc::make_mut(measurement).columns.extend((0..1_000).map(field));
+    let (pauses, _, counts) = counted("SHOW FIELD KEY CARDINALITY GROUP BY host", &schema, 400);
+    assert_eq!(counts, 400);
+    // Listing, sorting and counting 400,000 names needs 12 turns. Listing needs four of them.
+    assert!(pauses >= 11, "{pauses} pauses");
 }
