@@ -4,6 +4,7 @@
 //! If a statement fails, its earlier batches stay written, as in 1.x.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::error::{Error, Result};
@@ -19,7 +20,7 @@ use crate::influxql::ast::{ExplainStatement, Expr, Field, SelectStatement, Targe
 use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::error::QueryError;
 use crate::query::functions;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use crate::query::source::SourceName;
 
 pub(super) fn select_into(
@@ -66,7 +67,14 @@ async fn copy(
             {
                 written += write_batch(io, place, principal, &mut points).await?;
             }
-            points.push(target.name.as_deref(), &chunk);
+            let mut rows = 0..rows_of_batch(&chunk, 0);
+            while !rows.is_empty() {
+                points.push(target.name.as_deref(), &chunk, rows.clone());
+                rows = rows.end..rows_of_batch(&chunk, rows.end);
+                if points.bytes >= BATCH_BYTES && !rows.is_empty() {
+                    written += write_batch(io, place, principal, &mut points).await?;
+                }
+            }
         }
         if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
             written += write_batch(io, place, principal, &mut points).await?;
@@ -75,6 +83,32 @@ async fn copy(
             return Ok(written);
         }
     }
+}
+
+/// Returns the end of the rows of `chunk`, from row `start`, whose text is at most
+/// [`TEXT_BYTES_MAX`]. The rows include at least one row, unless `start` is the end of the chunk.
+/// A string that repeats takes little memory in a chunk, but a frame contains each row's text.
+fn rows_of_batch(chunk: &SeriesChunk, start: usize) -> usize {
+    let columns = chunk.values.iter().filter_map(|column| match column {
+        ResultColumn::Values(column) | ResultColumn::Filled { column, .. } => Some(&**column),
+        ResultColumn::Time(_) | ResultColumn::Null => None,
+    });
+    let texts = columns.filter_map(|column| match &column.values {
+        Values::String(texts) if texts.codes().is_some() => Some(texts),
+        _ => None,
+    });
+    let texts: Vec<&StringColumn> = texts.collect();
+    if texts.is_empty() {
+        return chunk.rows;
+    }
+    let mut bytes = 0;
+    for row in start..chunk.rows {
+        bytes += texts.iter().map(|texts| texts.get(row).len()).sum::<usize>();
+        if bytes > TEXT_BYTES_MAX {
+            return row.max(start + 1);
+        }
+    }
+    chunk.rows
 }
 
 /// Writes the collected points, and returns their number.
@@ -195,6 +229,12 @@ const VALUE_BYTES: usize = 8;
 /// The size at which a batch is written. The batch becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// The maximum size, in bytes, of the text that is added to a batch at the same time.
+const TEXT_BYTES_MAX: usize = 2 * BATCH_BYTES;
+/// The number of bytes of a row's text that count as one byte of a batch. The batch stores a string
+/// that repeats only once.
+const TEXT_BYTES_PER_BYTE: usize = 4;
+
 /// The approximate size of a series without its tags.
 const SERIES_BYTES: usize = 200;
 
@@ -240,9 +280,14 @@ impl IntoPoints {
         VALUE_BYTES * (fields + chunk.columns.len()) * (rows + chunk.rows)
     }
 
-    /// Adds those rows of `chunk` that have a value. The rows are added to `measurement`, or to the
-    /// chunk's own measurement. As in 1.x, a row with an infinite value is omitted.
-    pub(super) fn push(&mut self, measurement: Option<&str>, chunk: &SeriesChunk) {
+    /// Adds those of `rows` in `chunk` that have a value. The rows are added to `measurement`, or to
+    /// the chunk's own measurement. As in 1.x, a row with an infinite value is omitted.
+    pub(super) fn push(
+        &mut self,
+        measurement: Option<&str>,
+        chunk: &SeriesChunk,
+        rows: Range<usize>,
+    ) {
         let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
         let (mut tags, mut fields, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -270,7 +315,7 @@ impl IntoPoints {
                     _ => true,
                 })
         };
-        let rows: Vec<u32> = (0..chunk.rows as u32).filter(is_point).collect();
+        let rows: Vec<u32> = (rows.start as u32..rows.end as u32).filter(is_point).collect();
         if rows.is_empty() {
             return;
         }
@@ -303,7 +348,12 @@ impl IntoPoints {
         self.bytes += 12 * rows.len();
         for (key, column) in fields {
             let next = column.gather(&rows);
-            self.bytes += next.bytes().saturating_sub(VALUE_BYTES * next.len());
+            let text_bytes = match &next.values {
+                Values::String(texts) => texts.text_bytes() / TEXT_BYTES_PER_BYTE,
+                _ => 0,
+            };
+            let bytes = next.bytes().saturating_sub(VALUE_BYTES * next.len());
+            self.bytes += bytes.max(text_bytes);
             table.add_field(key, &next, &mut self.bytes);
         }
         self.bytes += VALUE_BYTES * table.cells().saturating_sub(cells_before);
@@ -442,10 +492,10 @@ mod tests {
         let mut points = IntoPoints::new(0);
         let long = "x".repeat(60_000);
         let hosts: Vec<String> = (0..50).map(|n| format!("{n}{long}")).collect();
-        hosts.iter().for_each(|host| points.push(None, &chunk(host)));
+        hosts.iter().for_each(|host| points.push(None, &chunk(host), 0..1));
         let bytes = points.bytes;
         assert!(bytes > 2 * 50 * long.len(), "{bytes}");
-        hosts.iter().for_each(|host| points.push(None, &chunk(host)));
+        hosts.iter().for_each(|host| points.push(None, &chunk(host), 0..1));
         assert!(points.bytes < bytes + 50 * 100, "{} after {bytes}", points.bytes);
         let batch = points.batch();
         assert!(batch.bytes() < bytes, "{}", batch.bytes());

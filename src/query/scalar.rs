@@ -9,7 +9,7 @@
 //! - A NaN in the result of the whole expression becomes null.
 
 use super::math;
-use super::result::{Column, Validity, Values};
+use super::result::{Column, StringColumn, Validity, Values};
 use crate::batch::bitmap::Bitmap;
 use crate::model::value::FieldValue;
 use crate::scan::math::MathFunction;
@@ -196,7 +196,7 @@ pub(crate) fn repeat(value: &FieldValue, rows: usize) -> Values {
         FieldValue::Float(value) => Values::Float(vec![*value; rows]),
         FieldValue::Integer(value) => Values::Integer(vec![*value; rows]),
         FieldValue::Unsigned(value) => Values::Unsigned(vec![*value; rows]),
-        FieldValue::String(value) => Values::String(std::iter::repeat_n(&**value, rows).collect()),
+        FieldValue::String(value) => Values::String(StringColumn::repeated(value, rows)),
         FieldValue::Boolean(value) => Values::Boolean(vec![*value; rows]),
     }
 }

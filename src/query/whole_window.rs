@@ -8,14 +8,16 @@ use foldhash::fast::FixedState;
 use xxhash_rust::xxh64::xxh64;
 
 use super::math;
-use super::result::Values;
-use super::sort::{VALUES_AT_ONCE, select_nth, sort};
+use super::result::{StringColumn, Values};
+use super::sort::{VALUES_AT_ONCE, select_nth, sort, sort_texts};
 use super::work::Work;
 use crate::model::bug::OrBug;
 use crate::model::value::FieldValue;
 
 /// The size of the sort key of a row.
 pub(crate) const SORT_KEY_BYTES: usize = size_of::<SortKey>();
+/// The size of the rank of a row's string.
+pub(crate) const RANK_BYTES: usize = size_of::<u64>();
 
 /// A value as an ordered number, and its row.
 type SortKey = (u64, u32);
@@ -79,6 +81,14 @@ impl WholeWindowFunction {
 
     /// Returns the result for `points`, which must contain at least one point.
     pub(crate) async fn evaluate(self, points: &Points<'_>, work: &Work) -> Outcome {
+        // Strings may be long and may repeat, so each distinct string is compared only once.
+        let ranks = match points.values {
+            Values::String(texts) if self != Self::Median => {
+                Some(Values::Unsigned(ranks(texts, work).await))
+            }
+            _ => None,
+        };
+        let points = &Points { values: ranks.as_ref().unwrap_or(points.values), ..*points };
         let compare = |a, b| compare(points.values, a, b);
         Outcome::Rows(match self {
             Self::Median => return Outcome::Value(median(points, work).await),
@@ -220,6 +230,32 @@ async fn sample(points: &Points<'_>, count: u32, seed: u64, work: &Work) -> Vec<
     rows
 }
 
+/// Returns the position of each row's string in the order of the distinct strings.
+async fn ranks(texts: &StringColumn, work: &Work) -> Vec<u64> {
+    let entry = |at: &u32| texts.entry(*at as usize);
+    let mut order: Vec<u32> = (0..texts.entries().len() as u32).collect();
+    let longest = texts.entries().map(str::len).max().unwrap_or_default();
+    let sizes = [texts.parts().0.len(), longest];
+    sort_texts(&mut order, |a, b| entry(a).cmp(entry(b)).then(a.cmp(b)), sizes, work).await;
+    let mut of_entries = vec![0; order.len()];
+    for (rank, same) in (0..).zip(order.chunk_by(|a, b| entry(a) == entry(b))) {
+        for &at in same {
+            if let Some(of_entry) = of_entries.get_mut(at as usize) {
+                *of_entry = rank;
+            }
+        }
+        work.spend(same.len()).await;
+    }
+    let Some(codes) = texts.codes() else { return of_entries };
+    let mut ranks = Vec::with_capacity(codes.len());
+    for codes in codes.chunks(VALUES_AT_ONCE) {
+        let rank = |&code: &u32| of_entries.get(code as usize).copied().or_bug();
+        ranks.extend(codes.iter().map(rank));
+        work.spend(codes.len()).await;
+    }
+    ranks
+}
+
 fn all_rows(points: &Points<'_>) -> Vec<u32> {
     (0..points.values.len() as u32).collect()
 }
@@ -342,6 +378,22 @@ mod tests {
         assert_eq!(mode(&Values::Float(vec![5.0, 4.0, 3.0, 2.0, 1.0])), [4]);
         assert_eq!(mode(&Values::Boolean(vec![true, false])), [0]);
         assert_eq!(mode(&Values::String(["b", "a", "a"].into_iter().collect())), [1]);
+    }
+
+    /// Comparing the strings of all rows would take minutes.
+    #[test]
+    fn repeated_strings_are_compared_once() {
+        const ROWS: u32 = 200_000;
+        let same = "x".repeat(500_000);
+        let entries = [format!("{same}b"), format!("{same}a")];
+        let entries: StringColumn = entries.iter().map(String::as_str).collect();
+        let codes = (0..ROWS).map(|row| row % 2).collect();
+        let values = Values::String(StringColumn::coded(entries, codes).expect("two entries"));
+        let times_ns: Vec<i64> = (0..i64::from(ROWS)).collect();
+        let rows_of = |function| rows(evaluate(function, &points(&times_ns, &values)));
+        assert_eq!(rows_of(WholeWindowFunction::Mode), [0]);
+        assert_eq!(rows_of(WholeWindowFunction::Distinct), [0, 1]);
+        assert_eq!(rows_of(WholeWindowFunction::Percentile(50.0)), [ROWS - 1]);
     }
 
     #[test]

@@ -221,6 +221,41 @@ fn periods_have_a_limit() {
     assert_eq!(average["results"][0], serde_json::json!({ "statement_id": 0 }));
 }
 
+/// Copies of the strings in all windows would need far more memory than the limits of a query.
+#[test]
+fn strings_of_filled_windows_are_stored_once() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let [long, longest] = [10_000, 100_000].map(|bytes| "x".repeat(bytes));
+    product.write("db", &format!("m s=\"{long}\",t=\"{longest}\" 0"));
+    let filled = |field: &str, into: &str, windows: u32| {
+        format!(
+            "SELECT last({field}) {into} FROM m WHERE time >= 0 AND time < {windows}s \
+             GROUP BY time(1s) fill(previous)"
+        )
+    };
+    let mut first = |q: &str| {
+        let started = ThreadTime::now();
+        let answer = product.query("db", q);
+        assert!(started.elapsed() < PATIENCE, "{q}: {:?}", started.elapsed());
+        match error_of(&answer) {
+            error if error.is_empty() => answer["results"][0]["series"][0]["values"][0][1].clone(),
+            error => error.into(),
+        }
+    };
+    let many = filled("s", "", 20_000);
+    assert_eq!(first(&format!("SELECT count(last) FROM ({many})")), 20_000);
+    for function in ["mode", "distinct"] {
+        assert_eq!(first(&format!("SELECT {function}(last) FROM ({many})")), long, "{function}");
+    }
+    // Conditions would compare 500 MB of text.
+    let refused = first(&format!("SELECT count(last) FROM ({})", filled("t", "", 5_000)));
+    let expected = "the rows of a subquery need more than 10000000 bytes";
+    assert!(refused.as_str().is_some_and(|text| text.starts_with(expected)), "{refused:.200}");
+    assert_eq!(first(&filled("s", "INTO copy", 2_000)), 2_000);
+    assert_eq!(first("SELECT count(last) FROM copy"), 2_000);
+}
+
 /// A backtracking engine would need very long for these patterns.
 #[test]
 fn regexes_take_linear_time() {

@@ -30,6 +30,8 @@ const SEPARATOR: &str = "\0";
 pub(crate) struct SortedNames {
     pages: Vec<StringColumn>,
     bytes: usize,
+    /// The size of the longest row, in bytes.
+    longest: usize,
     /// The number of rows to keep from the start of the order; `None` keeps all.
     keep: Option<usize>,
     /// The rows in ascending order, after sorting.
@@ -52,6 +54,7 @@ impl SortedNames {
         if let Some(page) = self.pages.last_mut() {
             page.push(text);
             self.bytes += text.len() + NAME_BYTES;
+            self.longest = self.longest.max(text.len());
         }
     }
 
@@ -90,7 +93,7 @@ impl SortedNames {
     pub(crate) async fn sort(&mut self, work: &Work) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
         let by_text = |a: &u32, b: &u32| self.text(*a).cmp(self.text(*b)).then(a.cmp(b));
-        sort::sort(&mut order, by_text, work).await;
+        sort::sort_texts(&mut order, by_text, [self.bytes, self.longest], work).await;
         let mut distinct = 0;
         for from in (0..order.len()).step_by(VALUES_AT_ONCE) {
             let to = order.len().min(from + VALUES_AT_ONCE);

@@ -17,7 +17,9 @@ use crate::query::plan::{CallBase, CallPlan, SelectNode, WholeWindowPlan};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 use crate::query::sort::sort;
-use crate::query::whole_window::{Outcome, Points, SORT_KEY_BYTES, WholeWindowFunction};
+use crate::query::whole_window::{
+    Outcome, Points, RANK_BYTES, SORT_KEY_BYTES, WholeWindowFunction,
+};
 use crate::query::work::{Computation, Work};
 
 /// The work of reading and comparing one tag of a row, in the units of [`Work`].
@@ -155,7 +157,10 @@ impl WholeWindowExecutor {
         if !self.window.exceeds(4) {
             // Computing the result copies the rows, or creates a sort key for each row.
             let bytes = self.window.bytes();
-            let keys_bytes = SORT_KEY_BYTES * self.window.times_ns.len();
+            let is_text = |column: &Column| matches!(column.values, Values::String(_));
+            let rank_bytes =
+                if self.window.values.as_ref().is_some_and(is_text) { RANK_BYTES } else { 0 };
+            let keys_bytes = (SORT_KEY_BYTES + rank_bytes) * self.window.times_ns.len();
             return Ok(self.memory.set(bytes + bytes.max(keys_bytes))?);
         }
         let (call, window) = (self.call.clone(), std::mem::take(&mut self.window));

@@ -47,6 +47,12 @@ impl StringColumn {
         sound.then_some(Self { codes: Some(codes), ..dictionary })
     }
 
+    /// Creates a column of `rows` equal strings, which are stored once.
+    pub fn repeated(value: &str, rows: usize) -> Self {
+        let text = StringColumn::from_iter([value]);
+        if rows == 1 { text } else { Self { codes: Some(vec![0; rows]), ..text } }
+    }
+
     /// Returns each row's position in [`StringColumn::entries`], if the column stores codes.
     pub fn codes(&self) -> Option<&[u32]> {
         self.codes.as_deref()
@@ -65,7 +71,9 @@ impl StringColumn {
         }
     }
 
-    fn entry(&self, index: usize) -> &str {
+    /// Returns the dictionary's entry at `index`, or the row's string if the column stores no
+    /// codes. The entry must exist.
+    pub fn entry(&self, index: usize) -> &str {
         let end = self.ends.get(index).copied().or_bug() as usize;
         let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
         self.text.get(start..end).or_bug()
@@ -156,24 +164,51 @@ impl StringColumn {
         }
     }
 
-    /// Copies the strings at `rows` in the given order. Rows after the end become empty.
+    /// Copies the strings at `rows` in the given order. Rows after the end become empty. If codes
+    /// take less memory because strings repeat, the new column stores codes.
     pub fn gather(&self, rows: &[u32]) -> Self {
-        if let Some(codes) = &self.codes {
-            let picked: Option<Vec<u32>> =
-                rows.iter().map(|&row| codes.get(row as usize).copied()).collect();
-            let text_bytes = rows.iter().map(|&row| self.get(row as usize).len()).sum::<usize>();
-            if let (Some(picked), true) = (picked, self.text.len() <= text_bytes) {
-                let (text, ends) = (self.text.clone(), self.ends.clone());
-                return Self { text, ends, codes: Some(picked) };
-            }
+        let codes = || rows.iter().map(|&row| self.code(row)).collect::<Option<Vec<u32>>>();
+        if self.is_shorter_than(rows.iter().copied())
+            && let Some(codes) = codes()
+        {
+            return Self { codes: Some(codes), ..self.dictionary() };
         }
         rows.iter().map(|&row| self.get(row as usize)).collect()
     }
 
     pub(super) fn gather_or_empty(&self, rows: &[Option<u32>]) -> Self {
-        match rows.iter().copied().collect::<Option<Vec<u32>>>() {
-            Some(rows) => self.gather(&rows),
-            None => rows.iter().map(|row| row.map_or("", |row| self.get(row as usize))).collect(),
+        if let Some(rows) = rows.iter().copied().collect::<Option<Vec<u32>>>() {
+            return self.gather(&rows);
+        }
+        if self.is_shorter_than(rows.iter().copied().flatten()) {
+            let mut entries = self.dictionary();
+            let empty = entries.push_entry("");
+            let code = |row: &Option<u32>| row.and_then(|row| self.code(row)).unwrap_or(empty);
+            return Self { codes: Some(rows.iter().map(code).collect()), ..entries };
+        }
+        rows.iter().map(|row| row.map_or("", |row| self.get(row as usize))).collect()
+    }
+
+    /// Returns the row's entry, or `None` after the last row.
+    fn code(&self, row: u32) -> Option<u32> {
+        match &self.codes {
+            Some(codes) => codes.get(row as usize).copied(),
+            None => Some(row).filter(|&row| (row as usize) < self.ends.len()),
+        }
+    }
+
+    /// Returns the entries without codes.
+    fn dictionary(&self) -> Self {
+        Self { text: self.text.clone(), ends: self.ends.clone(), codes: None }
+    }
+
+    /// Whether the entries of this column take less memory than the strings at `rows`.
+    fn is_shorter_than(&self, rows: impl Iterator<Item = u32>) -> bool {
+        // The strings at `rows` may have more than 4 GB.
+        let text_bytes = rows.map(|row| self.get(row as usize).len() as u64).sum::<u64>();
+        match &self.codes {
+            Some(_) => self.text.len() as u64 <= text_bytes,
+            None => ((self.text.len() + size_of_val(&*self.ends)) as u64) < text_bytes,
         }
     }
 
@@ -198,7 +233,7 @@ impl StringColumn {
     pub fn text_bytes(&self) -> usize {
         match &self.codes {
             None => self.text.len(),
-            Some(_) => self.iter().map(str::len).sum(),
+            Some(_) => self.iter().map(str::len).fold(0, usize::saturating_add),
         }
     }
 
@@ -285,5 +320,27 @@ mod tests {
         longer.extend_from(&column);
         longer.extend_empty(1);
         assert_eq!(longer, plain(&["bc", "a", "", "x", "bc", "a", "", "bc", ""]));
+    }
+
+    #[test]
+    fn repeated_strings_are_stored_once() {
+        let long = "x".repeat(1_000_000);
+        let plain: StringColumn = ["a", &long].into_iter().collect();
+        let rows = vec![1; 100_000];
+        let gathered = plain.gather(&rows);
+        let many = [None, Some(0)].into_iter().chain(vec![Some(1); 100_000]);
+        let filled = plain.gather_or_empty(&many.collect::<Vec<_>>());
+        for (column, last) in [
+            (&gathered, 99_999),
+            (&filled, 100_001),
+            (&gathered.gather(&rows), 99_999),
+            (&StringColumn::repeated(&long, 100_000), 99_999),
+        ] {
+            assert!(column.bytes() < 2_500_000, "{}", column.bytes());
+            assert_eq!((column.len(), column.get(last)), (last + 1, long.as_str()));
+        }
+        assert_eq!((filled.get(0), filled.get(1)), ("", "a"));
+        assert_eq!(plain.gather(&[1, 0]).codes(), None);
+        assert_eq!(StringColumn::repeated("a", 0), StringColumn::default());
     }
 }

@@ -107,7 +107,7 @@ fn rows_per_table(block: &Block) -> usize {
         Values::String(strings) => strings.text_bytes(),
         _ => 0,
     };
-    let text_bytes: usize = block.fields.iter().map(text_of).sum();
+    let text_bytes = block.fields.iter().map(text_of).fold(0, usize::saturating_add);
     let pieces = text_bytes.div_ceil(TEXT_BYTES_PER_TABLE).max(1);
     block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
 }
