@@ -248,8 +248,8 @@ fn strings_of_filled_windows_are_stored_once() {
     for function in ["mode", "distinct"] {
         assert_eq!(first(&format!("SELECT {function}(last) FROM ({many})")), long, "{function}");
     }
-    // Conditions would compare 500 MB of text.
-    let refused = first(&format!("SELECT count(last) FROM ({})", filled("t", "", 5_000)));
+    // Conditions would compare 2 GB of text.
+    let refused = first(&format!("SELECT count(last) FROM ({})", filled("t", "", 20_000)));
     let expected = "the rows of a subquery need more than 10000000 bytes";
     assert!(refused.as_str().is_some_and(|text| text.starts_with(expected)), "{refused:.200}");
     assert_eq!(first(&filled("s", "INTO copy", 2_000)), 2_000);
