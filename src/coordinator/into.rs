@@ -67,13 +67,14 @@ async fn copy(
             {
                 written += write_batch(io, place, principal, &mut points).await?;
             }
-            let mut rows = 0..rows_of_batch(&chunk, 0);
-            while !rows.is_empty() {
-                points.push(target.name.as_deref(), &chunk, rows.clone());
-                rows = rows.end..rows_of_batch(&chunk, rows.end);
-                if points.bytes >= BATCH_BYTES && !rows.is_empty() {
+            let mut start = 0;
+            while start < chunk.rows {
+                if points.bytes >= BATCH_BYTES {
                     written += write_batch(io, place, principal, &mut points).await?;
                 }
+                let end = rows_of_batch(&chunk, start);
+                points.push(target.name.as_deref(), &chunk, start..end);
+                start = end;
             }
         }
         if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
@@ -348,10 +349,7 @@ impl IntoPoints {
         self.bytes += 12 * rows.len();
         for (key, column) in fields {
             let next = column.gather(&rows);
-            let text_bytes = match &next.values {
-                Values::String(texts) => texts.text_bytes() / TEXT_BYTES_PER_BYTE,
-                _ => 0,
-            };
+            let text_bytes = next.values.text_bytes() / TEXT_BYTES_PER_BYTE;
             let bytes = next.bytes().saturating_sub(VALUE_BYTES * next.len());
             self.bytes += bytes.max(text_bytes);
             table.add_field(key, &next, &mut self.bytes);

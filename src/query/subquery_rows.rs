@@ -186,12 +186,15 @@ impl Derived {
                 }
             };
             match next {
-                Some(next) if column.extend_from(&next) => bytes += next.bytes(),
+                // A string that repeats is stored once, but the scan copies the text of each row.
+                Some(next) if column.extend_from(&next) => {
+                    bytes = bytes.saturating_add(next.bytes().max(next.values.text_bytes()));
+                }
                 _ => column.extend_nulls(chunk.rows),
             }
         }
-        table.bytes += bytes;
-        self.bytes += bytes;
+        table.bytes = table.bytes.saturating_add(bytes);
+        self.bytes = self.bytes.saturating_add(bytes);
         self.current = Some(Rc::clone(name));
         if self.mode == Mode::Folded && self.bytes >= self.steps.batch_bytes {
             self.begin_folding();
@@ -247,7 +250,7 @@ impl Derived {
                 Computation::new(async move {
                     let layout = match known {
                         Some(layout) => layout,
-                        None => table.layout(&subquery, &request, &work).await?,
+                        None => table.layout(&subquery, &request, &work).await,
                     };
                     let page = match is_streamed {
                         true => read_all(&layout, &request, cells, &work).await?,
@@ -362,7 +365,7 @@ async fn fold(
             let Some(PlannedScan { request, .. }) = planned else { continue };
             let layout = match &layout {
                 Some(layout) => layout,
-                None => layout.insert(table.layout(&subquery, request, &work).await?),
+                None => layout.insert(table.layout(&subquery, request, &work).await),
             };
             *states = merged(std::mem::take(states), layout, request, cells, &work).await?;
         }
@@ -410,12 +413,6 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-/// The maximum memory of the pages of a layout, in bytes. Each page of a column with a dictionary
-/// may contain the whole dictionary.
-const LAYOUT_BYTES_MAX: usize = 3 * SUBQUERY_BYTES_MAX;
-/// The maximum size of the text in the rows of a layout, in bytes. Strings that repeat take little
-/// memory, but a condition compares each of them.
-const LAYOUT_TEXT_BYTES_MAX: usize = 25 * SUBQUERY_BYTES_MAX;
 /// The number of values whose condition is checked in one unit of work: a check takes about 5 ns,
 /// and a unit of work 50 ns.
 const FILTER_CELLS_PER_UNIT: u64 = 10;
@@ -633,37 +630,16 @@ struct PlacedRow {
 }
 
 impl ArrivedRows {
-    /// Sorts the rows, and divides their columns into pages.
-    ///
-    /// # Errors
-    /// [`QueryError::Subquery`] if the pages need too much memory, or if their text is too long.
-    async fn layout(
-        &self,
-        subquery: &Subquery,
-        request: &ScanRequest,
-        work: &Work,
-    ) -> Result<Layout> {
+    async fn layout(&self, subquery: &Subquery, request: &ScanRequest, work: &Work) -> Layout {
         let placed = match is_rows(request) {
             true => self.by_position(&subquery.node, work).await,
             false => self.by_time(work).await,
         };
         let rows: Vec<u32> = placed.iter().map(|placed| placed.row).collect();
         let mut columns = Vec::with_capacity(subquery.fields.len() + 1);
-        let (mut bytes, mut text_bytes) = (0_usize, 0_usize);
         for (field, column) in subquery.fields.iter().zip(&self.columns) {
-            let mut pages = Vec::with_capacity(rows.len().div_ceil(PAGE_ROWS as usize));
-            for rows in rows.chunks(PAGE_ROWS as usize) {
-                let page = column.gather(rows);
-                bytes = bytes.saturating_add(page.bytes());
-                if let Values::String(texts) = &page.values {
-                    text_bytes = text_bytes.saturating_add(texts.text_bytes());
-                }
-                if bytes > LAYOUT_BYTES_MAX || text_bytes > LAYOUT_TEXT_BYTES_MAX {
-                    return Err(QueryError::Subquery { limit: SUBQUERY_BYTES_MAX as u64 });
-                }
-                pages.push(Rc::new(page));
-            }
-            columns.push((field.id, pages));
+            let pages = rows.chunks(PAGE_ROWS as usize);
+            columns.push((field.id, pages.map(|rows| Rc::new(column.gather(rows))).collect()));
             work.spend(rows.len()).await;
         }
         let id = if is_rows(request) { TIME_COLUMN } else { POSITION_COLUMN };
@@ -677,7 +653,7 @@ impl ArrivedRows {
         });
         columns.push((id, pages.collect()));
         work.spend(2 * rows.len()).await;
-        Ok(self.arranged(request.measurement, &placed, columns, work).await)
+        self.arranged(request.measurement, &placed, columns, work).await
     }
 
     fn group_of(&self, row: u32) -> u32 {

@@ -83,7 +83,7 @@ impl WholeWindowFunction {
     pub(crate) async fn evaluate(self, points: &Points<'_>, work: &Work) -> Outcome {
         // Strings may be long and may repeat, so each distinct string is compared only once.
         let ranks = match points.values {
-            Values::String(texts) if self != Self::Median => {
+            Values::String(texts) if !matches!(self, Self::Median | Self::Sample { .. }) => {
                 Some(Values::Unsigned(ranks(texts, work).await))
             }
             _ => None,

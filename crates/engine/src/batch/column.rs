@@ -108,6 +108,11 @@ impl Values {
         }
     }
 
+    /// Returns the total size of all rows' strings, in bytes; 0 for other types.
+    pub fn text_bytes(&self) -> usize {
+        if let Self::String(texts) = self { texts.text_bytes() } else { 0 }
+    }
+
     /// Returns the number of rows, including padding.
     pub fn len(&self) -> usize {
         match_values!(self, values => values.len(), strings => strings.len())

@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 
 use super::{FrameHeader, TableHeader};
 use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, Values, gather};
+use crate::batch::column::{Column, gather};
 use crate::batch::column_sets::{ColumnPositions, field_sets, without_small};
 use crate::batch::order::{Distinct, rank_series};
 use crate::batch::selection::Selection;
@@ -103,11 +103,8 @@ impl<'a> Encoder<'a> {
 }
 
 fn rows_per_table(block: &Block) -> usize {
-    let text_of = |column: &Column| match &column.values {
-        Values::String(strings) => strings.text_bytes(),
-        _ => 0,
-    };
-    let text_bytes = block.fields.iter().map(text_of).fold(0, usize::saturating_add);
+    let texts = block.fields.iter().map(|column| column.values.text_bytes());
+    let text_bytes = texts.fold(0, usize::saturating_add);
     let pieces = text_bytes.div_ceil(TEXT_BYTES_PER_TABLE).max(1);
     block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
 }
