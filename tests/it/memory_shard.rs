@@ -220,6 +220,35 @@ fn repeated_strings_bound_page_memory() {
     }
 }
 
+/// Several writes can give one row more text than an isolate can hold.
+#[test]
+fn row_with_too_much_text_is_rejected() {
+    let mut shard = opened(&MemoryStore::new(), &Budget::new(MEMTABLE_BYTES_MAX, 1));
+    let text = Column::full(Values::String(["x".repeat(1_000_000).as_str()].into_iter().collect()));
+    for first in (20..56).step_by(2) {
+        let block = Block {
+            series: SeriesTable { tags: Vec::new(), len: 1 },
+            row_series: vec![0],
+            times_ns: vec![NOW_NS],
+            fields: vec![text.clone(); 2],
+        };
+        let frame = encode_block(block, &[], &[ColumnId(first), ColumnId(first + 1)]);
+        shard.append(&frame, &STAMP, NOW_NS).unwrap();
+        run_due(&mut shard, NOW_NS);
+    }
+    let mut read = |end: u32| {
+        let field_type = FieldType::String;
+        let input = |id| Input { column: ColumnId(id), field_type, cast: None };
+        let fields = (20..end).map(input).collect();
+        let output = Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false };
+        shard.scan(&scan_of(output), &STAMP).map(|page| page.groups.len())
+    };
+    assert_eq!(read(50), Ok(1));
+    let refused = read(56).map_err(|refusal| refusal.to_string());
+    let text = "the text of a point has more than 32000000 bytes: select fewer fields";
+    assert_eq!(refused, Err(text.to_owned()));
+}
+
 /// Encodes rows of which every second row has no text. With `with_number`, the rows also have a
 /// number.
 fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {

@@ -20,6 +20,10 @@ use tidemark_model::value::FieldType;
 /// in memory, at most 40 KB. Readers divide the time range so that a merge has about 64 sources.
 pub const CURSORS_MAX: usize = 2_048;
 
+/// The maximum memory, in bytes, of text that must be read together, such as the text of one row. A
+/// row from one request has less text, but several requests can write fields of the same row.
+pub const ROW_TEXT_BYTES_MAX: usize = 32_000_000;
+
 /// Field columns and their types, in ascending order of their ids.
 pub type Columns = Rc<[(ColumnId, FieldType)]>;
 
@@ -115,6 +119,13 @@ pub trait SeriesCursor {
     /// one column for all series before the next column.
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
 
+    /// Returns the stored size of a page's text, in bytes; 0 for a page in memory. The page may be
+    /// any page that this cursor has returned.
+    fn text_bytes(&mut self, page: &PageKeys) -> Result<usize, ReadError> {
+        let _ = page;
+        Ok(0)
+    }
+
     /// Moves past several series in one call: the current series, which must be unread, and the
     /// series after it.
     ///
@@ -166,6 +177,10 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         (**self).column(page, id)
+    }
+
+    fn text_bytes(&mut self, page: &PageKeys) -> Result<usize, ReadError> {
+        (**self).text_bytes(page)
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
@@ -418,6 +433,12 @@ pub enum ReadError {
     /// The number of sources exceeds [`CURSORS_MAX`].
     #[error("a merge of {0} sources is too large: query a shorter time range")]
     TooManySources(usize),
+    /// The text that must be read together exceeds [`ROW_TEXT_BYTES_MAX`].
+    #[error(
+        "the text of a point has more than {max} bytes: select fewer fields",
+        max = ROW_TEXT_BYTES_MAX
+    )]
+    TooMuchText,
 }
 
 #[cfg(test)]

@@ -259,6 +259,10 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
         self.cursor.column(page, id)
     }
 
+    fn text_bytes(&mut self, page: &PageKeys) -> Result<usize, ReadError> {
+        self.cursor.text_bytes(page)
+    }
+
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
         // The cursor skips dropped measurements as a whole. Only deletions can hide some rows of a
         // measurement.

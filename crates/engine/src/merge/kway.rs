@@ -211,6 +211,18 @@ impl<C: SeriesCursor> Merge<C> {
         Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))
     }
 
+    /// Returns the stored size of the text in the pages of `picks`, without the first `counted`
+    /// pages, in bytes. Pages in memory do not count.
+    pub(crate) fn text_bytes(&mut self, picks: &Picks, counted: usize) -> Result<usize, ReadError> {
+        let mut bytes = 0;
+        for (source, page) in picks.pages().iter().skip(counted) {
+            if let Some(source) = self.sources.get_mut(usize::from(*source)) {
+                bytes += source.cursor.text_bytes(page)?;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Returns the page if the picks are exactly the rows of one page and most bytes of this page
     /// can be copied without decoding.
     pub fn stored_page(&self, picks: &Picks) -> Option<SourcePage> {

@@ -432,6 +432,12 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         Ok(column)
     }
 
+    fn text_bytes(&mut self, page: &PageKeys) -> Result<usize, ReadError> {
+        let place = position_of(page.page());
+        let directory = self.directory_of(place.value)?;
+        pages::text_bytes(&mut self.values, self.part, directory, place)
+    }
+
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
         if self.direction == Direction::Descending || self.key.is_none() {
             return Ok(None);

@@ -202,6 +202,14 @@ impl PartGroup {
         offset..offset + bytes
     }
 
+    /// Returns the total size of a page's blocks with text, in bytes.
+    pub(super) fn text_bytes(&self, page: usize) -> usize {
+        let blocks = self.column_bytes.iter().skip(page * self.columns.len());
+        let columns = self.columns.iter().zip(blocks);
+        let texts = columns.filter(|((_, field_type), _)| *field_type == FieldType::String);
+        texts.map(|(_, &bytes)| bytes as usize).sum()
+    }
+
     fn blocks(&self) -> impl Iterator<Item = Range<u32>> {
         let series = self.series.iter().map(|block| block.offset..block.offset + block.bytes);
         let pages = self.pages.iter().enumerate().flat_map(move |(at, page)| {

@@ -68,11 +68,37 @@ pub fn series<V: Values>(
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
-    mut directory: Rc<Directory>,
+    directory: Rc<Directory>,
     page: PagePosition,
     id: ColumnId,
 ) -> Result<Option<PageColumn>, ReadError> {
-    let PagePosition { mut value, group: mut at, page } = page;
+    find_in_groups(values, part, directory, page, |mut group| group.column(page.page, id))
+}
+
+/// Returns the total size of a page's blocks with text, in bytes.
+pub(super) fn text_bytes<V: Values>(
+    values: &mut V,
+    part: u64,
+    directory: Rc<Directory>,
+    page: PagePosition,
+) -> Result<usize, ReadError> {
+    let mut bytes = 0;
+    find_in_groups(values, part, directory, page, |group| {
+        bytes += group.group.text_bytes(page.page);
+        Ok(None::<()>)
+    })?;
+    Ok(bytes)
+}
+
+/// Calls `find` for each group with columns of a page, until `find` returns a result.
+fn find_in_groups<V: Values, T>(
+    values: &mut V,
+    part: u64,
+    mut directory: Rc<Directory>,
+    page: PagePosition,
+    mut find: impl FnMut(GroupReader<'_, V>) -> Result<Option<T>, ReadError>,
+) -> Result<Option<T>, ReadError> {
+    let PagePosition { mut value, group: mut at, .. } = page;
     let mut continues_columns = false;
     loop {
         let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
@@ -81,12 +107,9 @@ pub fn column<V: Values>(
         else {
             return Ok(None);
         };
-        let mut reader = GroupReader { values: &mut *values, value, number: at, group };
-        if let Some(column) = reader.column(page, id)? {
-            return Ok(Some(column));
-        }
-        if !group.is_wide() {
-            return Ok(None);
+        let found = find(GroupReader { values: &mut *values, value, number: at, group })?;
+        if found.is_some() || !group.is_wide() {
+            return Ok(found);
         }
         continues_columns = true;
         at += 1;

@@ -71,7 +71,9 @@ impl From<ReadError> for Refusal {
             ReadError::Damaged { what } => Self::Damaged { block: what },
             ReadError::Storage(reason) => Self::Store(StoreError::Failed(reason)),
             ReadError::ColumnType { .. } => Self::Damaged { block: error.to_string() },
-            ReadError::TooManySources(_) => Self::Invalid(error.to_string()),
+            ReadError::TooManySources(_) | ReadError::TooMuchText => {
+                Self::Invalid(error.to_string())
+            }
         }
     }
 }

@@ -185,3 +185,22 @@ fn seek_to_series_reads_few_blocks() {
     // At most two directories, a series block, the keys of two pages, and the pages' columns.
     assert!(directories <= 2 && blocks <= 11, "{directories} {blocks}");
 }
+
+#[test]
+fn row_with_too_much_text_is_not_merged() {
+    let text = "x".repeat(1_000_000);
+    let part = |first: u32| {
+        let column = Column::full(ColumnValues::String([text.as_str()].into_iter().collect()));
+        let mut made = Made::new(1, 1, 0, column);
+        made.columns = (first..first + 12).map(|id| (ColumnId(id), FieldType::String)).collect();
+        let (values, part, _) = whole(made);
+        let values = Bytes::new(&values).of(&part);
+        PartCursor::new(values, part.id, Direction::Ascending, None).unwrap()
+    };
+    for (parts, expected) in [(2, Ok(())), (3, Err(ReadError::TooMuchText))] {
+        let cursors = (1..).zip((0..parts).map(|number| part(12 * number))).collect();
+        let merge = Merge::new(cursors, Direction::Ascending).unwrap();
+        let mut groups = Groups::new(merge, Limits::default(), TimeRange::ALL, None).unwrap();
+        assert_eq!(groups.next(&mut tag_order).map(drop), expected, "{parts} parts");
+    }
+}

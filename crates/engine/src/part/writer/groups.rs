@@ -12,7 +12,9 @@ use crate::batch::column_bytes;
 use crate::codec::crc::append_crc;
 use crate::codec::draft::{Draft, finish_column};
 use crate::codec::huffman::Stored;
-use crate::merge::cursor::{Columns, ReadError, RowCounts, RunLimits, SeriesCursor};
+use crate::merge::cursor::{
+    Columns, ROW_TEXT_BYTES_MAX, ReadError, RowCounts, RunLimits, SeriesCursor,
+};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::{Merge, SourcePage};
 use crate::merge::picks::Picks;
@@ -28,6 +30,8 @@ use tidemark_model::value::FieldType;
 const GROUP_COLUMNS_MIN: usize = 4;
 /// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
 const TEXT_PAGES: usize = 16;
+/// The size of the stored text that is read together, in bytes. Single rows may have more text.
+const TEXT_BYTES: usize = 4 << 20;
 
 /// A callback that returns the tags of a measurement in the order of its keys.
 pub type TagOrder<'a> = dyn FnMut(MeasurementId) -> Result<Vec<ColumnId>, ReadError> + 'a;
@@ -240,6 +244,9 @@ struct PendingRows {
     picks: Picks,
     rows_read: usize,
     unread: Picks,
+    /// The number of pages in `unread` that `unread_text_bytes` includes.
+    counted_pages: usize,
+    unread_text_bytes: usize,
     page_ranges: Vec<PageRange>,
     cut_rows: usize,
     /// The runs of open rows: each run's series number and length.
@@ -357,7 +364,13 @@ impl PendingRows {
         let is_long = |rows: &Self| {
             rows.open_rows >= rows.page_rows_max() || rows.open_bytes >= rows.limits.page_text_bytes
         };
-        if is_long(self) || !self.texts.is_empty() && self.unread.pages_read() >= TEXT_PAGES {
+        let mut is_due = false;
+        if !self.texts.is_empty() {
+            self.unread_text_bytes += merge.text_bytes(&self.unread, self.counted_pages)?;
+            self.counted_pages = self.unread.pages_read();
+            is_due = self.counted_pages >= TEXT_PAGES || self.unread_text_bytes >= TEXT_BYTES;
+        }
+        if is_due || is_long(self) {
             self.read_texts(merge)?;
         }
         if is_long(self) && self.unread.is_empty() {
@@ -376,6 +389,8 @@ impl PendingRows {
 
     fn read_texts<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         let unread = std::mem::take(&mut self.unread);
+        let stored_bytes = std::mem::take(&mut self.unread_text_bytes);
+        self.counted_pages = 0;
         if unread.is_empty() {
             return Ok(());
         }
@@ -398,6 +413,10 @@ impl PendingRows {
                 self.all_text_bytes += value.len();
             }
             text.open.extend_from(&column);
+            // A flush can always write the rows in memory, whose stored size is 0.
+            if stored_bytes.min(self.open_bytes) > ROW_TEXT_BYTES_MAX {
+                return Err(ReadError::TooMuchText);
+            }
         }
         self.picks.extend(unread);
         self.rows_read = self.picks.rows_read();

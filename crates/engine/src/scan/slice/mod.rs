@@ -25,7 +25,8 @@ use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequ
 use super::series_rows::{DecodedRows, SeriesRows};
 use super::stretches::Stretches;
 use super::tiles::Caching;
-use crate::merge::cursor::Direction;
+use crate::batch::column::{Column, Values};
+use crate::merge::cursor::{Direction, ROW_TEXT_BYTES_MAX, ReadError};
 use crate::merge::key::SeriesKey;
 use crate::merge::picks::Picks;
 use tidemark_model::bug;
@@ -41,6 +42,9 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
+/// The size of the stored text, in bytes, at which a batch ends. Only a single row can have more
+/// text than two pages.
+const BATCH_TEXT_BYTES: usize = 512 << 10;
 /// The number of series without a value in their latest row after which the scan reads these series
 /// again. Reading them again needs a new merge.
 const REREAD_SERIES_MIN: usize = 64;
@@ -201,6 +205,8 @@ struct Batch {
     series: Vec<(SeriesKey, usize)>,
     /// The cost of the condition for these rows, in cells.
     filter_cells: u64,
+    /// The stored size of the text in the rows' pages, in bytes, if the scan reads text.
+    text_bytes: usize,
 }
 
 impl PageScan<'_> {
@@ -398,7 +404,11 @@ impl PageScan<'_> {
             }
             let (picks, next_ns) = self.first_rows(picks, open);
             self.batch.filter_cells += self.keys.filter.series_cells(picks.len());
+            let pages = self.batch.picks.pages_read();
             self.batch.picks.extend(picks);
+            if self.batch_pages == BATCH_PAGES_OF_TEXT {
+                self.batch.text_bytes += merge.text_bytes(&self.batch.picks, pages)?;
+            }
             let end = self.batch.picks.len();
             // Later rows of the series can extend its last entry only if the direction is
             // ascending, because times must ascend within an entry.
@@ -409,6 +419,7 @@ impl PageScan<'_> {
             if next_ns.is_some()
                 || end >= BATCH_ROWS
                 || self.batch.picks.pages_read() >= self.batch_pages
+                || self.batch.text_bytes >= BATCH_TEXT_BYTES
                 || self.batch.filter_cells >= self.batch_cells_max()
             {
                 self.read_batch(merge)?;
@@ -566,11 +577,20 @@ fn read(
     columns: &[ColumnId],
     rows: &mut DecodedRows,
 ) -> Result<u64, ScanError> {
+    let text_bytes_of = |column: &Rc<Column>| match &column.values {
+        Values::String(texts) => texts.parts().0.len(),
+        _ => 0,
+    };
+    let mut text_bytes = rows.columns.values().map(text_bytes_of).sum::<usize>();
     let mut cells = 0;
     for &id in columns {
         if !rows.columns.contains_key(&id) {
             cells += picks.rows_read() as u64;
             let column = merge.column(picks, id)?;
+            text_bytes += column.as_ref().map_or(0, text_bytes_of);
+            if text_bytes > ROW_TEXT_BYTES_MAX {
+                return Err(ReadError::TooMuchText.into());
+            }
             bug::ensure(column.iter().all(|column| column.has_rows(rows.times_ns.len())));
             rows.columns.extend(column.map(|column| (id, column)));
         }

@@ -28,7 +28,8 @@ const KEYS_BESIDE: u32 = 4;
 
 impl<S: Store> Shard<S> {
     /// Runs one step of the running job, or starts a job with the merges that are due. If the step
-    /// finds a damaged block, all inputs of the job are excluded from later merges.
+    /// finds a damaged block or a row with too much text, all inputs of the job are excluded from
+    /// later merges.
     pub(super) fn compact(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.manifest().job().is_none() {
@@ -38,7 +39,7 @@ impl<S: Store> Shard<S> {
             }
         }
         match self.step() {
-            Err(Refusal::Damaged { .. }) => self.abandon(),
+            Err(Refusal::Damaged { .. } | Refusal::Invalid(_)) => self.abandon(),
             Err(refusal) => Err(self.discard_state(refusal)),
             Ok(()) => Ok(()),
         }
