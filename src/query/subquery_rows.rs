@@ -190,7 +190,10 @@ impl Derived {
                 Some(next) if column.extend_from(&next) => {
                     bytes = bytes.saturating_add(next.bytes().max(next.values.text_bytes()));
                 }
-                _ => column.extend_nulls(chunk.rows),
+                _ => {
+                    column.extend_nulls(chunk.rows);
+                    bytes = bytes.saturating_add(NULL_BYTES * chunk.rows);
+                }
             }
         }
         table.bytes = table.bytes.saturating_add(bytes);
@@ -413,6 +416,8 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
+/// The size of a null in a column, in bytes.
+const NULL_BYTES: usize = size_of::<f64>();
 /// The number of values whose condition is checked in one unit of work: a check takes about 5 ns,
 /// and a unit of work 50 ns.
 const FILTER_CELLS_PER_UNIT: u64 = 10;

@@ -253,6 +253,26 @@ fn strings_of_filled_windows_are_stored_once() {
     assert_eq!(first("SELECT count(last) FROM copy"), 2_000);
 }
 
+/// Each row of a subquery has a value or a null for every field of all sources.
+#[test]
+fn missing_fields_of_subqueries_count_as_memory() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let lines: String = (0..5_000).map(|time| format!("a,t=x v=1 {time}\n")).collect();
+    product.write("db", &lines);
+    let fields: Vec<String> = (0..400).map(|field| format!("f{field}=1")).collect();
+    product.write("db", &format!("b,t=x {} 0", fields.join(",")));
+    let refused = |from: &str, product: &mut Product| {
+        error_of(
+            &product.query("db", &format!("SELECT * FROM (SELECT * {from} GROUP BY t) LIMIT 1")),
+        )
+    };
+    assert_eq!(refused("FROM a", &mut product), "");
+    let error = refused("FROM a, b", &mut product);
+    let expected = "the rows of a subquery need more than 10000000 bytes";
+    assert!(error.starts_with(expected), "{error:.200}");
+}
+
 /// A backtracking engine would need very long for these patterns.
 #[test]
 fn regexes_take_linear_time() {
