@@ -1,7 +1,8 @@
 //! Reads the credentials of every supported scheme, and defines the errors for refused callers.
 //!
-//! Credentials in a header take precedence over the URL parameters `u` and `p`. This module checks
-//! the admin token; [`crate::coordinator::identify`] checks all other credentials.
+//! A token in a header takes precedence over the URL parameters `u` and `p`, but these parameters
+//! take precedence over a user in a header. This module checks the admin token;
+//! [`crate::coordinator::identify`] checks all other credentials.
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -126,17 +127,18 @@ pub fn credentials(
     if settings.admin_tokens.is_empty() {
         return Err(AuthError::NotConfigured);
     }
-    let user = || parameters.filled("u").map(str::to_owned);
-    let of_url = parameters.filled("p").map(|p| Credentials::pair(user(), p.to_owned()));
-    let mut found = head.header("authorization").and_then(from_header);
-    // Tasmota sends a user's password in the URL, and also as a token.
-    if let (Some(found), Some(of_url)) = (&mut found, &of_url)
-        && found.user.is_none()
-        && found.token == of_url.token
-    {
-        found.user.clone_from(&of_url.user);
+    let user = parameters.filled("u").map(str::to_owned);
+    let of_url = parameters.filled("p").map(|p| Credentials::pair(user, p.to_owned()));
+    match (head.header("authorization").and_then(from_header), of_url) {
+        // In 1.x, a user in the URL takes precedence, because the header may be meant for a proxy.
+        // Tasmota sends a user's password in the URL, and also as a token.
+        (Some(header), Some(of_url))
+            if of_url.user.is_some() && (header.user.is_some() || header.token == of_url.token) =>
+        {
+            Ok(of_url)
+        }
+        (header, of_url) => header.or(of_url).ok_or(AuthError::Unauthorized),
     }
-    found.or(of_url).ok_or(AuthError::Unauthorized)
 }
 
 /// Parses `Bearer T`, `Token T`, `Token user:password` or `Basic base64(user:T)`.
@@ -247,5 +249,9 @@ mod tests {
         assert_eq!(found(Some("Token pw"), "u=u&p=pw"), Ok(pair("u", "pw")));
         let header = Credentials { user: None, ..pair("", "t") };
         assert_eq!(found(Some("Token t"), "u=u&p=pw"), Ok(header));
+        for header in ["Basic dTpwOnc=", "Token u:p:w"] {
+            assert_eq!(found(Some(header), "u=v&p=pw"), Ok(pair("v", "pw")), "{header}");
+            assert_eq!(found(Some(header), "p=pw").map(|found| found.user), Ok(Some("u".into())));
+        }
     }
 }
