@@ -31,11 +31,12 @@ pub fn is_same_origin(head: &RequestHead) -> bool {
 }
 
 /// Whether a browser sent the request. A browser would show a login dialog for a 401 response with
-/// `WWW-Authenticate`.
+/// `WWW-Authenticate`. The `User-Agent` of every current browser contains `Gecko`. Programs such
+/// as PowerShell, whose `User-Agent` only begins with `Mozilla/`, need the challenge.
 pub fn is_browser(head: &RequestHead) -> bool {
     let of_browser = |name: &str| name == "origin" || name.starts_with("sec-fetch-");
     head.headers.iter().any(|(name, _)| of_browser(name))
-        || head.header("user-agent").is_some_and(|agent| agent.starts_with("Mozilla/"))
+        || head.header("user-agent").is_some_and(|agent| agent.contains("Gecko"))
 }
 
 /// Returns host and port of `scheme://host[:port]`, or `None` for any other text, including `null`.
