@@ -29,7 +29,7 @@ use crate::limits::{
     RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::reply::{self, Form};
-use crate::request_line::{EscapedRequestLines, HasNoBody};
+use crate::request_line::{BodyLength, EscapedRequestLines};
 use crate::request_task::{self, HttpResponse};
 use crate::unsent::Reader;
 
@@ -87,14 +87,15 @@ async fn serve_http(
 ) {
     let mut is_ending = engine.shared.is_ending.clone();
     let last_request = Rc::new(Cell::new(None));
-    let has_no_body = HasNoBody::default();
-    let stream = EscapedRequestLines::new(stream, Rc::clone(&has_no_body));
+    let body_length = BodyLength::default();
+    let stream = EscapedRequestLines::new(stream, body_length.clone());
     let noting = Rc::clone(&last_request);
     let reader = engine.shared.readers.open();
     let sent_to = Arc::clone(&reader);
     let service = service_fn(move |request: Request<Incoming>| {
         noting.set(Some((request.version(), Instant::now())));
-        has_no_body.set(request.body().is_end_stream() && request.version() != Version::HTTP_2);
+        let bytes = request.body().size_hint().exact();
+        body_length.record(bytes.filter(|_| request.version() != Version::HTTP_2));
         respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
     });
     // The connection itself has two references to `reader`. Each running request and each unsent
