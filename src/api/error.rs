@@ -225,7 +225,7 @@ impl ApiError {
     pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
         let (status, code) = (self.status(), self.code());
-        let mut response = response_with_code(shape, status, code, &message, pretty, |out| {
+        let mut response = response_with_code(shape, status, code, [&message; 2], pretty, |out| {
             if shape != ErrorShape::V2 {
                 out.key("error");
                 out.string(&message);
@@ -397,22 +397,23 @@ impl ErrorShape {
     pub const V2: Self = Self::Write(Dialect::V2);
 }
 
-/// Returns a response whose body ends with the keys that `fields` writes.
+/// Returns a response whose body ends with the keys that `fields` writes. The first message is for
+/// the body, and the second message is for the header `X-Influxdb-Error`.
 pub(super) fn error_response(
     shape: ErrorShape,
     status: u16,
-    message: &str,
+    messages: [&str; 2],
     pretty: bool,
     fields: impl FnOnce(&mut Emitter),
 ) -> Response {
-    response_with_code(shape, status, code(status), message, pretty, fields)
+    response_with_code(shape, status, code(status), messages, pretty, fields)
 }
 
 fn response_with_code(
     shape: ErrorShape,
     status: u16,
     code: &'static str,
-    message: &str,
+    [message, header]: [&str; 2],
     pretty: bool,
     fields: impl FnOnce(&mut Emitter),
 ) -> Response {
@@ -428,7 +429,7 @@ fn response_with_code(
     out.close(b'}');
     out.end_document();
     Response::json(status, out.take())
-        .with_header("X-Influxdb-Error", header_text(message))
+        .with_header("X-Influxdb-Error", header_text(header))
         .with_header("X-Platform-Error-Code", code)
 }
 

@@ -17,7 +17,7 @@ use crate::api::routes::handler::{
     run_with_outcome,
 };
 use crate::coordinator::error::Error;
-use crate::coordinator::write::rejections::LineRefusal;
+use crate::coordinator::write::rejections::{LineRefusal, Rejections};
 use crate::coordinator::write::{self, Created, WriteOutcome, WriteRequest};
 use crate::influxql::time_literal::format_utc;
 use crate::influxql::{duration, quote};
@@ -168,6 +168,9 @@ struct RejectedLine {
 struct RejectedLines {
     dialect: Dialect,
     message: String,
+    /// The text of `error` and of the header. It differs from `message` only for v1, and only if
+    /// [`type_conflict`] returns a message.
+    short_message: String,
     /// The reported lines, in ascending order.
     lines: Vec<RejectedLine>,
     /// Whether one invalid line rejects all lines (v3's `accept_partial=false`).
@@ -206,6 +209,28 @@ fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String 
     words.join(", ")
 }
 
+/// Returns a message that ends with 1.x's message, if all rejected lines have a field with another
+/// type than its earlier values. OpenEMS parses this message, and then converts the values of the
+/// field. A message of v2 also contains the lines and a hint, so it can describe only one conflict.
+fn type_conflict(dialect: Dialect, unparsed: &Rejected, rejected: &Rejections) -> Option<String> {
+    use RegisterRefusal::TypeConflict;
+    let first = &rejected.named.first().filter(|_| unparsed.count == 0)?.cause;
+    let LineRefusal::Columns(TypeConflict { existing, requested, .. }) = first else { return None };
+    let text = format!("partial write: {first} dropped={}", rejected.total);
+    let mut causes = rejected.named.iter().map(|line| &line.cause);
+    let is_conflict =
+        |cause: &LineRefusal| matches!(cause, LineRefusal::Columns(TypeConflict { .. }));
+    match dialect {
+        Dialect::V1 if causes.all(is_conflict) => Some(text),
+        Dialect::V2 if causes.all(|cause| cause == first) => {
+            let lines: Vec<_> = rejected.named.iter().map(|line| line.line.to_string()).collect();
+            let (lines, hint) = (lines.join(", "), requested.hint(*existing));
+            Some(format!("error writing line {lines} (1-based): {hint}: {text}"))
+        }
+        _ => None,
+    }
+}
+
 impl RejectedLines {
     /// Describes the lines that the parser or the schema rejected, in order of line numbers.
     fn new(
@@ -239,9 +264,12 @@ impl RejectedLines {
             let _ = write!(message, ", {without_time} written without their field \"time\"");
         }
         let outside_retention = outcome.rejected.outside_retention;
+        let conflict = type_conflict(options.dialect, unparsed, &outcome.rejected);
+        let short_message = conflict.unwrap_or_else(|| message.clone());
         Self {
             dialect: options.dialect,
-            message,
+            message: if options.dialect == Dialect::V1 { message } else { short_message.clone() },
+            short_message,
             lines,
             all_or_nothing: options.all_or_nothing,
             all_outside_retention: written == 0 && rejected > 0 && outside_retention == rejected,
@@ -258,14 +286,15 @@ impl RejectedLines {
     }
 
     fn response(&self, pretty: bool) -> Response {
-        let status = self.status();
-        error_response(ErrorShape::Write(self.dialect), status, &self.message, pretty, |out| {
+        let shape = ErrorShape::Write(self.dialect);
+        let messages = [self.message.as_str(), &self.short_message];
+        error_response(shape, self.status(), messages, pretty, |out| {
             match self.dialect {
                 Dialect::V3 => self.list(out),
                 Dialect::V2 => {}
                 Dialect::V1 => {
                     out.key("error");
-                    out.string(&self.message);
+                    out.string(&self.short_message);
                 }
             }
             if let Some(first) = self.lines.first() {
@@ -407,7 +436,7 @@ fn other_unit(precision: TimestampUnit, outcome: &WriteOutcome) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::write::rejections::{LineRefusal, RejectedLine, Rejections};
+    use crate::coordinator::write::rejections::RejectedLine;
     use crate::line_protocol::{Cause, LineError, TimestampUnit};
     use crate::model::time::Precision;
     use crate::protocol::database::RegisterRefusal;
@@ -471,6 +500,53 @@ mod tests {
         assert_eq!(refusal(Dialect::V1, unparsed(&[], 0), outcome(0, &[1, 2], 2)), 400);
         assert_eq!(refusal(Dialect::V2, unparsed(&[3], 1), outcome(0, &[1, 2], 2)), 400);
         assert_eq!(refusal(Dialect::V2, unparsed(&[], 0), outcome(1, &[2], 1)), 400);
+    }
+
+    #[test]
+    fn only_type_conflicts_have_short_message() {
+        use crate::model::value::FieldType;
+        let conflict = |line| RejectedLine {
+            line,
+            cause: LineRefusal::Columns(RegisterRefusal::TypeConflict {
+                measurement: "data".into(),
+                field: "f".into(),
+                existing: FieldType::Integer,
+                requested: FieldType::Float,
+            }),
+        };
+        let conflicts = |points_written, other: &[u32]| {
+            let mut outcome = outcome(points_written, other, 0);
+            outcome.rejected.total += 2;
+            outcome.rejected.named.extend([conflict(3), conflict(5)]);
+            outcome
+        };
+        let text = "partial write: field type conflict: input field \"f\" on measurement \"data\" is type \
+                    float, already exists as type integer dropped=2";
+        let none = unparsed(&[], 0);
+        for points_written in [0, 7] {
+            let rejected = refused(&none, &conflicts(points_written, &[]), b"");
+            assert_eq!(rejected.short_message, text);
+            assert!(rejected.message.contains("line 5 (1-based)"), "{}", rejected.message);
+        }
+        let rejected = |dialect, unparsed: &Rejected, outcome: &WriteOutcome| {
+            RejectedLines::new("d", options(dialect), unparsed, outcome, b"").message
+        };
+        let hint = "error writing line 3, 5 (1-based): append `i` to a whole number";
+        assert_eq!(rejected(Dialect::V2, &none, &conflicts(7, &[])), format!("{hint}: {text}"));
+        let mut different = conflicts(0, &[]);
+        if let Some(line) = different.rejected.named.last_mut()
+            && let LineRefusal::Columns(RegisterRefusal::TypeConflict { field, .. }) =
+                &mut line.cause
+        {
+            field.push('g');
+        }
+        assert!(rejected(Dialect::V2, &none, &different).starts_with("partial write: no data"));
+        for (unparsed, outcome) in
+            [(none, conflicts(0, &[1])), (unparsed(&[1], 1), conflicts(0, &[]))]
+        {
+            let rejected = refused(&unparsed, &outcome, b"");
+            assert_eq!(rejected.short_message, rejected.message);
+        }
     }
 
     #[test]
