@@ -168,8 +168,7 @@ struct RejectedLine {
 struct RejectedLines {
     dialect: Dialect,
     message: String,
-    /// The text of `error` and of the header. It differs from `message` only for v1, and only if
-    /// [`type_conflict`] returns a message.
+    /// The text of v1's `error` and of the header: the message of [`type_conflict`], or `message`.
     short_message: String,
     /// The reported lines, in ascending order.
     lines: Vec<RejectedLine>,
@@ -209,26 +208,18 @@ fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String 
     words.join(", ")
 }
 
-/// Returns a message that ends with 1.x's message, if all rejected lines have a field with another
-/// type than its earlier values. OpenEMS parses this message, and then converts the values of the
-/// field. A message of v2 also contains the lines and a hint, so it can describe only one conflict.
+/// Returns 1.x's message if all listed lines have a field with another type than its earlier
+/// values. OpenEMS and programs with aioinflux parse this message, and then convert the values.
 fn type_conflict(dialect: Dialect, unparsed: &Rejected, rejected: &Rejections) -> Option<String> {
-    use RegisterRefusal::TypeConflict;
-    let first = &rejected.named.first().filter(|_| unparsed.count == 0)?.cause;
-    let LineRefusal::Columns(TypeConflict { existing, requested, .. }) = first else { return None };
-    let text = format!("partial write: {first} dropped={}", rejected.total);
-    let mut causes = rejected.named.iter().map(|line| &line.cause);
-    let is_conflict =
-        |cause: &LineRefusal| matches!(cause, LineRefusal::Columns(TypeConflict { .. }));
-    match dialect {
-        Dialect::V1 if causes.all(is_conflict) => Some(text),
-        Dialect::V2 if causes.all(|cause| cause == first) => {
-            let lines: Vec<_> = rejected.named.iter().map(|line| line.line.to_string()).collect();
-            let (lines, hint) = (lines.join(", "), requested.hint(*existing));
-            Some(format!("error writing line {lines} (1-based): {hint}: {text}"))
-        }
-        _ => None,
+    if dialect == Dialect::V3 || unparsed.count > 0 || rejected.outside_retention > 0 {
+        return None;
     }
+    let is_conflict = |cause: &LineRefusal| {
+        matches!(cause, LineRefusal::Columns(RegisterRefusal::TypeConflict { .. }))
+    };
+    let first = &rejected.named.first()?.cause;
+    let all = rejected.named.iter().all(|line| is_conflict(&line.cause));
+    all.then(|| format!("partial write: {first} dropped={}", rejected.total))
 }
 
 impl RejectedLines {
@@ -265,10 +256,16 @@ impl RejectedLines {
         }
         let outside_retention = outcome.rejected.outside_retention;
         let conflict = type_conflict(options.dialect, unparsed, &outcome.rejected);
+        if let (Dialect::V2, Some(conflict)) = (options.dialect, &conflict) {
+            // OpenEMS reads only `message`, and recognizes 1.x's message only at the end of a
+            // single line.
+            let line = message.replace(":\n", ": ").replace('\n', "; ");
+            message = format!("{line}; {conflict}");
+        }
         let short_message = conflict.unwrap_or_else(|| message.clone());
         Self {
             dialect: options.dialect,
-            message: if options.dialect == Dialect::V1 { message } else { short_message.clone() },
+            message,
             short_message,
             lines,
             all_or_nothing: options.all_or_nothing,
@@ -505,46 +502,48 @@ mod tests {
     #[test]
     fn only_type_conflicts_have_short_message() {
         use crate::model::value::FieldType;
-        let conflict = |line| RejectedLine {
+        use Dialect::{V1, V2, V3};
+        let conflict = |line, field: &str| RejectedLine {
             line,
             cause: LineRefusal::Columns(RegisterRefusal::TypeConflict {
                 measurement: "data".into(),
-                field: "f".into(),
+                field: field.into(),
                 existing: FieldType::Integer,
                 requested: FieldType::Float,
             }),
         };
-        let conflicts = |points_written, other: &[u32]| {
-            let mut outcome = outcome(points_written, other, 0);
+        let conflicts = |points_written, other: &[u32], outside_retention| {
+            let mut outcome = outcome(points_written, other, outside_retention);
             outcome.rejected.total += 2;
-            outcome.rejected.named.extend([conflict(3), conflict(5)]);
+            outcome.rejected.named.extend([conflict(3, "f"), conflict(5, "g")]);
             outcome
+        };
+        let rejected = |dialect, unparsed: &Rejected, outcome: &WriteOutcome| {
+            RejectedLines::new("d", options(dialect), unparsed, outcome, b"")
         };
         let text = "partial write: field type conflict: input field \"f\" on measurement \"data\" is type \
                     float, already exists as type integer dropped=2";
         let none = unparsed(&[], 0);
         for points_written in [0, 7] {
-            let rejected = refused(&none, &conflicts(points_written, &[]), b"");
-            assert_eq!(rejected.short_message, text);
-            assert!(rejected.message.contains("line 5 (1-based)"), "{}", rejected.message);
+            let outcome = conflicts(points_written, &[], 0);
+            for dialect in [V1, V2] {
+                let rejected = rejected(dialect, &none, &outcome);
+                assert_eq!(rejected.short_message, text);
+                let message = rejected.message;
+                assert!(message.contains("error writing line 5 (1-based): "), "{message}");
+                assert!(message.contains("2 lines rejected"), "{message}");
+                // OpenEMS's regular expression matches one line.
+                let is_for_openems = !message.contains('\n') && message.ends_with(text);
+                assert_eq!(is_for_openems, dialect == V2, "{message}");
+            }
         }
-        let rejected = |dialect, unparsed: &Rejected, outcome: &WriteOutcome| {
-            RejectedLines::new("d", options(dialect), unparsed, outcome, b"").message
-        };
-        let hint = "error writing line 3, 5 (1-based): append `i` to a whole number";
-        assert_eq!(rejected(Dialect::V2, &none, &conflicts(7, &[])), format!("{hint}: {text}"));
-        let mut different = conflicts(0, &[]);
-        if let Some(line) = different.rejected.named.last_mut()
-            && let LineRefusal::Columns(RegisterRefusal::TypeConflict { field, .. }) =
-                &mut line.cause
-        {
-            field.push('g');
-        }
-        assert!(rejected(Dialect::V2, &none, &different).starts_with("partial write: no data"));
-        for (unparsed, outcome) in
-            [(none, conflicts(0, &[1])), (unparsed(&[1], 1), conflicts(0, &[]))]
-        {
-            let rejected = refused(&unparsed, &outcome, b"");
+        for (dialect, unparsed, outcome) in [
+            (V3, unparsed(&[], 0), conflicts(0, &[], 0)),
+            (V2, unparsed(&[], 0), conflicts(0, &[1], 0)),
+            (V1, unparsed(&[], 0), conflicts(0, &[], 1)),
+            (V1, unparsed(&[1], 1), conflicts(0, &[], 0)),
+        ] {
+            let rejected = rejected(dialect, &unparsed, &outcome);
             assert_eq!(rejected.short_message, rejected.message);
         }
     }
