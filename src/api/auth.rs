@@ -1,8 +1,8 @@
 //! Reads the credentials of every supported scheme, and defines the errors for refused callers.
 //!
-//! A token in a header takes precedence over the URL parameters `u` and `p`, but these parameters
-//! take precedence over a user in a header. This module checks the admin token;
-//! [`crate::coordinator::identify`] checks all other credentials.
+//! Credentials in a header take precedence over the URL parameters `u` and `p`, unless both contain
+//! a user name. This module checks the admin token; [`crate::coordinator::identify`] checks all
+//! other credentials.
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
