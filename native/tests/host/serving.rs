@@ -272,6 +272,28 @@ fn rejected_body_keeps_connection_open() {
     assert_eq!(status(&String::from_utf8_lossy(&response)), 401);
 }
 
+#[test]
+fn quotes_in_query_are_accepted_after_write() {
+    let (_place, server) = started(&[]);
+    server.create("d");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+    let line = "m v=\"text\" 1";
+    let length = line.len();
+    let headers = format!("HTTP/1.1\r\nHost: t\r\nAuthorization: Token {TOKEN}\r\n");
+    let write = format!("POST /write?db=d {headers}Content-Length: {length}\r\n\r\n{line}");
+    stream.write_all(write.as_bytes()).unwrap();
+    let mut response = [0; 4_000];
+    let length = stream.read(&mut response).unwrap();
+    let response = String::from_utf8_lossy(&response[..length]);
+    assert!(response.starts_with("HTTP/1.1 204"), "{response}");
+    let query = format!("GET /query?db=d&q=SELECT+\"v\"+FROM+m {headers}Connection: close\r\n\r\n");
+    stream.write_all(query.as_bytes()).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200") && response.contains("\"text\""), "{response}");
+}
+
 /// A thread with more than 400 objects closes the files of objects that are idle for some seconds.
 #[cfg(target_os = "linux")]
 #[test]
