@@ -126,7 +126,7 @@ async fn mode(points: &Points<'_>, work: &Work) -> Option<u32> {
     let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
     let mut best: &[u32] = runs.next()?;
     if let Values::Boolean(_) = points.values {
-        // `true` is the greater value, so it is the second run.
+        // `true` is greater than `false`, so the rows with `true` are the second run.
         let second = runs.next().filter(|second| second.len() >= best.len());
         return second.unwrap_or(best).first().copied();
     }

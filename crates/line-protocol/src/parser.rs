@@ -26,8 +26,8 @@ impl TimestampUnit {
     fn to_ns(self, timestamp: i64) -> Option<i64> {
         let precision = match self {
             Self::Fixed(precision) => precision,
-            // In seconds below 5 · 10^9, milliseconds below 5 · 10^12, and microseconds below 5 ·
-            // 10^15.
+            // A timestamp below 5 · 10^9 is in seconds, below 5 · 10^12 in milliseconds, and below
+            // 5 · 10^15 in microseconds.
             Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
                 0..5 => Precision::Second,
                 5..5_000 => Precision::Millisecond,
@@ -323,7 +323,8 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     } else {
         let mut length = end_of_key(rest, |byte| matches!(byte, b' ' | b'\n'));
         if length == rest.len() && !last {
-            // An incomplete key that ends after a backslash could equal the expected key.
+            // The sink must not receive an incomplete key. An incomplete key that ends after a
+            // backslash could later match the first bytes of a longer key.
             return Err(cursor.fault(Cause::MissingFields));
         }
         let at_space = rest.get(length) == Some(&b' ');

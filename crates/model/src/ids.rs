@@ -34,7 +34,8 @@ impl PolicyId {
         Self((own << DRAWN_BITS) | (random & ((1 << DRAWN_BITS) - 1)))
     }
 
-    /// Whether the policy may belong to the database `object`, or to one in 16 million others.
+    /// Whether the policy may belong to the database `object`. The result is also true for one in
+    /// 16 million other databases.
     pub fn may_be_of(self, object: &ObjectId) -> bool {
         self.0 >> DRAWN_BITS == Self::draw(object, 0).0 >> DRAWN_BITS
     }

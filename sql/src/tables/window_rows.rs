@@ -1,6 +1,6 @@
 //! Limits the input of window functions. Most aggregates in windows return their value in constant
-//! time. Others read all earlier rows again for each row, or return a list of these rows. Functions
-//! such as `first_value` copy the text of one row to other rows.
+//! time. Other aggregates read all earlier rows again for each row, or return a list of these rows.
+//! Functions such as `first_value` copy the text of one row to other rows.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,9 +33,11 @@ pub(super) struct Results {
     /// The number of texts, lists and other values without a fixed size that one row has. Each
     /// value may be a copy of the largest argument. A copy of a tag also contains its text.
     copied: usize,
-    /// The columns of the input in the arguments of functions that return such values.
+    /// The input columns in the arguments of the functions that return the values that `copied`
+    /// counts.
     columns: HashSet<usize>,
-    /// The number of such values for `lag` and `lead`.
+    /// The number of texts in one row that `lag` and `lead` return, without the calls that have a
+    /// default value.
     moved: usize,
     /// The size of the largest constant text or list in the arguments, in bytes.
     constant_bytes: usize,

@@ -395,7 +395,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
             values.retain(|name| !wanted.contains(name));
             let values = values.iter().map(|name| id.value(&shard, name)).collect();
             // A backup releases a shard's values when it stores the shard's index. Without an
-            // index, they are still held.
+            // index, the shard still holds the values.
             if !indexes.iter().any(|name| name.starts_with(&prefix)) {
                 release(&io, &shard, &id).await;
             }

@@ -1,6 +1,6 @@
-//! Looks up callers that databases have admitted in the Catalog at intervals, and remembers the
-//! results. If the Catalog reports fewer permissions than a database did, the isolate ignores the
-//! older rows of databases about this caller.
+//! At intervals, looks up in the Catalog the callers that databases have admitted, and remembers
+//! the results. If the Catalog reports fewer permissions than a database did, the isolate ignores
+//! the older rows of databases about this caller.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -43,7 +43,7 @@ impl Confirmations {
 
     /// Makes room for the row of a new caller. Removes the rows that are no longer needed, and if
     /// this is not enough the oldest row. A row with a revocation is removed only if all rows have
-    /// one. A caller without a row is confirmed again at its next request.
+    /// a revocation. A caller without a row is confirmed again at its next request.
     fn make_room(&mut self, key: &GranteeKey, now_ns: i64) {
         if self.rows.len() < CALLERS_REMEMBERED_MAX || self.rows.contains_key(key) {
             return;

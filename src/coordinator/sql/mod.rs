@@ -100,7 +100,7 @@ struct Statement {
 #[derive(Default)]
 struct Attempt {
     scans: Scans,
-    /// The replies to the requests of SQL, for its next turn.
+    /// The replies to the requests of the SQL Worker, for the next turn.
     replies: Vec<SessionReply>,
     piece: Vec<u8>,
     memory: Option<BufferMemory>,
@@ -109,11 +109,11 @@ struct Attempt {
     points: u64,
 }
 
-/// The result of a turn of SQL.
+/// The result of a turn.
 enum Turned {
-    /// SQL can continue without replies.
+    /// The SQL Worker can continue without replies.
     Continues,
-    /// SQL waits for a reply.
+    /// The SQL Worker waits for a reply.
     Waits,
     Done,
     /// The statement must be opened again, because its state was stale or the SQL Worker lost it.
@@ -227,8 +227,8 @@ impl Statement {
         !self.emitted && !self.attempt.is_confirmed && !is_fresh
     }
 
-    /// Runs a turn of SQL. During the turn, shards read the pages that SQL will probably request in
-    /// the next turn.
+    /// Runs a turn. During the turn, shards read the pages that the SQL Worker will probably
+    /// request in the next turn.
     async fn turn(&mut self, message: ToSql) -> Result<Turned> {
         let mut requests = vec![Request::new(Address::Sql, envelope::encode(&message))];
         let (requested, ahead) = match message {
@@ -307,7 +307,7 @@ impl Statement {
             .set_bytes(&mut self.attempt.memory, self.attempt.piece.len())?)
     }
 
-    /// Handles a request of SQL, or begins a scan whose pages follow later.
+    /// Handles a request of the SQL Worker, or begins a scan whose pages follow later.
     async fn handle_request(&mut self, wanted: SessionRequest) -> Result<()> {
         match wanted {
             SessionRequest::Tables(names) => {
@@ -371,7 +371,7 @@ impl Statement {
     }
 
     /// Stores pages that were requested ahead. If such a request failed, the page is requested
-    /// again when SQL needs it. Only a failure of the second request is an error.
+    /// again when the SQL Worker needs it. Only a failure of the second request is an error.
     fn store_prefetched(&mut self, requested: &[PageRequest], mut replies: Replies) -> Result<()> {
         check_report(requested, &mut replies)?;
         for (requested, reply) in requested.iter().zip(replies) {
@@ -385,7 +385,8 @@ impl Statement {
         Ok(())
     }
 
-    /// Reads pages until SQL has a reply. Returns `false` if the statement must be opened again.
+    /// Reads pages until the SQL Worker has a reply to one of its requests. Returns `false` if the
+    /// statement must be opened again.
     async fn read_pages(&mut self) -> Result<bool> {
         while self.attempt.replies.is_empty() {
             let (requested, requests) = self.request_pages(false)?;

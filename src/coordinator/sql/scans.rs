@@ -46,8 +46,8 @@ struct Scan {
     uncounted: Vec<(usize, Resume)>,
     series: u64,
     is_wanted: bool,
-    /// Whether SQL requested a page after the first page. If so, SQL probably needs all pages, and
-    /// the scan reads ahead.
+    /// Whether the SQL Worker requested a page after the first page. If so, the SQL Worker probably
+    /// needs all pages, and the scan reads ahead.
     continues: bool,
     ready: Vec<SessionReply>,
     /// The numbers of rows read and bytes decoded since the last page.
@@ -55,8 +55,8 @@ struct Scan {
 }
 
 enum Progress {
-    /// The next position of each shard; `None` after the shard's last page. SQL receives the pages
-    /// in the order of their arrival.
+    /// The next position of each shard; `None` after the shard's last page. The SQL Worker receives
+    /// the pages in the order of their arrival.
     Rows(Vec<Option<Resume>>),
     Groups(Box<Gathered>),
 }
@@ -79,7 +79,7 @@ pub(super) struct PageResult {
 }
 
 impl Scan {
-    /// Whether SQL waits for pages or, if `ahead` is true, whether to read ahead.
+    /// Whether the SQL Worker waits for pages or, if `ahead` is true, whether to read ahead.
     fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.continues && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
@@ -180,7 +180,8 @@ impl Scans {
         Ok(None)
     }
 
-    /// Records that SQL requested a further page. Returns the pages that were read ahead.
+    /// Records that the SQL Worker requested a further page. Returns the pages that were read
+    /// ahead.
     pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.continues) = (true, true);
@@ -439,10 +440,10 @@ fn balanced(
 
 const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for other calls");
 
-/// The aggregate states of a scan, which the shards send and SQL receives.
+/// The aggregate states of a scan, which the shards send and the SQL Worker receives.
 struct Gathered {
     /// The first call counts the rows of each window, so that a window exists even if all other
-    /// calls are null. SQL does not receive this count.
+    /// calls are null. The SQL Worker does not receive this count.
     calls: Vec<AggregateCall>,
     stream: Stream,
     rows: PageRows,

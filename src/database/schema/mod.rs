@@ -223,7 +223,7 @@ impl Schema {
     pub(super) fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
         let mut changed: Vec<_> = all.filter(|m| m.version > after_version).collect();
-        // Each page reads the versions of all measurements, but sorts only the next ones.
+        // Each page reads the versions of all measurements, but sorts only the next measurements.
         let more = changed.len() > MEASUREMENTS_PER_PAGE_MAX;
         if more {
             changed.select_nth_unstable_by_key(MEASUREMENTS_PER_PAGE_MAX, |m| m.version);

@@ -218,8 +218,9 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
             let is_absent = !has_type && !known.tags.contains(name.as_str());
             let is_kept = match *cast {
                 Some(Cast::Field) if known.invalid.contains(name.as_str()) => {
-                    // A wildcard reads the column of the sources without a type error. A name in
-                    // the statement has lost this cast before.
+                    // Only a column of a wildcard has this cast here, because this cast was removed
+                    // from the names in the statement. The column is read from the sources without
+                    // a type error.
                     *cast = resolve::bound_cast(known.resolve(name, *cast));
                     true
                 }

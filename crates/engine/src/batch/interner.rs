@@ -127,14 +127,15 @@ impl<const QUARTERS: usize> HashIndex<QUARTERS> {
         entry
     }
 
-    /// Removes the last entry. No other entry was moved past its slot.
+    /// Removes the last entry. The searches for earlier entries end before the slot of the last
+    /// entry, so the slot can be freed.
     fn pop(&mut self) {
         if let Some(hash) = self.hashes.pop() {
             self.replace(hash, self.hashes.len() as u32 + 1, 0);
         }
     }
 
-    /// Replaces the first slot with the value `from` that a search for `hash` reaches.
+    /// Searches the slots for `hash`, and replaces the first value `from` with `to`.
     fn replace(&mut self, hash: u32, from: u32, to: u32) {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;

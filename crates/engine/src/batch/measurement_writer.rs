@@ -467,7 +467,7 @@ impl FieldWriter {
         size_of::<Self>() + self.expected.capacity() + self.values.bytes() + bits + padding
     }
 
-    /// Returns `key` in the memory of [`Self::expected`], if the client writes the key without
+    /// Returns `key`. Reuses the memory of [`Self::expected`] if the client writes the key without
     /// escapes.
     fn take_key(&mut self, key: &str) -> String {
         let mut expected = std::mem::take(&mut self.expected);
@@ -553,8 +553,7 @@ fn drop_unused(block: &mut Block, tag_keys: &mut Vec<String>) {
     tag_keys.retain(|_| keep.next().copied().unwrap_or_default());
 }
 
-/// An estimate of the number of rows is reliable after this fraction of the body, as a divisor:
-/// after 1/8.
+/// An estimate of the number of rows is reliable after 1 / `RELIABLE_DIVISOR` of the body.
 const RELIABLE_DIVISOR: u64 = 8;
 
 /// An estimate of the final size of a column, so that memory is reserved only once.

@@ -120,7 +120,7 @@ fn all_ordered(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
 #[inline]
 fn scaled(value: f64, power: f64) -> Option<i64> {
     let product = value * power;
-    // Adding and subtracting 1.5·2^52 rounds to the nearest integer without a call.
+    // Adding and subtracting 1.5·2^52 rounds to the nearest integer without a function call.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     let rounded = if product.abs() < 2_251_799_813_685_248.0 {
         product + ROUND - ROUND

@@ -301,7 +301,8 @@ pub struct Decoder {
     /// 26).
     entries: OnceCell<Box<[u32; ENTRIES]>>,
     lengths: [u8; CLASSES],
-    /// A single class has a code without bits.
+    /// The first and the last class with a code. If only one class has a code, this code has no
+    /// bits.
     used: RangeInclusive<u8>,
     has_raw: bool,
 }

@@ -450,7 +450,9 @@ impl Least {
         least
     }
 
-    /// Returns the time up to which the rows of the page at `at` are complete and in no other page.
+    /// Returns the time up to which rows of the page at `at` are picked next. If another page has a
+    /// row with the same time, this is the time of that row. Otherwise, the time precedes the rows
+    /// of all other pages, and is at most `complete`.
     fn until(&self, complete: i64) -> i64 {
         if self.shared { self.time } else { complete.min(self.next.saturating_sub(1)) }
     }

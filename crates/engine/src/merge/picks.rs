@@ -235,7 +235,7 @@ impl Picks {
         let same = |(_, held): &(usize, &mut (u16, PageKeys))| {
             held.0 == source && held.1.page() == page.page()
         };
-        // The number of pages does not exceed the number of rows.
+        // The number of pages does not exceed the number of rows, which fits in a u32.
         if let Some((at, (_, held))) = late.into_iter().find(same) {
             held.cover(page);
             return at as u32;

@@ -75,8 +75,8 @@ impl<V: Values> PartCursor<V> {
         Ok(cursor)
     }
 
-    /// Ends the cursor after the series of `measurement`, before damage of later measurements
-    /// matters. The cursor must not be after these series.
+    /// Ends the cursor after the series of `measurement`, so that damage of later measurements has
+    /// no effect. The cursor must not be after these series.
     #[must_use]
     pub fn only(mut self, measurement: MeasurementId) -> Self {
         self.only = Some(measurement);
@@ -249,7 +249,8 @@ impl<V: Values> PartCursor<V> {
             None => {
                 self.group = self.groups.start;
                 if !self.move_group(false)? {
-                    // An ascending cursor starts at its first series, and a descending cursor ends.
+                    // No series begins at or before `to`. An ascending cursor starts at its first
+                    // series, and a descending cursor ends.
                     self.key = None;
                     return if self.direction == Direction::Ascending {
                         self.begin()

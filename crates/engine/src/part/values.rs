@@ -16,7 +16,8 @@ pub trait Values {
     /// Returns the number of values.
     fn count(&self) -> usize;
 
-    /// Returns the directory of value `value`, or [`ReadError::Damaged`] if there is no valid one.
+    /// Returns the directory of value `value`, or [`ReadError::Damaged`] if the value has no valid
+    /// directory.
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
 
     /// Calls `read` with bytes of the value's body. An error of `read` becomes [`Values::damaged`].

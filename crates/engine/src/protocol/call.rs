@@ -79,7 +79,7 @@ pub enum CallFailure {
 /// The reply to the call with the same id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// [`Call::id`].
+    /// The id of the call ([`Call::id`]).
     pub id: u32,
     /// The encoded message, or the failure.
     pub result: Result<Vec<u8>, CallFailure>,

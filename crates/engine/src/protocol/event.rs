@@ -12,7 +12,7 @@
 //! (event_id, step) = object.begin(platform, message)
 //! while step is Calls: make them all, each reply: step = object.resume(platform, event_id, reply)
 //! on an error or a disconnected caller: object.abandon(event_id)
-//! after the reply: if object.run_due_work() returns an event id and a step, the same with them
+//! after the reply: if object.run_due_work() returns an event id and a step: run the same loop
 //! ```
 
 use serde::{Deserialize, Serialize};

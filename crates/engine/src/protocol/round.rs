@@ -46,7 +46,7 @@ pub struct Round {
 pub struct Request {
     /// The destination.
     pub to: Address,
-    /// [`Call::location`]
+    /// The location hint for a new object ([`Call::location`]).
     pub location: Option<String>,
     /// The encoded message.
     pub message: Vec<u8>,

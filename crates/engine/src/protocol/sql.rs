@@ -165,7 +165,7 @@ pub enum Parameter {
     Unsigned(u64),
     Float(f64),
     String(String),
-    /// In nanoseconds.
+    /// A time in nanoseconds since the epoch.
     Time(i64),
 }
 

@@ -306,12 +306,12 @@ impl<S: Store> Shard<S> {
 /// The default of [`Limits::step_cells`]. Such a step takes about 20 ms, during which writes wait.
 const STEP_CELLS: u64 = 200_000;
 
-/// The number of cells as which one series counts in a merge step, because its key is read,
-/// compared and written.
+/// The number of cells that one series counts as in a merge step, because its key is read, compared
+/// and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
-/// The number of cells as which a series counts in a merge step if it has no visible rows within
-/// the time range of the output.
+/// The number of cells that a series counts as in a merge step if the series has no visible rows
+/// within the time range of the output.
 pub(super) const SKIPPED_SERIES_CELLS: u64 = 3;
 const SKIPPED_MAX: u64 = 1_000;
 

@@ -28,7 +28,7 @@ use tidemark_model::time::TimeRange;
 /// The maximum number of encoded bytes that a write reads to find unknown series in parts. Above
 /// this limit, the remaining unknown series count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// The number of bytes as which each lookup of a series in a part counts.
+/// The number of bytes that each lookup of a series in a part counts as.
 const LOOK_BYTES: u64 = 200;
 
 /// The result of removing new series above the series quota from a frame.
@@ -61,7 +61,7 @@ impl<S: Store> Loaded<S> {
     pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
         let mut all = self.parts.sketch().clone();
         self.log.sketch.iter().chain([more]).for_each(|sketch| all.merge(sketch));
-        // The sketch of a part may be unknown, but never its number of series.
+        // The sketch of a part may be unknown, but the number of the part's series is always known.
         let least = self.manifest().parts().values().map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))

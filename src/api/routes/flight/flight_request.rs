@@ -30,7 +30,7 @@ pub(super) struct Metadata<'a> {
     /// The database, or `database/policy`.
     pub(super) database: Option<String>,
     pub(super) is_influxql: bool,
-    /// ODBC supports only `TABLE`.
+    /// The type of the measurements in lists of tables. ODBC clients support only `TABLE`.
     pub(super) base_table: &'static str,
     pub(super) settings: &'a Settings,
 }

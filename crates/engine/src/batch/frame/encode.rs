@@ -224,7 +224,7 @@ fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     (!rows.is_empty()).then_some(rows)
 }
 
-/// The codes of a tag, in lists that all tags of a table use one after another.
+/// The codes of one tag. Each tag of a table reuses the lists of the previous tag.
 #[derive(Default)]
 struct TagCodes {
     /// The new code plus 1 for each old code, or 0 for an unused value, which is not sent.
@@ -306,7 +306,8 @@ fn same_series(series: &SeriesTable) -> Vec<u32> {
     first
 }
 
-/// The rows of a block, merged by series and time, so that the order of tables has no effect.
+/// The rows of a block, merged by series and time. The order of the frame's tables then has no
+/// effect.
 struct Overlaid<'a> {
     block: &'a Block,
     same: &'a [u32],

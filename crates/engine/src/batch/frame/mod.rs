@@ -235,7 +235,7 @@ fn take_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], FrameError> {
     bytes.split_off(..length).ok_or(FrameError::PayloadDamaged)
 }
 
-/// `codes` is a list that all tags of a table use one after another.
+/// `codes` is a buffer that each tag of a table reuses.
 fn decode_tag(
     bytes: &mut &[u8],
     n_series: usize,

@@ -28,7 +28,7 @@ pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Re
 struct Target {
     measurement: u32,
     series: u32,
-    /// The key of the line that followed the last line with this key.
+    /// The key that followed this key when the body last contained this key.
     next: u32,
 }
 
@@ -181,7 +181,8 @@ impl BatchBuilder {
     }
 }
 
-/// Defines a function that appends a value, first to the column of the expected field.
+/// Defines a function that appends a value to the column of a field. The column of the expected
+/// field needs no lookup.
 macro_rules! set_or_push {
     ($name:ident, $push:ident, $variant:ident, $value:ty) => {
         #[inline(always)]

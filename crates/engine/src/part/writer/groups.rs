@@ -346,7 +346,8 @@ impl PendingRows {
             let Err(at) = self.columns.binary_search_by_key(&id, |&(id, _)| id) else { continue };
             self.columns.insert(at, (id, field_type));
             if field_type == FieldType::String {
-                // The rows whose text was read have no value in this column.
+                // The column is new, so the open rows whose text was already read have no value in
+                // it.
                 let mut open = Column::new(field_type);
                 open.extend_nulls(self.open_rows - self.unread.len());
                 let drafts = vec![Draft::default(); self.page_ranges.len()];

@@ -32,7 +32,7 @@ pub(super) struct Facts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedFacts {
     /// Only whether the measurements have visible rows. The collection stops when every measurement
-    /// has one.
+    /// has a visible row.
     Existence,
     Columns,
     /// Whether rows exist, and the order of the tags.

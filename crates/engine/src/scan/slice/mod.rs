@@ -265,7 +265,7 @@ impl PageScan<'_> {
         }
     }
 
-    /// Counts the cost of finding the series, or of skipping some.
+    /// Returns the next series, and adds the cost of the search to the page's costs.
     fn next_series(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
         let next = self.keys.next(merge, self.reader)?;
         self.costs.filter_cells += std::mem::take(&mut self.keys.cells);

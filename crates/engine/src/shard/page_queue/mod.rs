@@ -42,7 +42,7 @@ const OTHERS_PRESENT_PAUSE_MS: u32 = 15;
 /// page permanently.
 const OTHERS_PRESENT_MS_MAX: u32 = 3 * OTHERS_PRESENT_PAUSE_MS;
 /// Other requests are present if the second-last write or first page arrived within this time. The
-/// last one may belong to the waiting query.
+/// last write or first page may belong to the waiting query.
 const OTHERS_NS: u64 = 40_000_000;
 /// The time within which several writes and first pages count as one, because one query may send
 /// first pages to several shards.
