@@ -55,7 +55,7 @@ mod sizes;
 mod tables;
 mod turns;
 #[cfg(target_arch = "wasm32")]
-#[expect(unreachable_pub, reason = "wasm-bindgen exports what is public, and nothing else")]
+#[expect(unreachable_pub, reason = "wasm-bindgen exports only public items")]
 mod worker;
 
 pub use query_session::QuerySession;

@@ -115,7 +115,8 @@ pub struct Step {
 pub struct Query {
     exchange: Arc<PageExchange>,
     stage: QueryStage,
-    /// This field must be the last one, so that tasks are dropped while the exchange still exists.
+    /// This field must be the last field, so that tasks are dropped while the exchange still
+    /// exists.
     turns: Turns,
 }
 

@@ -18,7 +18,7 @@ pub const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
 
 /// The reason why a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum AuthError {
     /// Status 503: no admin token is configured. The server then refuses all requests instead of
     /// allowing them.

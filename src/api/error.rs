@@ -35,7 +35,7 @@ pub(super) fn invalid<T>(message: impl Into<String>) -> ApiResult<T> {
 
 /// The reason why a whole request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages and the names say it")]
+#[expect(missing_docs, reason = "the error texts and the names describe the variants")]
 pub enum ApiError {
     #[error(transparent)]
     Auth(#[from] AuthError),

@@ -2,8 +2,8 @@
 //! and their replies into a response.
 //!
 //! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
-//! implements the routes of one subject. The exchange never waits. It returns actions, such as
-//! "read the body", to its *host* (the Worker, the native program, the browser or a test).
+//! implements the routes of one subject. The exchange never waits. The exchange returns actions,
+//! such as "read the body", to its *host* (the Worker, the native program, the browser or a test).
 //! [`drive`] is the code that the hosts share: it performs the actions and waits.
 
 pub mod action;

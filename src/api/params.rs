@@ -68,7 +68,7 @@ pub struct QueryParams {
 
 /// An error in the parameters. The status is always 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ParamsError {
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,

@@ -108,7 +108,7 @@ impl CorsOrigins {
 
 /// An invalid setting. The server then refuses requests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum SettingsError {
     #[error("the setting {name} is \"{value}\", which is not {expected}")]
     Unreadable { name: &'static str, value: String, expected: String },

@@ -388,7 +388,7 @@ pub(super) struct Recovery {
 
 impl Recovery {
     /// Whether a request for `time_ns` repeats the request for this recovery. Some time after the
-    /// end of the recovery, the same request begins a new one.
+    /// end of the recovery, the same request begins a new recovery.
     fn is_repeat(&self, time_ns: i64, now_ns: i64) -> bool {
         // After the last stage, `due_ns` is the time of its end.
         let age_ns = now_ns.saturating_sub(self.due_ns);
@@ -481,7 +481,8 @@ impl Recovery {
         }
         (self.requested_ns, self.time_ns) = (self.begun_ns, self.begun_ns);
         // The shards of the target time that do not belong to the database at the start of the
-        // recovery. Some may have been reset already. They are wiped at the end.
+        // recovery. Some of these shards may have been reset already. All of these shards are wiped
+        // at the end.
         let others =
             self.target_shards.drain(..).filter(|shard| !self.start_shards.contains(shard));
         let others: Vec<ObjectId> = others.collect();

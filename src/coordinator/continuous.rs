@@ -343,7 +343,7 @@ mod tests {
     use super::*;
     use crate::browser::in_process::LocalPlatform;
 
-    /// A database whose continuous query is always due. It records its alarms and runs.
+    /// A database whose continuous query is always due, with a record of its alarms and runs.
     #[derive(Default)]
     struct Behind {
         jobs: usize,

@@ -1,10 +1,10 @@
 //! Executes DELETE and DROP SERIES on every shard of the selected policies.
 //!
-//! The statement first requests from each shard the sequence of its next write. It then requests
-//! that each shard hides the matching rows with lower sequences (PROTOCOL.md rule 9). A message
-//! that arrives late or twice therefore hides no row that was written after the statement. If a
-//! shard with newer state returns "stale", the statement is planned again from the owners' state
-//! and sent to all shards.
+//! The statement first requests from each shard the sequence of its next write. The statement then
+//! requests that each shard hides the matching rows with lower sequences (PROTOCOL.md rule 9). A
+//! message that arrives late or twice therefore hides no row that was written after the statement.
+//! If a shard with newer state returns "stale", the statement is planned again from the owners'
+//! state and sent to all shards.
 //!
 //! If the shards need more calls than the request may make, the Database sends the messages
 //! instead.

@@ -370,8 +370,8 @@ async fn load_schema(
         }
         apply(newer, measurements);
         pages += 1;
-        // Caches only some of the pages. Caching computes the size of the schema. It also shares
-        // the names of the schema with the cache, so the next page must copy these names.
+        // Caches only some of the pages. Caching computes the size of the schema. Caching also
+        // shares the names of the schema with the cache, so the next page must copy these names.
         if !more || pages.is_multiple_of(PAGES_PER_CACHED_SCHEMA) {
             io.with(|context| context.cache.put_schema(object, policy, Rc::clone(&schema)))?;
         }

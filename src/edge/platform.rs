@@ -98,7 +98,7 @@ impl Platform for EdgePlatform {
         backups::are_bound(&self.env)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this age fit 2^53")]
+    #[expect(clippy::cast_possible_truncation, reason = "times in milliseconds are below 2^53")]
     fn now_ns(&self) -> i64 {
         (js_sys::Date::now() as i64).saturating_mul(MS_NS)
     }

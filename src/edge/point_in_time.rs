@@ -69,7 +69,7 @@ async fn carry_out(state: &JsValue, message: &ToStorage) -> Result<FromStorage, 
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "milliseconds of this age fit 2^53")]
+#[expect(clippy::cast_precision_loss, reason = "times in milliseconds are below 2^53")]
 fn ms(time_ns: i64) -> f64 {
     time_ns.div_euclid(MS_NS) as f64
 }

@@ -5,7 +5,7 @@ use crate::model::value::FieldType;
 /// The type of a name. If sources define the name with different types, the greatest type applies,
 /// as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum DataType {
     /// No source has the name, or a subquery's column with this name has a type error.
     Unknown,

@@ -16,7 +16,7 @@ pub type Result<T, E = QueryError> = std::result::Result<T, E>;
 
 /// The reason why a statement failed. The text of this error becomes the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum QueryError {
     /// No database is specified in the statement, in `db` or in the session.
     #[error("database name required")]

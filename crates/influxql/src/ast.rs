@@ -27,7 +27,7 @@ use super::token::Keyword;
 
 /// A statement. Large variants are boxed to keep the enum small.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum Statement {
     Select(Box<SelectStatement>),
     Explain(ExplainStatement),

@@ -26,7 +26,7 @@ impl std::fmt::Display for Position {
 
 /// The reason why a text is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ParseError {
     /// The grammar does not allow the token at this position.
     #[error("found {found}, expected {expected} at {position}")]

@@ -14,7 +14,7 @@ use tidemark_model::regex::Regex;
 
 /// The kind of item that a SHOW statement lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum ListOf {
     Series,
     TagKeys(Option<TagKeyFilter>),
@@ -89,7 +89,7 @@ impl fmt::Display for ShowListStatement {
 
 /// The kind of item that a cardinality statement counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum CardinalityOf {
     Series,
     Measurement,

@@ -10,7 +10,7 @@ macro_rules! keywords {
     ($($variant:ident $text:literal,)*) => {
         /// A reserved word. Matching ignores case, and printing uses upper case.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each is named as it is spelled")]
+        #[expect(missing_docs, reason = "the name of a keyword is its spelling")]
         pub enum Keyword { $($variant,)* }
 
         pub(crate) const KEYWORDS: &[(&str, Keyword)] = &[$(($text, Keyword::$variant),)*];

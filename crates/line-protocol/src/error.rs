@@ -62,7 +62,7 @@ pub struct NotUtf8 {
 
 /// The causes of errors in lines. Quoted texts are shortened to [`QUOTED_CHARS_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum Cause {
     #[error("missing measurement, expected a name before the first ','")]
     MissingMeasurement,

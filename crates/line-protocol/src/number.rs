@@ -21,7 +21,7 @@ const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_
 
 const SAFE_DIGITS: usize = 19;
 
-/// The number of bytes that [`read_short`] loads. They contain the number and the next byte.
+/// The number of bytes that [`read_short`] loads. These bytes contain the number and the next byte.
 const WINDOW: usize = 32;
 
 /// Reads a number with up to seven digits before the point, up to fifteen after it, no exponent,

@@ -16,7 +16,7 @@ macro_rules! limits {
     ($($variant:ident: $name:literal, $fault:literal, $default:expr, $max:expr;)*) => {
         /// A limit that an operator may set. The setting has the name of the limit's constant.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the table below says what each is")]
+        #[expect(missing_docs, reason = "the table below describes the limits")]
         pub enum Limit { $($variant,)* }
 
         const LIMITS: usize = [$($name),*].len();

@@ -150,8 +150,8 @@ pub const TAG_KEYS_PER_MEASUREMENT_MAX: usize = 1_000;
 /// fit into one row. A page contains them alone if they exceed `SCHEMA_PAGE_BYTES_MAX`.
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
 /// The maximum size, in bytes, of the measurements and columns of all policies of a database as
-/// stored: 16 bytes and the key for each column. About 700,000 columns with short keys fit. They
-/// take at most 40 MB in the memory of the Database and of an edge.
+/// stored: 16 bytes and the key for each column. About 700,000 columns with short keys fit. These
+/// columns take at most 40 MB in the memory of the Database and of an edge.
 pub const DATABASE_SCHEMA_BYTES_MAX: usize = 18_000_000;
 /// The maximum number of ids of dropped measurements in one policy. Each id takes at most 11 bytes
 /// in each shard's row.
@@ -291,8 +291,8 @@ pub const PENDING_DELETES_MAX: usize = 1_000;
 /// The maximum size of the pending deletes of a shard as stored, in bytes. The shard keeps them in
 /// memory, and a backup stores them in one message with the columns (`BACKUP_POINT_BYTES_MAX`).
 pub const PENDING_DELETES_BYTES_MAX: usize = 2_000_000;
-/// The maximum memory, in bytes, of the regexes in a shard's deletes. It includes the compiled
-/// regexes, and the states that they keep between two events.
+/// The maximum memory, in bytes, of the regexes in a shard's deletes. This memory includes the
+/// compiled regexes, and the states that the regexes keep between two events.
 pub const DELETE_PATTERNS_BYTES_MAX: usize = 4_000_000;
 /// The maximum number of different regexes in one query text, and in all pending deletes of a
 /// shard.

@@ -38,7 +38,7 @@ pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
 
 /// The kind of a name in line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum NameKind {
     Measurement,
     TagKey,

@@ -77,8 +77,8 @@ impl MeasurementSchema {
 pub struct PolicySchema {
     /// The schema version. Each addition increments the version.
     pub version: u64,
-    /// The version of the last change in `measurements`. It exceeds `version` while later pages of
-    /// the schema are missing.
+    /// The version of the last change in `measurements`. This version exceeds `version` while later
+    /// pages of the schema are missing.
     pub loaded_version: u64,
     /// The measurements by name, in byte order.
     pub measurements: BTreeMap<String, Arc<MeasurementSchema>>,

@@ -30,7 +30,7 @@ use crate::limits::{
 /// The approximate size of one state of a compiled pattern, in bytes.
 const STATE_BYTES: usize = 64;
 /// The first size limit that `compiled_bytes` tries, in bytes. Each further limit is twice the
-/// previous one.
+/// previous limit.
 const SMALL_PATTERN_BYTES: usize = 2_048;
 
 /// Checks a call whose first two arguments are the text and the pattern. Returns the maximum number

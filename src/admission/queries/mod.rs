@@ -37,7 +37,7 @@ pub struct QueryMemory(Rc<Shared>);
 
 /// The error of a query that cannot reserve the bytes that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum OutOfMemory {
     /// Other queries use the bytes.
     #[error("query memory exhausted; retry later")]
@@ -170,8 +170,8 @@ enum Kind {
     Small,
     /// The query needs more than the first pages of its shards.
     Long,
-    /// The query has restarted because it needs more than the initial bytes. It starts again only
-    /// when it can reserve these bytes.
+    /// The query has restarted because it needs more than the initial bytes. The query starts again
+    /// only when it can reserve these bytes.
     Large,
 }
 
@@ -321,8 +321,8 @@ impl QueryReservation {
 }
 
 impl Shared {
-    /// Whether a query waits to start. Running queries then reserve only necessary bytes. They read
-    /// smaller pages, so that writes can run between these pages.
+    /// Whether a query waits to start. Running queries then reserve only necessary bytes. Running
+    /// queries also read smaller pages, so that writes can run between these pages.
     fn has_waiting_query(&self) -> bool {
         self.waiting.borrow().iter().any(|reservation| reservation.strong_count() > 0)
     }

@@ -67,7 +67,7 @@ impl From<GzipFault> for ApiError {
 
 /// A fault in a gzip body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum GzipFault {
     #[error("does not start with a gzip header")]
     NotGzip,

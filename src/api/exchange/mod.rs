@@ -566,8 +566,8 @@ impl Exchange {
     }
 }
 
-/// Returns the error for a login that must wait. It has status 401 or 503 on `/write`, because
-/// 1.x's write clients drop a batch on status 429.
+/// Returns the error for a login that must wait. The error has status 401 or 503 on `/write`,
+/// because 1.x's write clients drop a batch on status 429.
 fn rejected_login(
     LoginRefused { by, retry_after_s }: LoginRefused,
     errors: ErrorShape,

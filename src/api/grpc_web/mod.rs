@@ -129,7 +129,7 @@ pub fn end(frames: &mut Vec<u8>, code: Code, message: &str) {
 
 /// The codes that this server and `tidemark flight` use, with gRPC's names and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum Code {
     Ok = 0,
     Cancelled = 1,

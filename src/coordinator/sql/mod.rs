@@ -272,7 +272,7 @@ impl Statement {
             self.handle_request(wanted).await?;
         }
         // Some formats have no bytes before their end. The statement can then still fail with an
-        // error status, so nothing is emitted.
+        // error status, so no piece is emitted.
         if is_done || (has_rows && !self.attempt.piece.is_empty()) {
             self.emitted = true;
             self.attempt.memory = None;

@@ -474,7 +474,7 @@ impl Gathered {
         self.stream.supply(shard as u32, page)
     }
 
-    /// Returns the next page, and whether that page is the last one; `None` if shards must be
+    /// Returns the next page, and whether this page is the last page; `None` if shards must be
     /// called first.
     fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
         // If two pages exist, the first page is not the last.

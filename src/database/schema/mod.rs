@@ -53,7 +53,7 @@ pub(super) struct Registration {
     database_bytes: usize,
 }
 
-/// A measurement during a registration, with an index of those of its columns that the sets name.
+/// A measurement during a registration, with an index of the columns that the sets name.
 struct Draft<'a> {
     /// `None` for a new measurement.
     known: Option<&'a MeasurementSchema>,
@@ -194,11 +194,11 @@ impl Schema {
         (self.next_measurement, next.max(self.min_column_id))
     }
 
-    /// Returns all rows after a recovery, with new versions above `version`, so that edges receive
-    /// every row even if their copy of this schema has a higher version than the recovered one. The
-    /// ids from this schema's next id up to `next_measurement` were assigned after the target time
-    /// of the recovery. For each of these ids, the result contains the marker of a dropped
-    /// measurement, without a name.
+    /// Returns all rows after a recovery, with new versions above `version`. Edges therefore
+    /// receive every row, even if their copy of this schema has a higher version than the recovered
+    /// schema. The ids from this schema's next id up to `next_measurement` were assigned after the
+    /// target time of the recovery. For each of these ids, the result contains the marker of a
+    /// dropped measurement, without a name.
     pub(super) fn resend_rows(
         &self,
         version: u64,

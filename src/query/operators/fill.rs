@@ -1,4 +1,4 @@
-//! Applies `fill(…)`. It assigns values to the empty windows of an aggregate (1.x
+//! Applies `fill(…)`, which assigns values to the empty windows of an aggregate (1.x
 //! `floatFillIterator` and others), and to fields that are missing in a row (1.x
 //! `floatIteratorScanner.ScanAt`).
 

@@ -10,7 +10,7 @@ use tidemark_model::regex::Pattern;
 /// A condition on tag values. The condition refers to tags by their position in the measurement's
 /// tag order. When the order grows, the condition must be rebuilt.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum TagCondition {
     /// A constant result for every series.
     Constant(bool),

@@ -170,7 +170,7 @@ pub enum ShardBackup {
 
 /// A shard's reply to a backup request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum FromShardBackup {
     /// Release, Put, Install: the request succeeded.
     Done,
@@ -198,7 +198,7 @@ pub enum FromShardBackup {
 
 /// A restore request to a Database. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum RestoreStep {
     /// Creates and opens new shards for these policies. A repeated request returns the same shards.
     /// The Database rejects the request if it has a measurement.
@@ -314,7 +314,7 @@ pub struct BackupManifest {
 /// A key consists of names separated by `/`. A name contains only letters, digits, `-`, `_`, `.`
 /// and `=`, and does not begin with `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum ToBackups {
     /// Stores an object atomically. An existing object remains unchanged.
     Put {
@@ -341,7 +341,7 @@ pub enum ToBackups {
 
 /// A reply of the backup store. A failed request has no reply: the call itself fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum FromBackups {
     /// Put, Delete: the request succeeded.
     Done,

@@ -15,7 +15,7 @@ use tidemark_model::name::InvalidName;
 
 /// A request to the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum ToCatalog {
     /// Creates a database. A repeated request finishes an interrupted creation.
     Create(CreateDatabase),
@@ -133,7 +133,7 @@ pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
 
 /// A reply of the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum FromCatalog {
     /// The database is ready.
     Created {
@@ -202,7 +202,7 @@ pub enum FromCatalog {
 
 /// The reason why the Catalog rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
+#[expect(missing_docs, reason = "the error texts describe the fields")]
 pub enum CatalogRefusal {
     /// The name is invalid or too long.
     #[error(transparent)]
@@ -213,7 +213,7 @@ pub enum CatalogRefusal {
     /// KILL QUERY names a query that is already killed.
     #[error("already killed")]
     AlreadyKilled,
-    /// `DATABASES_MAX`
+    /// The deployment already has `DATABASES_MAX` databases.
     #[error(
         "databases limit exceeded: {current} databases exist, this request would make \
          {requested}, and the limit is {limit} (DATABASES_MAX); drop a database that is no longer \

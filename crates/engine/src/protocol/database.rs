@@ -25,7 +25,7 @@ use tidemark_model::value::FieldType;
 
 /// A request to a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum ToDatabase {
     /// Initialises this object as the database, or finishes an interrupted initialisation.
     Initialise(CreateDatabase),
@@ -86,7 +86,7 @@ pub enum ToDatabase {
     /// of a split ([`ToShard::Fence`]).
     Grown {
         policy: PolicyId,
-        /// [`tidemark_model::shard_map::ShardGroup::id`]
+        /// The id of the shard group ([`tidemark_model::shard_map::ShardGroup::id`]).
         group: u64,
         /// The size that the shard reported, in bytes, or 0 after a rejected write.
         bytes: u64,
@@ -202,7 +202,7 @@ pub struct PolicyChange {
 
 /// A reply of a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum FromDatabase {
     /// The reply to initialise, to policy statements and to drop: the request succeeded.
     Done,
@@ -303,7 +303,7 @@ pub struct ObjectStats {
 
 /// The reason why a set of columns was rejected. The Database registered no column of the set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
+#[expect(missing_docs, reason = "the error texts describe the fields")]
 pub enum RegisterRefusal {
     /// The field already has another type.
     #[error(
@@ -312,7 +312,7 @@ pub enum RegisterRefusal {
         .requested.name(), .existing.name()
     )]
     TypeConflict { measurement: String, field: String, existing: FieldType, requested: FieldType },
-    /// `FIELDS_PER_MEASUREMENT_MAX`
+    /// The measurement would have more than `FIELDS_PER_MEASUREMENT_MAX` fields.
     #[error(
         "fields limit exceeded on measurement \"{measurement}\": it has {current} fields, this \
          line would make {requested}, and the limit is {limit} (FIELDS_PER_MEASUREMENT_MAX)"
@@ -326,20 +326,20 @@ pub enum RegisterRefusal {
          or shorter names"
     )]
     TooLarge { measurement: String },
-    /// `MEASUREMENTS_PER_POLICY_MAX`
+    /// The policy would have more than `MEASUREMENTS_PER_POLICY_MAX` measurements.
     #[error(
         "measurements limit exceeded: cannot create measurement \"{measurement}\" because the \
          policy has {current} measurements, this line would make {requested}, and the limit is \
          {limit} (MEASUREMENTS_PER_POLICY_MAX)"
     )]
     TooManyMeasurements { measurement: String, limit: u64, current: u64, requested: u64 },
-    /// `TAG_KEYS_PER_MEASUREMENT_MAX`
+    /// The measurement would have more than `TAG_KEYS_PER_MEASUREMENT_MAX` tag keys.
     #[error(
         "tag keys limit exceeded on measurement \"{measurement}\": it has {current} tag keys, this \
          line would make {requested}, and the limit is {limit} (TAG_KEYS_PER_MEASUREMENT_MAX)"
     )]
     TooManyTagKeys { measurement: String, limit: u64, current: u64, requested: u64 },
-    /// `DATABASE_SCHEMA_BYTES_MAX`
+    /// The columns of the database would exceed `DATABASE_SCHEMA_BYTES_MAX`.
     #[error(
         "columns limit exceeded: cannot add columns to measurement \"{measurement}\" because the \
          columns of the database have {current} bytes, this line would make {requested}, and the \
@@ -350,7 +350,7 @@ pub enum RegisterRefusal {
 
 /// The reason why a policy statement was rejected, with the text of 1.x.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
+#[expect(missing_docs, reason = "the error texts describe the fields")]
 pub enum PolicyRefusal {
     /// The name is invalid or too long.
     #[error(transparent)]
@@ -376,19 +376,20 @@ pub enum PolicyRefusal {
     /// A continuous query with this name exists with another text.
     #[error("continuous query already exists")]
     ContinuousQueryExists,
-    /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`, `CONTINUOUS_QUERIES_BYTES_MAX`
+    /// The continuous queries would exceed `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
+    /// or `CONTINUOUS_QUERIES_BYTES_MAX`.
     #[error(
         "a database can have at most {limit} continuous queries of at most {bytes} bytes each and \
          {CONTINUOUS_QUERIES_BYTES_MAX} bytes together: drop or shorten a continuous query"
     )]
     TooManyContinuousQueries { limit: u64, bytes: u64 },
-    /// `POLICIES_PER_DATABASE_MAX`
+    /// The database already has `POLICIES_PER_DATABASE_MAX` policies.
     #[error(
         "retention policies limit exceeded: the database has {current}, this request would make \
          {requested}, and the limit is {limit}; drop a policy that is no longer needed"
     )]
     TooMany { limit: u64, current: u64, requested: u64 },
-    /// `DROPPED_MEASUREMENTS_MAX`
+    /// The policy already has `DROPPED_MEASUREMENTS_MAX` dropped measurements.
     #[error(
         "{limit} measurements were dropped in this retention policy, and no more can be dropped: \
          drop the policy, or delete the rows instead"
@@ -397,7 +398,7 @@ pub enum PolicyRefusal {
     /// The number of shards is 0 or above `SHARDS_PER_GROUP_MAX`.
     #[error("shards must be between 1 and {limit}, not {requested}")]
     ShardCount { limit: u32, requested: u32 },
-    /// `QUOTAS_PER_DATABASE_MAX`
+    /// `QUOTAS_PER_DATABASE_MAX` tokens and users already have a quota on the database.
     #[error(
         "quotas limit exceeded: {limit} tokens and users already have a quota on this database, \
          and no more are allowed (QUOTAS_PER_DATABASE_MAX); remove a quota that is no longer needed"

@@ -52,7 +52,7 @@ pub trait EventHandler {
 
 /// The reason why a repeatable request failed. The server always responds with status 503.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum Unavailable {
     /// The platform rejected the call because of overload. The client should retry later.
     #[error("overloaded")]
@@ -67,7 +67,7 @@ pub enum Unavailable {
     #[error("the shard is full ({bytes} of {limit} bytes): delete data or split its group")]
     Full {
         bytes: u64,
-        /// `SHARD_FULL_BYTES`
+        /// The limit, `SHARD_FULL_BYTES`.
         limit: u64,
     },
     /// A split or another change is running.

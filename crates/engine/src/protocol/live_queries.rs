@@ -16,8 +16,8 @@ const DRAWN_BITS: u32 = 28;
 /// The number of rows at which class 0 ends. Each further class ends at twice as many rows.
 const CLASS_ROWS: u64 = 1 << 16;
 
-/// The priority of a query's pages. It depends only on the query's id and the number of rows read,
-/// so all shards prefer the same queries.
+/// The priority of a query's pages. The priority depends only on the query's id and the number of
+/// rows read, so all shards prefer the same queries.
 ///
 /// [`Precedence::number`] encodes the priority as one number: bits 0 to 39 are the id, and bits 40
 /// to 47 are the class. The upper twelve bits of the id are the start time in seconds, modulo

@@ -220,7 +220,7 @@ pub struct RecoveryStatus {
 
 /// The reason why a database cannot be recovered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
+#[expect(missing_docs, reason = "the error texts describe the fields")]
 pub enum RecoveryRefusal {
     /// No database has the name.
     #[error("database not found: {0}")]
@@ -234,7 +234,7 @@ pub enum RecoveryRefusal {
          value of \"undo\" in its response"
     )]
     UnderWay,
-    /// [`RECOVERY_SHARDS_MAX`]
+    /// The database has more than [`RECOVERY_SHARDS_MAX`] shards.
     #[error(
         "the database has {0} shards, and recovery supports at most {RECOVERY_SHARDS_MAX} \
          (RECOVERY_SHARDS_MAX): restore a backup instead"

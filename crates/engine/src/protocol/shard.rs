@@ -16,7 +16,7 @@ use tidemark_model::time::TimeRange;
 
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum ToShard {
     /// Opens this object as a shard. An open shard handles this message like `Configure`.
     Open(ShardSettings),
@@ -157,7 +157,7 @@ pub struct ShardSettings {
 
 /// A reply of a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum FromShard {
     /// Open, Configure, Close, Access, Wipe, Delete, Fence: the request succeeded.
     Done,
@@ -278,7 +278,7 @@ pub struct VerifyPage {
 
 /// The reason why a shard rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
+#[expect(missing_docs, reason = "the error texts describe the fields")]
 pub enum ShardRefusal {
     /// The frame or the request cannot be decoded.
     #[error("malformed request: {0}")]

@@ -157,7 +157,7 @@ pub fn is_named(text: &str, table: &str) -> bool {
 
 /// The value of a parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum Parameter {
     Null,
     Boolean(bool),

@@ -7,7 +7,7 @@ use tidemark_model::value::FieldType;
 
 /// An error of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what the fields are")]
+#[expect(missing_docs, reason = "the error texts describe the fields")]
 pub enum ScanError {
     #[error(transparent)]
     Read(#[from] ReadError),

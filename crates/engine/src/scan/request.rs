@@ -271,7 +271,7 @@ impl Predicate {
 
 /// Comparison operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum Comparison {
     Equal,
     NotEqual,
@@ -313,7 +313,7 @@ impl Operand {
 
 /// Arithmetic and bitwise operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names describe the items")]
 pub enum Arithmetic {
     Add,
     Subtract,

@@ -10,7 +10,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 /// The reason why a shard rejected a request. A rejected write has stored no rows, except after
 /// `Store`, where the outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum Refusal {
     /// The shard is not open, was wiped, or has a newer generation or schema version. The sender
     /// must refresh its state and retry.

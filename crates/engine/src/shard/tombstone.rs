@@ -294,7 +294,7 @@ impl Deletions {
         self.patterns.clear_above(DELETE_PATTERNS_BYTES_MAX);
     }
 
-    /// Checks that the pending tombstones, including the next one, do not exceed their limits.
+    /// Checks that the pending tombstones, including `next`, do not exceed their limits.
     pub(super) fn check_pending(&self, next: &Tombstone) -> Result<(), Refusal> {
         if self.tombstones.len() >= PENDING_DELETES_MAX {
             return Err(too_many_pending("PENDING_DELETES_MAX"));

@@ -67,7 +67,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// The reason why a storage operation failed. After an error, `atomically` leaves no changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum StoreError {
     /// The object's storage is full. Deletes still work.
     #[error("storage is full")]

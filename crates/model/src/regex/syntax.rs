@@ -110,7 +110,7 @@ struct Translator<'a> {
 }
 
 /// Translates `source`. The limits on Unicode classes and ranges keep the result small and fast to
-/// compile. They do not limit repetitions of ASCII characters.
+/// compile. Repetitions of ASCII characters have no limit here.
 pub(super) fn translate(source: &str, limits_ranges: bool) -> Result<String, InvalidRegex> {
     if limits_ranges && properties(source) > REGEX_PROPERTIES_MAX {
         return Err(InvalidRegex::TooManyRanges);

@@ -60,8 +60,8 @@ enum FlightStage {
     /// A statement to prepare, without parameters. The server first checks the caller's permission.
     Preparing(Box<QueryRequest>),
     Reading(Box<Reading>),
-    /// The last frames of the call. They are sent after the running statement, if any, was removed
-    /// from the list of running queries.
+    /// The last frames of the call. The frames are sent after the running statement, if any, was
+    /// removed from the list of running queries.
     Ending(ApiResult<Vec<u8>>),
     Over,
 }

@@ -17,7 +17,7 @@ use tidemark_model::value::FieldType;
 
 /// The errors of decoding a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum FrameError {
     #[error("frame version {0} is not supported")]
     Version(u8),

@@ -52,7 +52,7 @@ const ENCODE_ERROR: u8 = 0;
 
 /// The reason why bytes are not a valid message, for example because of a newer release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum EnvelopeError {
     /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].
     #[error("a message of {0} bytes is truncated or too long")]

@@ -467,7 +467,7 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// Whether the facts suffice. They never suffice for a request with a predicate.
+/// Whether the facts suffice. The facts never suffice for a request with a predicate.
 fn is_known_from(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,
