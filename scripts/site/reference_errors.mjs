@@ -164,11 +164,9 @@ function readable(message, limits) {
     .replace(/\{(\w+):[^}]*\}/g, '{$1}');
 }
 
-/** Returns a sentence for a description that contains only names of limits or example lines. */
+/** Returns a sentence for a description that contains only example lines. */
 function sentence(text, prefix) {
-  if (!/^(?:`[^`]+`(?:, | or |$))+$/.test(text)) return text;
-  if (prefix === 'line') return `An example is ${text}.`;
-  return text.includes(', ') ? `The limits are ${text.replace(', ', ' and ')}.` : `The limit is ${text}.`;
+  return prefix === 'line' && /^(?:`[^`]+`(?:, | or |$))+$/.test(text) ? `An example is ${text}.` : text;
 }
 
 export function errorsPage() {
