@@ -78,10 +78,10 @@ async fn send(
 /// and the object responds again after the reset.
 fn failure(error: &Error) -> CallFailure {
     let thrown = error.to_js_value();
-    let says = |name: &str| runtime::get(&thrown, name).is_some_and(|value| value.is_truthy());
-    if says("overloaded") {
+    let has_flag = |name: &str| runtime::get(&thrown, name).is_some_and(|value| value.is_truthy());
+    if has_flag("overloaded") {
         CallFailure::Overloaded
-    } else if says("retryable") || says("durableObjectReset") {
+    } else if has_flag("retryable") || has_flag("durableObjectReset") {
         CallFailure::Retryable(error.to_string())
     } else {
         CallFailure::Failed(error.to_string())

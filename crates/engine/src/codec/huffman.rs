@@ -28,8 +28,9 @@ use std::ops::RangeInclusive;
 use super::{Error, finish, take, varint};
 use tidemark_model::bug::OrBug;
 
-/// The number of values below which building a lookup table takes longer than it saves.
-pub const FEW: usize = 64;
+/// The minimum number of values for which the decoder builds a lookup table. For fewer values,
+/// building the table takes longer than it saves.
+pub const LOOKUP_VALUES_MIN: usize = 64;
 /// The maximum length of a code, in bits. The lookup table then has 1,024 entries, and decodes up
 /// to three codes at a time.
 const CODE_BITS_MAX: u32 = 10;
@@ -342,8 +343,8 @@ impl Decoder {
         padded.extend_from_slice(bytes);
         padded.extend_from_slice(&[0; 8]);
         let mut classes = vec![0_u8; count + ROOM];
-        let raw = if count < FEW && self.entries.get().is_none() {
-            self.few(&padded, first_bytes, classes.get_mut(..count).or_bug())?
+        let raw = if count < LOOKUP_VALUES_MIN && self.entries.get().is_none() {
+            self.decode_few(&padded, first_bytes, classes.get_mut(..count).or_bug())?
         } else {
             self.classes(&padded, first_bytes, count, &mut classes)?
         };
@@ -374,8 +375,14 @@ impl Decoder {
         }
     }
 
-    /// Returns the position after the codes in `padded`, whose first stream is `first_bytes` long.
-    fn few(&self, padded: &[u8], first_bytes: usize, classes: &mut [u8]) -> Result<usize, Error> {
+    /// Decodes classes without the lookup table. Returns the position after the codes in `padded`,
+    /// whose first stream is `first_bytes` long.
+    fn decode_few(
+        &self,
+        padded: &[u8],
+        first_bytes: usize,
+        classes: &mut [u8],
+    ) -> Result<usize, Error> {
         let mut known = Vec::new();
         if self.used.start() == self.used.end() {
             known.push((*self.used.start(), 0, 0));
@@ -399,7 +406,8 @@ impl Decoder {
         if is_first_whole { fill(others, first_bytes * 8) } else { Err(Error::Corrupt) }
     }
 
-    /// Decodes like [`Decoder::few`], but does not fill the spare bytes at the end of `classes`.
+    /// Decodes like [`Decoder::decode_few`], but does not fill the spare bytes at the end of
+    /// `classes`.
     fn classes(
         &self,
         padded: &[u8],

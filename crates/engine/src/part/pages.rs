@@ -9,7 +9,7 @@ use super::series_block;
 use super::values::{Decoded, DecodedAt, RowKeys, Values};
 use crate::batch::column_bytes;
 use crate::batch::series_table::SeriesTable;
-use crate::codec::huffman::{Decoder, FEW};
+use crate::codec::huffman::{Decoder, LOOKUP_VALUES_MIN};
 use crate::merge::cursor::{PageColumn, ReadError};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -171,7 +171,7 @@ impl<V: Values> GroupReader<'_, V> {
         let Some(stored) = stored else { return Ok(None) };
         // A group has fewer than 2^32 columns.
         let at = DecodedAt::Table(column as u32);
-        let is_kept = rows >= FEW;
+        let is_kept = rows >= LOOKUP_VALUES_MIN;
         if is_kept
             && let Some(Decoded::Table(kept)) = self.values.cached(self.value, self.number, at)
         {

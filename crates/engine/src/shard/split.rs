@@ -32,9 +32,9 @@ impl Fence {
 impl<S: Store> Shard<S> {
     pub(super) fn fence(&mut self, split: u64, from_ns: Option<i64>) -> Result<(), Refusal> {
         let (known, fence) = (self.load()?.state().fence, Fence { split, from_ns });
-        // A late message of a split must not set a fence again that was lifted.
-        let is_news = split > known.split || (split == known.split && from_ns.is_none());
-        if is_news && fence != known {
+        // A late message of a split must not set a lifted fence again.
+        let is_newer = split > known.split || (split == known.split && from_ns.is_none());
+        if is_newer && fence != known {
             self.change(None, |draft| draft.state.fence = fence)?;
         }
         Ok(())

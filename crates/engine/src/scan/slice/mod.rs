@@ -48,8 +48,8 @@ const BATCH_TEXT_BYTES: usize = 512 << 10;
 /// The number of series without a value in their latest row after which the scan reads these series
 /// again. Reading them again needs a new merge.
 const REREAD_SERIES_MIN: usize = 64;
-/// The selected rows are few if at most one in `FEW` rows is selected.
-const FEW: usize = 4;
+/// The maximum share of selected rows, as 1 / `FEW_SHARE`, for which a batch drops the other rows.
+const FEW_SHARE: usize = 4;
 /// The maximum number of rows in a page. The limit bounds the caller's memory, because the caller
 /// decodes tags to strings.
 const ROWS_PER_PAGE_MAX: usize = 1 << 16;
@@ -552,7 +552,7 @@ type SelectedRows = (SeriesKey, Range<usize>, Mask);
 fn keep_few(picks: Picks, rows: &mut DecodedRows, chosen: &mut [SelectedRows]) -> Picks {
     let all = |of: &Range<usize>, mask: &Mask| mask.rows(of.clone()).count();
     let count = chosen.iter().map(|(_, of, mask)| all(of, mask)).sum::<usize>();
-    if count > picks.len() / FEW {
+    if count > picks.len() / FEW_SHARE {
         return picks;
     }
     let mut places = Vec::with_capacity(count);
