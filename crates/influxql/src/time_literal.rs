@@ -37,8 +37,8 @@ pub fn is_time(text: &str) -> bool {
 
 /// Parses a time and returns nanoseconds. A text without a zone is in local time.
 ///
-/// `local_offset_s(s)` returns the offset from UTC in seconds at the local time `s`, which is in
-/// seconds since the epoch, as if the local time were UTC.
+/// `local_offset_s(s)` returns the offset from UTC, in seconds. `s` is the local time in seconds
+/// since the epoch, calculated as if the local time were UTC.
 ///
 /// # Errors
 /// Returns [`InvalidTime::Syntax`] for every text for which [`is_time`] is false.

@@ -28,7 +28,7 @@ pub(super) struct Columns {
 }
 
 /// For each of `keys`, returns the value of the schema's column with this key, if any. A batch may
-/// use a few of thousands of columns, and may use a key twice.
+/// use only a few of the schema's thousands of columns, and may use a key twice.
 fn known<'a, T: Copy>(
     keys: &[String],
     columns: impl Iterator<Item = (&'a str, T)>,
