@@ -119,8 +119,8 @@ impl<S: Store> Database<S> {
     }
 
     /// Ends one of the three restore jobs. After `OpenRestore`, the new shards wait until they are
-    /// filled. After `PublishRestore`, they replace the existing shards. After `Restore`, which
-    /// means that the restore was not finished in time, they are wiped.
+    /// filled. After `PublishRestore`, the new shards replace the existing shards. After `Restore`,
+    /// which means that the restore was not finished in time, the new shards are wiped.
     pub(super) fn end_restore_job(&mut self, key: u64, job: JobKind, now_ns: i64) -> Result<()> {
         let Some(known) = &self.rows else { return Ok(()) };
         let (store, mut state) = (&self.store, known.state.clone());

@@ -156,7 +156,7 @@ impl BuildRows {
         let rows = self.rows.load(Ordering::Relaxed);
         let Some(keys) = &self.keys else { return Ok(vec![rows.max(1); batch.num_rows()]) };
         let mut pairs = vec![0; batch.num_rows()];
-        // Different keys share a counter. The average number of their rows does not count.
+        // Different keys share a counter, so the average number of rows per counter does not count.
         let average = rows / KEY_COUNTERS;
         keys.for_each(batch, Side::Probe, |row, counter| {
             if let Some(pairs) = pairs.get_mut(row) {

@@ -210,7 +210,7 @@ impl ExecutionPlan for Scan {
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let rows_max = limit.map(|rows| rows as u64);
-        // Each shard selects its first rows by time. A second limit would select rows by a
+        // Each shard selects its first rows by time. A second limit would select rows in a
         // different order.
         if self.request.first.is_some() || self.request.aggregates.is_some() {
             return None;

@@ -323,7 +323,8 @@ impl PageScan<'_> {
             if let Some(done_ns) = done_ns {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
-            // Only reading a batch extends the list, so the batch is empty.
+            // Only `read_batch` extends the list, and it also empties the batch. If the list is
+            // long enough, the batch is therefore empty.
             if self.series_to_reread.len() >= REREAD_SERIES_MIN
                 && let Some(end) = self.reread_series(stretch)?
             {

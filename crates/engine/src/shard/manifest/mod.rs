@@ -424,7 +424,7 @@ impl Manifest {
     }
 
     fn check_order(&self) -> Result<(), InvariantError> {
-        // A large number of parts is spread over many slots, so few parts overlap in time.
+        // If a shard has many parts, the parts are in many slots, so few parts overlap in time.
         let mut by_time: Vec<&Part> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);
         for (at, part) in by_time.iter().enumerate() {
