@@ -228,8 +228,9 @@ fn long_alternation_is_fast() {
 #[test]
 fn long_alternation_may_ignore_case() {
     let name = |number: u64| {
-        let letter =
-            |at| char::from(b'a' + ((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> at) & 15) as u8);
+        let letter = |at: u64| {
+            char::from(b'a' + ((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> at) & 15) as u8)
+        };
         format!("rack-{}", (0..16).map(|at| letter(4 * at)).collect::<String>())
     };
     let names: Vec<String> = (1..=740).map(name).collect();
