@@ -88,7 +88,8 @@ fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
     let rows: Vec<_> = names.iter().map(row).collect();
     let (kind, text) = match url.filled("format").unwrap_or("json") {
         "json" => ("application/json", format!("{}\n", Value::Array(rows))),
-        "jsonl" => ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect()),
+        // The command `influxdb3` sends the second name.
+        "jsonl" | "json_lines" => ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect()),
         "csv" => return table(TableFormat::Csv, names, deleted),
         "pretty" => return table(TableFormat::Pretty, names, deleted),
         other => {
