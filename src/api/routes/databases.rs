@@ -89,7 +89,9 @@ fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
     let (kind, text) = match url.filled("format").unwrap_or("json") {
         "json" => ("application/json", format!("{}\n", Value::Array(rows))),
         // The command `influxdb3` sends the second name.
-        "jsonl" | "json_lines" => ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect()),
+        "jsonl" | "json_lines" => {
+            ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect())
+        }
         "csv" => return table(TableFormat::Csv, names, deleted),
         "pretty" => return table(TableFormat::Pretty, names, deleted),
         other => {
