@@ -6,8 +6,8 @@ use crate::api::routes::handler::{Incoming, PendingRequest};
 /// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
 const V2: &str = "annotations authorizations backup buckets checks config dashboards dbrps flags \
                   labels legacy maps me notebooks notificationEndpoints notificationRules orgs \
-                  query remotes replications resources restore scrapers setup signin signout \
-                  sources stacks tasks telegraf telegrafs templates users variables";
+                  query remotes replications resources restore scrapers scripts setup signin \
+                  signout sources stacks tasks telegraf telegrafs templates users variables";
 /// The first segments of InfluxDB 3's paths under `/api/v3`. The route table takes precedence.
 const V3: &str = "configure engine enterprise plugin_test plugins show test";
 
@@ -40,9 +40,19 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
         "/api/v3/configure/database/retention_period" => {
             "change the retention period with PUT /api/v3/configure/database"
         }
-        path if is_known_path(path, "/api/v2", V2)
-            || is_known_path(path, "/legacy", "authorizations") =>
+        "/api/v2/signin" | "/api/v2/signout" => {
+            "the server has no sessions: send a token with every request, or name:password in \
+             place of the token"
+        }
+        // The command `influx v1 auth` uses the path `/private/legacy`.
+        path if is_known_path(path, "/api/v2", "authorizations users")
+            || is_known_path(path, "/legacy", "authorizations")
+            || is_known_path(path, "/private/legacy", "authorizations") =>
         {
+            "create, list and delete tokens at /api/v3/configure/token, and users with CREATE USER \
+             at /query"
+        }
+        path if is_known_path(path, "/api/v2", V2) => {
             "the supported paths of the v2 API are /api/v2/write, delete, buckets, dbrps, orgs, \
              ready and setup; query with InfluxQL at /query"
         }
@@ -83,6 +93,10 @@ mod tests {
             "/api/v2/tasks/0123",
             "/api/v2/telegrafs",
             "/api/v2/buckets/0123/labels",
+            "/api/v2/scripts",
+            "/api/v2/authorizations",
+            "/legacy/authorizations",
+            "/private/legacy/authorizations/0123/password",
             "/api/v3/configure/table",
             "/api/v1/prom/read",
             "/debug/vars",
@@ -101,6 +115,8 @@ mod tests {
             "/api/v4/x",
             "/arrow",
             "/debug",
+            "/private",
+            "/private/legacy",
             "/wp-login.php",
         ] {
             assert_eq!(instead_of(path), None, "{path}");
