@@ -260,7 +260,14 @@ impl ApiError {
         {
             return form.refusal(self.grpc_code(), &self.to_string());
         }
-        let mut response = self.response(shape, pretty);
+        // The 2.x command `influx v1 shell` queries `/query`, and prints only the member `message`.
+        let is_influx_command =
+            head.header("user-agent").is_some_and(|agent| agent.starts_with("influx/"));
+        let of_body = match shape {
+            ErrorShape::Query(Dialect::V1) if is_influx_command => ErrorShape::Other,
+            shape => shape,
+        };
+        let mut response = self.response(of_body, pretty);
         let is_1x =
             matches!(shape, ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1));
         if is_1x && response.status == 401 && !is_browser(head) {
