@@ -103,9 +103,17 @@ impl QueryRequest {
     }
 }
 
-/// Returns an error with InfluxDB's message.
+/// Returns an error with InfluxDB's message. The commands `influxdb3 show tokens` and `influxdb3 show
+/// retention` read InfluxDB's database `_internal`.
 fn database_not_found(name: &str) -> ApiError {
-    ApiError::NotFound(format!("query error: database not found: {name}"))
+    let hint = match name {
+        "_internal" => {
+            "; list tokens with GET /api/v3/configure/token, and retention policies with SHOW \
+             RETENTION POLICIES at /query"
+        }
+        _ => "",
+    };
+    ApiError::NotFound(format!("query error: database not found: {name}{hint}"))
 }
 
 fn check_once(parameters: &Parameters) -> ApiResult<()> {
