@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array as _, ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampNanosecondArray,
+    new_null_array,
 };
-use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
@@ -44,9 +45,12 @@ pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
         Arc::new(phases.map(|of_row| Some(of_row == Some(phase))).collect::<BooleanArray>())
     };
     let mut columns: Vec<ArrayRef> = QUERIES_COLUMNS.iter().enumerate().map(column).collect();
-    // InfluxDB also lists the queries that have ended.
+    // InfluxDB also lists the queries that have ended. Only these queries have an
+    // `end2end_duration`, by which the command `influxdb3 show system` sorts.
+    columns.push(new_null_array(&DataType::Utf8, rows.len()));
     columns.extend([is_in("success"), is_in("running"), is_in("killed")]);
-    table(&[QUERIES_COLUMNS, &["success", "running", "cancelled"]].concat(), columns)
+    let further = ["end2end_duration", "success", "running", "cancelled"];
+    table(&[QUERIES_COLUMNS, &further].concat(), columns)
 }
 
 pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TableProvider>> {
