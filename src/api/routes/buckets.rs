@@ -41,8 +41,11 @@ pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
         return Err(not_found("organization", id));
     }
     let org = organisation(request.url.filled("org").unwrap_or("tidemark"));
+    // Clients read pages until a page is empty.
+    let is_past_end = request.url.filled("offset").is_some_and(|offset| offset != "0");
     let body = match request.id {
         Some(_) => org,
+        None if is_past_end => json!({ "links": { "self": ORG_PATH }, "orgs": [] }),
         None => json!({ "links": { "self": ORG_PATH }, "orgs": [org] }),
     };
     Ok(PendingRequest::respond(json_line(200, &body)))
