@@ -10,6 +10,9 @@ const V2: &str = "annotations authorizations backup buckets checks config dashbo
                   signout sources stacks tasks telegraf telegrafs templates users variables";
 /// The first segments of InfluxDB 3's paths under `/api/v3`. The route table takes precedence.
 const V3: &str = "configure engine enterprise plugin_test plugins show test";
+/// The first segments of InfluxDB 3's paths of plugins under `/api/v3/configure`.
+const PLUGIN_SETTINGS: &str =
+    "plugin_environment processing_engine_plugin processing_engine_trigger";
 
 /// The path of Flux queries.
 pub const FLUX_PATH: &str = "/api/v2/query";
@@ -56,6 +59,16 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
             "the supported paths of the v2 API are /api/v2/write, delete, buckets, dbrps, orgs, \
              ready and setup; query with InfluxQL at /query"
         }
+        path if is_known_path(path, "/api/v3/configure", "last_cache distinct_cache") => {
+            "the server has no such caches: select last values with last() at /query, or with \
+             SELECT DISTINCT ON at /api/v3/query_sql"
+        }
+        path if is_known_path(path, "/api/v3/configure", PLUGIN_SETTINGS)
+            || is_known_path(path, "/api/v3", "engine plugin_test plugins") =>
+        {
+            "the server has no plugins: use CREATE CONTINUOUS QUERY at /query, or a program that \
+             calls the API"
+        }
         path if is_known_path(path, "/api/v3", V3) => {
             "the supported paths of the v3 API are /api/v3/write_lp, query_influxql, query_sql, \
              export, configure/database, configure/token, configure/quota, configure/backup, \
@@ -98,6 +111,9 @@ mod tests {
             "/legacy/authorizations",
             "/private/legacy/authorizations/0123/password",
             "/api/v3/configure/table",
+            "/api/v3/configure/distinct_cache",
+            "/api/v3/configure/processing_engine_trigger/enable",
+            "/api/v3/plugins/files",
             "/api/v1/prom/read",
             "/debug/vars",
             "/debug/pprof/heap",
