@@ -114,7 +114,7 @@ pub fn begin_ping(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::respond(response))
 }
 
-/// Parses the request of `GET /ready` and `GET /api/v2/ready`.
+/// Parses a request to `/ready` or `/api/v2/ready`.
 pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::respond(Response::json(200, "{\"status\":\"ready\"}\n")))
 }

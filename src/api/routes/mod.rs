@@ -201,7 +201,7 @@ pub static ROUTES: &[Route] = &[
 
 // Operations of several paths.
 const HEALTH: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin)];
-const READY: &[Operation] = &[on(&["GET"], Access::Open, Body::None, health::begin_ready)];
+const READY: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ready)];
 #[rustfmt::skip]
 const TOKENS: &[Operation] = &[
     on(&["GET"], Access::Admin, Body::None, tokens::begin),

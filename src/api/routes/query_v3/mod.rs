@@ -103,7 +103,7 @@ impl QueryRequest {
     }
 }
 
-/// Returns an error with InfluxDB's message. The commands `influxdb3 show tokens` and `influxdb3 show
+/// Returns an error with InfluxDB's message. The commands `influxdb3 show tokens` and `show
 /// retention` read InfluxDB's database `_internal`.
 fn database_not_found(name: &str) -> ApiError {
     let hint = match name {
