@@ -261,11 +261,12 @@ impl ApiError {
             return form.refusal(self.grpc_code(), &self.to_string());
         }
         // The 2.x command `influx v1 shell` queries `/query`, and prints only the member `message`.
+        // The 1.x command sends `InfluxDBShell/`.
         let is_influx_command =
             head.header("user-agent").is_some_and(|agent| agent.starts_with("influx/"));
-        let of_body = match shape {
-            ErrorShape::Query(Dialect::V1) if is_influx_command => ErrorShape::Other,
-            shape => shape,
+        let of_body = match is_influx_command && shape == ErrorShape::Query(Dialect::V1) {
+            true => ErrorShape::Other,
+            false => shape,
         };
         let mut response = self.response(of_body, pretty);
         let is_1x =
