@@ -42,7 +42,8 @@ pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     }
     let org = organisation(request.url.filled("org").unwrap_or("tidemark"));
     // Clients read pages until a page is empty.
-    let is_past_end = request.url.filled("offset").is_some_and(|offset| offset != "0");
+    let offset = request.url.filled("offset").and_then(|offset| offset.parse::<usize>().ok());
+    let is_past_end = offset.is_some_and(|offset| offset > 0);
     let body = match request.id {
         Some(_) => org,
         None if is_past_end => json!({ "links": { "self": ORG_PATH }, "orgs": [] }),
