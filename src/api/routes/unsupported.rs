@@ -60,8 +60,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
              ready and setup; query with InfluxQL at /query"
         }
         path if is_known_path(path, "/api/v3/configure", "last_cache distinct_cache") => {
-            "the server has no such caches: select last values with last() at /query, or with \
-             SELECT DISTINCT ON at /api/v3/query_sql"
+            "the server has no such caches: use last() and SHOW TAG VALUES at /query, or SELECT \
+             DISTINCT ON and SELECT DISTINCT at /api/v3/query_sql"
         }
         path if is_known_path(path, "/api/v3/configure", PLUGIN_SETTINGS)
             || is_known_path(path, "/api/v3", "engine plugin_test plugins") =>
