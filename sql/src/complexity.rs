@@ -14,6 +14,10 @@ use crate::limits::{
     DEPTH_MAX, PARENTHESES_DEPTH_MAX, REPEATED_DEPTH_MAX, TEXT_BYTES_MAX, TOKENS_MAX,
 };
 
+/// The number of periods in a usual operand: `catalog.schema.table.column`. For each further period,
+/// the parser may double its readings of the rest.
+const PERIODS_USUAL: usize = 3;
+
 /// The meaning of the previous token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PreviousToken {
@@ -37,9 +41,16 @@ struct Level {
     operators: usize,
     /// The number of set operations between the queries on this level.
     set_operations: usize,
-    /// The number of operands that the parser may parse twice: this level, and the operands of
-    /// INTERVAL in the current expression.
+    /// The number of times that the parser may double the readings of this level.
     repeated: usize,
+    /// The same number for the operands of NOT, CASE and INTERVAL in the current expression.
+    repeated_operands: usize,
+    /// The number of periods in the current operand, such as 2 in `a.b.c`.
+    periods: usize,
+    /// The number of parentheses directly before the parenthesis of this level.
+    parentheses: usize,
+    /// Whether the parser may read the words since the parenthesis as a query and as a table.
+    may_be_table: bool,
     is_case: bool,
     /// Whether the level is the operator in OPERATOR(…).
     is_operator: bool,
@@ -48,6 +59,50 @@ struct Level {
 impl Level {
     fn depth(self) -> usize {
         1 + self.operators + self.set_operations
+    }
+
+    /// Counts the readings of a query in parentheses, and the periods of an operand.
+    ///
+    /// In FROM, the parser reads each parenthesis as the start of a query and then of a join. It
+    /// therefore reads the query in `((SELECT …` once for each parenthesis. It also reads a word
+    /// such as SELECT as the name of a table.
+    fn follow(&mut self, token: &Token, last: &Token) {
+        match token {
+            Token::Period => self.periods += 1,
+            Token::LParen
+            | Token::LBracket
+            | Token::LBrace
+            | Token::RParen
+            | Token::RBracket
+            | Token::RBrace => {}
+            _ if *last == Token::Period => {}
+            _ => self.periods = 0,
+        }
+        let is_first = *last == Token::LParen;
+        match token {
+            Token::LParen => {
+                let is_table = self.may_be_table && may_precede_arguments(keyword(last));
+                // Without a parenthesis, VALUE is the name of a column.
+                let is_value = keyword(last) == Keyword::VALUE;
+                self.repeated += if is_table && is_value { self.parentheses } else { 0 };
+                self.repeated += usize::from(is_table);
+                self.may_be_table &= !is_table;
+            }
+            Token::Word(_) if is_first => {
+                let word = keyword(token);
+                self.may_be_table = starts_query(word);
+                let is_query = self.may_be_table && word != Keyword::VALUE;
+                self.repeated += if is_query { self.parentheses } else { 0 };
+            }
+            Token::Word(_) => {
+                let word = keyword(token);
+                let joins = [Keyword::JOIN, Keyword::APPLY, Keyword::STRAIGHT_JOIN].contains(&word);
+                self.repeated += usize::from(self.may_be_table && joins);
+                self.may_be_table &= !joins && word != Keyword::FROM;
+            }
+            Token::SingleQuotedString(_) | Token::RParen => {}
+            _ => self.may_be_table = false,
+        }
     }
 }
 
@@ -73,22 +128,37 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     }
     let mut levels = vec![Level::default()];
     let mut previous = PreviousToken::Start;
-    let (mut last, mut keyword) = (&Token::EOF, Keyword::NoKeyword);
+    let (mut last, mut keyword, mut is_infix) = (&Token::EOF, Keyword::NoKeyword, false);
     for token in tokens.iter().filter(is_word) {
         let is_name = previous == PreviousToken::Qualifier || *last == Token::DoubleColon;
+        let follows_operand = keyword == Keyword::IS
+            || matches!(previous, PreviousToken::Operand | PreviousToken::OperatorOrOperand);
+        top(&mut levels, |level| level.follow(token, last));
+        let (outer, depth) = (levels.last().copied().unwrap_or_default(), levels.len());
         previous = follow(token, previous, &mut levels);
-        if is_parsed_twice(keyword, token) {
-            top(&mut levels, |level| level.repeated += 1);
-        }
+        let has_opened = levels.len() > depth;
+        let repeated = repetitions(keyword, is_infix, token);
+        top(&mut levels, |level| match (has_opened, token) {
+            (false, _) => level.repeated_operands += repeated,
+            // The parser reads the subscripts of a chain again for each period before them.
+            (true, Token::LBracket) => level.repeated += repeated + outer.periods,
+            (true, Token::LParen) if *last == Token::LParen => {
+                level.parentheses = outer.parentheses + 1;
+            }
+            (true, _) => level.repeated += repeated,
+        });
         keyword = match token {
             Token::Word(word) if !is_name => word.keyword,
             _ => Keyword::NoKeyword,
         };
+        is_infix = keyword == Keyword::NOT && follows_operand;
         last = token;
-        if levels.iter().map(|level| level.repeated).sum::<usize>() > REPEATED_DEPTH_MAX {
+        let periods = levels.last().map_or(0, |level| level.periods);
+        let repeated = levels.iter().map(|level| level.repeated + level.repeated_operands);
+        if repeated.sum::<usize>() + periods.saturating_sub(PERIODS_USUAL) > REPEATED_DEPTH_MAX {
             return Err(QueryError::invalid(format!(
-                "more than {REPEATED_DEPTH_MAX} expressions such as CAST, NOT, CASE, FLOOR and \
-                 INTERVAL are nested: simplify the expression"
+                "more than {REPEATED_DEPTH_MAX} expressions such as CAST, NOT, CASE, IN (…) and \
+                 ((SELECT …)) are nested: simplify the expression"
             )));
         }
         let brackets = levels.iter().filter(|level| !level.is_case).count() - 1;
@@ -107,16 +177,63 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Whether the parser may parse the operand that starts with `token` twice. If the operand of
-/// `keyword` is invalid, the parser tries to read the keyword as the name of a type or a function.
-fn is_parsed_twice(keyword: Keyword, token: &Token) -> bool {
+/// Returns the keyword of a word without quotes.
+fn keyword(token: &Token) -> Keyword {
+    match token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+/// Whether a query may start with this keyword.
+fn starts_query(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::DELETE
+            | Keyword::FROM
+            | Keyword::INSERT
+            | Keyword::MERGE
+            | Keyword::SELECT
+            | Keyword::TABLE
+            | Keyword::UPDATE
+            | Keyword::VALUE
+            | Keyword::VALUES
+            | Keyword::WITH
+    )
+}
+
+/// Whether the parser may read a parenthesis after this keyword as the arguments of a table.
+fn may_precede_arguments(keyword: Keyword) -> bool {
+    starts_query(keyword)
+        || matches!(
+            keyword,
+            Keyword::MATCH_RECOGNIZE
+                | Keyword::PARTITION
+                | Keyword::PIVOT
+                | Keyword::SAMPLE
+                | Keyword::TABLESAMPLE
+                | Keyword::UNPIVOT
+        )
+}
+
+/// Returns how often the parser may double the readings of the operand of `keyword` that starts with
+/// `token`. If the operand is invalid, the parser tries to read the keyword as the name of a type, a
+/// column or a function, and the list of IN as expressions. `is_infix` is whether the keyword is a
+/// NOT that follows an operand.
+fn repetitions(keyword: Keyword, is_infix: bool, token: &Token) -> usize {
     match keyword {
-        Keyword::INTERVAL => !matches!(
+        Keyword::INTERVAL => usize::from(!matches!(
             token,
             Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_)
-        ),
-        Keyword::CASE
-        | Keyword::CAST
+        )),
+        Keyword::CASE | Keyword::NOT | Keyword::PRIOR => match token {
+            // The parser may read the operator as a name, and then the next operator.
+            Token::Word(word) if is_operator(word.keyword) && !is_infix => 2,
+            _ => usize::from(is_symbol(token)),
+        },
+        Keyword::ARRAY => usize::from(matches!(token, Token::LParen | Token::LBracket)),
+        Keyword::POSITION if *token == Token::LParen => 2,
+        Keyword::CAST
         | Keyword::CEIL
         | Keyword::CONVERT
         | Keyword::CURRENT_DATE
@@ -124,20 +241,70 @@ fn is_parsed_twice(keyword: Keyword, token: &Token) -> bool {
         | Keyword::CURRENT_TIMESTAMP
         | Keyword::EXTRACT
         | Keyword::FLOOR
+        | Keyword::IN
         | Keyword::LOCALTIME
         | Keyword::LOCALTIMESTAMP
         | Keyword::MATCH
-        | Keyword::NOT
+        | Keyword::NESTED
         | Keyword::OVERLAY
-        | Keyword::POSITION
         | Keyword::SAFE_CAST
         | Keyword::SUBSTR
         | Keyword::SUBSTRING
+        | Keyword::TABLE
         | Keyword::TRIM
         | Keyword::TRY_CAST
-        | Keyword::TRY_CONVERT => *token == Token::LParen,
-        _ => false,
+        | Keyword::TRY_CONVERT => usize::from(*token == Token::LParen),
+        _ => 0,
     }
+}
+
+/// Whether the parser may read the keyword as an operator after an operand.
+fn is_operator(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::AND
+            | Keyword::AT
+            | Keyword::BETWEEN
+            | Keyword::COLLATE
+            | Keyword::DIV
+            | Keyword::ILIKE
+            | Keyword::IN
+            | Keyword::IS
+            | Keyword::LIKE
+            | Keyword::MATCH
+            | Keyword::MEMBER
+            | Keyword::NOTNULL
+            | Keyword::NULL
+            | Keyword::OPERATOR
+            | Keyword::OR
+            | Keyword::OVERLAPS
+            | Keyword::REGEXP
+            | Keyword::RLIKE
+            | Keyword::SIMILAR
+            | Keyword::XOR
+    )
+}
+
+/// Whether the token is an opening bracket, or an operator that is not a word.
+fn is_symbol(token: &Token) -> bool {
+    !matches!(
+        token,
+        Token::Word(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::DollarQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::HexStringLiteral(_)
+            | Token::NationalStringLiteral(_)
+            | Token::UnicodeStringLiteral(_)
+            | Token::Placeholder(_)
+            | Token::Comma
+            | Token::SemiColon
+            | Token::RParen
+            | Token::RBracket
+            | Token::RBrace
+            | Token::EOF
+    )
 }
 
 fn follow(token: &Token, previous: PreviousToken, levels: &mut Vec<Level>) -> PreviousToken {
@@ -289,12 +456,11 @@ fn close(levels: &mut Vec<Level>) {
 }
 
 /// Starts a new expression on the current level, after a comma or the first word of a clause. The
-/// operand of an earlier INTERVAL has ended. The level itself may still be an operand that the
-/// parser parses twice.
+/// operands of earlier keywords have ended.
 fn start_expression(levels: &mut [Level]) {
     top(levels, |level| {
         level.operators = 0;
-        level.repeated = level.repeated.min(1);
+        level.repeated_operands = 0;
     });
 }
 
@@ -336,6 +502,13 @@ mod tests {
             "CAST(a AS INTERVAL) + b::interval + INTERVAL '1 hour' + INTERVAL -1 DAY + floor(c)";
         let casts = vec![casts; 500].join(", ");
         assert_eq!(refusal(&format!("SELECT {casts} FROM cpu")), "");
+        let derived = "SELECT max(a) AS a FROM (".repeat(20);
+        assert_eq!(refusal(&format!("{derived}SELECT a FROM iox.cpu{}", ") b".repeat(20))), "");
+        let conditions =
+            vec!["a NOT LIKE b AND a IS NOT NULL AND a.b.c.d NOT IN (1) AND NOT EXISTS (b)"; 6];
+        assert_eq!(refusal(&format!("SELECT {}", conditions.join(" AND "))), "");
+        let nested = format!("{}value{}", "(".repeat(20), " + 1)".repeat(20));
+        assert_eq!(refusal(&format!("SELECT 1, {nested}")), "");
         assert_eq!(refusal("SELECT 'a string that does not end"), "");
     }
 
@@ -398,6 +571,27 @@ mod tests {
             "NOT (".repeat(30),
             "CASE (".repeat(30),
             "current_time(position(".repeat(15),
+            "1 FROM ((SELECT ".repeat(15),
+            "1 FROM (((SELECT ".repeat(10),
+            "1 FROM a, (b JOIN ((SELECT ".repeat(10),
+            "a FROM (SELECT JOIN FROM (SELECT ".repeat(15),
+            "a FROM (SELECT JOIN WHERE ON + (SELECT ".repeat(15),
+            "* FROM (FROM (VALUES (SELECT ".repeat(10),
+            "1 FROM (SELECT (SELECT ".repeat(15),
+            "1 FROM (UPDATE (SELECT ".repeat(15),
+            "1 FROM ((VALUE (SELECT ".repeat(12),
+            "1 IN (SELECT + ".repeat(15),
+            "1 IN ((SELECT ".repeat(15),
+            format!("{}+", "a.".repeat(30)),
+            "a.b[".repeat(20),
+            "ARRAY[".repeat(20),
+            "ARRAY(SELECT - ".repeat(15),
+            "CASE [".repeat(20),
+            "CASE - ".repeat(20),
+            "NOT - ".repeat(20),
+            "NOT [".repeat(20),
+            "NOT LIKE ".repeat(20),
+            "NESTED(a OR CHECK (".repeat(15),
         ] {
             let message = refusal(&format!("SELECT {chain}"));
             assert!(message.starts_with("more than 8 expressions such as CAST"), "{chain:.40}");

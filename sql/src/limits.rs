@@ -99,8 +99,9 @@ pub const DEPTH_MAX: usize = 128;
 /// The maximum nesting depth of parentheses. This limit is smaller than `DEPTH_MAX`, because the
 /// parser also recurses for each parenthesis.
 pub const PARENTHESES_DEPTH_MAX: usize = 44;
-/// The maximum nesting depth of expressions that the parser may parse twice, such as CAST and
-/// INTERVAL. If the innermost expression is invalid, the time doubles with each level.
+/// The maximum nesting depth of expressions and queries that the parser may parse twice, such as
+/// CAST, the list of IN and a query in two parentheses. If the innermost expression is invalid, the
+/// time doubles with each level.
 pub const REPEATED_DEPTH_MAX: usize = 8;
 /// The maximum nesting depth of BETWEEN, CAST and COALESCE in an expression. DataFusion copies
 /// their operands, or computes the types of their operands several times, so the work grows by a
