@@ -116,8 +116,9 @@ pub const CTE_DEPTH_MAX: usize = 6;
 /// three times. DataFusion replaces each reference to a column of a subquery with the expression of
 /// that column.
 pub const COPIES_MAX: usize = 65_536;
-/// The maximum number of grouping sets of a query, multiplied by the keys of the largest set. The
-/// planner creates all sets of CUBE, whose number doubles with each key.
+/// The maximum number of grouping sets of a SELECT, multiplied by the keys of the largest set, and
+/// summed over the statement. The planner creates all sets of CUBE, whose number doubles with each
+/// key.
 pub const GROUPING_KEYS_MAX: usize = 16_384;
 /// The maximum number of tables that a statement may read. Every reference to a table counts, and
 /// so does every subquery without tables.

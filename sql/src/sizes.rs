@@ -44,7 +44,13 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     if let ControlFlow::Break(error) = statement.visit(&mut sizes) {
         return Err(error);
     }
-    let Size { tables, windows, cost, .. } = sizes.statement;
+    let Size { tables, windows, grouping_keys, cost, .. } = sizes.statement;
+    if grouping_keys > GROUPING_KEYS_MAX {
+        return Err(QueryError::invalid(format!(
+            "the grouping sets of a query contain more than {GROUPING_KEYS_MAX} keys, counted after \
+             the CTEs are expanded: use fewer keys in CUBE and ROLLUP"
+        )));
+    }
     if windows > WINDOWS_MAX {
         return Err(QueryError::invalid(format!(
             "the statement has more than {WINDOWS_MAX} different windows, counted after the CTEs are \
@@ -73,6 +79,8 @@ struct Size {
     tables: usize,
     /// The number of different OVER clauses.
     windows: usize,
+    /// The number of grouping sets times the keys of the largest set, summed over each SELECT.
+    grouping_keys: usize,
     /// The number of times that an expression of the query may contain the same column of a table.
     copies: usize,
     /// The number of columns of the result.
@@ -83,13 +91,15 @@ struct Size {
 }
 
 impl Size {
-    const NONE: Self = Self { tables: 0, windows: 0, copies: 1, width: 0, cost: 0 };
+    const NONE: Self =
+        Self { tables: 0, windows: 0, grouping_keys: 0, copies: 1, width: 0, cost: 0 };
     const TABLE: Self = Self { tables: 1, ..Self::NONE };
 
     /// Adds a source of a query.
     fn add(&mut self, source: Self) {
         self.tables = self.tables.saturating_add(source.tables);
         self.windows = self.windows.saturating_add(source.windows);
+        self.grouping_keys = self.grouping_keys.saturating_add(source.grouping_keys);
         self.copies = self.copies.max(source.copies);
         self.cost = self.cost.saturating_add(source.cost);
     }
@@ -273,11 +283,8 @@ impl Visitor for Sizes {
             return ControlFlow::Continue(());
         };
         let (sets, keys) = grouping_sets(keys);
-        if sets > 1 && sets.saturating_mul(keys) > GROUPING_KEYS_MAX {
-            return ControlFlow::Break(QueryError::invalid(format!(
-                "the grouping sets of a query contain more than {GROUPING_KEYS_MAX} keys: use fewer \
-                 keys in CUBE and ROLLUP"
-            )));
+        if sets > 1 {
+            self.add(Size { grouping_keys: sets.saturating_mul(keys), ..Size::NONE });
         }
         ControlFlow::Continue(())
     }

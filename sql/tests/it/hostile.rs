@@ -546,6 +546,20 @@ fn grouping_sets_are_limited() {
             "{group_by:.40}: {said}"
         );
     }
+    // One CUBE of ten keys is allowed, but not two.
+    let cube = format!("SELECT count(*) FROM cpu GROUP BY CUBE ({})", keys(10));
+    for text in [
+        format!("{cube} UNION ALL {cube}"),
+        format!("SELECT 1 FROM ({cube}) a, ({cube}) b"),
+        format!("WITH c AS ({cube}) SELECT 1 FROM c a, c b"),
+        format!("SELECT ({cube} LIMIT 1), ({cube} LIMIT 1)"),
+    ] {
+        let said = refusal(&text);
+        assert!(
+            said.starts_with("400: the grouping sets of a query contain more than 16384 keys"),
+            "{text:.40}: {said}"
+        );
+    }
     assert_eq!(ask(&format!("SELECT {0} FROM cpu GROUP BY {0}", keys(20))).unwrap(), 100);
     assert_eq!(ask("SELECT count(*) FROM cpu GROUP BY CUBE (usage, host)").unwrap(), 301);
 }
