@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::limits::{
-    BATCH_ROWS, CACHED_CONSTANT_BYTES_MAX, CHECKED_BATCH_ROWS, LONG_CONSTANT_BYTES, TEXT_BYTES_MAX,
+    BATCH_ROWS, CACHED_CONSTANT_BYTES_MAX, COPIED_BATCH_ROWS, LONG_CONSTANT_BYTES, TEXT_BYTES_MAX,
     TURN_BYTES_MAX,
 };
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
@@ -216,7 +216,8 @@ struct Physical {
     /// The size of the constants in the optimized statement, in bytes.
     constant_bytes: usize,
     /// The maximum number of rows in the batches of all operators. A join may copy a text, a list
-    /// or a long constant of its input to each row of a batch.
+    /// or a long constant of its input to each row of a batch, and so may an operator with a
+    /// scalar subquery.
     batch_rows: usize,
 }
 
@@ -241,8 +242,8 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     let root = state.query_planner().create_physical_plan(&optimized, state).await?;
     let constant_bytes = plan_cache::constant_bytes(&optimized, 0)?;
     let long_bytes = plan_cache::constant_bytes(&optimized, LONG_CONSTANT_BYTES)?;
-    let rows_max = match tables::joins_large_values(&root) {
-        true => CHECKED_BATCH_ROWS,
+    let rows_max = match tables::copies_large_values(&root) {
+        true => COPIED_BATCH_ROWS,
         false => BATCH_ROWS,
     };
     let batch_rows = (TURN_BYTES_MAX / long_bytes.max(1)).clamp(1, rows_max);

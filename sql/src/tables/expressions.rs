@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -17,9 +19,10 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 
 use crate::functions::is_checked;
 use crate::limits::{
-    BATCH_EXPRESSIONS_MAX, BATCH_ROWS, BYTES_PER_ROW, CHECKED_BATCH_ROWS, EXPRESSIONS_PER_ROW,
-    LONG_CONSTANT_BYTES, TURN_BYTES_MAX, WINDOW_ROWS_MAX,
+    BATCH_EXPRESSIONS_MAX, BATCH_ROWS, BYTES_PER_ROW, CHECKED_BATCH_ROWS, COPIED_BATCH_ROWS,
+    EXPRESSIONS_PER_ROW, LONG_CONSTANT_BYTES, TURN_BYTES_MAX, WINDOW_ROWS_MAX,
 };
+use crate::tables::rows_cap::is_large_value;
 
 /// The limits of an operator with many or costly expressions.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,8 @@ pub(super) struct Parts {
     pub(super) constant_bytes: usize,
     /// Whether an expression calls a function that checks its cost.
     pub(super) has_checked: bool,
+    /// Whether an expression contains a scalar subquery whose value is a text or a list.
+    has_large_subquery: bool,
 }
 
 /// Returns the parts of an operator's expressions.
@@ -54,6 +59,8 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
             } else if !part.is::<Column>() {
                 parts.expressions += 1;
             }
+            parts.has_large_subquery |= part.is::<ScalarSubqueryExpr>()
+                && is_large_value(&part.data_type(&Schema::empty())?);
             let call = part.downcast_ref::<ScalarFunctionExpr>();
             parts.has_checked |= call.is_some_and(|call| is_checked(call.fun()));
             Ok(TreeNodeRecursion::Continue)
@@ -73,21 +80,26 @@ pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluat
     if !evaluates {
         return Ok(None);
     }
-    let Parts { mut expressions, constant_bytes, has_checked } = parts(node)?;
+    let Parts { mut expressions, constant_bytes, has_checked, has_large_subquery } = parts(node)?;
     // The aggregate evaluates the keys of all grouping sets for each row.
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         let group_by = aggregate.group_expr();
         expressions += group_by.groups().len().saturating_mul(group_by.expr().len());
     }
-    if expressions <= BATCH_EXPRESSIONS_MAX && constant_bytes == 0 && !has_checked {
+    let is_cheap = constant_bytes == 0 && !has_checked && !has_large_subquery;
+    if expressions <= BATCH_EXPRESSIONS_MAX && is_cheap {
         return Ok(None);
     }
-    let copies_max = (TURN_BYTES_MAX / constant_bytes.max(1)).max(1);
+    let copies_max = match has_large_subquery {
+        true => COPIED_BATCH_ROWS,
+        false => WINDOW_ROWS_MAX,
+    };
+    let copies_max = copies_max.min(TURN_BYTES_MAX / constant_bytes.max(1)).max(1);
     let rows_max = if has_checked { CHECKED_BATCH_ROWS } else { BATCH_ROWS };
     let rows = (BATCH_ROWS * BATCH_EXPRESSIONS_MAX / expressions.max(1)).clamp(1, rows_max);
     Ok(Some(Evaluation {
         rows: rows.min(copies_max),
-        rows_of_constants: WINDOW_ROWS_MAX.min(copies_max),
+        rows_of_constants: copies_max,
         row_cost: 1 + expressions / EXPRESSIONS_PER_ROW + constant_bytes / BYTES_PER_ROW,
     }))
 }

@@ -8,18 +8,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, RecordBatch};
-use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
 };
 use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
@@ -28,10 +31,10 @@ use datafusion::physical_plan::{
 };
 
 use crate::error::QueryError;
-use crate::functions::{batch_bytes, elements, longest_list, slice_bytes};
+use crate::functions::{batch_bytes, elements, largest_value_bytes, longest_list, slice_bytes};
 use crate::limits::{
-    MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
-    WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
+    COPIED_BATCH_ROWS, MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN,
+    TURN_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
 };
 use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
@@ -44,7 +47,7 @@ pub(super) fn cap(
     node: Arc<dyn ExecutionPlan>,
     _: Capabilities,
 ) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let node = pairs_cap::cap(node)?;
+    let node = limit_copied(limit_collected(pairs_cap::cap(node)?)?)?;
     if let Some(limit) = makes_rows(&node) {
         let input = match lists(&node) {
             Some(lists) => with_limited_input(&node, &[lists])?,
@@ -58,9 +61,39 @@ pub(super) fn cap(
     let limits: Vec<Limit> =
         evaluation.map(Limit::Batch).into_iter().chain(held).chain(partitions).collect();
     if limits.is_empty() {
-        return Ok(Transformed::no(node));
+        let may_have_changed = node.is::<FilterExec>() || node.is::<ScalarSubqueryExec>();
+        return Ok(Transformed::new_transformed(node, may_have_changed));
     }
     with_limited_input(&node, &limits).map(Transformed::yes)
+}
+
+/// Limits the rows with texts or lists that a filter collects before it returns them.
+fn limit_collected(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    match node.downcast_ref::<FilterExec>() {
+        Some(filter) if has_large_values(&node) => {
+            let rows = filter.batch_size().min(COPIED_BATCH_ROWS);
+            Ok(Arc::new(filter.with_batch_size(rows)?))
+        }
+        _ => Ok(node),
+    }
+}
+
+/// Limits the size of the rows that a join copies, and of the values of scalar subqueries. A join
+/// copies the columns of its condition too.
+fn limit_copied(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let copied = copied_inputs(&node);
+    if !copied.contains(&true) {
+        return Ok(node);
+    }
+    let capped = |(child, copies): (&Arc<dyn ExecutionPlan>, bool)| -> Arc<dyn ExecutionPlan> {
+        match copies {
+            true => Arc::new(RowsCap { input: Arc::clone(child), limit: Limit::Copied }),
+            false => Arc::clone(child),
+        }
+    };
+    let capped = node.children().into_iter().zip(copied).map(capped).collect();
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(capped, options)
 }
 
 fn with_limited_input(
@@ -95,6 +128,13 @@ fn held_rows(
         let held = Some(Results::default());
         return Ok(is_text.then_some(Limit::Rows { what, max: WINDOW_ROWS_MAX, held }));
     }
+    if let Some(sort) = node.downcast_ref::<SortExec>() {
+        // A sort may evaluate its keys for all rows at once.
+        let max = evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants);
+        let what = "a sort by long constants or subqueries processes";
+        let copies = max < WINDOW_ROWS_MAX && sort.fetch().is_none();
+        return Ok(copies.then_some(Limit::Rows { what, max, held: None }));
+    }
     let Some(windows) = windows(node) else { return Ok(None) };
     // A window function evaluates its constant arguments for all rows at once.
     let max = evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants);
@@ -115,15 +155,37 @@ fn partitions(windows: &[Arc<dyn WindowExpr>]) -> Option<Limit> {
     Some(Limit::Partitions(windows.first()?.partition_by().to_vec(), pairs_max))
 }
 
-/// Whether a join of the plan returns texts, binary values or lists. The join may copy such a value
-/// to each row of a batch.
-pub(crate) fn joins_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
-    let is_large = |column: &FieldRef| {
-        let data_type = column.data_type();
-        data_type.is_string() || data_type.is_binary() || data_type.is_nested()
+/// Whether a join of the plan reads texts, binary values or lists, or a scalar subquery has such a
+/// value. The plan may copy the value to each row of a batch.
+pub(crate) fn copies_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
+    copied_inputs(node).contains(&true) || node.children().into_iter().any(copies_large_values)
+}
+
+/// Returns for each input whether the operator may copy its texts, binary values and lists.
+fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
+    let is_subqueries = node.is::<ScalarSubqueryExec>();
+    let is_copied = |(at, child): (usize, &Arc<dyn ExecutionPlan>)| match is_subqueries {
+        // The first input contains the rows, and the others are the subqueries.
+        true => at > 0 && child.schema().fields().iter().any(|of| is_large_value(of.data_type())),
+        false => is_join(node) && has_large_values(child),
     };
-    (is_join(node) && node.schema().fields().iter().any(is_large))
-        || node.children().into_iter().any(joins_large_values)
+    node.children().into_iter().enumerate().map(is_copied).collect()
+}
+
+fn has_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.schema().fields().iter().any(|column| is_large(column.data_type()))
+}
+
+fn is_large(data_type: &DataType) -> bool {
+    data_type.is_string() || data_type.is_binary() || data_type.is_nested()
+}
+
+/// Whether copies of a single value may be large. A cast converts a tag to a text.
+pub(super) fn is_large_value(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_large(values),
+        other => is_large(other),
+    }
 }
 
 fn is_join(node: &Arc<dyn ExecutionPlan>) -> bool {
@@ -159,6 +221,8 @@ pub(super) enum Limit {
     /// A limit on the size of the rows that an operator produces from one piece by unnesting lists:
     /// the column and the depth of each list.
     Lists(Vec<(usize, usize)>),
+    /// A limit on the size of the rows that an operator copies to each row of a batch.
+    Copied,
     /// A limit on the rows of a batch.
     Batch(Evaluation),
 }
@@ -186,7 +250,7 @@ impl DisplayAs for RowsCap {
         let max = match &self.limit {
             Limit::Rows { max, .. } | Limit::Partitions(_, max) => *max,
             Limit::Pairs(..) => PAIRS_MAX,
-            Limit::Lists(_) => TURN_BYTES_MAX,
+            Limit::Lists(_) | Limit::Copied => TURN_BYTES_MAX,
             Limit::Batch(evaluation) => evaluation.rows,
         };
         write!(f, "{}: {max}", self.name())
@@ -198,6 +262,7 @@ impl ExecutionPlan for RowsCap {
         match self.limit {
             Limit::Pairs(..) | Limit::Partitions(..) => "PairsCap",
             Limit::Batch(_) => "BatchCap",
+            Limit::Copied => "CopiedCap",
             Limit::Lists(_) => "ListsCap",
             Limit::Rows { .. } => "RowsCap",
         }
@@ -246,6 +311,7 @@ impl ExecutionPlan for RowsCap {
             Limit::Partitions(keys, pairs_max) => pairs_cap::partitioned(input, keys, pairs_max),
             Limit::Batch(evaluation) => divided(input, evaluation, pace),
             Limit::Lists(lists) => with_short_lists(input, lists, pace),
+            Limit::Copied => with_short_rows(input, batch_rows, pace),
             Limit::Rows { what, max, held } => counted(input, what, max, held, batch_rows, pace),
         })
     }
@@ -283,6 +349,40 @@ fn counted(
             }
         },
     )
+}
+
+/// Returns the rows of `input`, or an error if `batch_rows` copies of a row have more than
+/// [`TURN_BYTES_MAX`] bytes.
+fn with_short_rows(
+    input: SendableRecordBatchStream,
+    batch_rows: usize,
+    pace: Arc<Pace>,
+) -> SendableRecordBatchStream {
+    let bytes_max = TURN_BYTES_MAX / batch_rows.max(1);
+    let split = move |batch: &RecordBatch| Ok(Piece::small(batch, batch_rows));
+    in_pieces(input, pace, split, move |_, batch, _| {
+        let bytes = largest_row_bytes(batch, bytes_max);
+        if bytes > bytes_max {
+            return Err(QueryError::exhausted(format!(
+                "a join or a subquery copies a row with {bytes} bytes to each row of a \
+                 batch, and the limit is {bytes_max}: select fewer columns, or shorten \
+                 the texts, for example with left()"
+            ))
+            .into());
+        }
+        Ok(())
+    })
+}
+
+/// Returns the size of the largest row, in bytes. If the texts and lists of each row have at most
+/// `bytes_max` bytes, the result is an upper bound for their size.
+fn largest_row_bytes(batch: &RecordBatch, bytes_max: usize) -> usize {
+    let bound: usize = batch.columns().iter().map(|column| largest_value_bytes(column)).sum();
+    if bound <= bytes_max {
+        return bound;
+    }
+    let rows = (0..batch.num_rows()).map(|row| batch_bytes(&batch.slice(row, 1)));
+    rows.max().unwrap_or_default()
 }
 
 /// Returns the rows of `input` in smaller batches.

@@ -2,7 +2,7 @@
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;
-use tidemark_sql::limits::{CHECKED_BATCH_ROWS, TURN_BYTES_MAX};
+use tidemark_sql::limits::{CHECKED_BATCH_ROWS, COPIED_BATCH_ROWS, TURN_BYTES_MAX};
 
 use super::database::{Database, Layout, request};
 
@@ -432,6 +432,69 @@ fn joins_copy_texts_to_small_batches() {
         let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
         assert_eq!(rows.iter().sum::<usize>(), 1_500);
         assert!(rows.iter().all(|&rows| rows <= CHECKED_BATCH_ROWS), "{rows:?}");
+    }
+}
+
+#[test]
+fn copies_of_long_values_are_limited() {
+    let text =
+        |value: &str| format!("(SELECT repeat({value}, 60000) AS t FROM cpu WHERE usage = 7)");
+    let subquery = |value: &str| {
+        format!("(SELECT {} AS t, value FROM generate_series(1, 10000))", text(value))
+    };
+    let join = |value: &str, condition: &str| {
+        format!(
+            "(SELECT t, value FROM {} a JOIN generate_series(1, 10000) b ON {condition})",
+            text(value)
+        )
+    };
+    // The texts have 180,000 bytes and 60,000 bytes.
+    let (long, short) = ("'_' || host", "left(host, 1)");
+    for from in [
+        subquery(long),
+        join(long, "true"),
+        join(long, "octet_length(t) > value"),
+        join(long, "left(t, value) > ''"),
+    ] {
+        let said = refusal(&format!("SELECT count(*), max(octet_length(t)) FROM {from}"));
+        let limit = "507: a join or a subquery copies a row with 180";
+        assert!(said.starts_with(limit), "{from}: {said}");
+    }
+    for from in [subquery(short), join(short, "true"), join(short, "octet_length(t) > value")] {
+        let text = format!("SELECT count(*), max(octet_length(t)) FROM {from}");
+        assert_eq!(
+            ask(&format!("{text} HAVING max(octet_length(t)) = 60000")).unwrap(),
+            1,
+            "{from}"
+        );
+    }
+    // A filter collects few rows with texts.
+    let database = Database::default();
+    let text = "SELECT s, value FROM (SELECT value, repeat('x', 10000 + value % 2) AS s FROM \
+                generate_series(1, 5000) LIMIT 5000) WHERE octet_length(s) > 0 AND value % 10 = 0";
+    let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
+    let batches = answered.unwrap().batches;
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 500);
+    assert!(batches.iter().all(|batch| batch.num_rows() <= COPIED_BATCH_ROWS));
+}
+
+#[test]
+fn sorts_by_long_constants_are_limited() {
+    let sorted = |key: &str, limit: &str| {
+        format!(
+            "SELECT max(value) FROM (SELECT value FROM generate_series(1, 20000) ORDER BY {key} \
+             {limit})"
+        )
+    };
+    let constant = "CASE WHEN value > 5 THEN repeat('a', 2000) ELSE value::text END";
+    let subquery = "CASE WHEN value > 5 THEN (SELECT max(host) FROM cpu) ELSE value::text END";
+    for key in [constant, subquery] {
+        let said = refusal(&format!("SELECT value FROM generate_series(1, 20000) ORDER BY {key}"));
+        assert!(
+            said.starts_with("507: a sort by long constants or subqueries processes more than"),
+            "{key}: {said}"
+        );
+        assert_eq!(ask(&sorted(key, "LIMIT 10")).unwrap(), 1, "{key}");
     }
 }
 
