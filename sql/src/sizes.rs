@@ -2,18 +2,19 @@
 //!
 //! The planner plans a CTE separately for each reference. If each of several CTEs references the
 //! previous CTE twice, the number of tables doubles with each CTE. Planning and optimizing take
-//! time in proportion to the number of selected columns times the number of table columns. The
-//! planner nests the windows of a SELECT. Pipe operators are rejected, because a statement could
-//! nest thousands of them.
+//! time in proportion to the number of selected or referenced columns times the number of table
+//! columns, because the planner searches all columns for each reference. The planner nests the
+//! windows of a SELECT. Pipe operators are rejected, because a statement could nest thousands of
+//! them.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, Visit, Visitor,
-    WindowType,
+    Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins,
+    Visit, Visitor, WindowType,
 };
 
 use crate::error::QueryError;
@@ -65,9 +66,9 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     }
     if cost > PLANNED_COLUMNS_MAX {
         return Err(QueryError::invalid(format!(
-            "the statement selects too many columns: the sum over each SELECT of its columns \
-             times the columns of its tables is {cost}, and the limit is {PLANNED_COLUMNS_MAX}; \
-             name the columns instead of `*`"
+            "the statement selects too many columns: the sum over each SELECT of its columns and \
+             references times the columns of its tables is {cost}, and the limit is \
+             {PLANNED_COLUMNS_MAX}; name the columns instead of `*`"
         )));
     }
     Ok(())
@@ -85,8 +86,8 @@ struct Size {
     copies: usize,
     /// The number of columns of the result.
     width: usize,
-    /// The planning cost: the number of selected columns times the number of table columns, summed
-    /// over each SELECT.
+    /// The planning cost: the number of selected or referenced columns times the number of table
+    /// columns, summed over each SELECT.
     cost: usize,
 }
 
@@ -134,6 +135,10 @@ struct Sizes {
     /// The OVER clauses of the queries around the visitor's position, with the number of SELECTs
     /// before each clause. Several SELECTs of a query do not share windows.
     windows: Vec<HashSet<(usize, WindowType)>>,
+    /// The number of references to columns in the queries and SELECTs around the visitor's position.
+    references: Vec<usize>,
+    /// Maps the address of each SELECT to its number of references to columns.
+    select_references: HashMap<*const Select, usize>,
     /// The number of SELECTs before the visitor's position.
     selects: usize,
     statement: Size,
@@ -186,7 +191,42 @@ impl Sizes {
             _ => 1,
         };
         let width: usize = select.projection.iter().map(item).sum();
-        (width, width.saturating_mul(all))
+        let named = |item: &&SelectItem| {
+            !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+        };
+        let named = select.projection.iter().filter(named).count();
+        let references = self.select_references.get(&(&raw const *select));
+        let references = references.copied().unwrap_or_default().max(named);
+        let keys: usize = select.from.iter().map(|table| self.join_keys(table)).sum();
+        let columns = (width - named).saturating_add(references).saturating_add(keys);
+        (width, columns.saturating_mul(all))
+    }
+
+    /// Returns the number of columns in USING and NATURAL JOIN.
+    fn join_keys(&self, table: &TableWithJoins) -> usize {
+        let mut left = self.factor(&table.relation).1;
+        let mut keys = 0_usize;
+        for join in &table.joins {
+            let right = self.factor(&join.relation).1;
+            keys = keys.saturating_add(match constraint(&join.join_operator) {
+                Some(JoinConstraint::Natural) => left.min(right),
+                Some(JoinConstraint::Using(columns)) => columns.len(),
+                _ => 0,
+            });
+            left = left.saturating_add(right);
+        }
+        keys
+    }
+
+    /// Returns the number of columns of a query's tables, to which its ORDER BY may refer.
+    fn source_width(&self, body: &SetExpr) -> usize {
+        match body {
+            SetExpr::Select(select) => {
+                select.from.iter().flat_map(factors).map(|factor| self.factor(factor).1).sum()
+            }
+            SetExpr::SetOperation { left, .. } => self.source_width(left),
+            _ => 0,
+        }
     }
 
     /// Returns the name and the width of a table in FROM.
@@ -213,6 +253,25 @@ fn factors(table: &TableWithJoins) -> impl Iterator<Item = &TableFactor> {
     std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation))
 }
 
+fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::Semi(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::Anti(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
 impl Visitor for Sizes {
     type Break = QueryError;
 
@@ -233,6 +292,7 @@ impl Visitor for Sizes {
         }
         self.open.push(Size::NONE);
         self.windows.push(HashSet::new());
+        self.references.push(0);
         ControlFlow::Continue(())
     }
 
@@ -241,6 +301,8 @@ impl Visitor for Sizes {
         let windows = self.windows.pop().map_or(0, |windows| windows.len());
         sources.windows = sources.windows.saturating_add(windows);
         let (width, cost) = self.body(&query.body);
+        let in_order = self.references.pop().unwrap_or_default();
+        let order_cost = in_order.saturating_mul(self.source_width(&query.body));
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             // A CTE that no query reads also counts, because the planner plans it.
             if let Some(Cte { size, is_read: false }) =
@@ -252,7 +314,7 @@ impl Visitor for Sizes {
         let size = Size {
             copies: sources.copies.saturating_mul(references(&query.body)),
             width,
-            cost: sources.cost.saturating_add(cost),
+            cost: sources.cost.saturating_add(cost).saturating_add(order_cost),
             ..sources
         };
         if size.copies > COPIES_MAX {
@@ -279,6 +341,7 @@ impl Visitor for Sizes {
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
         self.selects += 1;
+        self.references.push(0);
         let GroupByExpr::Expressions(keys, _) = &select.group_by else {
             return ControlFlow::Continue(());
         };
@@ -286,6 +349,12 @@ impl Visitor for Sizes {
         if sets > 1 {
             self.add(Size { grouping_keys: sets.saturating_mul(keys), ..Size::NONE });
         }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+        let references = self.references.pop().unwrap_or_default();
+        self.select_references.insert(&raw const *select, references);
         ControlFlow::Continue(())
     }
 
@@ -316,6 +385,11 @@ impl Visitor for Sizes {
             && let (Some(window), Some(windows)) = (&function.over, self.windows.last_mut())
         {
             windows.insert((self.selects, window.clone()));
+        }
+        if let Some(references) = self.references.last_mut()
+            && matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        {
+            *references += 1;
         }
         self.copying += usize::from(is_copying(expr));
         if self.copying > COPYING_DEPTH_MAX {

@@ -24,6 +24,9 @@ use crate::limits::{
 };
 use crate::tables::rows_cap::is_large_value;
 
+/// The number of arguments of a usual call. Each further argument counts as an expression.
+const ARGUMENTS_USUAL: usize = 8;
+
 /// The limits of an operator with many or costly expressions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evaluation {
@@ -62,6 +65,9 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
             parts.has_large_subquery |= part.is::<ScalarSubqueryExpr>()
                 && is_large_value(&part.data_type(&Schema::empty())?);
             let call = part.downcast_ref::<ScalarFunctionExpr>();
+            // A function such as `to_timestamp` may try all its arguments for each row.
+            let args = call.map_or(0, |call| call.args().len());
+            parts.expressions += args.saturating_sub(ARGUMENTS_USUAL);
             parts.has_checked |= call.is_some_and(|call| is_checked(call.fun()));
             Ok(TreeNodeRecursion::Continue)
         })

@@ -479,6 +479,19 @@ fn copies_of_long_values_are_limited() {
 }
 
 #[test]
+fn calls_with_many_arguments_get_small_batches() {
+    let arguments: Vec<String> = (0..3_000).map(|at| at.to_string()).collect();
+    let text =
+        format!("SELECT greatest(value, {}) FROM generate_series(1, 3000)", arguments.join(", "));
+    let answered =
+        Database::default().run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
+    let batches = answered.unwrap().batches;
+    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+    assert_eq!(rows.iter().sum::<usize>(), 3_000);
+    assert!(rows.iter().all(|&rows| rows <= 1_000), "{rows:?}");
+}
+
+#[test]
 fn sorts_by_long_constants_are_limited() {
     let sorted = |key: &str, limit: &str| {
         format!(
@@ -779,6 +792,12 @@ fn wildcard_column_products_are_limited() {
             (0..count).map(|at| format!("(SELECT * FROM wide) t{at}")).collect();
         tables.join(" CROSS JOIN ")
     };
+    let tables = |count: usize| {
+        let tables: Vec<String> = (0..count).map(|at| format!("wide t{at}")).collect();
+        tables.join(", ")
+    };
+    let references: Vec<String> = (0..200).map(|at| format!("t1.f{at}")).collect();
+    let references = format!("coalesce({})", references.join(", "));
     for text in [
         format!("SELECT count(*) FROM {}", joined(10)),
         "SELECT a.*, b.* FROM wide a, wide b".to_owned(),
@@ -793,6 +812,10 @@ fn wildcard_column_products_are_limited() {
             .to_owned(),
         "(SELECT * FROM wide) UNION ALL (SELECT * FROM wide) UNION ALL SELECT * FROM wide"
             .to_owned(),
+        "SELECT 1 FROM wide a NATURAL JOIN wide b NATURAL JOIN wide c".to_owned(),
+        format!("SELECT 1 FROM {} WHERE {references} > 1", tables(20)),
+        format!("SELECT {references} FROM {}", tables(20)),
+        format!("SELECT 1 FROM {} ORDER BY {references}", tables(20)),
     ] {
         let said = run(&text).expect_err(&text);
         assert!(said.starts_with("the statement selects too many columns"), "{text:.80}: {said}");
@@ -800,4 +823,6 @@ fn wildcard_column_products_are_limited() {
     }
     assert_eq!(run("SELECT * FROM wide"), Ok(1_001));
     assert_eq!(run("SELECT a.f1, b.f2 FROM wide a, wide b"), Ok(2));
+    let names: Vec<String> = (0..1_000).map(|at| format!("f{at}")).collect();
+    assert_eq!(run(&format!("SELECT {} FROM wide", names.join(", "))), Ok(1_000));
 }
