@@ -1,5 +1,6 @@
 //! Converts the pages of a scan to Arrow batches.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use tidemark::protocol::scan_page;
 use tidemark::scan::page::{Group, GroupData};
 
 use crate::error::QueryError;
-use crate::limits::BATCH_ROWS;
+use crate::limits::{BATCH_ROWS, TURN_BYTES_MAX};
 
 const WORD_BITS: usize = 64;
 
@@ -33,48 +34,57 @@ pub(super) enum Source {
     IsPresent(usize),
 }
 
-/// Converts the rows of a page to batches with the columns in `schema`. A batch has at most
-/// `rows_max` rows.
-///
-/// # Errors
-/// Returns an error if the page is invalid or does not contain these columns.
-pub(super) fn batches(
-    page: &[u8],
-    sources: &[Source],
-    schema: &SchemaRef,
-    rows_max: usize,
-) -> Result<Vec<RecordBatch>, QueryError> {
-    let unreadable =
-        |reason: &str| QueryError::internal(format!("the page of a scan cannot be used: {reason}"));
-    let groups = scan_page::decode(page).map_err(|error| unreadable(&error.to_string()))?;
-    let mut made = Vec::new();
-    let rows = joined(groups)
-        .ok_or_else(|| unreadable("it contains partial aggregates instead of rows"))?;
-    for PageRows { times_ns, fields, tags } in rows {
-        let of = |rows: Range<usize>| {
-            let column = |(source, wanted): (&Source, &FieldRef)| {
-                let column = match *source {
-                    Source::Time => times(&times_ns, &rows),
-                    Source::Tag(at) => tag(tags.get(at)?, &rows),
-                    Source::Field(at) => field(fields.get(at)?, &rows),
-                    Source::Count(at) => count(fields.get(at)?, &rows),
-                    Source::IsPresent(at) => is_present(fields.get(at)?, &rows),
-                };
-                cast_to_plan(column, wanted.data_type())
-            };
-            let columns: Option<Vec<ArrayRef>> =
-                sources.iter().zip(schema.fields()).map(column).collect();
-            let columns =
-                columns.ok_or_else(|| unreadable("its columns are not the requested columns"))?;
-            let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-            RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
-                .map_err(QueryError::from)
-        };
-        for start in (0..times_ns.len()).step_by(rows_max) {
-            made.push(of(start..times_ns.len().min(start + rows_max))?);
-        }
+/// The rows of a page, which are converted to one batch after another. If a page contains codes
+/// instead of long texts, the batches together are much larger than the page.
+#[derive(Default)]
+pub(super) struct PageBatches {
+    rows: VecDeque<PageRows>,
+    /// The number of converted rows of the first element of `rows`.
+    start: usize,
+    /// The maximum number of rows in a batch of the first element of `rows`.
+    batch_rows: usize,
+}
+
+impl PageBatches {
+    /// Decodes a page.
+    ///
+    /// # Errors
+    /// Returns an error if the page is invalid or contains no rows.
+    pub(super) fn decode(page: &[u8]) -> Result<Self, QueryError> {
+        let groups = scan_page::decode(page).map_err(|error| unreadable(&error.to_string()))?;
+        let rows = joined(groups)
+            .ok_or_else(|| unreadable("it contains partial aggregates instead of rows"))?;
+        Ok(Self { rows: rows.into(), ..Self::default() })
     }
-    Ok(made)
+
+    /// Returns the next batch with the columns in `schema`. The batch has at most `rows_max` rows.
+    ///
+    /// # Errors
+    /// Returns an error if the page does not contain these columns.
+    pub(super) fn next(
+        &mut self,
+        sources: &[Source],
+        schema: &SchemaRef,
+        rows_max: usize,
+    ) -> Result<Option<RecordBatch>, QueryError> {
+        while let Some(page) = self.rows.front() {
+            if self.start == 0 {
+                self.batch_rows = page.batch_rows(sources, rows_max);
+            }
+            let rows = self.start..page.times_ns.len().min(self.start + self.batch_rows);
+            if !rows.is_empty() {
+                self.start = rows.end;
+                return page.batch(&rows, sources, schema).map(Some);
+            }
+            self.start = 0;
+            drop(self.rows.pop_front());
+        }
+        Ok(None)
+    }
+}
+
+fn unreadable(reason: &str) -> QueryError {
+    QueryError::internal(format!("the page of a scan cannot be used: {reason}"))
 }
 
 /// The rows of one or more groups.
@@ -85,6 +95,46 @@ struct PageRows {
 }
 
 impl PageRows {
+    /// Returns the maximum number of rows in a batch. If an operator converts the tags to texts, the
+    /// texts of the batch have at most [`TURN_BYTES_MAX`] bytes.
+    fn batch_rows(&self, sources: &[Source], rows_max: usize) -> usize {
+        let longest = |texts: &StringColumn| texts.entries().map(str::len).max().unwrap_or(0);
+        let bytes = |source: &Source| match *source {
+            Source::Tag(at) => self.tags.get(at).map_or(0, longest),
+            Source::Field(at) => match self.fields.get(at).map(|field| &field.values) {
+                Some(Values::String(texts)) => longest(texts),
+                _ => 0,
+            },
+            _ => 0,
+        };
+        let row_bytes: usize = sources.iter().map(bytes).sum();
+        (TURN_BYTES_MAX / row_bytes.max(1)).clamp(1, rows_max.max(1))
+    }
+
+    fn batch(
+        &self,
+        rows: &Range<usize>,
+        sources: &[Source],
+        schema: &SchemaRef,
+    ) -> Result<RecordBatch, QueryError> {
+        let column = |(source, wanted): (&Source, &FieldRef)| {
+            let column = match *source {
+                Source::Time => times(&self.times_ns, rows),
+                Source::Tag(at) => tag(self.tags.get(at)?, rows),
+                Source::Field(at) => field(self.fields.get(at)?, rows),
+                Source::Count(at) => count(self.fields.get(at)?, rows),
+                Source::IsPresent(at) => is_present(self.fields.get(at)?, rows),
+            };
+            cast_to_plan(column, wanted.data_type())
+        };
+        let columns: Option<Vec<ArrayRef>> =
+            sources.iter().zip(schema.fields()).map(column).collect();
+        let columns =
+            columns.ok_or_else(|| unreadable("its columns are not the requested columns"))?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    }
+
     /// Appends the rows of `next`. Returns `false` if the columns of `self` and `next` differ.
     fn append(&mut self, next: &Self) -> bool {
         let columns = self.fields.iter_mut().zip(&next.fields);

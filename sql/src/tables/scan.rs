@@ -1,6 +1,5 @@
 //! Implements the operator that reads a measurement. The operator converts pages to batches.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use datafusion::physical_plan::{
 use futures::Stream;
 use tidemark::model::time::TimeRange;
 
-use super::batches::{Source, batches};
+use super::batches::{PageBatches, Source};
 use super::row_filter::RowFilter;
 use crate::error::QueryError;
 use crate::exchange::{PageExchange, ScanHandle};
@@ -189,7 +188,7 @@ impl ExecutionPlan for Scan {
             pace: Pace::of(&context),
             schema: self.schema(),
             sources: self.sources.clone(),
-            ready: VecDeque::new(),
+            ready: PageBatches::default(),
             rows_left: self.request.rows_max.filter(|_| self.request.first.is_none()),
             metrics: BaselineMetrics::new(&self.metrics, partition),
             pages: MetricBuilder::new(&self.metrics).counter("pages", partition),
@@ -232,7 +231,8 @@ struct ScanStream {
     sources: Vec<Source>,
     /// The maximum number of rows in a batch.
     batch_rows: usize,
-    ready: VecDeque<RecordBatch>,
+    /// The rows of the last page.
+    ready: PageBatches,
     rows_left: Option<u64>,
     metrics: BaselineMetrics,
     pages: Count,
@@ -265,11 +265,19 @@ impl Stream for ScanStream {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if let Some(batch) = rows.ready.pop_front() {
-                let batch = rows.cut(batch);
-                rows.pace.made(batch.num_rows());
-                rows.metrics.record_output(batch.num_rows());
-                return Poll::Ready(Some(Ok(batch)));
+            let next = {
+                let _timer = rows.metrics.elapsed_compute().timer();
+                rows.ready.next(&rows.sources, &rows.schema, rows.batch_rows)
+            };
+            match next {
+                Ok(Some(batch)) => {
+                    let batch = rows.cut(batch);
+                    rows.pace.made(batch.num_rows());
+                    rows.metrics.record_output(batch.num_rows());
+                    return Poll::Ready(Some(Ok(batch)));
+                }
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(DataFusionError::from(error)))),
             }
             let page = match rows.handle.poll(context) {
                 Poll::Pending => return Poll::Pending,
@@ -288,8 +296,8 @@ impl Stream for ScanStream {
             if page.bytes.is_empty() {
                 continue;
             }
-            match batches(&page.bytes, &rows.sources, &rows.schema, rows.batch_rows) {
-                Ok(batches) => rows.ready.extend(batches),
+            match PageBatches::decode(&page.bytes) {
+                Ok(batches) => rows.ready = batches,
                 Err(error) => return Poll::Ready(Some(Err(DataFusionError::from(error)))),
             }
         }

@@ -479,6 +479,24 @@ fn copies_of_long_values_are_limited() {
 }
 
 #[test]
+fn long_texts_of_tables_get_small_batches() {
+    let mut database = Database::default();
+    let text = "x".repeat(40_000);
+    for at in 0..1_000 {
+        database.write(&format!("m,t=a s=\"{text}\" {at}"));
+        database.write(&format!("n,t={text} v=1 {at}"));
+    }
+    for table in ["m", "n"] {
+        let text = format!("SELECT * FROM {table}");
+        let answered = database.run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
+        let batches = answered.unwrap().batches;
+        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        assert_eq!(rows.iter().sum::<usize>(), 1_000, "{table}");
+        assert!(rows.iter().all(|rows| rows * 40_000 <= TURN_BYTES_MAX), "{table}: {rows:?}");
+    }
+}
+
+#[test]
 fn calls_with_many_arguments_get_small_batches() {
     let arguments: Vec<String> = (0..3_000).map(|at| at.to_string()).collect();
     let text =
