@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array as _, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::sql::parser::Statement;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
-use crate::functions::batch_bytes;
+use crate::functions::{batch_bytes, largest_value_bytes};
 use crate::limits::{
     BATCHES_WAITING_MAX, CACHED_TEXT_BYTES_MAX, PARAMETERS_MAX, PIECE_BYTES, POOL_BYTES_MAX,
 };
@@ -34,6 +34,9 @@ use crate::turns::{Pace, Turns};
 /// The number of rows above which a batch is sent alone. A batch of more than `PIECE_BYTES` bytes
 /// is also sent alone.
 const JOINED_ROWS_MIN: usize = 1_024;
+/// The approximate maximum size of the tags in a batch that is sent, in bytes. The writers of
+/// results convert tags to texts, so that each row has a copy of its tags.
+const SENT_TAG_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// The number of memory consumers that an out-of-memory error lists.
 const CONSUMERS_NAMED: usize = 3;
 
@@ -324,7 +327,7 @@ async fn next_rows(
 ) -> Result<Option<RecordBatch>, QueryError> {
     let Some(first) = rows.next().await.transpose()? else { return Ok(None) };
     let schema = rows.get_ref().schema();
-    let (mut count, mut bytes) = (first.num_rows(), batch_bytes(&first));
+    let (mut count, mut bytes) = (first.num_rows(), sent_bytes(&first));
     let mut batches = vec![first];
     while count < JOINED_ROWS_MIN
         && bytes < PIECE_BYTES
@@ -332,13 +335,24 @@ async fn next_rows(
     {
         let batch = batch?;
         count += batch.num_rows();
-        bytes += batch_bytes(&batch);
+        bytes += sent_bytes(&batch);
         batches.push(batch);
     }
     match batches.as_slice() {
         [_] => Ok(batches.pop()),
         many => Ok(Some(concat_batches(&schema, many)?)),
     }
+}
+
+fn sent_bytes(batch: &RecordBatch) -> usize {
+    batch_bytes(batch) + batch.num_rows() * row_tag_bytes(batch)
+}
+
+/// Returns the maximum size of the tags of one row, in bytes.
+fn row_tag_bytes(batch: &RecordBatch) -> usize {
+    let is_tag = |data_type: &DataType| matches!(data_type, DataType::Dictionary(..));
+    let tags = batch.columns().iter().filter(|column| is_tag(column.data_type()));
+    tags.map(|tag| largest_value_bytes(tag)).sum()
 }
 
 impl Preparing {
@@ -368,8 +382,13 @@ impl Preparing {
             return Ok(());
         }
         while let Some(batch) = next_rows(&mut rows).await? {
-            if events.send(Event::Batch(batch)).await.is_err() {
-                return Ok(());
+            let count = batch.num_rows();
+            let sent = (SENT_TAG_BYTES_MAX / row_tag_bytes(&batch).max(1)).max(1);
+            for start in (0..count.max(1)).step_by(sent) {
+                let piece = batch.slice(start, sent.min(count - start));
+                if events.send(Event::Batch(piece)).await.is_err() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
