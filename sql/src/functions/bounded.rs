@@ -63,6 +63,9 @@ pub(super) enum Cost {
     Join,
     /// The function formats times. The second argument is the format.
     Format,
+    /// The function parses texts. It tries the other arguments, which are formats, one after
+    /// another.
+    Formats,
     /// The function compares each unit of the first argument with each unit of the second argument.
     Product,
     /// The function matches the first argument with a pattern. The second argument is the pattern.
@@ -97,6 +100,14 @@ pub(super) const COSTS: &[(&str, Cost)] = &[
     ("arrays_zip", Cost::Zip),
     ("array_to_string", Cost::Join),
     ("to_char", Cost::Format),
+    ("to_date", Cost::Formats),
+    ("to_time", Cost::Formats),
+    ("to_timestamp", Cost::Formats),
+    ("to_timestamp_seconds", Cost::Formats),
+    ("to_timestamp_millis", Cost::Formats),
+    ("to_timestamp_micros", Cost::Formats),
+    ("to_timestamp_nanos", Cost::Formats),
+    ("to_unixtime", Cost::Formats),
     ("strpos", Cost::Product),
     ("levenshtein", Cost::Product),
     ("btrim", Cost::Product),
@@ -126,6 +137,7 @@ impl Bounded {
         let bytes = self.bytes(args)?;
         let rows = match self.cost {
             Cost::Product => product(args)? / PAIRS_PER_ROW as i128,
+            Cost::Formats => formats(args)?,
             Cost::Like => patterns::like_rows(self.name(), args)?,
             Cost::Pattern => patterns::check(self.name(), args)? / PATTERN_STEPS_PER_ROW,
             _ => bytes / BYTES_PER_ROW as i128,
@@ -164,7 +176,7 @@ impl Bounded {
         let count = args.args.len();
         Ok(match self.cost {
             Cost::Pattern if self.name() == "regexp_replace" => replaced(args)?,
-            Cost::Product | Cost::Pattern | Cost::Like => 0,
+            Cost::Formats | Cost::Product | Cost::Pattern | Cost::Like => 0,
             Cost::Times if self.name() == "repeat" => repeated(widest(0)?, number(1)?),
             Cost::Times => repeated(widest(0)? + ELEMENT_BYTES, number(1)?),
             Cost::Length => repeated(ELEMENT_BYTES, number(1)?),
@@ -223,6 +235,35 @@ fn product(args: &ScalarFunctionArgs) -> Result<i128> {
     let [a, b] = [args.args.first(), args.args.get(1)].map(Integers::sizes);
     let (a, b) = (a?, b?);
     Ok((0..rows).map(|row| a.at(row) * b.at(row)).sum())
+}
+
+/// Returns the number of formats that a function tries in all rows.
+fn formats(args: &ScalarFunctionArgs) -> Result<i128> {
+    let formats = args.args.get(1..).unwrap_or_default();
+    for format in formats {
+        match format {
+            ColumnarValue::Scalar(format) => check_format(format.try_as_str().flatten())?,
+            ColumnarValue::Array(formats) => {
+                if let Ok(formats) = cast(formats, &DataType::Utf8) {
+                    formats.as_string::<i32>().iter().try_for_each(check_format)?;
+                }
+            }
+        }
+    }
+    Ok(formats.len() as i128 * args.number_rows.max(1) as i128)
+}
+
+/// Rejects a format that ends with `%Z` and wide spaces. DataFusion removes the last three bytes of
+/// the format, and panics if they are not whole characters.
+fn check_format(format: Option<&str>) -> Result<()> {
+    let cut = format.filter(|format| format.trim_end().ends_with(" %Z"));
+    match cut.is_none_or(|format| format.is_char_boundary(format.len() - 3)) {
+        true => Ok(()),
+        false => {
+            let message = "the format of a time ends with spaces that are not ASCII: remove them";
+            Err(QueryError::invalid(message).into())
+        }
+    }
 }
 
 /// Returns the maximum size of the results of `regexp_replace`, in bytes. The third argument

@@ -510,6 +510,22 @@ fn calls_with_many_arguments_get_small_batches() {
 }
 
 #[test]
+fn formats_that_end_within_a_character_are_rejected() {
+    for function in ["to_timestamp", "to_timestamp_millis", "to_date", "to_unixtime"] {
+        for text in ["'2020-01-01 UTC'", "CASE WHEN usage > 5 THEN '2020-01-01 UTC' END"] {
+            let call = |format: &str| format!("SELECT {function}({text}, '{format}') FROM cpu");
+            let said = refusal(&call("%Y-%m-%d %Z\u{3000} "));
+            assert_eq!(
+                said,
+                "400: the format of a time ends with spaces that are not ASCII: remove them"
+            );
+        }
+    }
+    let call = "to_date('1 2022-01-02', '%Y', '%d %Y', '%d %Y-%m-%d', '1 %Y-%m-%d')";
+    assert_eq!(ask(&format!("SELECT {call} FROM cpu")).unwrap(), 100);
+}
+
+#[test]
 fn sorts_by_long_constants_are_limited() {
     let sorted = |key: &str, limit: &str| {
         format!(
