@@ -11,10 +11,12 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
-use datafusion::logical_expr::{Expr, ExprSchemable as _};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable as _, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
 
 use crate::error::QueryError;
-use crate::limits::{CENTROIDS_MAX, FIXED_SIZE_MAX};
+use crate::limits::{CENTROIDS_MAX, FIXED_SIZE_MAX, WINDOW_ROWS_MAX};
 
 /// The aggregates whose results depend on the order of the rows.
 const OF_ORDERED_ROWS: [&str; 5] =
@@ -63,6 +65,10 @@ impl FunctionRewrite for CheckedCalls {
             Expr::WindowFunction(call) => check_centroids(call.fun.name(), &call.params.args)?,
             _ => {}
         }
+        let is_limited = match &mut expr {
+            Expr::WindowFunction(call) => limit_frame(&mut call.params.window_frame),
+            _ => false,
+        };
         let is_changed = match &mut expr {
             Expr::AggregateFunction(call) if call.func.name() == OF_TEXT => {
                 cast_tags(&mut call.params.args, schema)?
@@ -88,9 +94,31 @@ impl FunctionRewrite for CheckedCalls {
                 let message = format!("{} requires an argument", call.fun.name());
                 Err(QueryError::invalid(message).into())
             }
-            other => Ok(Transformed::new_transformed(other, is_changed)),
+            other => Ok(Transformed::new_transformed(other, is_changed || is_limited)),
         }
     }
+}
+
+/// Limits the bounds of a frame to [`WINDOW_ROWS_MAX`] rows or groups, because a window function
+/// gets no more rows. DataFusion would add larger bounds to a position, which may overflow. Returns
+/// whether a bound changed.
+fn limit_frame(frame: &mut WindowFrame) -> bool {
+    if frame.units == WindowFrameUnits::Range {
+        return false;
+    }
+    let rows_max = WINDOW_ROWS_MAX as u64;
+    let limit = |bound: &mut WindowFrameBound| match bound {
+        WindowFrameBound::Preceding(ScalarValue::UInt64(Some(rows)))
+        | WindowFrameBound::Following(ScalarValue::UInt64(Some(rows)))
+            if *rows > rows_max =>
+        {
+            *rows = rows_max;
+            true
+        }
+        _ => false,
+    };
+    let is_start_limited = limit(&mut frame.start_bound);
+    limit(&mut frame.end_bound) || is_start_limited
 }
 
 /// Rejects more than [`CENTROIDS_MAX`] centroids.

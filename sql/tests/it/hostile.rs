@@ -345,6 +345,24 @@ fn window_functions_are_limited_by_rows() {
 }
 
 #[test]
+fn large_window_frames_contain_all_rows() {
+    for frame in [
+        "ROWS BETWEEN CURRENT ROW AND 18446744073709551615 FOLLOWING",
+        "ROWS BETWEEN 18446744073709551615 PRECEDING AND 0 FOLLOWING",
+        "GROUPS BETWEEN CURRENT ROW AND 18446744073709551615 FOLLOWING",
+    ] {
+        let text = format!(
+            "SELECT max(n) FROM (SELECT count(*) OVER (ORDER BY usage {frame}) AS n FROM cpu) \
+             HAVING max(n) = 100"
+        );
+        assert_eq!(ask(&text).unwrap(), 1, "{frame}");
+    }
+    let text = "SELECT max(n) FROM (SELECT count(*) OVER (ORDER BY usage ROWS BETWEEN 1 FOLLOWING \
+                AND 18446744073709551615 FOLLOWING) AS n FROM cpu) HAVING max(n) = 99";
+    assert_eq!(ask(text).unwrap(), 1);
+}
+
+#[test]
 fn produced_rows_are_limited() {
     let said = refusal("SELECT count(*) FROM generate_series(1, 9000000000000)");
     assert!(said.starts_with("507: a join or a series returns more than 10000000 rows"), "{said}");
