@@ -202,10 +202,14 @@ impl Sizes {
         (width, columns.saturating_mul(all))
     }
 
-    /// Returns the number of columns in USING and NATURAL JOIN.
+    /// Returns the number of columns in USING and NATURAL JOIN, also within parentheses.
     fn join_keys(&self, table: &TableWithJoins) -> usize {
+        let nested = factors(table).map(|factor| match factor {
+            TableFactor::NestedJoin { table_with_joins, .. } => self.join_keys(table_with_joins),
+            _ => 0,
+        });
+        let mut keys = nested.fold(0, usize::saturating_add);
         let mut left = self.factor(&table.relation).1;
-        let mut keys = 0_usize;
         for join in &table.joins {
             let right = self.factor(&join.relation).1;
             keys = keys.saturating_add(match constraint(&join.join_operator) {
