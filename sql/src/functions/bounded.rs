@@ -133,6 +133,10 @@ impl Bounded {
         Self { stock, cost }
     }
 
+    pub(super) fn cost(&self) -> Cost {
+        self.cost
+    }
+
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         let bytes = self.bytes(args)?;
         let rows = match self.cost {

@@ -74,7 +74,9 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     Ok(())
 }
 
-/// Whether the function checks its cost before each call.
-pub(crate) fn is_checked(function: &ScalarUDF) -> bool {
-    function.inner().downcast_ref::<Bounded>().is_some()
+/// Whether the function checks its cost before each call with this number of arguments.
+pub(crate) fn is_checked(function: &ScalarUDF, args: usize) -> bool {
+    // Without formats, a function that parses times is cheap.
+    let is_costly = |bounded: &Bounded| bounded.cost() != Cost::Formats || args > 1;
+    function.inner().downcast_ref::<Bounded>().is_some_and(is_costly)
 }

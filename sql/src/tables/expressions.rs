@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::physical_expr::ScalarFunctionExpr;
-use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::expressions::{
+    CaseExpr, CastExpr, Column, InListExpr, Literal, TryCastExpr,
+};
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -24,8 +26,8 @@ use crate::limits::{
 };
 use crate::tables::rows_cap::is_large_value;
 
-/// The number of arguments of a usual call. Each further argument counts as an expression.
-const ARGUMENTS_USUAL: usize = 8;
+/// The number of operands of a usual call, CASE or IN. Each further operand counts as an expression.
+const OPERANDS_USUAL: usize = 8;
 
 /// The limits of an operator with many or costly expressions.
 #[derive(Clone, Copy, Debug)]
@@ -64,15 +66,28 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
             }
             parts.has_large_subquery |= part.is::<ScalarSubqueryExpr>()
                 && is_large_value(&part.data_type(&Schema::empty())?);
+            parts.expressions += operands(part).saturating_sub(OPERANDS_USUAL);
             let call = part.downcast_ref::<ScalarFunctionExpr>();
-            // A function such as `to_timestamp` may try all its arguments for each row.
-            let args = call.map_or(0, |call| call.args().len());
-            parts.expressions += args.saturating_sub(ARGUMENTS_USUAL);
-            parts.has_checked |= call.is_some_and(|call| is_checked(call.fun()));
+            parts.has_checked |=
+                call.is_some_and(|call| is_checked(call.fun(), call.args().len()));
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
     Ok(parts)
+}
+
+/// Returns the number of operands that an expression may read for each row: the arguments of a call,
+/// and the values that CASE and IN compare with their first operand.
+fn operands(part: &Arc<dyn PhysicalExpr>) -> usize {
+    if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
+        return call.args().len();
+    }
+    let compares = part.is::<InListExpr>()
+        || part.downcast_ref::<CaseExpr>().is_some_and(|case| case.expr().is_some());
+    let operands = part.children();
+    // DataFusion searches constants in a hash table.
+    let are_constants = operands.iter().skip(1).all(|operand| operand.is::<Literal>());
+    if compares && !are_constants { operands.len() } else { 0 }
 }
 
 /// Returns the limits of an operator, or `None` if its expressions are few and cheap.

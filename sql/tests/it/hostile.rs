@@ -517,14 +517,19 @@ fn long_texts_of_tables_get_small_batches() {
 #[test]
 fn calls_with_many_arguments_get_small_batches() {
     let arguments: Vec<String> = (0..3_000).map(|at| at.to_string()).collect();
-    let text =
-        format!("SELECT greatest(value, {}) FROM generate_series(1, 3000)", arguments.join(", "));
-    let answered =
-        Database::default().run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
-    let batches = answered.unwrap().batches;
-    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
-    assert_eq!(rows.iter().sum::<usize>(), 3_000);
-    assert!(rows.iter().all(|&rows| rows <= 1_000), "{rows:?}");
+    let whens: Vec<String> = (0..1_500).map(|at| format!("WHEN {at} THEN value")).collect();
+    for call in [
+        format!("greatest(value, {})", arguments.join(", ")),
+        format!("CASE value {} END", whens.join(" ")),
+    ] {
+        let text = format!("SELECT {call} FROM generate_series(1, 3000)");
+        let answered =
+            Database::default().run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
+        let batches = answered.unwrap().batches;
+        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        assert_eq!(rows.iter().sum::<usize>(), 3_000, "{call:.20}");
+        assert!(rows.iter().all(|&rows| rows <= 1_000), "{call:.20}: {rows:?}");
+    }
 }
 
 #[test]
@@ -865,6 +870,7 @@ fn wildcard_column_products_are_limited() {
         "(SELECT * FROM wide) UNION ALL (SELECT * FROM wide) UNION ALL SELECT * FROM wide"
             .to_owned(),
         "SELECT 1 FROM wide a NATURAL JOIN wide b NATURAL JOIN wide c".to_owned(),
+        "SELECT 1 FROM (wide a NATURAL JOIN wide b), wide c, wide d".to_owned(),
         format!("SELECT 1 FROM {} WHERE {references} > 1", tables(20)),
         format!("SELECT {references} FROM {}", tables(20)),
         format!("SELECT 1 FROM {} ORDER BY {references}", tables(20)),
