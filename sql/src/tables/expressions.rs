@@ -68,8 +68,7 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
                 && is_large_value(&part.data_type(&Schema::empty())?);
             parts.expressions += operands(part).saturating_sub(OPERANDS_USUAL);
             let call = part.downcast_ref::<ScalarFunctionExpr>();
-            parts.has_checked |=
-                call.is_some_and(|call| is_checked(call.fun(), call.args().len()));
+            parts.has_checked |= call.is_some_and(|call| is_checked(call.fun(), call.args().len()));
             Ok(TreeNodeRecursion::Continue)
         })
     })?;

@@ -33,8 +33,8 @@ use datafusion::physical_plan::{
 use crate::error::QueryError;
 use crate::functions::{batch_bytes, elements, largest_value_bytes, longest_list, slice_bytes};
 use crate::limits::{
-    COPIED_BATCH_ROWS, MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN,
-    TURN_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
+    MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
+    WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
 };
 use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
@@ -47,7 +47,7 @@ pub(super) fn cap(
     node: Arc<dyn ExecutionPlan>,
     _: Capabilities,
 ) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let node = limit_copied(limit_collected(pairs_cap::cap(node)?)?)?;
+    let node = limit_copied(pass_batches(pairs_cap::cap(node)?)?)?;
     if let Some(limit) = makes_rows(&node) {
         let input = match lists(&node) {
             Some(lists) => with_limited_input(&node, &[lists])?,
@@ -67,13 +67,14 @@ pub(super) fn cap(
     with_limited_input(&node, &limits).map(Transformed::yes)
 }
 
-/// Limits the rows with texts or lists that a filter collects before it returns them.
-fn limit_collected(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// Makes a filter return the rows of each input batch with tags, texts or lists at once. The filter
+/// would collect the rows of many batches, whose values together are too large. A filter collects
+/// only batches of up to half of its batch size.
+fn pass_batches(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = node.schema();
+    let mut types = schema.fields().iter().map(|column| column.data_type());
     match node.downcast_ref::<FilterExec>() {
-        Some(filter) if has_large_values(&node) => {
-            let rows = filter.batch_size().min(COPIED_BATCH_ROWS);
-            Ok(Arc::new(filter.with_batch_size(rows)?))
-        }
+        Some(filter) if types.any(is_large_value) => Ok(Arc::new(filter.with_batch_size(1)?)),
         _ => Ok(node),
     }
 }

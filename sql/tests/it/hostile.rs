@@ -2,7 +2,7 @@
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;
-use tidemark_sql::limits::{CHECKED_BATCH_ROWS, COPIED_BATCH_ROWS, TURN_BYTES_MAX};
+use tidemark_sql::limits::{CHECKED_BATCH_ROWS, TURN_BYTES_MAX};
 
 use super::database::{Database, Layout, request};
 
@@ -486,14 +486,14 @@ fn copies_of_long_values_are_limited() {
             "{from}"
         );
     }
-    // A filter collects few rows with texts.
+    // A filter does not collect the rows of several batches with texts.
     let database = Database::default();
     let text = "SELECT s, value FROM (SELECT value, repeat('x', 10000 + value % 2) AS s FROM \
                 generate_series(1, 5000) LIMIT 5000) WHERE octet_length(s) > 0 AND value % 10 = 0";
     let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
     let batches = answered.unwrap().batches;
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 500);
-    assert!(batches.iter().all(|batch| batch.num_rows() <= COPIED_BATCH_ROWS));
+    assert!(batches.iter().all(|batch| batch.num_rows() <= CHECKED_BATCH_ROWS / 8));
 }
 
 #[test]
