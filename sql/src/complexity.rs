@@ -512,6 +512,37 @@ mod tests {
         assert_eq!(refusal("SELECT 'a string that does not end"), "");
     }
 
+    /// The statements have the forms of Superset, Metabase, SQLAlchemy, Grafana and DBeaver.
+    #[test]
+    fn statements_of_tools_are_accepted() {
+        let joins: String = (0..20).map(|at| format!(" JOIN t{at} ON a.id = t{at}.id)")).collect();
+        for text in [
+            "SELECT DATE_TRUNC('day', CAST(time AS TIMESTAMP)) AS __timestamp, SUM(CASE WHEN NOT \
+             (host IS NULL) AND host NOT IN ('a', 'b') THEN usage ELSE 0 END) AS x FROM (SELECT * \
+             FROM (SELECT * FROM iox.cpu) AS virtual_table) AS inner_qry JOIN (SELECT host AS \
+             host__, SUM(usage) AS y FROM iox.cpu GROUP BY host ORDER BY y DESC LIMIT 10) AS \
+             series_limit ON host = host__ WHERE ((time >= '2024-01-01') AND (NOT ((usage < 1) OR \
+             (host IN (SELECT host FROM (SELECT (1 + 2) AS n, host FROM iox.cpu) AS b)))))",
+            "SELECT \"source\".\"h\" AS \"h\", COUNT(*) AS \"count\" FROM (SELECT \
+             CAST(FLOOR((\"public\".\"iox\".\"cpu\".\"usage\" / 10.0)) * 10.0 AS DOUBLE) AS \"h\", CASE \
+             WHEN (\"public\".\"iox\".\"cpu\".\"usage\" > 1) AND NOT (CAST(EXTRACT(dow FROM \
+             \"public\".\"iox\".\"cpu\".\"time\") AS integer) IN (-1, 7)) THEN -1 ELSE CASE WHEN \
+             (COALESCE(\"public\".\"iox\".\"cpu\".\"host\", '') <> '') THEN 2 END END AS \"c\" FROM \
+             \"public\".\"iox\".\"cpu\") AS \"source\" GROUP BY \"source\".\"h\"",
+            "SELECT a.x FROM ((((a JOIN b ON a.id = b.id) LEFT OUTER JOIN (SELECT c.id FROM (c JOIN \
+             d ON c.id = d.id)) AS e ON e.id = a.id) JOIN f ON a.id = f.id)) WHERE (a.x IN ((1), \
+             (2))) AND (EXISTS (SELECT 1 FROM g WHERE g.id = a.id)) AND a.x NOT LIKE 'y'",
+            "((((SELECT 1) UNION (SELECT 2)) UNION (SELECT 3)) UNION ALL (SELECT (4))) ORDER BY 1",
+            "SELECT date_bin(INTERVAL '30 seconds', time, '1970-01-01T00:00:00Z'::timestamp), host \
+             FROM cpu WHERE time >= to_timestamp(1) AND NOT (host IN ('a')) AND NOT (host IN ('b'))",
+            "SELECT count(*) FROM (SELECT [[1], [2, 3]], ARRAY[ARRAY[ARRAY[1]], ARRAY[ARRAY[2]]], \
+             t.a.b[1].c[2], public.iox.t.a.b FROM t) dbvrcnt",
+            &format!("SELECT a.id FROM {}a{joins}", "(".repeat(20)),
+        ] {
+            assert_eq!(refusal(text), "", "{text:.80}");
+        }
+    }
+
     #[test]
     fn nested_statements_are_limited() {
         let chains = [

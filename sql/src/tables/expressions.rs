@@ -1,6 +1,6 @@
 //! Computes the maximum number of rows in a batch of an operator that evaluates many expressions,
-//! costly functions or long constants. An operator evaluates its expressions for a whole batch
-//! without a pause, and copies a constant to each row.
+//! costly functions or long constants, or converts tags and texts. An operator evaluates its
+//! expressions for a whole batch without a pause, and copies a constant or a tag to each row.
 
 use std::sync::Arc;
 
@@ -36,8 +36,11 @@ pub(super) struct Evaluation {
     pub(super) rows: usize,
     /// The maximum number of rows for which the operator may copy its constants.
     pub(super) rows_of_constants: usize,
-    /// The cost of a row, as a number of rows with ordinary cost.
+    /// The cost of a row, as a number of rows with ordinary cost. The cost is 0 if the expressions
+    /// are few and cheap.
     pub(super) row_cost: usize,
+    /// The number of expressions that may convert the tags and texts of a batch to other texts.
+    pub(super) conversions: usize,
 }
 
 /// The parts of an operator's expressions.
@@ -51,13 +54,21 @@ pub(super) struct Parts {
     pub(super) has_checked: bool,
     /// Whether an expression contains a scalar subquery whose value is a text or a list.
     has_large_subquery: bool,
+    /// The number of expressions that call a function or cast a value, and read a tag or a text.
+    conversions: usize,
 }
 
 /// Returns the parts of an operator's expressions.
 pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
     let mut parts = Parts::default();
+    let input = node.children().first().map_or_else(|| node.schema(), |input| input.schema());
     node.apply_expressions(&mut |root| {
+        let (mut converts, mut reads_text) = (false, false);
         root.apply(|part| {
+            converts |= part.is::<ScalarFunctionExpr>()
+                || part.is::<CastExpr>()
+                || part.is::<TryCastExpr>();
+            reads_text |= part.is::<Column>() && part.data_type(&input).is_ok_and(is_text);
             if let Some(literal) = part.downcast_ref::<Literal>() {
                 let bytes = literal.value().size();
                 parts.constant_bytes += if bytes >= LONG_CONSTANT_BYTES { bytes } else { 0 };
@@ -70,9 +81,18 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
             let call = part.downcast_ref::<ScalarFunctionExpr>();
             parts.has_checked |= call.is_some_and(|call| is_checked(call.fun(), call.args().len()));
             Ok(TreeNodeRecursion::Continue)
-        })
+        })?;
+        parts.conversions += usize::from(converts && reads_text);
+        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(parts)
+}
+
+fn is_text(data_type: DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => values.is_string(),
+        other => other.is_string(),
+    }
 }
 
 /// Returns the number of operands that an expression may read for each row: the arguments of a call,
@@ -89,7 +109,8 @@ fn operands(part: &Arc<dyn PhysicalExpr>) -> usize {
     if compares && !are_constants { operands.len() } else { 0 }
 }
 
-/// Returns the limits of an operator, or `None` if its expressions are few and cheap.
+/// Returns the limits of an operator, or `None` if its expressions are few and cheap and convert no
+/// tags and texts.
 pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluation>> {
     let evaluates = node.is::<ProjectionExec>()
         || node.is::<FilterExec>()
@@ -100,14 +121,16 @@ pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluat
     if !evaluates {
         return Ok(None);
     }
-    let Parts { mut expressions, constant_bytes, has_checked, has_large_subquery } = parts(node)?;
+    let Parts { mut expressions, constant_bytes, has_checked, has_large_subquery, conversions } =
+        parts(node)?;
     // The aggregate evaluates the keys of all grouping sets for each row.
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         let group_by = aggregate.group_expr();
         expressions += group_by.groups().len().saturating_mul(group_by.expr().len());
     }
-    let is_cheap = constant_bytes == 0 && !has_checked && !has_large_subquery;
-    if expressions <= BATCH_EXPRESSIONS_MAX && is_cheap {
+    let is_few = expressions <= BATCH_EXPRESSIONS_MAX;
+    let is_cheap = is_few && constant_bytes == 0 && !has_checked && !has_large_subquery;
+    if is_cheap && conversions == 0 {
         return Ok(None);
     }
     let copies_max = match has_large_subquery {
@@ -117,9 +140,11 @@ pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluat
     let copies_max = copies_max.min(TURN_BYTES_MAX / constant_bytes.max(1)).max(1);
     let rows_max = if has_checked { CHECKED_BATCH_ROWS } else { BATCH_ROWS };
     let rows = (BATCH_ROWS * BATCH_EXPRESSIONS_MAX / expressions.max(1)).clamp(1, rows_max);
+    let row_cost = 1 + expressions / EXPRESSIONS_PER_ROW + constant_bytes / BYTES_PER_ROW;
     Ok(Some(Evaluation {
         rows: rows.min(copies_max),
         rows_of_constants: copies_max,
-        row_cost: 1 + expressions / EXPRESSIONS_PER_ROW + constant_bytes / BYTES_PER_ROW,
+        row_cost: if is_cheap { 0 } else { row_cost },
+        conversions,
     }))
 }

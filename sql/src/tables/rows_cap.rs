@@ -386,13 +386,21 @@ fn largest_row_bytes(batch: &RecordBatch, bytes_max: usize) -> usize {
     rows.max().unwrap_or_default()
 }
 
-/// Returns the rows of `input` in smaller batches.
+/// Returns the rows of `input` in smaller batches. The converted tags and texts of a batch have at
+/// most [`TURN_BYTES_MAX`] bytes.
 fn divided(
     input: SendableRecordBatchStream,
-    Evaluation { rows, row_cost, .. }: Evaluation,
+    Evaluation { rows, row_cost, conversions, .. }: Evaluation,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
-    let split = move |batch: &RecordBatch| Ok(Piece::small(batch, rows));
+    let split = move |batch: &RecordBatch| {
+        let texts = batch.columns().iter().filter(|_| conversions > 0);
+        let texts = texts.filter(|column| !column.data_type().is_nested());
+        let row_bytes: usize = texts.map(|text| largest_value_bytes(text)).sum();
+        let converted = row_bytes.saturating_mul(conversions);
+        let rows_max = (TURN_BYTES_MAX / converted.max(1)).max(1);
+        Ok(Piece::small(batch, rows.min(rows_max)))
+    };
     in_pieces(input, pace, split, move |pace, batch, _| {
         pace.made(batch.num_rows().saturating_mul(row_cost).max(ROWS_PER_BATCH_MIN));
         Ok(())

@@ -515,6 +515,21 @@ fn long_texts_of_tables_get_small_batches() {
 }
 
 #[test]
+fn conversions_of_long_tags_get_small_batches() {
+    let mut database = Database::default();
+    database.write(&format!("m,t={} v=1 1", "x".repeat(40_000)));
+    for columns in ["t::text", "reverse(t), substr(t, 1)"] {
+        let text = format!("SELECT {columns}, value FROM m CROSS JOIN generate_series(1, 1500)");
+        let answered = database.run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
+        let batches = answered.unwrap().batches;
+        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        let row_bytes = 40_000 * columns.split(", ").count();
+        assert_eq!(rows.iter().sum::<usize>(), 1_500, "{columns}");
+        assert!(rows.iter().all(|rows| rows * row_bytes <= TURN_BYTES_MAX), "{columns}: {rows:?}");
+    }
+}
+
+#[test]
 fn calls_with_many_arguments_get_small_batches() {
     let arguments: Vec<String> = (0..3_000).map(|at| at.to_string()).collect();
     let whens: Vec<String> = (0..1_500).map(|at| format!("WHEN {at} THEN value")).collect();
