@@ -22,6 +22,8 @@ use crate::error::QueryError;
 use crate::limits::{BATCH_ROWS, TURN_BYTES_MAX};
 
 const WORD_BITS: usize = 64;
+/// The number of dictionary entries that are read in the time of looking up the text of one row.
+const ENTRIES_PER_ROW: usize = 8;
 
 /// The position of a column's values in the pages of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +241,9 @@ fn field(column: &Column, rows: &Range<usize>) -> ArrayRef {
 
 /// Returns the values of a tag. If a series lacks the tag, its values are NULL.
 fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
-    let Some(codes) = column.codes() else {
+    // A small batch of a page with many entries looks up only its rows.
+    let has_few_entries = column.entries().len() <= ENTRIES_PER_ROW * rows.len();
+    let Some(codes) = column.codes().filter(|_| has_few_entries) else {
         let mut built = StringDictionaryBuilder::<Int32Type>::new();
         for row in rows.clone() {
             match column.get(row) {
