@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
@@ -35,6 +37,8 @@ pub(crate) struct Plan {
     context: TaskContext,
     root: Arc<dyn ExecutionPlan>,
     columns: SchemaRef,
+    /// The parameters of a statement that is only prepared.
+    parameters: Option<SchemaRef>,
     /// Whether the plan can be cached for later executions of the statement.
     pub(crate) is_reusable: bool,
 }
@@ -46,6 +50,11 @@ impl Plan {
     /// The two schemas must be equal.
     pub(crate) fn columns(&self) -> SchemaRef {
         Arc::clone(&self.columns)
+    }
+
+    /// Returns the names and types of the parameters, if the statement is only prepared.
+    pub(crate) fn parameters(&self) -> Option<SchemaRef> {
+        self.parameters.clone()
     }
 
     /// Returns a plan with copies of the operators. The copies have no metrics of earlier
@@ -67,6 +76,7 @@ impl Plan {
             context,
             root: reset_plan_states(Arc::clone(&self.root))?,
             columns: Arc::clone(&self.columns),
+            parameters: self.parameters.clone(),
             is_reusable: self.is_reusable,
         })
     }
@@ -180,7 +190,8 @@ fn shows_tables(statement: &Statement) -> bool {
     .is_break()
 }
 
-/// Plans a statement that reads these tables.
+/// Plans a statement that reads these tables. If the statement `is_prepared`, the plan also contains
+/// the types of the parameters.
 ///
 /// # Errors
 /// Returns an error if the statement is invalid or not supported.
@@ -188,6 +199,7 @@ pub(crate) async fn plan(
     state: &SessionState,
     statement: Statement,
     parameters: Vec<(String, Parameter)>,
+    is_prepared: bool,
     tables: &[TableSchema],
     system: &SystemRows,
 ) -> Result<Plan, QueryError> {
@@ -197,6 +209,7 @@ pub(crate) async fn plan(
     let logical = state.statement_to_plan(statement).await?;
     check_reads_only(&logical)?;
     let is_immutable = plan_cache::is_immutable(&logical)?;
+    let described = is_prepared.then(|| parameter_schema(&logical, &parameters));
     let logical = logical.with_param_values(values(parameters))?;
     let Physical { columns, root, constant_bytes, batch_rows } = physical(state, logical).await?;
     let is_small = constant_bytes <= CACHED_CONSTANT_BYTES_MAX;
@@ -206,7 +219,48 @@ pub(crate) async fn plan(
         is_reusable: is_immutable && is_small && plan_cache::is_stateless(&root),
         root,
         columns,
+        parameters: described,
     })
+}
+
+/// Returns the names and types of the parameters. A client may bind a value of another type.
+fn parameter_schema(plan: &LogicalPlan, parameters: &[(String, Parameter)]) -> SchemaRef {
+    // DataFusion returns an error if a statement uses a parameter with several types.
+    let mut types = plan.get_parameter_types().unwrap_or_default();
+    // DataFusion does not infer the types of parameters in LIMIT and OFFSET.
+    let limits = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for count in limit.skip.iter().chain(&limit.fetch) {
+                if let Expr::Placeholder(Placeholder { id, .. }) = count.as_ref() {
+                    types.insert(id.clone(), Some(DataType::Int64));
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    // The closure returns no error.
+    drop(limits);
+    let field = |(name, _): &(String, Parameter)| {
+        let name = format!("${name}");
+        let inferred = types.get(&name).cloned().flatten();
+        Field::new(name, parameter_type(inferred.as_ref()), true)
+    };
+    Arc::new(Schema::new(parameters.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// Returns the type that a client should bind. An unknown type becomes text.
+fn parameter_type(inferred: Option<&DataType>) -> DataType {
+    match inferred {
+        Some(DataType::Dictionary(_, values)) => parameter_type(Some(values)),
+        Some(DataType::Boolean) => DataType::Boolean,
+        Some(integer) if integer.is_signed_integer() => DataType::Int64,
+        Some(integer) if integer.is_unsigned_integer() => DataType::UInt64,
+        Some(number) if number.is_floating() || number.is_decimal() => DataType::Float64,
+        // The JDBC driver always binds milliseconds, whatever the unit of the type is.
+        Some(DataType::Timestamp(..)) => DataType::Timestamp(TimeUnit::Millisecond, None),
+        Some(DataType::Date32 | DataType::Date64) => DataType::Date32,
+        _ => DataType::Utf8,
+    }
 }
 
 struct Physical {

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use tidemark::protocol::envelope::{self, EnvelopeError};
-use tidemark::protocol::sql::{FromSql, QueryRequest, SessionReply, ToSql};
+use tidemark::protocol::sql::{FromSql, PREPARED_FORMAT, QueryRequest, SessionReply, ToSql};
 
 use crate::error::QueryError;
 use crate::limits::PIECE_BYTES;
@@ -111,7 +111,10 @@ fn unreadable(error: &EnvelopeError) -> QueryError {
 
 impl RunningQuery {
     fn new(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
-        let format = Format::from_name(&request.format);
+        let format = match request.format.as_str() {
+            PREPARED_FORMAT => Some(Format::Arrow),
+            name => Format::from_name(name),
+        };
         let format = format.ok_or_else(|| QueryError::internal("unknown result format"))?;
         let query = engine.open(request)?;
         let (writer, written) = (None, BytesMut::new());
@@ -129,6 +132,9 @@ impl RunningQuery {
         let step = self.query.step(replies)?;
         let can_continue = step.can_continue;
         self.is_cut_short = step.is_cut_short;
+        if let Some(parameters) = &step.parameters {
+            self.written.extend_from_slice(&Writer::new(Format::Arrow, parameters)?.take());
+        }
         if let Some(schema) = &step.schema {
             self.writer = Some(Writer::new(self.format, schema)?);
         }

@@ -23,7 +23,7 @@ use crate::limits::{
     BATCHES_WAITING_MAX, CACHED_TEXT_BYTES_MAX, PARAMETERS_MAX, PIECE_BYTES, POOL_BYTES_MAX,
 };
 use crate::messages::{
-    Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
+    PREPARED_FORMAT, Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
 };
 use crate::plan::{self, Plan};
 use crate::plan_cache::{PlanCache, PlanInputs};
@@ -103,6 +103,8 @@ pub struct Step {
     pub cancelled: Vec<u64>,
     /// The columns of the result, in the first step in which they are known.
     pub schema: Option<SchemaRef>,
+    /// The parameters of a statement that is only prepared, in the same step as `schema`.
+    pub parameters: Option<SchemaRef>,
     /// The next rows of the result.
     pub batches: Vec<RecordBatch>,
     /// Whether the query can continue without further replies.
@@ -137,6 +139,8 @@ enum QueryStage {
 struct Preparing {
     engine: Engine,
     parameters: Vec<(String, Parameter)>,
+    /// Whether the caller also needs the types of the parameters.
+    is_prepared: bool,
     capabilities: Capabilities,
     state: SessionState,
     statement: Statement,
@@ -154,14 +158,15 @@ struct Preparing {
 
 #[derive(Debug)]
 enum Event {
-    Schema(SchemaRef),
+    Schema { columns: SchemaRef, parameters: Option<SchemaRef> },
     Batch(RecordBatch),
     Failed(QueryError),
 }
 
 impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
-        let QueryRequest { text, parameters, now_ns, format: _, tables, .. } = request;
+        let QueryRequest { text, parameters, now_ns, format, tables, .. } = request;
+        let is_prepared = format == PREPARED_FORMAT;
         let capabilities = Capabilities {
             aggregates: request.aggregates,
             first_of_groups: request.first_of_groups,
@@ -175,13 +180,15 @@ impl Query {
         let (state, statement) = engine.parse(&text, now, capabilities)?;
         let mut wanted = plan::requests(&state, &statement)?;
         let needs_only_tables = matches!(wanted.as_slice(), [] | [SessionRequest::Tables(_)]);
-        let may_be_cached = text.len() <= CACHED_TEXT_BYTES_MAX && needs_only_tables;
+        let may_be_cached =
+            text.len() <= CACHED_TEXT_BYTES_MAX && needs_only_tables && !is_prepared;
         // A gap-filling statement reads its time range from its conditions.
         let may_move_conditions = may_be_cached && !is_named(&text, "gapfill");
         let tables = take_known_tables(&mut wanted, tables, &text);
         let preparing = Preparing {
             engine: engine.clone(),
             parameters,
+            is_prepared,
             capabilities,
             state,
             statement,
@@ -267,7 +274,9 @@ impl Query {
         let was_full = events.len() == BATCHES_WAITING_MAX;
         while let Ok(event) = events.try_recv() {
             match event {
-                Event::Schema(schema) => step.schema = Some(schema),
+                Event::Schema { columns, parameters } => {
+                    (step.schema, step.parameters) = (Some(columns), parameters);
+                }
                 Event::Batch(batch) => step.batches.push(batch),
                 Event::Failed(error) => return Err(error),
             }
@@ -376,9 +385,9 @@ impl Preparing {
         events: &Sender<Event>,
     ) -> Result<(), QueryError> {
         let (plan, filter) = self.plan().await?;
-        let columns = plan.columns();
+        let (columns, parameters) = (plan.columns(), plan.parameters());
         let mut rows = plan.execute(filter, exchange, pace)?.fuse();
-        if events.send(Event::Schema(columns)).await.is_err() {
+        if events.send(Event::Schema { columns, parameters }).await.is_err() {
             return Ok(());
         }
         while let Some(batch) = next_rows(&mut rows).await? {
@@ -404,11 +413,12 @@ impl Preparing {
             }
             _ => RowFilter::default(),
         };
-        if !plan::has_placeholders(&self.statement) {
+        if !self.is_prepared && !plan::has_placeholders(&self.statement) {
             self.parameters.clear();
         }
         self.may_be_cached &= self.parameters.is_empty();
-        let Self { engine, parameters, capabilities, state, may_be_cached, system, .. } = self;
+        let Self { engine, parameters, is_prepared, capabilities, state, .. } = self;
+        let (may_be_cached, system) = (self.may_be_cached, self.system);
         let inputs = PlanInputs { statement: self.statement, capabilities, tables: self.tables };
         let cached = match may_be_cached {
             true => engine.plans.find(&inputs)?,
@@ -418,7 +428,9 @@ impl Preparing {
             Some(plan) => Ok(plan),
             None => {
                 let PlanInputs { statement, tables, .. } = &inputs;
-                let plan = plan::plan(&state, statement.clone(), parameters, tables, &system).await;
+                let statement = statement.clone();
+                let plan =
+                    plan::plan(&state, statement, parameters, is_prepared, tables, &system).await;
                 if let Ok(plan) = &plan
                     && may_be_cached
                     && plan.is_reusable

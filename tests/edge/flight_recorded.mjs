@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 
-import { tableFromArrays, tableFromIPC, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
+import { DataType, tableFromArrays, tableFromIPC, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 
 import { ended } from './grpc_client.mjs';
 
@@ -68,10 +68,19 @@ export function table(messages) {
   return tableFromIPC(Buffer.concat(pieces));
 }
 
-/** Returns an Arrow stream as the messages of a DoPut. The first message contains the command. */
-function putOf(columns, command) {
-  const vectors = Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, vectorFromArray(values, new Utf8())]));
-  const bytes = Buffer.from(tableToIPC(tableFromArrays(vectors), 'stream'));
+/** Returns the values in a vector of this type. JSON has no integers of 64 bits. */
+function vectorOf(values, type) {
+  const isLong = DataType.isInt(type) && type.bitWidth === 64;
+  return vectorFromArray(isLong ? values.map(BigInt) : values, type);
+}
+
+/**
+ * Returns an Arrow stream as the messages of a DoPut. The first message contains the command. As in
+ * the JDBC driver, the values have the described types of the parameters.
+ */
+function putOf(columns, command, types) {
+  const vectors = Object.entries(columns).map(([name, values]) => [name, vectorOf(values, types.get(name) ?? new Utf8())]);
+  const bytes = Buffer.from(tableToIPC(tableFromArrays(Object.fromEntries(vectors)), 'stream'));
   const messages = [];
   for (let at = 0; bytes.readInt32LE(at + 4) !== 0; ) {
     const header = bytes.subarray(at + 8, at + 8 + bytes.readInt32LE(at + 4));
@@ -115,7 +124,7 @@ function sent(words, state) {
       const [type, of, body] = [name, rest[1], rest.slice(2).join(' ')];
       return [Buffer.concat([field(1, type), ...(of ? [field(2, any(of, messageOf(body, state)))] : [])])];
     }
-    case 'put': return putOf(JSON.parse(json), any(name, field(1, state.handle)));
+    case 'put': return putOf(JSON.parse(json), any(name, field(1, state.handle)), state.types);
     default: throw new Error(`what is ${kind}?`);
   }
 }
@@ -171,8 +180,15 @@ const has = {
   prepared({ messages }, text, state) {
     const result = fieldsOf(only(only(messages[0], 1), 2));
     state.handle = result.get(1)[0];
-    const names = (schema) => tableFromIPC(Buffer.concat([schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])])).schema.fields.map(({ name }) => name);
-    if (text) assert.deepEqual([names(result.get(2)[0]), names(result.get(3)[0])], JSON.parse(text));
+    const fields = (schema) => tableFromIPC(Buffer.concat([schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])])).schema.fields;
+    const parameters = fields(result.get(3)[0]);
+    state.types = new Map(parameters.map(({ name, type }) => [name, type]));
+    const names = (of) => of.map(({ name }) => name);
+    if (text) assert.deepEqual([names(fields(result.get(2)[0])), names(parameters)], JSON.parse(text));
+  },
+  /** Checks the types of the parameters in the last `prepared`. */
+  parameters(_, text, state) {
+    assert.deepEqual([...state.types].map(([name, type]) => `${name}:${type}`), JSON.parse(text));
   },
   /** If a DoPut returns a new handle, stores the new handle in place of the previous handle. */
   handle({ messages }, _, state) {
@@ -230,7 +246,7 @@ export function callsOf(text) {
 }
 
 /** Each call can store values for the next call in the state. */
-const begin = (token) => ({ token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null });
+const begin = (token) => ({ token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null, types: new Map() });
 
 /** @param {ReturnType<callsOf>[0]} call */
 function send(client, { method, headers, sent: words }, state, options = {}) {

@@ -324,7 +324,8 @@ fn prepared_statement_runs_by_handle() {
     assert_eq!((created.code, created.messages.len()), (0, 1), "{}", created.text);
     let result = found(&found(&created.messages[0], 1), 2);
     let (handle, dataset, parameters) = (found(&result, 1), found(&result, 2), found(&result, 3));
-    assert!(!dataset.is_empty() && !parameters.is_empty());
+    let parameters = StreamReader::try_new(parameters.as_slice(), None).unwrap().schema();
+    assert!(!dataset.is_empty() && *parameters.field(0).data_type() == DataType::Int64);
     let of_handle = |handle: &[u8]| any("CommandPreparedStatementQuery", &field(1, handle));
     let batch = |columns: Vec<(&str, ArrayRef)>| RecordBatch::try_from_iter(columns).unwrap();
     let seven = batch(vec![("0", Arc::new(Int64Array::from(vec![7, 8])) as _)]);

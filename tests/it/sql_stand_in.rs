@@ -7,19 +7,21 @@
 //!   these statements then fails.
 //! - `trap` aborts.
 //!
-//! The stand-in replaces `$1` by its value.
+//! The stand-in replaces `$1` by its value. In a prepared statement, all parameters are integers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{Int64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{DataType, Field, Schema};
 use tidemark::browser::in_process::SqlSession;
 use tidemark::model::time::TimeRange;
 use tidemark::protocol::envelope;
 use tidemark::protocol::scan_page;
 use tidemark::protocol::sql::{
-    FromSql, Parameter, ScanRequest, SessionReply, SessionRequest, TableSchema, ToSql,
+    FromSql, PREPARED_FORMAT, Parameter, ScanRequest, SessionReply, SessionRequest, TableSchema,
+    ToSql,
 };
 use tidemark::scan::page::GroupData;
 
@@ -69,6 +71,9 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                         _ => "0".to_owned(),
                     };
                     count.pieces = rows(&rest.replace("$1", &given));
+                    if request.format == PREPARED_FORMAT {
+                        count.pieces.push_front(Some(integers(&request.parameters)));
+                    }
                     piece(count)
                 }
                 _ => failed(400, "no statement"),
@@ -161,6 +166,14 @@ fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
         _ => {}
     }
     pieces
+}
+
+/// Returns the schema of the parameters as an Arrow message.
+fn integers(parameters: &[(String, Parameter)]) -> Vec<u8> {
+    let field = |(name, _): &(String, Parameter)| Field::new(name, DataType::Int64, true);
+    let schema = Schema::new(parameters.iter().map(field).collect::<Vec<_>>());
+    let stream = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+    stream.get_ref().clone()
 }
 
 fn piece(count: &mut Count) -> FromSql {

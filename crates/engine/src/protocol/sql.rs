@@ -14,6 +14,10 @@ use tidemark_model::value::{FieldType, FieldValue};
 /// The HTTP status for a statement that exceeds a memory, row or time limit.
 pub const TOO_MUCH: u16 = 507;
 
+/// The output format of a statement that a client prepares: the schema of the parameters, and then
+/// the result, as Arrow IPC. Both are in one stream. The values of the parameters must be null.
+pub const PREPARED_FORMAT: &str = "arrow_prepared";
+
 /// Returns the reply to a message for which the SQL Worker threw an error with this text.
 /// `sql/sessions.js` defines the prefixes. Some failures are [`CallFailure::Retryable`].
 pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
@@ -133,7 +137,7 @@ pub struct QueryRequest {
     pub parameters: Vec<(String, Parameter)>,
     /// The value of `now()`, in nanoseconds.
     pub now_ns: i64,
-    /// The output format, as in the request parameter `format`.
+    /// The output format, as in the request parameter `format`, or [`PREPARED_FORMAT`].
     pub format: String,
     /// Whether the caller supports [`ScanRequest::aggregates`].
     #[serde(default)]

@@ -126,13 +126,13 @@ pub(super) fn prepare(
     let places = Placeholders::of(&query.q)?;
     let prepared = Prepared { query: places.text, params: Vec::new() };
     let handle = prepared.handle(settings)?;
-    // The types of the parameters are unknown until a client binds values.
+    // If the SQL Worker does not describe the parameters, clients send them as text.
     let nulls = places.names.iter().map(|name| (name.clone(), Parameter::Null)).collect();
     let query = QueryRequest { q: prepared.query, params: nulls, ..query };
     let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
     let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
-    let has_parameters = !places.names.is_empty();
-    Ok((query, Purpose::Prepared { handle, parameters, has_parameters }))
+    let awaits_parameters = !places.names.is_empty();
+    Ok((query, Purpose::Prepared { handle, parameters, awaits_parameters }))
 }
 
 /// Binds the values of a `DoPut` to the statement of its handle. The response contains a new

@@ -14,7 +14,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Responder, run};
+use crate::api::routes::handler::{Responder, StartResult, run};
 use crate::api::routes::query_v3::{QueryRequest, influxql, sql};
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
@@ -34,9 +34,10 @@ pub(super) enum Purpose {
     /// Only the columns are sent, in the response to the creation of a prepared statement.
     Prepared {
         handle: Vec<u8>,
-        /// The schema of the parameters.
+        /// The schema of the parameters. Until the SQL Worker describes them, all are text.
         parameters: Vec<u8>,
-        has_parameters: bool,
+        /// Whether the next message is the schema of the parameters.
+        awaits_parameters: bool,
     },
 }
 
@@ -96,7 +97,7 @@ impl Reading {
                     whole = Some(query.clone());
                     query.q = q;
                 }
-                sql::for_statement(query, isolate)?
+                statement(query, &purpose, isolate)?
             }
         };
         Ok(Self {
@@ -125,13 +126,13 @@ impl Reading {
                 // statement itself, which reports its own error. Its first message contains the
                 // columns.
                 if let Some(query) = self.whole.take() {
-                    self.responder = sql::for_statement(query, isolate)?;
+                    self.responder = statement(query, &self.purpose, isolate)?;
                     self.responder.check_statements(caller)?;
                     continue;
                 }
                 // The columns may depend on the types of unbound parameters. The statement can
                 // still be prepared, but without columns.
-                if let Purpose::Prepared { has_parameters: true, .. } = self.purpose {
+                if let Purpose::Prepared { awaits_parameters: true, .. } = self.purpose {
                     return Ok(Progress::Complete(self.schema_frames(Vec::new())?));
                 }
             }
@@ -197,7 +198,14 @@ impl Reading {
                 (false, false) => Some(Progress::Frames(frames)),
             });
         }
-        let Some(schema) = messages.first().map(IpcMessage::encapsulated) else { return Ok(None) };
+        let mut schemas = messages.iter().map(IpcMessage::encapsulated);
+        if let Purpose::Prepared { parameters, awaits_parameters: awaits @ true, .. } =
+            &mut self.purpose
+            && let Some(described) = schemas.next()
+        {
+            (*parameters, *awaits) = (described, false);
+        }
+        let Some(schema) = schemas.next() else { return Ok(None) };
         let frames = self.schema_frames(schema)?;
         Ok(Some(match self.is_complete {
             true => Progress::Complete(frames),
@@ -232,6 +240,14 @@ impl Reading {
         let mut frames = Vec::new();
         grpc_web::message(&mut frames, &message)?;
         Ok(frames)
+    }
+}
+
+/// Creates the response to a statement for this purpose.
+fn statement(query: QueryRequest, purpose: &Purpose, isolate: &Isolate<'_>) -> StartResult {
+    match purpose {
+        Purpose::Prepared { awaits_parameters: true, .. } => sql::for_preparation(query, isolate),
+        _ => sql::for_statement(query, isolate),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::coordinator::sql::{SqlQuery, SqlStatement};
 use crate::coordinator::statement::Session;
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::{Call, Reply, Step};
-use crate::protocol::sql::Parameter;
+use crate::protocol::sql::{PREPARED_FORMAT, Parameter};
 
 const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start or deploy again \
                          (docs/SQL.md), or query with InfluxQL at /query";
@@ -35,6 +35,21 @@ pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 
 /// Creates the response to a statement.
 pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
+    let format = request.format.name();
+    begin_statement(request, format, isolate)
+}
+
+/// Creates the response to a statement that a client prepares: the schema of the parameters, and
+/// then the rows, as Arrow IPC.
+pub fn for_preparation(request: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
+    begin_statement(request, PREPARED_FORMAT, isolate)
+}
+
+fn begin_statement(
+    request: QueryRequest,
+    format: &'static str,
+    isolate: &Isolate<'_>,
+) -> StartResult {
     let Some(database) = request.database else {
         return invalid("missing query parameter 'db'");
     };
@@ -51,7 +66,7 @@ pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResul
     let statement = SqlStatement {
         text: request.q,
         parameters: request.params.into_iter().map(signed).collect(),
-        format: request.format.name(),
+        format,
     };
     let session = Session {
         database: Some(database.clone()),
