@@ -63,6 +63,8 @@ const SAMPLES: &[Sample] = &[
     sample("POST", "/api/v3/configure/database", "", r#"{"db":"DB"}"#, None),
     sample("PUT", "/api/v3/configure/database", "", r#"{"db":"DB","retention_period":"1d"}"#, Some(404)),
     sample("DELETE", "/api/v3/configure/database", "db=DB", "", Some(404)),
+    sample("POST", "/api/v3/configure/table", "", r#"{"db":"DB","table":"new"}"#, Some(404)),
+    sample("DELETE", "/api/v3/configure/table", "db=DB&table=m", "", Some(404)),
     sample("GET", "/api/v3/configure/token", "", "", None),
     sample("POST", "/api/v3/configure/token", "", r#"{"token_name":"new","permissions":[]}"#, None),
     sample("DELETE", "/api/v3/configure/token", "token_name=none", "", None),

@@ -181,14 +181,20 @@ fn drop(url: &Parameters) -> ApiResult<(String, Change)> {
              database",
         );
     }
+    check_deletes_immediately(url, "database")?;
+    Ok((name.clone(), Change::DropDatabase { name }))
+}
+
+/// Refuses a later time of deletion.
+pub(super) fn check_deletes_immediately(url: &Parameters, kind: &str) -> ApiResult<()> {
     // In InfluxDB 3, `default` means a later time.
     if !matches!(url.filled("hard_delete_at"), None | Some("now")) {
-        return invalid(
-            "hard_delete_at is not supported, because a database is deleted immediately: use \
-             hard_delete_at=now",
-        );
+        return invalid(format!(
+            "hard_delete_at is not supported, because a {kind} is deleted immediately: use \
+             hard_delete_at=now"
+        ));
     }
-    Ok((name.clone(), Change::DropDatabase { name }))
+    Ok(())
 }
 
 fn configure(body: Body) -> ApiResult<(String, Change)> {

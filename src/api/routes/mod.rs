@@ -14,6 +14,7 @@ mod metrics;
 pub mod query;
 pub mod query_v3;
 mod quota;
+mod tables;
 mod tokens;
 pub mod unsupported;
 mod write;
@@ -156,6 +157,10 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/configure/database", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, databases::begin_list),
         on(&["POST", "PUT", "DELETE"], Access::Admin, JSON, databases::begin_change),
+    ]),
+    route("/api/v3/configure/table", ErrorShape::Other, &[
+        on(&["POST"], Access::Admin, JSON, tables::begin),
+        on(&["DELETE"], Access::Admin, Body::None, tables::begin),
     ]),
     route("/api/v3/configure/token", ErrorShape::Other, TOKENS),
     // InfluxDB 3 Enterprise uses this path.

@@ -37,9 +37,6 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
             "the admin token is the secret ADMIN_TOKEN; create database tokens at \
              /api/v3/configure/token"
         }
-        "/api/v3/configure/table" => {
-            "the first write creates a table; delete a table with DROP MEASUREMENT at /query"
-        }
         "/api/v3/configure/database/retention_period" => {
             "change the retention period with PUT /api/v3/configure/database"
         }
@@ -71,8 +68,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
         }
         path if is_known_path(path, "/api/v3", V3) => {
             "the supported paths of the v3 API are /api/v3/write_lp, query_influxql, query_sql, \
-             export, configure/database, configure/token, configure/quota, configure/backup, \
-             configure/access, backup, backup/verify, restore and recover; query with InfluxQL at \
+             export, configure/database, configure/table, configure/token, configure/quota, \
+             configure/backup, configure/access, backup, backup/verify, restore and recover; query with InfluxQL at \
              /query"
         }
         path if is_known_path(path, "/api/v1/prom", "read write") => {
@@ -110,7 +107,6 @@ mod tests {
             "/api/v2/authorizations",
             "/legacy/authorizations",
             "/private/legacy/authorizations/0123/password",
-            "/api/v3/configure/table",
             "/api/v3/configure/distinct_cache",
             "/api/v3/configure/processing_engine_trigger/enable",
             "/api/v3/plugins/files",
