@@ -253,8 +253,8 @@ fn parameter_type(inferred: Option<&DataType>) -> DataType {
     match inferred {
         Some(DataType::Dictionary(_, values)) => parameter_type(Some(values)),
         Some(DataType::Boolean) => DataType::Boolean,
-        Some(integer) if integer.is_signed_integer() => DataType::Int64,
-        Some(integer) if integer.is_unsigned_integer() => DataType::UInt64,
+        // The drivers of Java and Go have no unsigned numbers.
+        Some(integer) if integer.is_integer() => DataType::Int64,
         Some(number) if number.is_floating() || number.is_decimal() => DataType::Float64,
         // The JDBC driver always binds milliseconds, whatever the unit of the type is.
         Some(DataType::Timestamp(..)) => DataType::Timestamp(TimeUnit::Millisecond, None),

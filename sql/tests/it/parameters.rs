@@ -105,7 +105,7 @@ fn prepared_statement_describes_parameters() {
         DataType::Int64,
         DataType::Boolean,
         DataType::Utf8,
-        DataType::UInt64,
+        DataType::Int64,
         DataType::Utf8,
         DataType::Int64,
         DataType::Int64,
@@ -118,6 +118,7 @@ fn prepared_statement_describes_parameters() {
             "SELECT n AS a FROM cpu WHERE n > (SELECT max(n) FROM cpu WHERE ok = $1)",
             DataType::Boolean,
         ),
+        ("SELECT n AS a FROM cpu WHERE time > CAST($1 AS TIMESTAMP)", DataType::Utf8),
         // The types differ.
         ("SELECT n AS a FROM cpu WHERE n > $1 AND usage > $1", DataType::Utf8),
     ] {
