@@ -505,7 +505,7 @@ mod tests {
         let derived = "SELECT max(a) AS a FROM (".repeat(20);
         assert_eq!(refusal(&format!("{derived}SELECT a FROM iox.cpu{}", ") b".repeat(20))), "");
         let conditions =
-            vec!["a NOT LIKE b AND a IS NOT NULL AND a.b.c.d NOT IN (1) AND NOT EXISTS (b)"; 6];
+            ["a NOT LIKE b AND a IS NOT NULL AND a.b.c.d NOT IN (1) AND NOT EXISTS (b)"; 6];
         assert_eq!(refusal(&format!("SELECT {}", conditions.join(" AND "))), "");
         let nested = format!("{}value{}", "(".repeat(20), " + 1)".repeat(20));
         assert_eq!(refusal(&format!("SELECT 1, {nested}")), "");
