@@ -14,8 +14,8 @@ use crate::limits::{
     DEPTH_MAX, PARENTHESES_DEPTH_MAX, REPEATED_DEPTH_MAX, TEXT_BYTES_MAX, TOKENS_MAX,
 };
 
-/// The number of periods in a usual operand: `catalog.schema.table.column`. For each further period,
-/// the parser may double its readings of the rest.
+/// The number of periods in a usual operand: `catalog.schema.table.column`. Each further period may
+/// double the number of times that the parser reads the rest of the operand.
 const PERIODS_USUAL: usize = 3;
 
 /// The meaning of the previous token.
@@ -41,7 +41,8 @@ struct Level {
     operators: usize,
     /// The number of set operations between the queries on this level.
     set_operations: usize,
-    /// The number of times that the parser may double the readings of this level.
+    /// The logarithm, to base 2, of how often the parser may read this level each time that it reads
+    /// the outer level.
     repeated: usize,
     /// The same number for the operands of NOT, CASE and INTERVAL in the current expression.
     repeated_operands: usize,
@@ -61,11 +62,12 @@ impl Level {
         1 + self.operators + self.set_operations
     }
 
-    /// Counts the readings of a query in parentheses, and the periods of an operand.
+    /// Counts how often the parser may read a query in parentheses, and counts the periods of an
+    /// operand.
     ///
-    /// In FROM, the parser reads each parenthesis as the start of a query and then of a join. It
-    /// therefore reads the query in `((SELECT …` once for each parenthesis. It also reads a word
-    /// such as SELECT as the name of a table.
+    /// In FROM, the parser reads each parenthesis first as the start of a query, and then as the
+    /// start of a join. The parser therefore reads the query in `((SELECT …` once for each
+    /// parenthesis. It also reads a word such as SELECT as the name of a table.
     fn follow(&mut self, token: &Token, last: &Token) {
         match token {
             Token::Period => self.periods += 1,
@@ -216,10 +218,10 @@ fn may_precede_arguments(keyword: Keyword) -> bool {
         )
 }
 
-/// Returns how often the parser may double the readings of the operand of `keyword` that starts with
-/// `token`. If the operand is invalid, the parser tries to read the keyword as the name of a type, a
-/// column or a function, and the list of IN as expressions. `is_infix` is whether the keyword is a
-/// NOT that follows an operand.
+/// Returns the logarithm, to base 2, of how often the parser may read the operand of `keyword`.
+/// `token` is the first token of the operand. If the operand is invalid, the parser tries to read
+/// the keyword as the name of a type, a column or a function, and the list of IN as expressions.
+/// `is_infix` is whether the keyword is a NOT that follows an operand.
 fn repetitions(keyword: Keyword, is_infix: bool, token: &Token) -> usize {
     match keyword {
         Keyword::INTERVAL => usize::from(!matches!(

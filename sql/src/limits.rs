@@ -171,7 +171,7 @@ pub const FIXED_SIZE_MAX: usize = 4_096;
 /// aggregate allocates memory for all centroids. The memory pool does not count this memory.
 pub const CENTROIDS_MAX: i64 = 10_000;
 /// The maximum planning cost of a statement. The cost of a SELECT is the number of selected columns
-/// times the number of table columns, and the costs of all SELECTs are added. Each further reference
-/// to a column counts as a selected column. Planning at this limit takes about four seconds.
-/// `SELECT *` supports tables with up to 1,732 columns.
+/// times the number of table columns, and the costs of all SELECTs are added. Each further
+/// reference to a column counts as a selected column. Planning at this limit takes about four
+/// seconds. `SELECT *` supports tables with up to 1,732 columns.
 pub const PLANNED_COLUMNS_MAX: usize = 3_000_000;

@@ -190,8 +190,8 @@ fn shows_tables(statement: &Statement) -> bool {
     .is_break()
 }
 
-/// Plans a statement that reads these tables. If the statement `is_prepared`, the plan also contains
-/// the types of the parameters.
+/// Plans a statement that reads these tables. With `is_prepared`, the plan also contains the types
+/// of the parameters.
 ///
 /// # Errors
 /// Returns an error if the statement is invalid or not supported.

@@ -48,8 +48,8 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     let Size { tables, windows, grouping_keys, cost, .. } = sizes.statement;
     if grouping_keys > GROUPING_KEYS_MAX {
         return Err(QueryError::invalid(format!(
-            "the grouping sets of a query contain more than {GROUPING_KEYS_MAX} keys, counted after \
-             the CTEs are expanded: use fewer keys in CUBE and ROLLUP"
+            "the grouping sets of a query contain more than {GROUPING_KEYS_MAX} keys, counted \
+             after the CTEs are expanded: use fewer keys in CUBE and ROLLUP"
         )));
     }
     if windows > WINDOWS_MAX {
@@ -135,7 +135,7 @@ struct Sizes {
     /// The OVER clauses of the queries around the visitor's position, with the number of SELECTs
     /// before each clause. Several SELECTs of a query do not share windows.
     windows: Vec<HashSet<(usize, WindowType)>>,
-    /// The number of references to columns in the queries and SELECTs around the visitor's position.
+    /// For each query and SELECT around the visitor's position, the number of references to columns.
     references: Vec<usize>,
     /// Maps the address of each SELECT to its number of references to columns.
     select_references: HashMap<*const Select, usize>,

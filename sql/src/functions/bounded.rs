@@ -257,8 +257,8 @@ fn formats(args: &ScalarFunctionArgs) -> Result<i128> {
     Ok(formats.len() as i128 * args.number_rows.max(1) as i128)
 }
 
-/// Rejects a format that ends with `%Z` and wide spaces. DataFusion removes the last three bytes of
-/// the format, and panics if they are not whole characters.
+/// Rejects a format that ends with `%Z` and spaces that are not ASCII. DataFusion removes the last
+/// three bytes of the format, and panics if these bytes are not whole characters.
 fn check_format(format: Option<&str>) -> Result<()> {
     let cut = format.filter(|format| format.trim_end().ends_with(" %Z"));
     match cut.is_none_or(|format| format.is_char_boundary(format.len() - 3)) {

@@ -97,8 +97,8 @@ struct PageRows {
 }
 
 impl PageRows {
-    /// Returns the maximum number of rows in a batch. If an operator converts the tags to texts, the
-    /// texts of the batch have at most [`TURN_BYTES_MAX`] bytes.
+    /// Returns the maximum number of rows in a batch. If an operator converts the tags to texts,
+    /// the texts of the batch have at most [`TURN_BYTES_MAX`] bytes.
     fn batch_rows(&self, sources: &[Source], rows_max: usize) -> usize {
         let longest = |texts: &StringColumn| texts.entries().map(str::len).max().unwrap_or(0);
         let bytes = |source: &Source| match *source {

@@ -26,7 +26,8 @@ use crate::limits::{
 };
 use crate::tables::rows_cap::is_large_value;
 
-/// The number of operands of a usual call, CASE or IN. Each further operand counts as an expression.
+/// The number of operands of a usual call, CASE or IN. Each further operand counts as an
+/// expression.
 const OPERANDS_USUAL: usize = 8;
 
 /// The limits of an operator with many or costly expressions.
@@ -95,8 +96,8 @@ fn is_text(data_type: DataType) -> bool {
     }
 }
 
-/// Returns the number of operands that an expression may read for each row: the arguments of a call,
-/// and the values that CASE and IN compare with their first operand.
+/// Returns the number of operands that an expression may read for each row: the arguments of a
+/// call, and the values that CASE and IN compare with their first operand.
 fn operands(part: &Arc<dyn PhysicalExpr>) -> usize {
     if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
         return call.args().len();

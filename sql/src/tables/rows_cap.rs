@@ -67,9 +67,10 @@ pub(super) fn cap(
     with_limited_input(&node, &limits).map(Transformed::yes)
 }
 
-/// Makes a filter return the rows of each input batch with tags, texts or lists at once. The filter
-/// would collect the rows of many batches, whose values together are too large. A filter collects
-/// only batches of up to half of its batch size.
+/// Makes a filter return the rows of each input batch at once, if the rows contain tags, texts or
+/// lists. Otherwise the filter would collect the rows of many batches, whose values together may be
+/// too large. DataFusion's filter collects only batches of at most half its batch size, so a filter
+/// with the batch size 1 collects no batches.
 fn pass_batches(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = node.schema();
     let mut types = schema.fields().iter().map(|column| column.data_type());
@@ -166,7 +167,7 @@ pub(crate) fn copies_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
 fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let is_subqueries = node.is::<ScalarSubqueryExec>();
     let is_copied = |(at, child): (usize, &Arc<dyn ExecutionPlan>)| match is_subqueries {
-        // The first input contains the rows, and the others are the subqueries.
+        // The first input contains the rows, and the other inputs are the subqueries.
         true => at > 0 && child.schema().fields().iter().any(|of| is_large_value(of.data_type())),
         false => is_join(node) && has_large_values(child),
     };
