@@ -1,7 +1,8 @@
 //! Lists the console's files and their entity tags for `src/console.rs`, which compiles them into
 //! the program.
 //!
-//! `npm run build` creates the files in `dist/`. If the folder is empty, the program has no console.
+//! `npm run build` creates the files in `dist/`. If the folder is empty, the program has no
+//! console.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -10,8 +11,8 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../dist");
-    // If the folder were missing, Cargo would run this script and compile the program in each build.
-    // A read-only source folder is not an error.
+    // If the folder were missing, Cargo would run this script and compile the program in each
+    // build. A read-only source folder is not an error.
     let _ = fs::create_dir(&root);
     println!("cargo::rerun-if-changed={}", root.display());
     let mut files = Vec::new();

@@ -265,8 +265,8 @@ pub async fn run(engine: Rc<EngineThread>, to: Address, inbox: Rc<Inbox>) {
             drop(object);
             store.close().await;
         }
-        // Events may have arrived while the file was closed. After this check, the code does not
-        // wait, so no event can arrive before the object is removed.
+        // Events may have arrived during the wait for `close`. After this check, the code does not
+        // wait again, so no event can arrive before the object is removed.
         if inbox.is_empty() {
             break;
         }

@@ -123,7 +123,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Closes the file on another thread, because SQLite then copies the write-ahead log into the
+    /// Closes the file. Uses another thread, because closing copies the write-ahead log into the
     /// file and waits for the disk. Deletes the file if the object has no data.
     pub async fn close(&self) {
         let is_empty = self.is_open().is_ok_and(|is_open| !is_open);
@@ -235,8 +235,8 @@ pub fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     // The locking mode is exclusive, because no other process can use the folder. SQLite then needs
-    // neither shared memory nor file locks. Without fullfsync, macOS leaves a commit in the cache of
-    // the drive. Other systems ignore fullfsync.
+    // neither shared memory nor file locks. Without fullfsync, macOS leaves a commit in the cache
+    // of the drive. Other systems ignore fullfsync.
     connection.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_BYTES};
          PRAGMA locking_mode = EXCLUSIVE;

@@ -94,8 +94,8 @@ pub fn export_parquet(
     Ok(())
 }
 
-/// Returns the files of earlier exports by path. Rejects a folder with an export of another database
-/// or policy, whose files could have the same names and numbers of rows.
+/// Returns the files of earlier exports by path. Rejects a folder with an export of another
+/// database or policy, whose files could have the same names and numbers of rows.
 fn finished_files(
     folder: &Path,
     database: &str,
@@ -107,12 +107,12 @@ fn finished_files(
     if let Ok(manifest) = File::open(&path) {
         let parsed = serde_json::from_reader::<_, Value>(BufReader::new(manifest));
         let manifest = parsed.map_err(|reason| cannot("read", &path, &reason.into()))?;
-        let (of, policy_of) = (text(&manifest, "database"), text(&manifest, "policy"));
-        if (of, policy_of) != (database, policy.unwrap_or_default()) {
+        let exported = [text(&manifest, "database"), text(&manifest, "policy")];
+        if exported != [database, policy.unwrap_or_default()] {
             return Err(Failure(format!(
                 "{} belongs to an export of {}: choose another FOLDER.",
                 path.display(),
-                [of, policy_of].join(" ").trim_end()
+                exported.join(" ").trim_end()
             )));
         }
         list(&manifest, "files").iter().cloned().for_each(|file| _ = add(file));

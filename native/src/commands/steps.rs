@@ -57,8 +57,8 @@ impl Drop for Progress {
     }
 }
 
-/// Checks that the server responds. Without this check, a command would report an unreachable server
-/// only after all its retries, which take half a minute.
+/// Checks that the server responds. Without this check, a command would report an unreachable
+/// server only after all its retries, which take half a minute.
 pub fn must_respond(server: &Server) -> Result<(), Failure> {
     server.send(&Request::new("GET", "/ping")).map(drop)
 }
