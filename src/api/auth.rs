@@ -1,8 +1,8 @@
 //! Reads the credentials of every supported scheme, and defines the errors for refused callers.
 //!
 //! Credentials in a header take precedence over the URL parameters `u` and `p`, unless both contain
-//! a user name. This module checks the admin token; [`crate::coordinator::identify`] checks all
-//! other credentials.
+//! a user name: then the URL takes precedence. This module checks the admin token;
+//! [`crate::coordinator::identify`] checks all other credentials.
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

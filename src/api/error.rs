@@ -264,11 +264,11 @@ impl ApiError {
         // The 1.x command sends `InfluxDBShell/`.
         let is_influx_command =
             head.header("user-agent").is_some_and(|agent| agent.starts_with("influx/"));
-        let of_body = match is_influx_command && shape == ErrorShape::Query(Dialect::V1) {
+        let body_shape = match is_influx_command && shape == ErrorShape::Query(Dialect::V1) {
             true => ErrorShape::Other,
             false => shape,
         };
-        let mut response = self.response(of_body, pretty);
+        let mut response = self.response(body_shape, pretty);
         let is_1x =
             matches!(shape, ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1));
         if is_1x && response.status == 401 && !is_browser(head) {

@@ -232,8 +232,8 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// The maximum size, in bytes, of the text that is added to a batch at the same time.
 const TEXT_BYTES_MAX: usize = 2 * BATCH_BYTES;
-/// The number of bytes of a row's text that count as one byte of a batch. The batch stores a string
-/// that repeats only once.
+/// The number of bytes of a row's text that count as one byte of a batch. The batch stores a
+/// repeated string only once.
 const TEXT_BYTES_PER_BYTE: usize = 4;
 
 /// The approximate size of a series without its tags.
@@ -281,8 +281,9 @@ impl IntoPoints {
         VALUE_BYTES * (fields + chunk.columns.len()) * (rows + chunk.rows)
     }
 
-    /// Adds those of `rows` in `chunk` that have a value. The rows are added to `measurement`, or to
-    /// the chunk's own measurement. As in 1.x, a row with an infinite value is omitted.
+    /// Adds the rows of `chunk` that are in `rows` and have a value. The rows are added to
+    /// `measurement`, or to the chunk's own measurement. As in 1.x, a row with an infinite value is
+    /// omitted.
     pub(super) fn push(
         &mut self,
         measurement: Option<&str>,

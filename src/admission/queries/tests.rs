@@ -194,10 +194,10 @@ fn long_queries_leave_room_for_small() {
     let memory = QueryMemory::default();
     let mut reservations: Vec<QueryReservation> =
         (0..AT_ONCE).map(|_| started(&memory, "a")).collect();
-    let go_on = |reservation: &QueryReservation| reservation.become_long().is_ok();
-    let went_on: Vec<bool> = reservations.iter().map(go_on).collect();
-    assert_eq!(went_on.iter().filter(|&&can_continue| can_continue).count(), LONG_QUERIES_MAX);
-    assert!(went_on.is_sorted_by(|a, b| a >= b) && go_on(&reservations[0]), "once is enough");
+    let becomes_long = |reservation: &QueryReservation| reservation.become_long().is_ok();
+    let long: Vec<bool> = reservations.iter().map(becomes_long).collect();
+    assert_eq!(long.iter().filter(|&&is_long| is_long).count(), LONG_QUERIES_MAX);
+    assert!(long.is_sorted_by(|a, b| a >= b) && becomes_long(&reservations[0]), "once is enough");
     let waiting: Vec<QueryReservation> = reservations.drain(LONG_QUERIES_MAX..).collect();
     for reservation in &waiting {
         assert!(reservation.restart() && !reservation.start(NOW_NS));

@@ -69,8 +69,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
         path if is_known_path(path, "/api/v3", V3) => {
             "the supported paths of the v3 API are /api/v3/write_lp, query_influxql, query_sql, \
              export, configure/database, configure/table, configure/token, configure/quota, \
-             configure/backup, configure/access, backup, backup/verify, restore and recover; query with InfluxQL at \
-             /query"
+             configure/backup, configure/access, backup, backup/verify, restore and recover; query \
+             with InfluxQL at /query"
         }
         path if is_known_path(path, "/api/v1/prom", "read write") => {
             "Prometheus' remote protocol is not supported; write line protocol, and query with \

@@ -521,8 +521,8 @@ mod tests {
         let rejected = |dialect, unparsed: &Rejected, outcome: &WriteOutcome| {
             RejectedLines::new("d", options(dialect), unparsed, outcome, b"")
         };
-        let text = "partial write: field type conflict: input field \"f\" on measurement \"data\" is type \
-                    float, already exists as type integer dropped=2";
+        let text = "partial write: field type conflict: input field \"f\" on measurement \"data\" \
+                    is type float, already exists as type integer dropped=2";
         let none = unparsed(&[], 0);
         for points_written in [0, 7] {
             let outcome = conflicts(points_written, &[], 0);

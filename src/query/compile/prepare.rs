@@ -184,9 +184,9 @@ fn reads_known(expr: &Expr, known: &KnownNames) -> bool {
     }
 }
 
-/// Removes the effect of a cast of a subquery's tag to a field in a call that has a type for every
-/// argument (`has_type`). 1.x gives the tags to such a call as strings, and skips a call without a
-/// type.
+/// Replaces the cast of a subquery's tag to a field with a cast to a tag, inside calls whose type
+/// does not depend on the argument (`has_type`). 1.x passes the tag's values to such a call as
+/// strings. Other calls keep the cast: they have no type, so 1.x skips them.
 fn read_cast_tags(expr: &mut Expr, known: &KnownNames, has_type: bool) {
     match expr {
         Expr::VarRef { name, cast: cast @ Some(Cast::Field) } => {

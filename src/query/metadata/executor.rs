@@ -269,7 +269,7 @@ impl MetaExecutor {
         }));
     }
 
-    /// Whether the result contains counts. As in 1.x, OFFSET skips all of them.
+    /// Whether the result contains counts. As in 1.x, any OFFSET skips all counts.
     fn shows_counts(&self) -> bool {
         self.plan.limits[1] == 0
     }

@@ -346,8 +346,8 @@ impl PendingRows {
             let Err(at) = self.columns.binary_search_by_key(&id, |&(id, _)| id) else { continue };
             self.columns.insert(at, (id, field_type));
             if field_type == FieldType::String {
-                // The column is new, so the open rows whose text was already read have no value in
-                // it.
+                // The column is new, so it has no value for the open rows whose text was already
+                // read.
                 let mut open = Column::new(field_type);
                 open.extend_nulls(self.open_rows - self.unread.len());
                 let drafts = vec![Draft::default(); self.page_ranges.len()];

@@ -42,8 +42,8 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
-/// The size of the stored text, in bytes, at which a batch ends. Only a single row can have more
-/// text than two pages.
+/// The size of the stored text, in bytes, at which a batch ends. Two part pages have more text than
+/// this only if a page consists of a single row with more text.
 const BATCH_TEXT_BYTES: usize = 512 << 10;
 /// The number of series without a value in their latest row after which the scan reads these series
 /// again. Reading them again needs a new merge.
