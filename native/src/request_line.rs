@@ -154,8 +154,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for EscapedRequestLines<S> {
 mod tests {
     use super::*;
 
-    /// The lengths of the bodies of the requests that hyper has found before the bytes arrive, and
-    /// the bytes.
+    /// The body lengths of the requests that hyper found before these bytes arrived, and the bytes.
     type Piece<'a> = (&'a [Option<u64>], &'a str);
 
     fn passed(pieces: &[Piece<'_>]) -> String {

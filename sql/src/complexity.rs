@@ -41,8 +41,8 @@ struct Level {
     operators: usize,
     /// The number of set operations between the queries on this level.
     set_operations: usize,
-    /// The logarithm, to base 2, of how often the parser may read this level each time that it reads
-    /// the outer level.
+    /// The base-2 logarithm of the number of times that the parser may read this level while it
+    /// reads the outer level once.
     repeated: usize,
     /// The same number for the operands of NOT, CASE and INTERVAL in the current expression.
     repeated_operands: usize,
@@ -62,8 +62,7 @@ impl Level {
         1 + self.operators + self.set_operations
     }
 
-    /// Counts how often the parser may read a query in parentheses, and counts the periods of an
-    /// operand.
+    /// Updates the counters for a query in parentheses, and for the periods of an operand.
     ///
     /// In FROM, the parser reads each parenthesis first as the start of a query, and then as the
     /// start of a join. The parser therefore reads the query in `((SELECT …` once for each
@@ -218,10 +217,10 @@ fn may_precede_arguments(keyword: Keyword) -> bool {
         )
 }
 
-/// Returns the logarithm, to base 2, of how often the parser may read the operand of `keyword`.
-/// `token` is the first token of the operand. If the operand is invalid, the parser tries to read
-/// the keyword as the name of a type, a column or a function, and the list of IN as expressions.
-/// `is_infix` is whether the keyword is a NOT that follows an operand.
+/// Returns the base-2 logarithm of the number of times that the parser may read the operand of
+/// `keyword`. `token` is the first token of the operand. If the operand is invalid, the parser
+/// tries to read the keyword as the name of a type, a column or a function, and the list of IN as
+/// expressions. `is_infix` is whether the keyword is a NOT that follows an operand.
 fn repetitions(keyword: Keyword, is_infix: bool, token: &Token) -> usize {
     match keyword {
         Keyword::INTERVAL => usize::from(!matches!(

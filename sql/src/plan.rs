@@ -256,7 +256,7 @@ fn parameter_type(inferred: Option<&DataType>) -> DataType {
         // The drivers of Java and Go have no unsigned numbers.
         Some(integer) if integer.is_integer() => DataType::Int64,
         Some(number) if number.is_floating() || number.is_decimal() => DataType::Float64,
-        // The JDBC driver always binds milliseconds, whatever the unit of the type is.
+        // The JDBC driver binds milliseconds for every unit.
         Some(DataType::Timestamp(..)) => DataType::Timestamp(TimeUnit::Millisecond, None),
         Some(DataType::Date32 | DataType::Date64) => DataType::Date32,
         _ => DataType::Utf8,

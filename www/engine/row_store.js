@@ -7,8 +7,8 @@ const storeName = 'rows';
 const lockName = 'tidemark-rows';
 
 /**
- * How long to wait for the lock. In a shared worker, the lock almost always belongs to a page that
- * is closed already. A busy machine needs longer to release it.
+ * The maximum time to wait for the lock, in milliseconds. In a shared worker, the lock almost always
+ * belongs to a page that is closed already. A busy machine needs longer to release it.
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 

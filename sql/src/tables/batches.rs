@@ -22,7 +22,8 @@ use crate::error::QueryError;
 use crate::limits::{BATCH_ROWS, TURN_BYTES_MAX};
 
 const WORD_BITS: usize = 64;
-/// The number of dictionary entries that are read in the time of looking up the text of one row.
+/// The number of dictionary entries that can be copied in the time that a lookup of one row's text
+/// takes.
 const ENTRIES_PER_ROW: usize = 8;
 
 /// The position of a column's values in the pages of a scan.

@@ -185,7 +185,7 @@ fn drop(url: &Parameters) -> ApiResult<(String, Change)> {
     Ok((name.clone(), Change::DropDatabase { name }))
 }
 
-/// Returns an error if the request asks for a deletion at a later time.
+/// Returns an error if the request contains a later time of deletion.
 pub(super) fn check_deletes_immediately(url: &Parameters, kind: &str) -> ApiResult<()> {
     // In InfluxDB 3, `default` means a later time.
     if !matches!(url.filled("hard_delete_at"), None | Some("now")) {

@@ -150,7 +150,8 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
             let is_tag_column = names.fields.get(name.as_str()) == Some(&DataType::Tag);
             *cast = match names.resolve(name, Some(Cast::Field)) {
                 // In the rows of a subquery, a name without a column is a missing tag, even if the
-                // condition casts the name to a field. So is a name that no source has.
+                // condition casts the name to a field. The same applies to a name that no source
+                // has.
                 DataType::Unknown if !typed || names.resolve(name, None) == DataType::Unknown => {
                     None
                 }
