@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::api::error::{ApiError, ApiResult, invalid};
@@ -28,6 +29,8 @@ struct Body {
     tags: Vec<String>,
     #[serde(default)]
     fields: Vec<Field>,
+    /// A setting of InfluxDB 3 Enterprise. Only null is permitted.
+    retention_period: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,6 +68,12 @@ pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     if request.head.method == "DELETE" {
         let database = request.required("db", "name the database with the parameter db")?;
         let table = request.required("table", "name the table with the parameter table")?;
+        if request.url.get("data_only") == Some("true") {
+            return invalid(
+                "data_only is not supported: delete the data with DELETE FROM at /query, which \
+                 keeps the table",
+            );
+        }
         check_deletes_immediately(request.url, "table")?;
         return Ok(PendingRequest::run(|io| delete(io, database, table)));
     }
@@ -78,6 +87,11 @@ pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 impl Body {
     /// Returns the columns to register. Line protocol must permit every name.
     fn columns(self) -> ApiResult<ColumnSet> {
+        if self.retention_period.is_some() {
+            return invalid(
+                "a table has no retention_period: set the retention_period of its database",
+            );
+        }
         let check = |name: &str, kind| {
             check_writable(name, kind).or_else(|error| invalid(error.to_string()))
         };
