@@ -14,7 +14,7 @@ use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, execute};
 use crate::coordinator::error::Error;
-use crate::coordinator::load_schemas::{Load, SchemaSelection, call_database};
+use crate::coordinator::load_schemas::{Load, SchemaSelection};
 use crate::model::name::{NameKind, check_writable};
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
@@ -120,10 +120,14 @@ async fn create(io: Io, database: String, columns: ColumnSet) -> ApiResult<Respo
         return Err(ApiError::Conflict(format!("table \"{table}\" already exists")));
     }
     let message = ToDatabase::Register { policy: policy.id, sets: vec![columns] };
-    let reply = call_database(&io, &database, &message).await?;
-    let FromDatabase::Registered { refusals, .. } = reply else {
+    let reply = io.call_database(&loaded.object, &message).await;
+    // The cached state may be outdated even after an error.
+    io.with(|context| context.cache.forget(&database))?;
+    let refusals = match reply? {
+        FromDatabase::Registered { refusals, .. } => refusals,
         // The policy was dropped.
-        return Err(Error::from(Unavailable::Changing).into());
+        FromDatabase::UnknownPolicy => return Err(Error::from(Unavailable::Changing).into()),
+        reply => return Err(Error::from(reply).into()),
     };
     match refusals.into_iter().flatten().next() {
         None => Ok(json_line(200, &json!({ "db": database, "table": table }))),
