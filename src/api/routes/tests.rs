@@ -73,7 +73,7 @@ fn error_texts_name_existing_routes() {
     let expected =
         format!("the supported paths of the v2 API are /api/v2/{};", joined(&beneath("/api/v2/")));
     assert!(v2.starts_with(&expected), "{v2}\nis not {expected}");
-    let v3 = unsupported::instead_of("/api/v3/plugins").unwrap();
+    let v3 = unsupported::instead_of("/api/v3/show").unwrap();
     let own: Vec<&str> =
         beneath("/api/v3/").into_iter().filter(|name| !name.starts_with("enterprise/")).collect();
     let expected = format!("the supported paths of the v3 API are /api/v3/{};", joined(&own));
