@@ -130,7 +130,7 @@ pub const SQL_TURN_MS_MAX: usize = 5_000;
 /// that the machine is busy or the process does not respond.
 pub const SQL_WALL_MAX: Duration = Duration::from_secs(60);
 /// The maximum memory of an SQL process during a turn, in bytes.
-pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
+pub const SQL_PROCESS_BYTES_MAX: usize = 1 << 30;
 /// The memory, in bytes, above which an SQL process ends when it runs no statement. Allocators
 /// do not return freed memory to the system, so the process must end.
 pub const SQL_IDLE_BYTES_MAX: u64 = 64 << 20;

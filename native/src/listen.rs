@@ -69,7 +69,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         backups: options.backups.clone(),
         alarms,
         refused: Refused::open(&folder.crashes())?,
-        sql: Sql::new(runtime.handle(), options.sql_times),
+        sql: Sql::new(runtime.handle(), options.sql_limits),
         is_ending,
         busy: AtomicUsize::new(0),
         readers: Readers::default(),

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::Command;
 use super::command_line::Arguments;
 use crate::limits::{
-    MEMORY_BYTES, SQL_TURN_MS_MAX, SQL_UNUSED_MS_MAX, THREAD_MEMORY_BYTES, THREADS_MAX,
+    MEMORY_BYTES, SQL_PROCESS_BYTES_MAX, SQL_TURN_MS_MAX, SQL_UNUSED_MS_MAX, THREAD_MEMORY_BYTES,
+    THREADS_MAX,
 };
 use crate::options::{address, tls_files};
-use crate::sql::Times;
+use crate::sql::ProcessLimits;
 use crate::{Failure, listen};
 
 pub const COMMAND: Command = Command {
@@ -43,8 +44,8 @@ pub struct Options {
     pub threads: usize,
     /// `MEMORY_BYTES`: the total memory of all threads for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
-    /// `SQL_TURN_MS` and `SQL_UNUSED_MS`, for tests.
-    pub sql_times: Times,
+    /// `SQL_TURN_MS`, `SQL_PROCESS_BYTES` and `SQL_UNUSED_MS`, for tests.
+    pub sql_limits: ProcessLimits,
 }
 
 fn options(
@@ -75,6 +76,7 @@ fn options(
     let number =
         |name: &str, fallback: usize, most: usize| number(name, variable(name), fallback, most);
     let turn_ms = number("SQL_TURN_MS", SQL_TURN_MS_MAX, SQL_TURN_MS_MAX)?;
+    let process_bytes = number("SQL_PROCESS_BYTES", SQL_PROCESS_BYTES_MAX, SQL_PROCESS_BYTES_MAX)?;
     let unused_ms = number("SQL_UNUSED_MS", SQL_UNUSED_MS_MAX, SQL_UNUSED_MS_MAX)?;
     let processors = available_parallelism().map_or(1, |number| number.get());
     let threads = number("THREADS", processors, THREADS_MAX)?;
@@ -86,8 +88,9 @@ fn options(
         backups: given("backups", "BACKUP_FOLDER").map(PathBuf::from),
         threads,
         memory_bytes: number("MEMORY_BYTES", memory_bytes, usize::MAX)?,
-        sql_times: Times {
+        sql_limits: ProcessLimits {
             turn: Duration::from_millis(turn_ms as u64),
+            memory_bytes: process_bytes as u64,
             unused: Duration::from_millis(unused_ms as u64),
         },
     })

@@ -50,11 +50,13 @@ pub struct Sql {
     sessions: AtomicU64,
 }
 
-/// The maximum times of SQL processes.
+/// The limits of SQL processes.
 #[derive(Clone, Copy, Debug)]
-pub struct Times {
+pub struct ProcessLimits {
     /// The maximum duration of one turn of a statement.
     pub turn: Duration,
+    /// The maximum memory during a turn, in bytes.
+    pub memory_bytes: u64,
     /// The time without statements after which a process ends.
     pub unused: Duration,
 }
@@ -62,7 +64,7 @@ pub struct Times {
 /// Starts one SQL process when a statement needs it, and again after it has ended.
 #[derive(Debug)]
 struct Supervisor {
-    times: Times,
+    limits: ProcessLimits,
     running: Arc<tokio::sync::Mutex<Running>>,
     permits: Arc<Semaphore>,
 }
@@ -162,10 +164,10 @@ impl Drop for Session {
 
 impl Sql {
     /// Prepares SQL. The processes start in the event loop `runtime`.
-    pub fn new(runtime: &Handle, times: Times) -> Arc<Self> {
+    pub fn new(runtime: &Handle, limits: ProcessLimits) -> Arc<Self> {
         Arc::new(Self {
             runtime: runtime.clone(),
-            supervisors: std::array::from_fn(|_| Supervisor::new(times)),
+            supervisors: std::array::from_fn(|_| Supervisor::new(limits)),
             permits: Arc::new(Semaphore::new(SQL_PROCESSES_MAX * SQL_STATEMENTS_MAX)),
             statements: Mutex::default(),
             sessions: AtomicU64::new(0),
@@ -251,10 +253,10 @@ impl Sql {
 }
 
 impl Supervisor {
-    fn new(times: Times) -> Arc<Self> {
+    fn new(limits: ProcessLimits) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(SQL_STATEMENTS_MAX));
         let running = Running { process: None, ended: 0, used: Instant::now() };
-        Arc::new(Self { times, running: Arc::new(running.into()), permits })
+        Arc::new(Self { limits, running: Arc::new(running.into()), permits })
     }
 
     /// Passes a message to the process. Starts the process if it is not running.
@@ -296,7 +298,7 @@ impl Supervisor {
             tokio::spawn(Arc::clone(self).end_if_unused(running.ended));
         }
         state.opened = Some(running.ended);
-        let (reply, is_over) = running.call(head, message, self.times.turn).await?;
+        let (reply, is_over) = running.call(head, message, &self.limits).await?;
         if is_over {
             state.close();
         }
@@ -319,7 +321,7 @@ impl Supervisor {
         if state.close() == Some(running.ended) {
             let head = Head { session, kind: Kind::End, length: 0 };
             // After an error, the session no longer exists.
-            let _ = running.call(head, &[], self.times.turn).await;
+            let _ = running.call(head, &[], &self.limits).await;
         }
     }
 
@@ -332,10 +334,10 @@ impl Supervisor {
         }
     }
 
-    /// Waits until no statement has used the process for [`Times::unused`], and then ends the
+    /// Waits until no statement has used the process for [`ProcessLimits::unused`], and then ends the
     /// process. `ended` identifies the process: the value of [`Running::ended`] at its start.
     async fn end_if_unused(self: Arc<Self>, ended: u64) {
-        let mut rest = self.times.unused;
+        let mut rest = self.limits.unused;
         loop {
             sleep(rest).await;
             let mut running = self.running.lock().await;
@@ -343,9 +345,9 @@ impl Supervisor {
                 return;
             }
             let unused = running.used.elapsed();
-            rest = match self.times.unused.checked_sub(unused) {
+            rest = match self.limits.unused.checked_sub(unused) {
                 Some(rest) if !rest.is_zero() => rest,
-                _ if !self.is_idle() => self.times.unused,
+                _ if !self.is_idle() => self.limits.unused,
                 _ => return running.end().await,
             };
         }
@@ -363,10 +365,10 @@ impl Running {
         &mut self,
         head: Head,
         message: &[u8],
-        turn_time: Duration,
+        limits: &ProcessLimits,
     ) -> Result<Reply, String> {
         let process = self.process.as_mut().ok_or("lost: the SQL process has ended")?;
-        let result = process.call(head, message, turn_time).await;
+        let result = process.call(head, message, limits).await;
         self.used = Instant::now();
         if result.is_err() {
             self.end().await;

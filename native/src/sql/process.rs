@@ -12,8 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::sleep;
 
+use super::ProcessLimits;
 use super::frame::{HEAD_BYTES, Head, Kind};
-use crate::limits::{SQL_CHECK, SQL_PROCESS_BYTES_MAX, SQL_WALL_MAX};
+use crate::limits::{SQL_CHECK, SQL_WALL_MAX};
 use crate::log;
 use crate::options::SQL_PROCESS;
 
@@ -52,7 +53,7 @@ impl Process {
     }
 
     /// Sends a message to a session and returns its reply. Kills the process if the call takes more
-    /// than `turn_time` or uses too much memory.
+    /// time or memory than `limits` allow.
     ///
     /// # Errors
     /// Returns an error text for `tidemark::protocol::sql::error_reply`. The process then no longer
@@ -61,7 +62,7 @@ impl Process {
         &mut self,
         head: Head,
         message: &[u8],
-        turn_time: Duration,
+        limits: &ProcessLimits,
     ) -> Result<Reply, String> {
         let id = self.id;
         let exceeded = tokio::select! {
@@ -70,7 +71,7 @@ impl Process {
                 Ok(reply) => return Ok(reply),
                 Err(_) => None,
             },
-            reason = watch(id, turn_time) => Some(reason),
+            reason = watch(id, limits) => Some(reason),
         };
         match exceeded {
             Some((reason, memory_bytes)) => {
@@ -138,17 +139,17 @@ fn own_program() -> io::Result<PathBuf> {
 
 /// Waits until the call exceeds a limit. Returns the reason and the used memory. The time limit
 /// also considers CPU time, so that a busy machine does not cause a statement to be stopped.
-async fn watch(id: u32, turn_time: Duration) -> (String, u64) {
+async fn watch(id: u32, limits: &ProcessLimits) -> (String, u64) {
     let (began, before) = (Instant::now(), cpu_time(id));
     loop {
-        sleep(SQL_CHECK.min(turn_time)).await;
+        sleep(SQL_CHECK.min(limits.turn)).await;
         let memory_bytes = memory_bytes(id);
         let computed = match (before, cpu_time(id)) {
             (Some(before), Some(now)) => now.saturating_sub(before),
             _ => began.elapsed(),
         };
-        if began.elapsed() >= turn_time && computed >= turn_time {
-            let seconds = turn_time.as_secs_f64();
+        if began.elapsed() >= limits.turn && computed >= limits.turn {
+            let seconds = limits.turn.as_secs_f64();
             let reason = format!("it computed for more than {seconds} seconds without a pause");
             return (reason, memory_bytes);
         }
@@ -156,8 +157,8 @@ async fn watch(id: u32, turn_time: Duration) -> (String, u64) {
             let seconds = SQL_WALL_MAX.as_secs();
             return (format!("it took more than {seconds} seconds without a pause"), memory_bytes);
         }
-        if memory_bytes > SQL_PROCESS_BYTES_MAX {
-            let mib = SQL_PROCESS_BYTES_MAX >> 20;
+        if memory_bytes > limits.memory_bytes {
+            let mib = limits.memory_bytes >> 20;
             return (format!("it used more than {mib} MiB of memory"), memory_bytes);
         }
     }

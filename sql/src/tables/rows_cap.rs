@@ -163,13 +163,14 @@ pub(crate) fn copies_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
     copied_inputs(node).contains(&true) || node.children().into_iter().any(copies_large_values)
 }
 
-/// Returns for each input whether the operator may copy its texts, binary values and lists.
+/// Returns for each input whether the operator may copy its texts, binary values and lists, or
+/// copies those of another input to its rows.
 fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let is_subqueries = node.is::<ScalarSubqueryExec>();
     let is_copied = |(at, child): (usize, &Arc<dyn ExecutionPlan>)| match is_subqueries {
         // The first input contains the rows, and the other inputs are the subqueries.
         true => at > 0 && child.schema().fields().iter().any(|of| is_large_value(of.data_type())),
-        false => is_join(node) && has_large_values(child),
+        false => is_join(node) && node.children().into_iter().any(has_large_values),
     };
     node.children().into_iter().enumerate().map(is_copied).collect()
 }

@@ -2,7 +2,7 @@
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;
-use tidemark_sql::limits::{CHECKED_BATCH_ROWS, TURN_BYTES_MAX};
+use tidemark_sql::limits::{CHECKED_BATCH_ROWS, COPIED_BATCH_ROWS, TURN_BYTES_MAX};
 
 use super::database::{Database, Layout, request};
 
@@ -486,14 +486,31 @@ fn copies_of_long_values_are_limited() {
             "{from}"
         );
     }
-    // A filter does not collect the rows of several batches with texts.
-    let database = Database::default();
-    let text = "SELECT s, value FROM (SELECT value, repeat('x', 10000 + value % 2) AS s FROM \
-                generate_series(1, 5000) LIMIT 5000) WHERE octet_length(s) > 0 AND value % 10 = 0";
+    // A condition on the other input does not make the batches larger.
+    let mut database = Database::default();
+    database.write("cpu,host=a usage=7 1");
+    let text = "SELECT t, value FROM (SELECT repeat(host, 6000) AS t FROM cpu) a \
+                JOIN generate_series(1, 1000) b ON b.value > 0";
     let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
     let batches = answered.unwrap().batches;
-    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 500);
-    assert!(batches.iter().all(|batch| batch.num_rows() <= CHECKED_BATCH_ROWS / 8));
+    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+    assert_eq!(rows.iter().sum::<usize>(), 1_000);
+    assert!(rows.iter().all(|&rows| rows <= COPIED_BATCH_ROWS), "{rows:?}");
+}
+
+#[test]
+fn filters_collect_no_long_texts() {
+    let mut database = Database::default();
+    let text = "x".repeat(40_000);
+    for at in 0..1_000 {
+        database.write(&format!("m s=\"{text}\",v={at}i {at}"));
+    }
+    let text = "SELECT s FROM m WHERE octet_length(s) + v % 10 = 40000";
+    let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
+    let batches = answered.unwrap().batches;
+    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+    assert_eq!(rows.iter().sum::<usize>(), 100);
+    assert!(rows.len() > 1, "{rows:?}");
 }
 
 #[test]

@@ -204,7 +204,7 @@ fn long_queries_leave_room_for_small() {
     }
     let small: Vec<QueryReservation> = (0..4).map(|_| started(&memory, "a")).collect();
     let other = started(&memory, "b");
-    assert!(go_on(&other) && !go_on(&small[0]));
+    assert!(becomes_long(&other) && !becomes_long(&small[0]));
     // A long query may collect these bytes while other queries wait. A small query may not.
     let mut gathered = reservations[0].buffer();
     assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
@@ -214,7 +214,7 @@ fn long_queries_leave_room_for_small() {
     drop(gathered);
     drop(reservations.remove(0));
     assert!(!waiting[1].start(NOW_NS) && waiting[0].start(NOW_NS) && !waiting[1].start(NOW_NS));
-    assert!(go_on(&waiting[0]), "it was its turn");
+    assert!(becomes_long(&waiting[0]), "it was its turn");
     // A long query whose client reads no data does not count towards the limit.
     let _reader = reservations[0].wait_for_client(NOW_NS);
     assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
