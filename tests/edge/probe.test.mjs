@@ -137,7 +137,7 @@ test('the program deletes its deployment on SIGINT, and the next run deletes the
   api.fails = () => 403;
   const refused = start();
   assert.equal((await refused.ended)[0], 1);
-  assert.match(refused.text, /^Cloudflare refused GET \/accounts: no \[code: 10000\]$/m);
+  assert.match(refused.text, /^Cloudflare refused GET \/accounts\?per_page=50: no \[code: 10000\]$/m);
 });
 
 test('the scratch Worker sends gRPC-Web as a stream without a length', async (t) => {
