@@ -280,9 +280,11 @@ impl InProcess {
                     exchange.proceed(&mut self.service, &self.platform)
                 }
                 Action::Bytes(bytes) => {
+                    self.watch(&Address::Pause);
                     if let Some(response) = &mut streamed {
                         response.body.extend(bytes);
                     }
+                    self.watch(&Address::Pause);
                     exchange.proceed(&mut self.service, &self.platform)
                 }
                 Action::End => break streamed.take().unwrap_or_else(internal_error),
@@ -299,7 +301,8 @@ impl InProcess {
     }
 
     /// Makes the database run `watcher` before and after each call, with the address of the called
-    /// object. On Cloudflare, other requests can run before and after a call.
+    /// object. On Cloudflare, other requests can run before and after a call. A piece of a streamed
+    /// response counts as a pause, because a host waits until the piece is sent.
     pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.watcher = Some(watcher);
     }
