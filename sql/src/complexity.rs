@@ -67,7 +67,7 @@ impl Level {
     /// In FROM, the parser reads each parenthesis first as the start of a query, and then as the
     /// start of a join. The parser therefore reads the query in `((SELECT …` once for each
     /// parenthesis. It also reads a word such as SELECT as the name of a table.
-    fn follow(&mut self, token: &Token, last: &Token) {
+    fn count_repetitions(&mut self, token: &Token, last: &Token) {
         match token {
             Token::Period => self.periods += 1,
             Token::LParen
@@ -134,7 +134,7 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
         let is_name = previous == PreviousToken::Qualifier || *last == Token::DoubleColon;
         let follows_operand = keyword == Keyword::IS
             || matches!(previous, PreviousToken::Operand | PreviousToken::OperatorOrOperand);
-        top(&mut levels, |level| level.follow(token, last));
+        top(&mut levels, |level| level.count_repetitions(token, last));
         let (outer, depth) = (levels.last().copied().unwrap_or_default(), levels.len());
         previous = follow(token, previous, &mut levels);
         let has_opened = levels.len() > depth;
@@ -288,10 +288,23 @@ fn is_operator(keyword: Keyword) -> bool {
 
 /// Whether the token is an opening bracket, or an operator that is not a word.
 fn is_symbol(token: &Token) -> bool {
-    !matches!(
+    let is_other = matches!(
         token,
         Token::Word(_)
-            | Token::Number(..)
+            | Token::Comma
+            | Token::SemiColon
+            | Token::RParen
+            | Token::RBracket
+            | Token::RBrace
+    );
+    !is_other && !is_value_or_end(token)
+}
+
+/// Whether the token is a constant, a placeholder or the end of the statement.
+fn is_value_or_end(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::Number(..)
             | Token::SingleQuotedString(_)
             | Token::DollarQuotedString(_)
             | Token::EscapedStringLiteral(_)
@@ -299,11 +312,6 @@ fn is_symbol(token: &Token) -> bool {
             | Token::NationalStringLiteral(_)
             | Token::UnicodeStringLiteral(_)
             | Token::Placeholder(_)
-            | Token::Comma
-            | Token::SemiColon
-            | Token::RParen
-            | Token::RBracket
-            | Token::RBrace
             | Token::EOF
     )
 }
@@ -328,15 +336,7 @@ fn follow(token: &Token, previous: PreviousToken, levels: &mut Vec<Level>) -> Pr
             PreviousToken::Operand
         }
         Token::Word(word) => follow_word(word.keyword, previous, levels),
-        Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::DollarQuotedString(_)
-        | Token::EscapedStringLiteral(_)
-        | Token::HexStringLiteral(_)
-        | Token::NationalStringLiteral(_)
-        | Token::UnicodeStringLiteral(_)
-        | Token::Placeholder(_)
-        | Token::EOF => PreviousToken::Operand,
+        token if is_value_or_end(token) => PreviousToken::Operand,
         // All other tokens are unary or binary operators, except a star without a left operand.
         _ => {
             top(levels, |level| level.operators += 1);
