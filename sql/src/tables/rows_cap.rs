@@ -72,10 +72,10 @@ pub(super) fn cap(
 /// too large. DataFusion's filter collects only batches of at most half its batch size, so a filter
 /// with the batch size 1 collects no batches.
 fn pass_batches(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let schema = node.schema();
-    let mut types = schema.fields().iter().map(|column| column.data_type());
     match node.downcast_ref::<FilterExec>() {
-        Some(filter) if types.any(is_large_value) => Ok(Arc::new(filter.with_batch_size(1)?)),
+        Some(filter) if has_column(&node, is_large_value) => {
+            Ok(Arc::new(filter.with_batch_size(1)?))
+        }
         _ => Ok(node),
     }
 }
@@ -87,27 +87,31 @@ fn limit_copied(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> 
     if !copied.contains(&true) {
         return Ok(node);
     }
-    let capped = |(child, copies): (&Arc<dyn ExecutionPlan>, bool)| -> Arc<dyn ExecutionPlan> {
-        match copies {
-            true => Arc::new(RowsCap { input: Arc::clone(child), limit: Limit::Copied }),
-            false => Arc::clone(child),
-        }
-    };
-    let capped = node.children().into_iter().zip(copied).map(capped).collect();
-    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-    node.replace_children(capped, options)
+    with_limited_inputs(
+        &node,
+        |at| if copied.get(at) == Some(&true) { &[Limit::Copied] } else { &[] },
+    )
 }
 
+/// Applies `limits` to each input.
 fn with_limited_input(
     node: &Arc<dyn ExecutionPlan>,
     limits: &[Limit],
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let capped = |child: &Arc<dyn ExecutionPlan>| {
-        limits.iter().fold(Arc::clone(child), |input, limit| {
+    with_limited_inputs(node, |_| limits)
+}
+
+/// Applies limits to the inputs. `limits` returns the limits of the input with this number.
+fn with_limited_inputs<'a>(
+    node: &Arc<dyn ExecutionPlan>,
+    limits: impl Fn(usize) -> &'a [Limit],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let capped = |(at, child): (usize, &Arc<dyn ExecutionPlan>)| {
+        limits(at).iter().fold(Arc::clone(child), |input, limit| {
             Arc::new(RowsCap { input, limit: limit.clone() }) as Arc<dyn ExecutionPlan>
         })
     };
-    let capped: Vec<Arc<dyn ExecutionPlan>> = node.children().into_iter().map(capped).collect();
+    let capped = node.children().into_iter().enumerate().map(capped).collect();
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     Arc::clone(node).replace_children(capped, options)
 }
@@ -166,17 +170,18 @@ pub(crate) fn copies_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
 /// Returns for each input whether the operator may copy its texts, binary values and lists, or
 /// copies those of another input to its rows.
 fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
-    let is_subqueries = node.is::<ScalarSubqueryExec>();
-    let is_copied = |(at, child): (usize, &Arc<dyn ExecutionPlan>)| match is_subqueries {
+    let inputs = node.children();
+    if node.is::<ScalarSubqueryExec>() {
         // The first input contains the rows, and the other inputs are the subqueries.
-        true => at > 0 && child.schema().fields().iter().any(|of| is_large_value(of.data_type())),
-        false => is_join(node) && node.children().into_iter().any(has_large_values),
-    };
-    node.children().into_iter().enumerate().map(is_copied).collect()
+        let is_copied = |(at, input)| at > 0 && has_column(input, is_large_value);
+        return inputs.into_iter().enumerate().map(is_copied).collect();
+    }
+    let copies = is_join(node) && inputs.iter().any(|input| has_column(input, is_large));
+    vec![copies; inputs.len()]
 }
 
-fn has_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
-    node.schema().fields().iter().any(|column| is_large(column.data_type()))
+fn has_column(node: &Arc<dyn ExecutionPlan>, is_wanted: fn(&DataType) -> bool) -> bool {
+    node.schema().fields().iter().any(|column| is_wanted(column.data_type()))
 }
 
 fn is_large(data_type: &DataType) -> bool {

@@ -24,6 +24,12 @@ fn ask(text: &str) -> Result<usize, QueryError> {
     asked.unwrap().join().unwrap()
 }
 
+/// Returns the number of rows of each batch in the result.
+fn batch_rows(database: &Database, text: &str) -> Vec<usize> {
+    let result = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
+    result.unwrap().batches.iter().map(|batch| batch.num_rows()).collect()
+}
+
 fn refusal(text: &str) -> String {
     match ask(text) {
         Ok(rows) => panic!("{rows} rows: {text:.80}"),
@@ -445,9 +451,7 @@ fn joins_copy_texts_to_small_batches() {
             "SELECT s, value FROM {table} \
              JOIN generate_series(1, 3000) ON k = repeat('a', value % 2)"
         );
-        let answered = database.run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
-        let batches = answered.unwrap().batches;
-        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        let rows = batch_rows(&database, &text);
         assert_eq!(rows.iter().sum::<usize>(), 1_500);
         assert!(rows.iter().all(|&rows| rows <= CHECKED_BATCH_ROWS), "{rows:?}");
     }
@@ -491,9 +495,7 @@ fn copies_of_long_values_are_limited() {
     database.write("cpu,host=a usage=7 1");
     let text = "SELECT t, value FROM (SELECT repeat(host, 6000) AS t FROM cpu) a \
                 JOIN generate_series(1, 1000) b ON b.value > 0";
-    let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
-    let batches = answered.unwrap().batches;
-    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+    let rows = batch_rows(&database, text);
     assert_eq!(rows.iter().sum::<usize>(), 1_000);
     assert!(rows.iter().all(|&rows| rows <= COPIED_BATCH_ROWS), "{rows:?}");
 }
@@ -506,9 +508,7 @@ fn filters_collect_no_long_texts() {
         database.write(&format!("m s=\"{text}\",v={at}i {at}"));
     }
     let text = "SELECT s FROM m WHERE octet_length(s) + v % 10 = 40000";
-    let answered = database.run(&Engine::default(), request(text, Vec::new()), Layout::PLAIN);
-    let batches = answered.unwrap().batches;
-    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+    let rows = batch_rows(&database, text);
     assert_eq!(rows.iter().sum::<usize>(), 100);
     assert!(rows.len() > 1, "{rows:?}");
 }
@@ -523,9 +523,7 @@ fn long_texts_of_tables_get_small_batches() {
     }
     for table in ["m", "n"] {
         let text = format!("SELECT * FROM {table}");
-        let answered = database.run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
-        let batches = answered.unwrap().batches;
-        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        let rows = batch_rows(&database, &text);
         assert_eq!(rows.iter().sum::<usize>(), 1_000, "{table}");
         assert!(rows.iter().all(|rows| rows * 40_000 <= TURN_BYTES_MAX), "{table}: {rows:?}");
     }
@@ -537,9 +535,7 @@ fn conversions_of_long_tags_get_small_batches() {
     database.write(&format!("m,t={} v=1 1", "x".repeat(40_000)));
     for columns in ["t::text", "reverse(t), substr(t, 1)"] {
         let text = format!("SELECT {columns}, value FROM m CROSS JOIN generate_series(1, 1500)");
-        let answered = database.run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
-        let batches = answered.unwrap().batches;
-        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        let rows = batch_rows(&database, &text);
         let row_bytes = 40_000 * columns.split(", ").count();
         assert_eq!(rows.iter().sum::<usize>(), 1_500, "{columns}");
         assert!(rows.iter().all(|rows| rows * row_bytes <= TURN_BYTES_MAX), "{columns}: {rows:?}");
