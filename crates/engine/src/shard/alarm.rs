@@ -89,8 +89,7 @@ impl<S: Store> Shard<S> {
         let mut draft = loaded.draft();
         let unused = draft.manifest.remove_unused(VALUE_ROWS_DELETED_PER_EVENT);
         self.commit(draft, Some(AlarmTask::DeleteUnusedRows), |loaded| {
-            let mut keys = unused.ranges().iter().map(|&(first, end)| first..=end - 1);
-            keys.try_for_each(|keys| loaded.store.delete(Table::Value, keys))
+            loaded.store.delete_keys(Table::Value, unused)
         })
     }
 

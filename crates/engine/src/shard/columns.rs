@@ -4,7 +4,6 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::manifest::ranges::Runs;
 use super::refusal::Refusal;
 use crate::batch::frame::TableHeader;
 use crate::store::row;
@@ -148,9 +147,7 @@ impl Columns {
         dropped: &BTreeSet<MeasurementId>,
     ) -> StoreResult<()> {
         // A new shard may receive the ids of 100,000 dropped measurements, most without a row.
-        let runs: Runs = dropped.iter().map(|measurement| u64::from(measurement.0)).collect();
-        let mut keys = runs.runs().iter().map(|&(first, count)| first..=first + (count - 1));
-        keys.try_for_each(|keys| store.delete(Table::Schema, keys))
+        store.delete_keys(Table::Schema, dropped.iter().map(|measurement| measurement.0.into()))
     }
 
     pub(super) fn forget(&mut self, dropped: &BTreeSet<MeasurementId>) {

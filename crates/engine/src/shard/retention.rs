@@ -48,7 +48,7 @@ impl<S: Store> Shard<S> {
         }
         self.commit(Draft { state, manifest }, Some(AlarmTask::Reclaim), |loaded| {
             Columns::delete_rows(&*loaded.store, &unused)?;
-            spent.iter().try_for_each(|&(key, _)| loaded.store.delete(Table::Tombstone, key..=key))
+            loaded.store.delete_keys(Table::Tombstone, spent.iter().map(|&(key, _)| key))
         })?;
         let loaded = self.load()?;
         loaded.columns.forget(&unused);

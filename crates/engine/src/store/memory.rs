@@ -362,6 +362,15 @@ mod tests {
     }
 
     #[test]
+    fn only_listed_keys_are_deleted() {
+        let store = opened();
+        (0..10).for_each(|key| store.put(Table::Wal, key, b"", b"").unwrap());
+        store.delete_keys(Table::Wal, [0, 2, 3, 4, 8]).unwrap();
+        store.delete_keys(Table::Wal, []).unwrap();
+        assert_eq!(store.keys(), [1, 5, 6, 7, 9].map(|key| (Table::Wal, key)));
+    }
+
+    #[test]
     fn body_slice_stops_at_end() {
         let store = opened();
         let body: Vec<u8> = (0..=u8::MAX).cycle().take(MemoryStore::VALUE_BYTES_MAX - 4).collect();

@@ -169,6 +169,20 @@ pub trait Store {
     /// Deletes the rows with keys in `keys`.
     fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()>;
 
+    /// Deletes the rows with these keys, which must ascend. One statement deletes a run of
+    /// consecutive keys.
+    fn delete_keys(&self, table: Table, keys: impl IntoIterator<Item = u64>) -> StoreResult<()> {
+        let mut keys = keys.into_iter().peekable();
+        while let Some(first) = keys.next() {
+            let mut last = first;
+            while let Some(next) = keys.next_if_eq(&(last + 1)) {
+                last = next;
+            }
+            self.delete(table, first..=last)?;
+        }
+        Ok(())
+    }
+
     /// Drops all rows and tables. After this call, `is_open` returns false.
     fn wipe(&self) -> StoreResult<()>;
 

@@ -15,7 +15,7 @@ use crate::shard::object::{Limits, Loaded, SERIES_CELLS, SKIPPED_SERIES_CELLS};
 use crate::shard::refusal::Refusal;
 use crate::shard::slots::Slots;
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error};
-use crate::store::{Store, StoreResult, Table};
+use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -216,10 +216,9 @@ impl<S: Store> Running<S> {
         }
         // Old values under the remaining keys are deleted. Otherwise, a later restart could read
         // these values as a continuation of the new values.
-        let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
-        let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
-        let deleted: StoreResult<()> = self.store.atomically(|| again.iter().try_for_each(delete));
-        deleted?;
+        let again = self.keys.iter().take(count - values).copied();
+        let delete = || self.store.delete_keys(Table::Value, again);
+        self.store.atomically::<(), StoreError>(delete)?;
         for written in ended {
             self.go_to(written.id);
             let sequences = self.sequences();

@@ -331,14 +331,10 @@ impl Manifest {
         self.mark_unused();
     }
 
-    /// Removes and returns at most `keys_max` unused keys. These keys are not assigned again after
+    /// Removes and returns at most `keys_max` unused keys, in ascending order. These keys are not assigned again after
     /// the deletion of their rows.
-    pub(crate) fn remove_unused(&mut self, keys_max: usize) -> Ranges {
-        let mut removed = Ranges::default();
-        for key in (0..keys_max).map_while(|_| self.unused.take_first()) {
-            removed.insert(key);
-        }
-        removed
+    pub(crate) fn remove_unused(&mut self, keys_max: usize) -> Vec<Key> {
+        (0..keys_max).map_while(|_| self.unused.take_first()).collect()
     }
 
     /// Whether a tombstone may hide rows of a part or of an output of the running job. `touches`
