@@ -169,7 +169,7 @@ impl Log {
 
     /// Empties the log after its rows were written to parts.
     pub(super) fn release(&mut self) {
-        self.wal.release(self.wal.next_sequence() - 1);
+        self.wal.release();
         (self.series, self.rows, self.sketch) = (0, 0, None);
         self.memtable.put(self.new_memtable());
     }

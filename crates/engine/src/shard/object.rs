@@ -473,8 +473,9 @@ impl<S: Store> Loaded<S> {
             let summary = FrameSummary::decode(&frame.summary);
             let (rows, aux) = summary.map_or((0, 0), |summary| (summary.rows, summary.other_rows));
             state.count_frame(rows);
-            state.counters.rows_written += u64::from(frame.parts) + aux;
-            meter.add_earlier_request(u64::from(frame.parts) + aux);
+            let rows_written = frame.keys.len() as u64 + aux;
+            state.counters.rows_written += rows_written;
+            meter.add_earlier_request(rows_written);
         }
         Ok(Some(Self {
             log: Log::new(wal, budget, state.schema_version),

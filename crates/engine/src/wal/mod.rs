@@ -6,7 +6,6 @@
 #![doc = include_str!("FORMAT.md")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
 use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
 use crate::store::{Store, StoreResult, Table, row};
@@ -29,8 +28,8 @@ pub struct NewFrame<'a> {
 /// A live frame, as described by the heads of its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The number of log rows that the frame occupies.
-    pub parts: u32,
+    /// The keys of the frame's log rows, in the order of the parts.
+    pub keys: Vec<u64>,
     /// The encoded size, in bytes.
     pub bytes: u64,
     /// The memory size of the decoded frame, in bytes.
@@ -111,7 +110,7 @@ impl Wal {
         let pieces = cut(frame, S::VALUE_BYTES_MAX);
         // A frame has at most about 14 parts: MESSAGE_BYTES_MAX (26 MB) / 1.9 MB.
         let parts = pieces.len() as u32;
-        let keys = self.rows.choose(parts);
+        let keys = self.rows.choose(pieces.len());
         let write = |part: u32, key: u64, body: &[u8]| {
             store.put(Table::Wal, key, &Head::new(frame, part, parts, body).encode(), body)
         };
@@ -123,10 +122,9 @@ impl Wal {
                 parts.try_for_each(|(part, (key, body))| write(part, *key, body))
             })?,
         }
-        self.rows.occupy(frame.sequence, keys);
         self.last_sequence = frame.sequence;
         let entry = Frame {
-            parts,
+            keys,
             bytes: frame.frame.len() as u64,
             decoded_bytes: frame.decoded_bytes,
             schema_version: frame.schema_version,
@@ -137,6 +135,7 @@ impl Wal {
     }
 
     fn insert(&mut self, sequence: u64, frame: Frame) {
+        self.rows.occupy(&frame.keys);
         self.bytes += frame.bytes;
         self.decoded_bytes += frame.decoded_bytes;
         self.frames.insert(sequence, frame);
@@ -145,8 +144,8 @@ impl Wal {
     /// Returns the bytes of the live frame `sequence`, or `None` if the frame is damaged. A damaged
     /// frame is moved from the live frames to [`Wal::damaged`].
     pub fn read<S: Store>(&mut self, store: &S, sequence: u64) -> StoreResult<Option<Vec<u8>>> {
-        let keys = self.rows.of_frame(sequence).to_vec();
-        let mut bytes = Vec::new();
+        let Some(frame) = self.frames.get(&sequence) else { return Ok(None) };
+        let (keys, mut bytes) = (frame.keys.clone(), Vec::new());
         for (part, &key) in (0..).zip(&keys) {
             let head = store.head(Table::Wal, key)?.map(|head| Head::decode(&head));
             let body = store.body(Table::Wal, key)?;
@@ -173,30 +172,25 @@ impl Wal {
             self.damaged.push(Damage {
                 block: format!("WAL frame {sequence}: {reason}"),
                 sequence: Some(sequence),
-                keys: self.rows.of_frame(sequence).to_vec(),
+                keys: frame.keys,
                 evidence: Some(frame.summary),
             });
         }
     }
 
-    /// Releases the damaged rows and the rows of the frames up to `head`. Before the call, the
-    /// caller must have committed the flush up to `head` and copied the damaged rows.
-    pub fn release(&mut self, head: u64) {
-        self.frames = self.frames.split_off(&(head + 1));
-        self.bytes = self.frames.values().map(|frame| frame.bytes).sum();
-        self.decoded_bytes = self.frames.values().map(|frame| frame.decoded_bytes).sum();
-        self.rows.release(head);
-        for damage in std::mem::take(&mut self.damaged) {
-            for key in damage.keys {
-                self.rows.add_unused(key);
-            }
-        }
+    /// Releases all rows. Before the call, the caller must have committed the flush of all frames,
+    /// and copied the damaged rows.
+    pub fn release(&mut self) {
+        let frames = std::mem::take(&mut self.frames).into_values().map(|frame| frame.keys);
+        let damaged = std::mem::take(&mut self.damaged).into_iter().map(|damage| damage.keys);
+        frames.chain(damaged).flatten().for_each(|key| self.rows.add_unused(key));
+        (self.bytes, self.decoded_bytes) = (0, 0);
     }
 
     /// Deletes the unused rows. Each deleted row is billed.
     pub(crate) fn delete_unused<S: Store>(&mut self, store: &S) -> StoreResult<()> {
-        let runs = self.rows.unused_runs();
-        store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
+        let unused = self.rows.unused.iter().copied();
+        store.atomically(|| store.delete_keys(Table::Wal, unused))?;
         self.rows.unused.clear();
         Ok(())
     }
@@ -220,11 +214,10 @@ fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// The keys of the log's rows. A row is live or unused. An unused row may be overwritten.
+/// The keys of rows that a new frame may use.
 #[derive(Clone, Debug, Default)]
 struct LogRows {
-    /// The rows of each frame, by sequence. The rows of a frame are ordered by part.
-    live: BTreeMap<u64, Vec<u64>>,
+    /// The rows of flushed frames, which may be overwritten.
     unused: BTreeSet<u64>,
     /// The lowest key that has never contained a row.
     next: u64,
@@ -234,7 +227,7 @@ impl LogRows {
     /// Marks a row as unused, so that a later frame may overwrite the row. An unused row is not
     /// needed, for example because its frame is flushed.
     fn add_unused(&mut self, key: u64) {
-        self.next = self.next.max(key + 1);
+        self.reserve(key);
         self.unused.insert(key);
     }
 
@@ -245,37 +238,15 @@ impl LogRows {
 
     /// Chooses unused rows before new rows, in ascending order. The rows remain unused until
     /// [`LogRows::occupy`] is called.
-    fn choose(&self, parts: u32) -> Vec<u64> {
-        self.unused.iter().copied().chain(self.next..).take(parts as usize).collect()
+    fn choose(&self, parts: usize) -> Vec<u64> {
+        self.unused.iter().copied().chain(self.next..).take(parts).collect()
     }
 
-    fn occupy(&mut self, sequence: u64, keys: Vec<u64>) {
-        for key in &keys {
-            self.unused.remove(key);
-            self.next = self.next.max(key + 1);
+    fn occupy(&mut self, keys: &[u64]) {
+        for &key in keys {
+            self.unused.remove(&key);
+            self.reserve(key);
         }
-        self.live.insert(sequence, keys);
-    }
-
-    fn of_frame(&self, sequence: u64) -> &[u64] {
-        self.live.get(&sequence).map_or(&[], Vec::as_slice)
-    }
-
-    fn release(&mut self, head: u64) {
-        let kept = self.live.split_off(&(head + 1));
-        let released = std::mem::replace(&mut self.live, kept);
-        self.unused.extend(released.into_values().flatten());
-    }
-
-    fn unused_runs(&self) -> Vec<RangeInclusive<u64>> {
-        let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
-        for &key in &self.unused {
-            match runs.last_mut() {
-                Some(run) if *run.end() + 1 == key => *run = *run.start()..=key,
-                _ => runs.push(key..=key),
-            }
-        }
-        runs
     }
 }
 
@@ -332,9 +303,8 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     let first = rows.into_iter().next().map(|(_, row)| row).filter(|row| row.part == 0);
     match first {
         Some(row) if complete => {
-            wal.rows.occupy(sequence, keys);
-            let Head { parts, decoded_bytes, schema_version, summary, .. } = row;
-            wal.insert(sequence, Frame { parts, bytes, decoded_bytes, schema_version, summary });
+            let Head { decoded_bytes, schema_version, summary, .. } = row;
+            wal.insert(sequence, Frame { keys, bytes, decoded_bytes, schema_version, summary });
         }
         first => {
             wal.damaged.push(Damage {
