@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::alarm::AlarmTask;
-use super::manifest::{Manifest, Part};
+use super::manifest::Manifest;
 use super::object::{Draft, Loaded};
 use super::parts::{NewValue, listed, place};
 use super::refusal::Refusal;
@@ -46,8 +46,7 @@ impl<S: Store> Loaded<S> {
         let slots = Slots::few(window_ns, parts, times(memtable));
         manifest.width_ns = slots.width_ns;
         let touched = slots.of_times(times(memtable));
-        let (values, parts) = self.write_parts(&mut manifest, memtable, &touched, limits)?;
-        manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
+        let values = self.write_parts(&mut manifest, memtable, &touched, limits)?;
         state.head = head;
         state.schema_version = self.log.schema_version;
         state.counters.flushes += 1;
@@ -67,13 +66,14 @@ impl<S: Store> Loaded<S> {
         Ok(())
     }
 
+    /// Adds the parts to the manifest, and returns their values, which the caller must store.
     fn write_parts(
         &mut self,
         manifest: &mut Manifest,
         memtable: &Memtable,
         slots: &BTreeSet<i64>,
         limits: Limits,
-    ) -> Result<(Vec<NewValue>, Vec<Part>), Refusal> {
+    ) -> Result<Vec<NewValue>, Refusal> {
         let orders = self.order_tags(memtable)?;
         let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
         let sorted = Sorted::new(memtable.tables(), |measurement, _| order_of(measurement));
@@ -102,8 +102,9 @@ impl<S: Store> Loaded<S> {
         }
         let values = place(manifest, salt, writer.finish());
         let places: Vec<_> = values.iter().map(NewValue::place).collect();
-        let parts = written.iter().map(|written| listed(written, sequences, &places)).collect();
-        Ok((values, parts))
+        let parts = written.iter().map(|written| listed(written, sequences, &places));
+        manifest.add(parts, &places);
+        Ok(values)
     }
 
     /// Adds new tags of the memtable at the end of the stored order.
