@@ -34,8 +34,8 @@ fn integer(measurement: u32, time_ns: i64, value: i64) -> Point {
     point(measurement, time_ns, 11, FieldValue::Integer(value))
 }
 
-fn append<S: Store>(shard: &mut Shard<S>, points: &[Point]) -> Result<u64, Refusal> {
-    shard.append(&encode(points), &stamp(), NOW_NS).map(|reply| reply.sequence)
+fn append<S: Store>(shard: &mut Shard<S>, points: &[Point]) -> Result<(), Refusal> {
+    shard.append(&encode(points), &stamp(), NOW_NS).map(drop)
 }
 
 fn pause<S: Store>(shard: &mut Shard<S>) {
@@ -265,7 +265,7 @@ fn full_object_still_serves_reads() {
     let refusal = loop {
         let points = [integer(1, model.len() as i64, 1)];
         match append(&mut shard, &points) {
-            Ok(_) => apply(&mut model, &points),
+            Ok(()) => apply(&mut model, &points),
             Err(refusal) => break refusal,
         }
     };

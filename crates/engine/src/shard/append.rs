@@ -19,8 +19,6 @@ pub struct AppendReply {
     /// The number of storage bytes in use. If this number exceeds `SHARD_SPLIT_BYTES`, the shard's
     /// group is split.
     pub bytes_stored: u64,
-    /// The write sequence of the frame.
-    pub sequence: u64,
     /// The hashes of rejected series, and the exceeded quota.
     pub rejected: Option<(SeriesExceeded, Vec<u64>)>,
 }
@@ -36,25 +34,18 @@ impl<S: Store> Shard<S> {
     ) -> Result<AppendReply, Refusal> {
         self.check_stamp(stamp)?;
         let Some(trimmed) = self.trim_to_series_quota(frame, stamp)? else {
-            return self.store_frame(frame, stamp, now_ns);
+            let bytes_stored = self.store_frame(frame, stamp, now_ns)?;
+            return Ok(AppendReply { bytes_stored, rejected: None });
         };
-        let kept = match trimmed.frame {
+        let bytes_stored = match trimmed.frame {
             Some(frame) => self.store_frame(&frame, stamp, now_ns)?,
-            None => AppendReply {
-                bytes_stored: self.store.bytes()?,
-                sequence: self.load()?.log.wal.next_sequence() - 1,
-                rejected: None,
-            },
+            None => self.store.bytes()?,
         };
-        Ok(AppendReply { rejected: Some((trimmed.over, trimmed.rejected)), ..kept })
+        Ok(AppendReply { bytes_stored, rejected: Some((trimmed.over, trimmed.rejected)) })
     }
 
-    fn store_frame(
-        &mut self,
-        frame: &[u8],
-        stamp: &Stamp,
-        now_ns: i64,
-    ) -> Result<AppendReply, Refusal> {
+    /// Returns the number of storage bytes in use.
+    fn store_frame(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<u64, Refusal> {
         let header = FrameHeader::read(frame)?;
         let (bytes, has_new_columns) = self.check_frame(&header)?;
         self.check_storage_quota(stamp, bytes)?;
@@ -68,11 +59,10 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         loaded.pace.appended(now_ns);
         let appended = loaded.append(&frame, stamp.schema_version, has_new_columns);
-        let sequence = appended.map_err(|refusal| self.discard_state(refusal))?;
+        appended.map_err(|refusal| self.discard_state(refusal))?;
         // The code computes the new size, because reading the size from the store takes as long as
         // the append to the memtable.
-        let bytes_stored = bytes.saturating_add(frame.size().bytes);
-        Ok(AppendReply { bytes_stored, sequence, rejected: None })
+        Ok(bytes.saturating_add(frame.size().bytes))
     }
 
     /// Returns the stored bytes, and whether the frame has new columns.
@@ -120,13 +110,13 @@ impl<S: Store> Loaded<S> {
         frame: &DecodedFrame<'_>,
         schema_version: u64,
         has_new_columns: bool,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<(), Refusal> {
         if has_new_columns {
             self.columns.add_columns(&*self.store, &frame.header.tables)?;
         }
-        let sequence = self.log.append(&*self.store, frame, &self.columns, schema_version)?;
+        self.log.append(&*self.store, frame, &self.columns, schema_version)?;
         self.columns.on_write();
         self.count_frame(frame.header.rows());
-        Ok(sequence)
+        Ok(())
     }
 }

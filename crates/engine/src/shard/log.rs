@@ -114,14 +114,14 @@ impl Log {
         self.budget.make_room(&self.memtable, more as usize);
     }
 
-    /// Writes a frame and the new columns in one transaction, and returns the frame's sequence.
+    /// Writes a frame and the new columns in one transaction.
     pub(super) fn append<S: Store>(
         &mut self,
         store: &S,
         frame: &DecodedFrame<'_>,
         columns: &Columns,
         schema_version: u64,
-    ) -> StoreResult<u64> {
+    ) -> StoreResult<()> {
         if frame.tables.is_none() {
             self.memtable.take();
         }
@@ -131,9 +131,8 @@ impl Log {
         let beside: Option<&dyn Fn() -> StoreResult<()>> =
             if other_rows > 0 { Some(&write_columns) } else { None };
         let was_empty = self.wal.frames().is_empty();
-        let sequence = self.wal.next_sequence();
         let new = NewFrame {
-            sequence,
+            sequence: self.wal.next_sequence(),
             frame: frame.frame,
             summary: &FrameSummary { other_rows, ..FrameSummary::of(&frame.header) }.encode(),
             decoded_bytes: frame.decoded_bytes,
@@ -157,7 +156,7 @@ impl Log {
                 self.memtable.take();
             }
         }
-        Ok(sequence)
+        Ok(())
     }
 
     /// Skips the next sequence, which a tombstone uses. The next use of the memtable replays the
