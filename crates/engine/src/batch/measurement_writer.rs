@@ -19,6 +19,8 @@ use tidemark_model::value::FieldType;
 
 const N_TYPES: usize = FieldType::ALL.len();
 const NONE: u32 = u32::MAX;
+/// The error if a column does not exist, which is impossible.
+const NO_COLUMN: Cause = Cause::MissingFieldKey;
 
 #[derive(Debug)]
 struct TagWriter {
@@ -185,9 +187,7 @@ impl MeasurementWriter {
         cells: &mut usize,
     ) -> Result<&mut Values, Cause> {
         let mut number = self.order.get(self.at).copied().unwrap_or(NONE);
-        let Some(writer) = self.columns.get(number as usize) else {
-            return Err(no_column(&self.limits));
-        };
+        let Some(writer) = self.columns.get(number as usize) else { return Err(NO_COLUMN) };
         if writer.values.field_type() != field_type {
             let (field, expected) = (writer.field, writer.expected.clone());
             number = self.column_of(field, &|| expected.clone(), field_type, cells)?;
@@ -406,10 +406,7 @@ impl MeasurementWriter {
             None => self.order.push(number),
         }
         self.at += 1;
-        let limits = self.limits;
-        let Some(writer) = self.columns.get_mut(number as usize) else {
-            return Err(no_column(&limits));
-        };
+        let Some(writer) = self.columns.get_mut(number as usize) else { return Err(NO_COLUMN) };
         writer.pad(rows);
         writer.values.truncate(rows);
         Ok(&mut writer.values)
@@ -430,11 +427,6 @@ impl MeasurementWriter {
         }
         Ok(())
     }
-}
-
-#[cold]
-fn no_column(limits: &Limits) -> Cause {
-    limits.exceeded(Limit::Fields, 0, 0).into()
 }
 
 #[inline]
