@@ -111,8 +111,8 @@ impl StringColumn {
         }
     }
 
+    /// Returns the text and the ends, so that the caller can reserve memory for them.
     pub(super) fn grown(&mut self) -> (&mut String, &mut Vec<u32>) {
-        self.materialize();
         (&mut self.text, &mut self.ends)
     }
 
@@ -241,13 +241,6 @@ impl StringColumn {
     pub fn bytes(&self) -> usize {
         let codes = self.codes.as_ref().map_or(0, Vec::capacity);
         self.text.capacity() + (self.ends.capacity() + codes) * 4
-    }
-
-    #[inline(always)]
-    fn materialize(&mut self) {
-        if self.codes.is_some() {
-            *self = self.iter().collect();
-        }
     }
 }
 
