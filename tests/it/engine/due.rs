@@ -256,5 +256,5 @@ fn expired_parts_leave_unused_values() {
     manifest.add((0..PARTS).map(part), &values);
     let expired = manifest.expired(PARTS as i64 - 1);
     assert_eq!(manifest.drop_parts(expired), PARTS as usize - 1);
-    assert_eq!(manifest.unused().iter().count() as u64, (PARTS - 1) * VALUES);
+    assert_eq!(manifest.unused().len() as u64, (PARTS - 1) * VALUES);
 }

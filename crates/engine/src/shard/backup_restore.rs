@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::alarm::AlarmTask;
-use super::manifest::ranges::Runs;
+use super::manifest::runs::Runs;
 use super::manifest::{Hold, Manifest, Number};
 use super::object::{Loaded, RETIRED_KEY, STATE_KEY, State};
 use super::refusal::Refusal;

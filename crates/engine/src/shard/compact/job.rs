@@ -82,7 +82,7 @@ impl<S: Store> Loaded<S> {
             writer: PartWriter::new(limits.part, seed),
             ended: Vec::new(),
             places: Vec::new(),
-            keys: job.keys.iter().collect(),
+            keys: job.keys.iter().copied().collect(),
             job,
             has_steps: self.parts.is_job_stored,
             store: Rc::clone(&self.store),

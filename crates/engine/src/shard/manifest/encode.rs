@@ -1,8 +1,8 @@
 //! Encodes and decodes the manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::ranges::{Ranges, Runs};
+use super::runs::Runs;
 use super::{Hold, InvariantError, Job, Key, Manifest, Merge, Number, Part, PartId};
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::varint;
@@ -14,9 +14,9 @@ const VERSION: u8 = 4;
 const WITHOUT_SUMS: u8 = 3;
 /// A sketch with at least this number of non-zero registers is written with all registers.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
-/// The maximum number of keys in a decoded range, so that a damaged manifest cannot contain a range
-/// of 2^64 keys.
-const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
+/// The maximum number of keys in a decoded run, so that a damaged manifest cannot contain a run of
+/// 2^64 keys.
+const KEYS_PER_RUN_MAX: u64 = 1 << 20;
 
 /// The reason why bytes are not a valid manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +53,7 @@ impl Manifest {
             varint::write_signed(key as i64 - before.1 as i64, &mut out);
             before = (number.0, key);
         }
-        write_ranges(&self.unused, &mut out);
+        write_key_set(&self.unused, &mut out);
         varint::write(self.holds.len() as u64, &mut out);
         for hold in &self.holds {
             varint::write(hold.id, &mut out);
@@ -91,7 +91,7 @@ impl Manifest {
             width_ns,
             parts: ascending(parts.into_iter().map(|part| (part.id, part)))?,
             keys: read_keys(bytes)?,
-            unused: read_ranges(bytes)?,
+            unused: read_key_set(bytes)?,
             holds: read_list(bytes, read_hold)?,
             job: read_job(bytes)?,
         })
@@ -180,24 +180,27 @@ fn read_runs(bytes: &mut &[u8]) -> Option<Runs> {
     Runs::from_runs(runs)
 }
 
-fn write_ranges(ranges: &Ranges, out: &mut Vec<u8>) {
-    varint::write(ranges.ranges().len() as u64, out);
+/// Writes a set of keys as runs. The start of a run is written as the distance from the end of the
+/// previous run.
+fn write_key_set(keys: &BTreeSet<Key>, out: &mut Vec<u8>) {
+    let runs: Runs = keys.iter().copied().collect();
+    varint::write(runs.runs().len() as u64, out);
     let mut before = 0;
-    for &(first, end) in ranges.ranges() {
+    for &(first, count) in runs.runs() {
         varint::write(first - before, out);
-        varint::write(end - first, out);
-        before = end;
+        varint::write(count, out);
+        before = first + count;
     }
 }
 
-fn read_ranges(bytes: &mut &[u8]) -> Option<Ranges> {
+fn read_key_set(bytes: &mut &[u8]) -> Option<BTreeSet<Key>> {
     let mut before = 0_u64;
-    let ranges = read_list(bytes, |bytes| {
-        let first = before.checked_add(read(bytes)?)?;
-        before = first.checked_add(read_count(bytes)?)?;
-        Some((first, before))
+    let runs = read_list(bytes, |bytes| {
+        let (first, count) = (before.checked_add(read(bytes)?)?, read_count(bytes)?);
+        before = first.checked_add(count)?;
+        Some((first, count))
     })?;
-    Ranges::from_ranges(ranges)
+    Some(Runs::from_runs(runs)?.iter().collect())
 }
 
 fn read_keys(bytes: &mut &[u8]) -> Option<BTreeMap<Number, Key>> {
@@ -229,7 +232,7 @@ fn write_job(job: &Job, out: &mut Vec<u8>) {
             varint::write(value, out);
         }
     }
-    write_ranges(&job.keys, out);
+    write_key_set(&job.keys, out);
 }
 
 fn read_job(bytes: &mut &[u8]) -> Option<Option<Job>> {
@@ -238,7 +241,7 @@ fn read_job(bytes: &mut &[u8]) -> Option<Option<Job>> {
         1 => Some(Some(Job {
             width_ns: read_width(bytes)?,
             merges: read_list(bytes, read_merge)?,
-            keys: read_ranges(bytes)?,
+            keys: read_key_set(bytes)?,
         })),
         _ => None,
     }
@@ -293,5 +296,5 @@ fn read_width(bytes: &mut &[u8]) -> Option<i64> {
 }
 
 fn read_count(bytes: &mut &[u8]) -> Option<u64> {
-    Some(read(bytes)?).filter(|&count| count <= KEYS_PER_RANGE_MAX)
+    Some(read(bytes)?).filter(|&count| count <= KEYS_PER_RUN_MAX)
 }

@@ -9,7 +9,7 @@
 mod encode;
 #[cfg(test)]
 mod model_tests;
-pub mod ranges;
+pub mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use encode::ManifestError;
 
 use crate::merge::sequences::{Extent, Sequences};
-use ranges::{Ranges, Runs};
+use runs::Runs;
 use tidemark_model::series_sketch::SeriesSketch;
 use tidemark_model::time::TimeRange;
 
@@ -129,7 +129,7 @@ pub struct Job {
     /// width changes.
     pub width_ns: i64,
     /// The reserved keys for the outputs' values.
-    pub keys: Ranges,
+    pub keys: BTreeSet<Key>,
 }
 
 impl Merge {
@@ -160,7 +160,7 @@ pub struct Manifest {
     parts: BTreeMap<PartId, Part>,
     keys: BTreeMap<Number, Key>,
     /// The keys of unused rows, below `next_key`.
-    unused: Ranges,
+    unused: BTreeSet<Key>,
     holds: Vec<Hold>,
     job: Option<Job>,
 }
@@ -182,7 +182,7 @@ impl Manifest {
     }
 
     /// Returns the keys of unused rows. These keys are reused before new keys are assigned.
-    pub fn unused(&self) -> &Ranges {
+    pub fn unused(&self) -> &BTreeSet<Key> {
         &self.unused
     }
 
@@ -216,7 +216,7 @@ impl Manifest {
 
     /// Reuses an unused key if possible, because replacing a row is billed as one row.
     pub(crate) fn take_key(&mut self) -> Key {
-        self.unused.take_first().unwrap_or_else(|| {
+        self.unused.pop_first().unwrap_or_else(|| {
             self.next_key += 1;
             self.next_key - 1
         })
@@ -230,8 +230,7 @@ impl Manifest {
 
     /// Reserves `count` keys for a job and makes the job the running job.
     pub fn start(&mut self, merges: Vec<Merge>, count: u32) {
-        let mut keys = Ranges::default();
-        (0..count).for_each(|_| keys.insert(self.take_key()));
+        let keys = (0..count).map(|_| self.take_key()).collect();
         self.job = Some(Job { merges, width_ns: self.width_ns, keys });
     }
 
@@ -243,18 +242,14 @@ impl Manifest {
             self.parts.remove(id);
         }
         let used: BTreeSet<Key> = values.iter().map(|&(_, key)| key).collect();
-        for key in job.keys.iter().filter(|key| !used.contains(key)) {
-            self.unused.insert(key);
-        }
+        self.unused.extend(job.keys.difference(&used));
         self.add(outputs, values);
         self.mark_unused();
     }
 
     /// Ends the running job without a result. The reserved keys become unused.
     pub fn abandon(&mut self) {
-        for key in self.job.take().iter().flat_map(|job| job.keys.iter()) {
-            self.unused.insert(key);
-        }
+        self.unused.extend(self.job.take().into_iter().flat_map(|job| job.keys));
     }
 
     /// Reserves one more key for the running job. The key is above all other keys, because values
@@ -262,7 +257,9 @@ impl Manifest {
     pub fn reserve(&mut self) -> Key {
         let key = self.next_key;
         self.next_key += 1;
-        self.job.iter_mut().for_each(|job| job.keys.insert(key));
+        if let Some(job) = &mut self.job {
+            job.keys.insert(key);
+        }
         key
     }
 
@@ -331,10 +328,10 @@ impl Manifest {
         self.mark_unused();
     }
 
-    /// Removes and returns at most `keys_max` unused keys, in ascending order. These keys are not assigned again after
-    /// the deletion of their rows.
+    /// Removes and returns at most `keys_max` unused keys, in ascending order. These keys are not
+    /// assigned again after the deletion of their rows.
     pub(crate) fn remove_unused(&mut self, keys_max: usize) -> Vec<Key> {
-        (0..keys_max).map_while(|_| self.unused.take_first()).collect()
+        (0..keys_max).map_while(|_| self.unused.pop_first()).collect()
     }
 
     /// Whether a tombstone may hide rows of a part or of an output of the running job. `touches`
@@ -444,9 +441,9 @@ impl Manifest {
                 return Err(InvariantError::NoRow(number));
             }
         }
-        let reserved = self.job.iter().flat_map(|job| job.keys.iter());
-        let mut given: Vec<u64> =
-            self.keys.values().copied().chain(self.unused.iter()).chain(reserved).collect();
+        let reserved = self.job.iter().flat_map(|job| &job.keys);
+        let given = self.keys.values().chain(&self.unused).chain(reserved);
+        let mut given: Vec<u64> = given.copied().collect();
         given.sort();
         let twice = given.windows(2).find(|pair| matches!(pair, [a, b] if a == b));
         let unknown = given.last().filter(|&&last| last >= self.next_key);

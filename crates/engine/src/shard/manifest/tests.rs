@@ -148,7 +148,7 @@ impl Life {
 
     fn step(&mut self) {
         let Some(job) = self.manifest.job().cloned() else { return };
-        let Some(key) = job.keys.iter().nth(self.written.len()) else { return };
+        let Some(&key) = job.keys.iter().nth(self.written.len()) else { return };
         let written = self.put(key, job.merges[0].output(0));
         self.written.push(written);
         self.history.push(self.stored.clone());
@@ -216,7 +216,7 @@ impl Life {
         self.salt = self.rng.u32(..);
         // The loaded job continues after the values that are stored under its keys.
         self.written = Vec::new();
-        for key in self.manifest.job().iter().flat_map(|job| job.keys.iter()) {
+        for &key in self.manifest.job().iter().flat_map(|job| &job.keys) {
             let output = self.manifest.job().map(|job| job.merges[0].output(0));
             match self.stored.rows.get(&key) {
                 Some(&(number, of)) if Some(of) == output => self.written.push((number, key)),
