@@ -54,25 +54,6 @@ impl ContinuousQuery {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn run_is_due_at_stored_time_or_after_interval() {
-        let due = |every_ns, last_run_ns, next_run_ns| {
-            let (name, text, windows_max) = (String::new(), String::new(), None);
-            let query =
-                ContinuousQuery { name, text, every_ns, last_run_ns, windows_max, next_run_ns };
-            query.due_ns(7)
-        };
-        assert_eq!(due(10, Some(100), Some(150)), Some(150));
-        assert_eq!(due(10, Some(100), None), Some(110), "a row of an earlier version");
-        assert_eq!(due(10, None, None), Some(7));
-        assert_eq!(due(0, None, Some(150)), None, "disabled");
-    }
-}
-
 /// A run that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueRun {
@@ -97,4 +78,23 @@ pub trait Scheduled: EventHandler {
 
     /// Records the end of a run, unless the query has changed.
     fn on_run_ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_is_due_at_stored_time_or_after_interval() {
+        let due = |every_ns, last_run_ns, next_run_ns| {
+            let (name, text, windows_max) = (String::new(), String::new(), None);
+            let query =
+                ContinuousQuery { name, text, every_ns, last_run_ns, windows_max, next_run_ns };
+            query.due_ns(7)
+        };
+        assert_eq!(due(10, Some(100), Some(150)), Some(150));
+        assert_eq!(due(10, Some(100), None), Some(110), "a row of an earlier version");
+        assert_eq!(due(10, None, None), Some(7));
+        assert_eq!(due(0, None, Some(150)), None, "disabled");
+    }
 }
