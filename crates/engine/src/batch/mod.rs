@@ -18,6 +18,7 @@ pub mod narrow;
 pub mod selection;
 pub mod order;
 pub mod picker;
+mod room;
 pub mod series_table;
 pub mod shard_rows;
 pub mod slabs;

@@ -3,7 +3,8 @@
 use super::Batch;
 use super::column::Values;
 use super::interner::Interner;
-use super::measurement_writer::{MeasurementWriter, Room};
+use super::measurement_writer::MeasurementWriter;
+use super::room::Room;
 use tidemark_line_protocol::{
     self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
     unescape_string,
