@@ -7,15 +7,16 @@
 //! as large as its decoded frames.
 
 pub mod cursor;
+mod sorted_rows;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use cursor::SortedRows;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
+use sorted_rows::SortedRows;
 
 use crate::batch::FrameTable;
 use crate::batch::chunks::Chunks;
