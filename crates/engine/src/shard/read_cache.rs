@@ -7,7 +7,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
 
@@ -139,13 +138,6 @@ pub(super) struct ReadCache {
     result_cache: RefCell<Cache<ResultKey, Rc<CachedResult>, Bytes, FixedState>>,
 }
 
-impl fmt::Debug for ReadCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, bytes_max) = (self.bytes(), self.bytes_max());
-        write!(f, "{bytes} of {bytes_max} bytes")
-    }
-}
-
 impl ReadCache {
     pub(super) fn new(bytes_max: usize) -> Self {
         let [read, _, result_cache] = shares(bytes_max);
@@ -175,10 +167,8 @@ impl ReadCache {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let read = self.read.try_borrow().map_or(0, |cache| cache.weight());
-        let bodies = self.bodies.try_borrow().map_or(0, |bodies| bodies.bytes as u64);
-        let result_cache = self.result_cache.try_borrow().map_or(0, |cache| cache.weight());
-        (read + bodies + result_cache) as usize
+        let decoded = self.read.borrow().weight() + self.result_cache.borrow().weight();
+        decoded as usize + self.bodies.borrow().bytes
     }
 }
 
