@@ -16,6 +16,7 @@ use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt, Values};
 use crate::scan::reader::ReadStats;
 use crate::store::{Store, Table};
+use tidemark_model::bug::OrBug;
 
 /// The number of body bytes that are read together while few blocks of the body are needed.
 const SLICE_BYTES: u32 = 128 << 10;
@@ -24,17 +25,17 @@ const SLICES_MAX: u32 = 3;
 /// The number that the cache key of a whole body contains in place of the start of a slice.
 const WHOLE_BODY: u32 = u32::MAX;
 
-/// A value of a part, and the key of the row with this value. The key is absent if the value has no
-/// row.
+/// A value of a part, and the key of the row with this value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueRow {
     pub(super) number: Number,
-    key: Option<Key>,
+    key: Key,
 }
 
 impl ValueRow {
+    /// Returns the row of a value that a part lists. Every valid manifest has such a row.
     pub(super) fn of(manifest: &Manifest, number: Number) -> Self {
-        Self { number, key: manifest.key_of(number) }
+        Self { number, key: manifest.key_of(number).or_bug() }
     }
 
     /// Returns the value in a row and the ids of the value's parts, or `None` if the row is missing
@@ -45,21 +46,16 @@ impl ValueRow {
     ) -> Result<Option<(Self, Vec<u64>)>, ReadError> {
         let Some(head) = store.head(Table::Value, key).map_err(failed)? else { return Ok(None) };
         let Ok((number, directory)) = Directory::decode(&head) else { return Ok(None) };
-        let row = Self { number: Number(number), key: Some(key) };
+        let row = Self { number: Number(number), key };
         Ok(Some((row, directory.parts.iter().map(|part| part.id).collect())))
     }
 
     pub(super) fn damaged(&self, reason: impl std::fmt::Display) -> ReadError {
-        let name = match self.key {
-            Some(key) => format!("value row {key}"),
-            None => format!("value {:x}", self.number.0),
-        };
-        ReadError::Damaged { what: format!("{name}: {reason}") }
+        ReadError::Damaged { what: format!("value row {}: {reason}", self.key) }
     }
 
     pub(super) fn directory<S: Store>(&self, store: &S) -> Result<Directory, ReadError> {
-        let Some(key) = self.key else { return Err(self.damaged("the value has no row")) };
-        let head = store.head(Table::Value, key).map_err(failed)?;
+        let head = store.head(Table::Value, self.key).map_err(failed)?;
         let head = head.ok_or_else(|| self.damaged("missing"))?;
         let (number, directory) =
             Directory::decode(&head).map_err(|reason| self.damaged(reason))?;
@@ -70,14 +66,14 @@ impl ValueRow {
     }
 
     pub(super) fn body<S: Store>(&self, store: &S) -> Result<Vec<u8>, ReadError> {
-        let body = self.key.map(|key| store.body(Table::Value, key)).transpose();
-        body.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
+        let body = store.body(Table::Value, self.key).map_err(failed)?;
+        body.ok_or_else(|| self.damaged("missing"))
     }
 
     /// Reads bytes of the body. The result is shorter if the body ends inside or before the range.
     fn slice<S: Store>(&self, store: &S, bytes: Range<u32>) -> Result<Vec<u8>, ReadError> {
-        let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
-        slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
+        let slice = store.body_slice(Table::Value, self.key, bytes).map_err(failed)?;
+        slice.ok_or_else(|| self.damaged("missing"))
     }
 
     /// Calls `read` with the range `bytes` of the value's body. `body` is a slice of this body that
