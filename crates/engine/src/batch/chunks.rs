@@ -4,9 +4,8 @@
 //! freed allocation is too small for a larger list. WebAssembly memory never shrinks.
 
 use super::bitmap::Validity;
-use super::column::{Column, Fixed, Values};
+use super::column::{Column, Values};
 use super::picker::Picker;
-use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// The number of bits of a row's position in a chunk. Unit tests use short chunks, so that their
@@ -110,31 +109,9 @@ impl ChunkedColumn {
         if let [chunk] = self.chunks.as_slice() {
             return chunk.gather(rows);
         }
-        let values = match self.field_type {
-            FieldType::Float => Values::Float(self.gather_fixed(rows)),
-            FieldType::Integer => Values::Integer(self.gather_fixed(rows)),
-            FieldType::Unsigned => Values::Unsigned(self.gather_fixed(rows)),
-            FieldType::Boolean => Values::Boolean(self.gather_fixed(rows)),
-            FieldType::String => {
-                let mut picker = Picker::new(self.field_type, self.chunks.iter());
-                picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
-                return picker.finish();
-            }
-        };
-        let mut validity = Validity::All;
-        if !self.is_full() {
-            (0..).zip(rows).for_each(|(at, &row)| validity.push(at, self.is_valid(row)));
-        }
-        Column { values, validity }
-    }
-
-    fn gather_fixed<T: Fixed>(&self, rows: &[u32]) -> Vec<T> {
-        let chunks: Vec<&[T]> = self.chunks.iter().map(|chunk| T::of(&chunk.values)).collect();
-        let value = |&row: &u32| {
-            let (chunk, row) = place(row);
-            chunks.get(chunk).and_then(|values| values.get(row)).copied().or_bug()
-        };
-        rows.iter().map(value).collect()
+        let mut picker = Picker::new(self.field_type, self.chunks.iter());
+        picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
+        picker.finish()
     }
 
     /// Appends all rows of `column`, as nulls if its type differs.
