@@ -1,6 +1,8 @@
 //! Parses character classes (`[a-z]`, `\d`, `\p{Greek}`, `[[:alpha:]]`) and escaped characters
 //! (`\n`, `\.`, `\x41`, `\x{1F600}`, `\101`).
 
+use std::str::Chars;
+
 use super::ranges::{self, Ranges};
 use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
 
@@ -72,9 +74,9 @@ fn member<'a>(text: &'a str, whole: &str) -> Result<(u32, &'a str), InvalidSynta
     if text.starts_with('\\') {
         return escaped_char(text);
     }
-    let mut rest = Rest(text);
-    match rest.char() {
-        Some(c) => Ok((u32::from(c), rest.0)),
+    let mut rest = text.chars();
+    match rest.next() {
+        Some(c) => Ok((u32::from(c), rest.as_str())),
         None => Err(invalid(SyntaxErrorKind::MissingBracket, whole)),
     }
 }
@@ -121,11 +123,11 @@ fn pairs(members: &str) -> Ranges {
 
 /// Parses a class escape at the start of `text`, inside or outside brackets.
 pub(super) fn escaped(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSyntax> {
-    let mut rest = Rest(text);
-    if rest.char() != Some('\\') {
+    let mut rest = text.chars();
+    if rest.next() != Some('\\') {
         return Ok(None);
     }
-    let Some(letter) = rest.char() else { return Ok(None) };
+    let Some(letter) = rest.next() else { return Ok(None) };
     let members = match letter.to_ascii_lowercase() {
         'd' => "09",
         's' => "\t\n\x0C\r  ",
@@ -133,7 +135,7 @@ pub(super) fn escaped(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>
         'p' => return property(text, fold_case, letter == 'P').map(Some),
         _ => return Ok(None),
     };
-    Ok(Some((signed(pairs(members), fold_case, letter.is_ascii_uppercase()), rest.0)))
+    Ok(Some((signed(pairs(members), fold_case, letter.is_ascii_uppercase()), rest.as_str())))
 }
 
 /// Parses `\pL`, `\p{Greek}` or `\P{^Greek}`.
@@ -144,9 +146,9 @@ fn property(text: &str, fold_case: bool, negated: bool) -> Result<Classed<'_>, I
             .split_once('}')
             .ok_or_else(|| invalid(SyntaxErrorKind::InvalidCharRange, text))?,
         None => {
-            let mut rest = Rest(after);
-            rest.char();
-            (after.get(..after.len() - rest.0.len()).unwrap_or_default(), rest.0)
+            let mut rest = after.chars();
+            rest.next();
+            after.split_at(after.len() - rest.as_str().len())
         }
     };
     let (name, negated) = name.strip_prefix('^').map_or((name, negated), |name| (name, !negated));
@@ -157,40 +159,31 @@ fn property(text: &str, fold_case: bool, negated: bool) -> Result<Classed<'_>, I
     Ok((signed(class, fold_case, negated), rest))
 }
 
-pub(super) struct Rest<'a>(pub(super) &'a str);
-
-impl Rest<'_> {
-    pub(super) fn char(&mut self) -> Option<char> {
-        let c = self.0.chars().next()?;
-        self.0 = self.0.get(c.len_utf8()..).unwrap_or_default();
-        Some(c)
-    }
-
-    fn octal(&mut self) -> Option<u32> {
-        let digit = self.0.chars().next()?.to_digit(8)?;
-        self.char();
-        Some(digit)
-    }
+/// Takes the next character if it is an octal digit.
+fn octal(rest: &mut Chars<'_>) -> Option<u32> {
+    let digit = rest.clone().next()?.to_digit(8)?;
+    rest.next();
+    Some(digit)
 }
 
 /// Parses an escaped character, and returns its code point and the rest of the text. The code point
 /// may be a surrogate.
 pub(super) fn escaped_char(text: &str) -> Result<(u32, &str), InvalidSyntax> {
-    let mut rest = Rest(text);
-    rest.char();
-    let Some(c) = rest.char() else {
+    let mut rest = text.chars();
+    rest.next();
+    let Some(c) = rest.next() else {
         return Err(invalid(SyntaxErrorKind::TrailingBackslash, ""));
     };
     match value(c, &mut rest) {
-        Some(value) => Ok((value, rest.0)),
+        Some(value) => Ok((value, rest.as_str())),
         None => {
-            let part = text.get(..text.len() - rest.0.len()).unwrap_or(text);
+            let part = text.get(..text.len() - rest.as_str().len()).unwrap_or(text);
             Err(invalid(SyntaxErrorKind::InvalidEscape, part))
         }
     }
 }
 
-fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
+fn value(c: char, rest: &mut Chars<'_>) -> Option<u32> {
     Some(match c {
         'a' => 0x07,
         'f' => 0x0C,
@@ -202,12 +195,12 @@ fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
         '0'..='7' => {
             // A single digit other than 0 would be a backreference, which Go does not support.
             let first = c.to_digit(8)?;
-            let second = rest.octal();
+            let second = octal(rest);
             if c != '0' && second.is_none() {
                 return None;
             }
             let two = second.map_or(first, |digit| first * 8 + digit);
-            match second.and_then(|_| rest.octal()) {
+            match second.and_then(|_| octal(rest)) {
                 Some(third) => two * 8 + third,
                 None => two,
             }
@@ -217,16 +210,16 @@ fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
     })
 }
 
-fn hexadecimal(rest: &mut Rest<'_>) -> Option<u32> {
-    let first = rest.char()?;
+fn hexadecimal(rest: &mut Chars<'_>) -> Option<u32> {
+    let first = rest.next()?;
     if first != '{' {
         // Go's error contains both digits, so this code reads both before it checks them.
-        let second = rest.char();
+        let second = rest.next();
         return Some(first.to_digit(16)? * 16 + second?.to_digit(16)?);
     }
     let (mut value, mut digits) = (0, 0);
     loop {
-        match rest.char()? {
+        match rest.next()? {
             '}' if digits > 0 => return Some(value),
             c => value = value * 16 + c.to_digit(16)?,
         }

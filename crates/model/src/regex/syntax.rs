@@ -2,7 +2,7 @@
 //! contains no construct that Go and Rust interpret differently.
 
 use super::InvalidRegex;
-use super::class::{self, Rest};
+use super::class;
 use super::ranges::{self, Ranges};
 use crate::limits::{REGEX_PROPERTIES_MAX, REGEX_UNICODE_RANGES_MAX};
 
@@ -256,10 +256,10 @@ impl<'a> Translator<'a> {
             self.open();
             return Ok(());
         }
-        let mut rest = Rest(start.get(2..).unwrap_or_default());
+        let mut rest = start.get(2..).unwrap_or_default().chars();
         let mut flags = self.flags;
         let (mut on, mut saw_flag) = (true, false);
-        while let Some(c) = rest.char() {
+        while let Some(c) = rest.next() {
             match c {
                 'i' => flags.fold_case = on,
                 'm' => flags.multi_line = on,
@@ -270,7 +270,7 @@ impl<'a> Translator<'a> {
                     continue;
                 }
                 ':' | ')' if on || saw_flag => {
-                    self.rest = rest.0;
+                    self.rest = rest.as_str();
                     if c == ':' {
                         self.open();
                     }
@@ -281,7 +281,7 @@ impl<'a> Translator<'a> {
             }
             saw_flag = true;
         }
-        let part = start.get(..start.len() - rest.0.len()).unwrap_or(start);
+        let part = start.get(..start.len() - rest.as_str().len()).unwrap_or(start);
         Err(invalid(SyntaxErrorKind::InvalidPerlOp, part))
     }
 
@@ -344,16 +344,17 @@ impl<'a> Translator<'a> {
     }
 
     fn escape(&mut self) -> Result<(), InvalidSyntax> {
-        let mut after = Rest(self.rest);
-        after.char();
-        match after.char() {
+        let mut after = self.rest.chars();
+        after.next();
+        match after.next() {
             Some('A') => self.anchor(2, r"\A"),
             Some('z') => self.anchor(2, r"\z"),
             Some('b') => self.anchor(2, r"(?-u:\b)"),
             Some('B') => self.anchor(2, r"(?-u:\B)"),
             Some('C') => return Err(invalid(SyntaxErrorKind::InvalidEscape, r"\C")),
             Some('Q') => {
-                let (quoted, rest) = after.0.split_once(r"\E").unwrap_or((after.0, ""));
+                let quoted = after.as_str();
+                let (quoted, rest) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
                 for c in quoted.chars() {
                     self.literal(0, c);
                 }
