@@ -49,8 +49,10 @@ impl Precedence {
         self.id | (self.class as u64) << ID_BITS
     }
 
-    pub(crate) const fn from_number(number: u64) -> Self {
-        Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 }
+    /// Decodes the number of a page request. Returns `None` for 0, the number of a first page.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        let query = Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 };
+        (number != 0).then_some(query)
     }
 
     /// Whether this query has a lower class than `other`, or started earlier in the same class.
@@ -91,7 +93,7 @@ mod tests {
         let of = |s, rows| Precedence::of(began(s), rows);
         let order = [of(7, 0), of(8, 65_535), of(1, 65_536), of(9, 131_071), of(2, 131_072)];
         for (at, one) in order.iter().enumerate() {
-            assert_eq!(Precedence::from_number(one.number()), *one);
+            assert_eq!(Precedence::from_number(one.number()), Some(*one));
             for (other_at, other) in order.iter().enumerate() {
                 assert_eq!(one.is_before(*other), at < other_at, "{one:?} {other:?}");
             }

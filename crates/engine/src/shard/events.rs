@@ -101,7 +101,8 @@ impl<S: Store> ShardEvents<S> {
         let reply = self.shard.handle(message, platform.now_ns());
         let now_ns = platform.now_ns();
         if let Some(query) = page_of(message) {
-            self.queue.on_page(place(query), is_last(&reply), work_of(&reply), now_ns);
+            let query = Precedence::from_number(query);
+            self.queue.on_page(query, is_last(&reply), work_of(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
         if self.works_after_replies && self.working.is_none() && self.is_due(now_ns) {
@@ -122,10 +123,6 @@ fn page_of(message: &ToShard) -> Option<u64> {
         _ => return None,
     };
     Some(if continues { query } else { 0 })
-}
-
-fn place(query: u64) -> Option<Precedence> {
-    (query != 0).then(|| Precedence::from_number(query))
 }
 
 fn is_last(reply: &FromShard) -> bool {
@@ -169,7 +166,7 @@ impl<S: Store> EventHandler for ShardEvents<S> {
         let now_ns = platform.now_ns();
         self.shard.begin_event(now_ns);
         let queued = match page_of(&message) {
-            Some(query) => self.queue.enqueue(event_id, place(query), now_ns),
+            Some(query) => self.queue.enqueue(event_id, Precedence::from_number(query), now_ns),
             None => {
                 self.queue.on_write(now_ns);
                 Ok(None)

@@ -98,7 +98,7 @@ impl<S: Store> Shard<S> {
 
     /// Whether KILL QUERY stopped the query. `query` is a [`Precedence::number`].
     pub(super) fn is_killed(&self, query: u64) -> bool {
-        query != 0 && self.killed.contains(&Precedence::from_number(query).id)
+        Precedence::from_number(query).is_some_and(|query| self.killed.contains(&query.id))
     }
 
     /// Creates the tables and stores the settings. If the shard is already open, the settings are
