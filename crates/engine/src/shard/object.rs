@@ -533,14 +533,17 @@ impl<S: Store> Loaded<S> {
 
     /// Returns the name of a damaged block that may contain rows of `measurement` within `time`.
     pub(super) fn damage(&self, measurement: MeasurementId, time: &TimeRange) -> Option<String> {
-        let in_log = self.log.wal.damaged().iter().map(Damage::of_log);
-        let all = in_log.chain(self.damaged.known.iter().cloned());
-        all.filter(|damage| damage.concerns(measurement, time)).map(|damage| damage.block).next()
+        let found = self.all_damage().find(|damage| damage.concerns(measurement, time))?;
+        Some(found.block)
     }
 
     pub(super) fn damaged_blocks(&self) -> Vec<String> {
-        let in_log = self.log.wal.damaged().iter().map(|damage| damage.block.clone());
-        in_log.chain(self.damaged.known.iter().map(|damage| damage.block.clone())).collect()
+        self.all_damage().map(|damage| damage.block).collect()
+    }
+
+    fn all_damage(&self) -> impl Iterator<Item = Damage> {
+        let in_log = self.log.wal.damaged().iter().map(Damage::of_log);
+        in_log.chain(self.damaged.known.iter().cloned())
     }
 
     pub(super) fn add_damage(&mut self, block: &str) {
