@@ -1,10 +1,7 @@
 //! Combines frames with different tags and columns in one table.
 
 use super::*;
-use crate::batch::Block;
-use crate::batch::column::{Column, Values};
 use crate::batch::order::Distinct;
-use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::slabs::Layout;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
@@ -12,7 +9,7 @@ use tidemark_model::value::FieldValue;
 
 const MEASUREMENT: MeasurementId = MeasurementId(3);
 
-/// The tags, the time and the fields.
+/// The tags, the time and the fields, whose ids must belong to integers.
 type Row<'a> = (&'a [(u32, &'a str)], i64, &'a [(u32, i64)]);
 
 /// Builds a frame with one row per series.
@@ -21,61 +18,35 @@ fn frame(rows: &[Row<'_>]) -> FrameTable {
         let mut ids: Vec<u32> = rows.iter().flat_map(pick).collect();
         ids.sort_unstable();
         ids.dedup();
-        ids.into_iter().map(ColumnId).collect::<Vec<_>>()
+        ids
     };
     let tag_ids = ids(|row| row.0.iter().map(|tag| tag.0).collect());
     let field_ids = ids(|row| row.2.iter().map(|field| field.0).collect());
-    let mut series = SeriesTable { tags: Vec::new(), len: rows.len() as u32 };
-    for &id in &tag_ids {
-        let mut tag = TagColumn::default();
-        for row in rows {
-            let value = row.0.iter().find(|tag| tag.0 == id.0);
-            tag.codes.push(value.map_or(0, |(_, value)| {
-                tag.dictionary.push(value);
-                tag.dictionary.len() as u32
-            }));
-        }
-        series.tags.push(tag);
-    }
-    let fields = field_ids
-        .iter()
-        .map(|id| {
-            let mut column = Column::new(tidemark_model::value::FieldType::Integer);
-            for row in rows {
-                match row.2.iter().find(|field| field.0 == id.0) {
-                    Some(&(_, v)) => {
-                        column.extend_from(&Column::full(Values::Integer(vec![v])));
-                    }
-                    None => column.push_null(),
-                }
-            }
-            column
-        })
-        .collect();
-    let block = Block {
-        series,
-        row_series: (0..rows.len() as u32).collect(),
-        times_ns: rows.iter().map(|row| row.1).collect(),
-        fields,
+    let row = |(tags, time_ns, fields): &Row<'_>| {
+        let tags = tags.iter().map(|&(id, value)| (id, value.to_owned())).collect();
+        let fields = fields.iter().map(|&(id, value)| (id, FieldValue::Integer(value))).collect();
+        (tags, *time_ns, fields)
     };
-    FrameTable { measurement: MEASUREMENT, tag_ids, field_ids, block }
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    cursor::tests::frame(MEASUREMENT.0, &tag_ids, &field_ids, &rows)
 }
 
 #[test]
 fn memtable_reports_known_series() {
     let mut memtable = Memtable::new(1);
-    memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b"), (2, "x")], 1, &[(5, 2)])]));
-    memtable.append(&frame(&[(&[], 10, &[(5, 1)])]));
+    memtable
+        .append(&frame(&[(&[(1, "a")], 10, &[(11, 1)]), (&[(1, "b"), (2, "x")], 1, &[(11, 2)])]));
+    memtable.append(&frame(&[(&[], 10, &[(11, 1)])]));
     let known_series =
         |rows: &[Row<'_>]| memtable.table(MEASUREMENT).unwrap().known_series(&frame(rows));
     let rows: [Row<'_>; 7] = [
         (&[(2, "x"), (1, "b")], 1, &[(6, 1)]),
-        (&[(1, "a")], 1, &[(5, 1)]),
-        (&[(1, "b")], 1, &[(5, 1)]),
-        (&[(1, "a"), (2, "x")], 1, &[(5, 1)]),
-        (&[(1, "a"), (3, "new")], 1, &[(5, 1)]),
-        (&[(1, "c")], 1, &[(5, 1)]),
-        (&[], 1, &[(5, 1)]),
+        (&[(1, "a")], 1, &[(11, 1)]),
+        (&[(1, "b")], 1, &[(11, 1)]),
+        (&[(1, "a"), (2, "x")], 1, &[(11, 1)]),
+        (&[(1, "a"), (3, "new")], 1, &[(11, 1)]),
+        (&[(1, "c")], 1, &[(11, 1)]),
+        (&[], 1, &[(11, 1)]),
     ];
     assert_eq!(known_series(&rows), [true, true, false, false, false, false, true]);
 }
@@ -83,11 +54,11 @@ fn memtable_reports_known_series() {
 #[test]
 fn frames_with_different_tags_share_series() {
     let mut memtable = Memtable::new(1);
-    memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b")], 11, &[(5, 2)])]));
+    memtable.append(&frame(&[(&[(1, "a")], 10, &[(11, 1)]), (&[(1, "b")], 11, &[(11, 2)])]));
     memtable.append(&frame(&[
         (&[(2, "x")], 5, &[(6, 3)]),
         (&[(1, "b")], 12, &[(6, 4)]),
-        (&[(1, "a"), (2, "x")], 13, &[(5, 5), (6, 6)]),
+        (&[(1, "a"), (2, "x")], 13, &[(11, 5), (6, 6)]),
     ]));
     let table = memtable.table(MEASUREMENT).unwrap();
     assert_eq!(table.tag_ids(), [ColumnId(1), ColumnId(2)]);
@@ -108,7 +79,7 @@ fn frames_with_different_tags_share_series() {
             })
             .collect()
     };
-    assert_eq!(values(5), [Some(1), Some(2), None, None, Some(5)]);
+    assert_eq!(values(11), [Some(1), Some(2), None, None, Some(5)]);
     assert_eq!(values(6), [None, None, Some(3), Some(4), Some(6)]);
     assert!(memtable.bytes() > 6 * 8 * 3);
 }
@@ -117,7 +88,7 @@ fn frames_with_different_tags_share_series() {
 fn size_equals_sum_of_measurements() {
     let mut memtable = Memtable::new(1);
     for measurement in [3, 4, 3, 5, 3] {
-        let mut frame = frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b")], 11, &[(6, 2)])]);
+        let mut frame = frame(&[(&[(1, "a")], 10, &[(11, 1)]), (&[(1, "b")], 11, &[(6, 2)])]);
         frame.measurement = MeasurementId(measurement);
         memtable.append(&frame);
     }

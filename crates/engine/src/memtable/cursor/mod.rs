@@ -414,4 +414,4 @@ fn pages(text_bytes: &[u32]) -> Vec<Range<usize>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -20,7 +20,13 @@ type Written = BTreeMap<(u32, BTreeMap<u32, String>, i64), Fields>;
 
 type Row = (BTreeMap<u32, String>, i64, Fields);
 
-fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameTable {
+/// Builds a frame. The id of a field determines its type.
+pub(in crate::memtable) fn frame(
+    measurement: u32,
+    tags: &[u32],
+    fields: &[u32],
+    rows: &[Row],
+) -> FrameTable {
     let mut keys: Vec<&BTreeMap<u32, String>> = rows.iter().map(|row| &row.0).collect();
     keys.dedup();
     let tag_column = |id: &u32| {
