@@ -231,7 +231,7 @@ impl LogRows {
         self.unused.insert(key);
     }
 
-    /// Marks a row that is neither live nor unused: the row must not be overwritten yet.
+    /// Marks the key of a row as assigned, so that no new row receives the key.
     fn reserve(&mut self, key: u64) {
         self.next = self.next.max(key + 1);
     }
