@@ -1,14 +1,17 @@
-//! Serves points in memory to queries. The points have no directories.
+//! Serves points in memory to queries.
 
 use std::cell::Cell;
 
-use tidemark::memtable::Memtable;
+use tidemark::batch::series_table::SeriesTable;
 use tidemark::memtable::cursor::{MemtableCursor, Sorted, tag_order};
-use tidemark::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
+use tidemark::memtable::{MeasurementTable, Memtable};
+use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
-use tidemark::scan::reader::{Estimate, MergedRows, ReadStats, Reader, rows_of_one};
+use tidemark::scan::reader::{
+    Estimate, MergedRows, ReadStats, Reader, RowGroup, SeriesTables, VisitGroup, rows_of_one,
+};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,
@@ -53,9 +56,46 @@ impl Reader for MemoryRows<'_> {
         Ok(Estimate { time: table.time(), rows, series })
     }
 
+    /// Leaves open which rows are inside `time`, so that a summary reads the rows.
+    fn groups(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<(), ReadError> {
+        for (measurement, table) in self.memtable.tables() {
+            if !measurements.contains(&measurement) || !table.time().overlaps(&time) {
+                continue;
+            }
+            let columns: Columns = table.fields().fields().collect();
+            visit(&mut RowGroup {
+                measurement,
+                tag_ids: &tag_order(&[], table),
+                columns: &columns,
+                series: u64::from(table.series().len),
+                has_rows: false,
+                is_whole: false,
+                tables: &mut Tables(table),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Each row that is read counts as one byte.
     fn stats(&self) -> ReadStats {
         self.stats.get()
+    }
+}
+
+struct Tables<'a>(&'a MeasurementTable);
+
+impl SeriesTables for Tables<'_> {
+    fn each(
+        &mut self,
+        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
+    ) -> Result<(), ReadError> {
+        visit(self.0.tag_ids(), self.0.series());
+        Ok(())
     }
 }
 

@@ -55,8 +55,8 @@ pub struct Run {
     pub rows: u64,
 }
 
-/// Returns whether further groups are needed.
-pub(crate) type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
+/// A function that reads a group and returns whether further groups are needed.
+pub type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
 /// Returns the rows of a single run, starting at the first series that does not precede `from`.
 pub fn rows_of_one<'a>(
@@ -106,7 +106,7 @@ pub trait Reader {
 
     /// Calls `visit` with the groups of these measurements that may have rows inside `time`, until
     /// `visit` returns false. The measurements must be in ascending order. The groups that were
-    /// written last come first. Returns `false` if the runs have no directories.
+    /// written last come first. Only summaries call this function.
     ///
     /// # Errors
     /// Returns [`ReadError`], including known damage in the rows of `measurements`.
@@ -115,8 +115,8 @@ pub trait Reader {
         _measurements: &[MeasurementId],
         _time: TimeRange,
         _visit: &mut VisitGroup<'_>,
-    ) -> Result<bool, ReadError> {
-        Ok(false)
+    ) -> Result<(), ReadError> {
+        Ok(())
     }
 
     /// Returns the amount of stored data of a measurement inside `time`, which is zero if the runs

@@ -356,7 +356,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         measurements: &[MeasurementId],
         time: TimeRange,
         visit: &mut VisitGroup<'_>,
-    ) -> Result<bool, ReadError> {
+    ) -> Result<(), ReadError> {
         self.check(measurements, time)?;
         let time = self.owned_range(time);
         for (measurement, table) in self.memtable.tables() {
@@ -364,7 +364,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
                 && !self.loaded.deletions.retired.contains(&measurement)
                 && !self.rows_in_memory(measurement, table, time, visit)?
             {
-                return Ok(true);
+                return Ok(());
             }
         }
         let mut parts: Vec<&Part> = self.parts(time).collect();
@@ -374,7 +374,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
                 break;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {

@@ -14,9 +14,8 @@ pub(super) struct Facts {
     /// The tags, in key order.
     pub(super) order: Vec<ColumnId>,
     pub(super) has_rows: bool,
-    /// Whether all groups are known, and all their rows are visible and inside the time range.
+    /// Whether all rows of all groups are visible and inside the time range.
     pub(super) is_whole: bool,
-    pub(super) knows_groups: bool,
     /// The approximate number of keys that a walk visits.
     pub(super) keys: u64,
     pub(super) fields: BTreeSet<ColumnId>,
@@ -49,10 +48,10 @@ pub(super) fn list(
     let mut by_id: Vec<(MeasurementId, u32)> = measurements.iter().copied().zip(0..).collect();
     by_id.sort();
     let ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
-    let fresh = Facts { is_whole: true, knows_groups: true, ..Facts::default() };
+    let fresh = Facts { is_whole: true, ..Facts::default() };
     let mut all = vec![fresh; measurements.len()];
     let mut lifeless = all.len();
-    let has_directories = reader.groups(&ids, time, &mut |group| {
+    reader.groups(&ids, time, &mut |group| {
         let place = ids.binary_search(&group.measurement).ok();
         let place = place.and_then(|at| by_id.get(at)).map(|(_, place)| *place as usize);
         let Some(facts) = place.and_then(|place| all.get_mut(place)) else { return Ok(true) };
@@ -60,11 +59,7 @@ pub(super) fn list(
         facts.add(group, wanted)?;
         Ok(wanted != RequestedFacts::Existence || lifeless > 0)
     })?;
-    if has_directories {
-        return Ok(all);
-    }
-    let facts = |&of| Ok(Facts { order: reader.tag_order(of)?, ..Facts::default() });
-    measurements.iter().map(facts).collect()
+    Ok(all)
 }
 
 impl Facts {

@@ -161,7 +161,7 @@ impl<'a> SummaryBuilder<'a> {
         facts: &Facts,
         resumed: Option<&[String]>,
     ) {
-        if facts.knows_groups && facts.keys == 0 {
+        if facts.keys == 0 {
             return;
         }
         let predicate = self.request.predicates.get(position as usize).and_then(Option::as_ref);
@@ -169,8 +169,7 @@ impl<'a> SummaryBuilder<'a> {
             let span = Span::new(measurement, (listed, &facts.order), resumed);
             let find = find(&span);
             let order = facts.order.clone();
-            let is_plain = predicate.is_none() && facts.knows_groups;
-            let is_done = is_plain && is_known_from(&find, facts);
+            let is_done = predicate.is_none() && is_known_from(&find, facts);
             let is_of_tag = matches!(find, Find::Items { is_of_tag: true, .. });
             tasks.push(Task {
                 position,
@@ -179,7 +178,10 @@ impl<'a> SummaryBuilder<'a> {
                 predicate,
                 is_alive: is_done && facts.has_rows,
                 is_done,
-                by_dictionary: is_of_tag && is_plain && facts.is_whole && !span.is_in_order(),
+                by_dictionary: is_of_tag
+                    && predicate.is_none()
+                    && facts.is_whole
+                    && !span.is_in_order(),
                 order,
                 span,
                 find,
@@ -243,14 +245,14 @@ impl<'a> SummaryBuilder<'a> {
         let mut columns = FindColumns {
             found: facts.fields.clone(),
             tags: (0..).zip(facts.order.iter().copied()).collect(),
-            fields: facts.knows_groups.then(Vec::new),
+            fields: Vec::new(),
             decoded_bytes: self.limits.decoded_bytes,
         };
         let possible_fields = facts.possible_fields.iter().filter(|id| !facts.fields.contains(*id));
         if has_predicate {
             columns.found.extend(possible_fields.copied());
         } else {
-            columns.fields.iter_mut().for_each(|fields| fields.extend(possible_fields.clone()));
+            columns.fields.extend(possible_fields);
             columns.found.extend(facts.tags.iter().copied());
             columns.tags.retain(|(_, id)| !facts.tags.contains(id));
         }
@@ -472,8 +474,8 @@ fn is_known_from(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,
         Find::Columns(columns) => {
-            let no_fields = columns.fields.as_ref().is_some_and(Vec::is_empty);
-            facts.is_whole || facts.has_rows && columns.tags.is_empty() && no_fields
+            let is_found = columns.tags.is_empty() && columns.fields.is_empty();
+            facts.is_whole || facts.has_rows && is_found
         }
         Find::Items { .. } => false,
     }

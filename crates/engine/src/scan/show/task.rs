@@ -41,8 +41,8 @@ pub(super) struct FindColumns {
     pub(super) found: BTreeSet<ColumnId>,
     /// The tags that are still being searched for, with their positions in the key order.
     pub(super) tags: Vec<(usize, ColumnId)>,
-    /// `None` means all fields of the series.
-    pub(super) fields: Option<Vec<ColumnId>>,
+    /// The fields that are still being searched for.
+    pub(super) fields: Vec<ColumnId>,
     /// The number of decoded bytes after which the remaining fields count as found. After a merge
     /// of parts, the result is exact.
     pub(super) decoded_bytes: u64,
@@ -152,7 +152,7 @@ impl Task<'_> {
         let Find::Items { smallest, .. } = &mut self.find else { return Ok(()) };
         let (measurement, after) = (self.measurement, self.span.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
-        let has_directories = reader.groups(&[measurement], time, &mut |group| {
+        reader.groups(&[measurement], time, &mut |group| {
             group.tables.each(&mut |ids, table| {
                 let of_tag = ids.iter().zip(&table.tags);
                 for (_, tag) in of_tag.filter(|(id, _)| self.span.sort.contains(id)) {
@@ -170,9 +170,7 @@ impl Task<'_> {
             })?;
             Ok(true)
         })?;
-        if has_directories {
-            (self.is_alive, self.is_done) = (true, true);
-        }
+        (self.is_alive, self.is_done) = (true, true);
         Ok(())
     }
 
@@ -329,17 +327,14 @@ impl Task<'_> {
             }
         };
         let has = |&(place, _): &(usize, ColumnId)| !tags.at(place).is_empty();
-        let may_tell = columns.fields.as_ref().is_none_or(|fields| !fields.is_empty())
-            || columns.tags.iter().any(has)
-            || !*is_alive;
+        let may_tell = !columns.fields.is_empty() || columns.tags.iter().any(has) || !*is_alive;
         if may_tell && rows.has_rows(time)? {
             *is_alive = true;
             columns.found.extend(columns.tags.iter().filter(|tag| has(tag)).map(|(_, id)| *id));
             columns.tags.retain(|tag| !has(tag));
             columns.find_fields(rows, reader, time)?;
         }
-        let no_fields = columns.fields.as_ref().is_some_and(Vec::is_empty);
-        Ok(*is_alive && columns.tags.is_empty() && no_fields)
+        Ok(*is_alive && columns.tags.is_empty() && columns.fields.is_empty())
     }
 }
 
@@ -383,27 +378,16 @@ impl FindColumns {
         reader: &dyn Reader,
         time: TimeRange,
     ) -> Result<(), ScanError> {
-        if self.fields.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(());
-        }
-        while let Some(picks) = rows.next_rows(time)? {
+        while !self.fields.is_empty()
+            && let Some(picks) = rows.next_rows(time)?
+        {
             for &(id, _) in picks.columns().iter() {
-                let is_wanted = self.fields.as_ref().is_none_or(|fields| fields.contains(&id));
-                if !is_wanted || self.found.contains(&id) {
-                    continue;
-                }
+                let Some(at) = self.fields.iter().position(|field| *field == id) else { continue };
                 if reader.stats().bytes_decoded > self.decoded_bytes {
                     // The remaining fields count as found.
-                    self.found.extend(self.fields.get_or_insert_default().drain(..));
-                    self.found.insert(id);
+                    self.found.extend(self.fields.drain(..));
                 } else if rows.column(&picks, id)?.is_some() {
-                    self.found.insert(id);
-                }
-            }
-            if let Some(fields) = &mut self.fields {
-                fields.retain(|id| !self.found.contains(id));
-                if fields.is_empty() {
-                    break;
+                    self.found.insert(self.fields.swap_remove(at));
                 }
             }
         }
