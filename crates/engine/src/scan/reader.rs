@@ -99,9 +99,29 @@ pub trait Reader {
     /// few directories.
     fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError>;
 
-    /// Returns the list of runs, or `None` if the reader does not know its runs.
-    fn runs(&self) -> Option<&dyn Runs> {
-        None
+    /// Splits `time` like [`Reader::stretches`]. Also splits `time` between successive runs with
+    /// many rows per series. The cached result of such a run then remains valid when other runs
+    /// change.
+    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        self.stretches(time)
+    }
+
+    /// Returns the runs that may have rows of a measurement inside `time`. The list is empty if the
+    /// reader does not know its runs.
+    fn runs(&self, _measurement: MeasurementId, _time: TimeRange) -> Vec<Run> {
+        Vec::new()
+    }
+
+    /// Returns the series of a run, starting at the first series that does not precede `from`. The
+    /// result may include series of other runs, and series that a delete hides.
+    fn series_of_run(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<MergedRows<'_>, ReadError> {
+        self.merge(&[measurement], run.time, direction, from)
     }
 
     /// Calls `visit` with the groups of these measurements that may have rows inside `time`, until
@@ -134,27 +154,6 @@ pub trait Reader {
     fn stats(&self) -> ReadStats {
         ReadStats::default()
     }
-}
-
-/// The sorted runs of a shard.
-pub trait Runs {
-    /// Splits `time` like [`Reader::stretches`]. Also splits `time` between successive runs with
-    /// many rows per series. The cached result of such a run then remains valid when other runs
-    /// change.
-    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
-
-    /// Returns the runs that may have rows of a measurement inside `time`.
-    fn list(&self, measurement: MeasurementId, time: TimeRange) -> Vec<Run>;
-
-    /// Returns the series of a run, starting at the first series that does not precede `from`. The
-    /// result includes series that a delete hides.
-    fn rows(
-        &self,
-        run: &Run,
-        measurement: MeasurementId,
-        direction: Direction,
-        from: &SeriesKey,
-    ) -> Result<MergedRows<'_>, ReadError>;
 }
 
 /// Estimates for one measurement.

@@ -76,11 +76,7 @@ impl Stretches {
             let length = position.stretch.length_ns();
             span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
         }
-        let mut pieces = match reader.runs() {
-            _ if time.is_empty() => Vec::new(),
-            Some(runs) => runs.split(time)?,
-            None => reader.stretches(time)?,
-        };
+        let mut pieces = if time.is_empty() { Vec::new() } else { reader.split(time)? };
         pieces = pieces.into_iter().flat_map(|piece| tiling.cut(piece)).collect();
         if is_backwards {
             pieces.reverse();
@@ -171,7 +167,7 @@ fn estimate_of_end(
     (time, is_backwards): (TimeRange, bool),
     least: TileLimits,
 ) -> Result<(TimeRange, Estimate), ScanError> {
-    let mut runs = reader.runs().map_or_else(Vec::new, |runs| runs.list(measurement, time));
+    let mut runs = reader.runs(measurement, time);
     let start_ns = runs.iter().map(|run| run.time.start_ns).min();
     let end_ns = runs.iter().map(|run| run.time.end_ns).max();
     match is_backwards {

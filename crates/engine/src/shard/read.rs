@@ -31,7 +31,7 @@ use crate::scan::cached::{Cached, ResultCache, Version};
 use crate::scan::error::ScanError;
 use crate::scan::page::{CELLS_PER_PAGE_MAX, ScanPage, SummaryPage};
 use crate::scan::reader::{
-    Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, Runs, SeriesTables, Stored, VisitGroup,
+    Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, SeriesTables, Stored, VisitGroup,
 };
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::{PageLimits, SummaryLimits, explain, scan_with, summarise};
@@ -347,8 +347,48 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Ok(estimate)
     }
 
-    fn runs(&self) -> Option<&dyn Runs> {
-        Some(self)
+    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        let time = self.owned_range(time);
+        self.count_pruned(time);
+        let mut parts: Vec<&Part> = self.parts(time).collect();
+        parts.sort_by_key(|part| part.min_ns);
+        let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
+        let is_inside = |at: &i64| time.start_ns < *at && *at < time.end_ns;
+        let cuts: Vec<i64> = split_times(parts).into_iter().filter(is_inside).collect();
+        Ok(between(time, &cuts).flat_map(|piece| self.cut(piece)).collect())
+    }
+
+    fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Vec<Run> {
+        let part = |part: &Part| Run {
+            number: Some(part.id.0),
+            time: part.extent().time,
+            series: part.series,
+            series_sum: Some(part.series_sum).filter(|sum| *sum != 0),
+            rows: part.rows,
+        };
+        let in_memory = self.table(measurement, time).map(|table| Run {
+            number: None,
+            time: table.time(),
+            series: u64::from(table.series().len),
+            series_sum: None,
+            rows: table.times_ns().len() as u64,
+        });
+        self.parts(time).map(part).chain(in_memory).collect()
+    }
+
+    fn series_of_run(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<MergedRows<'_>, ReadError> {
+        let parts = self.loaded.manifest().parts().values();
+        let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
+            Some(part) => Box::new(self.part_cursor(part, direction, from, Some(measurement))?),
+            None => self.memtable_cursor(direction, from)?,
+        };
+        Merge::new(vec![(0, cursor)], direction)
     }
 
     fn groups(
@@ -408,52 +448,6 @@ impl<S: Store> Reader for ShardReader<'_, S> {
 
     fn stats(&self) -> ReadStats {
         ReadStats { filter_cells: self.hidden.cells(), ..self.stats.get() }
-    }
-}
-
-impl<S: Store> Runs for ShardReader<'_, S> {
-    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        let time = self.owned_range(time);
-        self.count_pruned(time);
-        let mut parts: Vec<&Part> = self.parts(time).collect();
-        parts.sort_by_key(|part| part.min_ns);
-        let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
-        let is_inside = |at: &i64| time.start_ns < *at && *at < time.end_ns;
-        let cuts: Vec<i64> = split_times(parts).into_iter().filter(is_inside).collect();
-        Ok(between(time, &cuts).flat_map(|piece| self.cut(piece)).collect())
-    }
-
-    fn list(&self, measurement: MeasurementId, time: TimeRange) -> Vec<Run> {
-        let part = |part: &Part| Run {
-            number: Some(part.id.0),
-            time: part.extent().time,
-            series: part.series,
-            series_sum: Some(part.series_sum).filter(|sum| *sum != 0),
-            rows: part.rows,
-        };
-        let in_memory = self.table(measurement, time).map(|table| Run {
-            number: None,
-            time: table.time(),
-            series: u64::from(table.series().len),
-            series_sum: None,
-            rows: table.times_ns().len() as u64,
-        });
-        self.parts(time).map(part).chain(in_memory).collect()
-    }
-
-    fn rows(
-        &self,
-        run: &Run,
-        measurement: MeasurementId,
-        direction: Direction,
-        from: &SeriesKey,
-    ) -> Result<MergedRows<'_>, ReadError> {
-        let parts = self.loaded.manifest().parts().values();
-        let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
-            Some(part) => Box::new(self.part_cursor(part, direction, from, Some(measurement))?),
-            None => self.memtable_cursor(direction, from)?,
-        };
-        Merge::new(vec![(0, cursor)], direction)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::scan::cached::{Cached, RunGroups, Version};
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
 use crate::scan::page::SKIPPED_KEY_CELLS;
-use crate::scan::reader::{Run, Runs};
+use crate::scan::reader::Run;
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -47,16 +47,18 @@ impl PageScan<'_> {
         if !self.lists_groups || self.request.group_by.is_empty() || !self.groups.has_closed() {
             return Ok(());
         }
-        let Some(source) = self.reader.runs() else { return Ok(()) };
-        let runs = source.list(self.request.measurement, rest);
-        let Some(known) = self.run_groups(source, &runs)? else { return Ok(()) };
+        let runs = self.reader.runs(self.request.measurement, rest);
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let Some(known) = self.run_groups(&runs)? else { return Ok(()) };
         let closed: Vec<bool> = known.sets.iter().map(|set| self.are_closed(set)).collect();
         let mut wanted = TimeRange::new(0, 0);
         for run in runs {
             let is_closed = match run.number.and_then(|number| known.set_of(number)) {
                 Some(set) => closed.get(set) == Some(&true),
                 None if run.number.is_none() && run.series <= KEYS_MAX => {
-                    let keys = self.read_group_keys(source, &run)?;
+                    let keys = self.read_group_keys(&run)?;
                     keys.is_some_and(|keys| self.are_closed(&keys))
                 }
                 None => false,
@@ -73,11 +75,7 @@ impl PageScan<'_> {
         keys.iter().all(|key| self.groups.is_group_complete(key))
     }
 
-    fn run_groups(
-        &mut self,
-        source: &dyn Runs,
-        runs: &[Run],
-    ) -> Result<Option<Rc<RunGroups>>, ScanError> {
+    fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
         let ScanRequest { measurement, predicate, group_by, .. } = self.request;
         let name = Name { groups_of_runs: *measurement, predicate, group_by };
         let Ok(name) = metadata::encode(&name) else { return Ok(None) };
@@ -97,7 +95,7 @@ impl PageScan<'_> {
             return Ok(Some(known));
         }
         let mut more = RunGroups::clone(&known);
-        let all = source.list(*measurement, TimeRange::ALL);
+        let all = self.reader.runs(*measurement, TimeRange::ALL);
         let numbers: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
         more.retain(|number| numbers.contains(&number));
         let is_known = |run: &&Run| run.number.is_some_and(|number| more.set_of(number).is_some());
@@ -116,7 +114,7 @@ impl PageScan<'_> {
             let Some(number) = run.number else { continue };
             match series_of(run).and_then(|series| alike.get(&series)) {
                 Some(&known) => more.add_alike(number, known),
-                None => match self.read_group_keys(source, run)? {
+                None => match self.read_group_keys(run)? {
                     Some(keys) => more.add(number, keys),
                     // Listing the groups of the other runs would probably also take too long.
                     None => break,
@@ -131,14 +129,11 @@ impl PageScan<'_> {
 
     /// Lists the groups of a run. Returns `None` if evaluating the condition for the series of the
     /// run takes too long.
-    fn read_group_keys(
-        &mut self,
-        source: &dyn Runs,
-        run: &Run,
-    ) -> Result<Option<Vec<Vec<String>>>, ScanError> {
+    fn read_group_keys(&mut self, run: &Run) -> Result<Option<Vec<Vec<String>>>, ScanError> {
         let cells_max = self.costs.filter_cells + KEYS_MAX * SKIPPED_KEY_CELLS;
         let (measurement, first) = (self.request.measurement, self.keys.first());
-        let mut merge = source.rows(run, measurement, self.request.direction, &first)?;
+        let direction = self.request.direction;
+        let mut merge = self.reader.series_of_run(run, measurement, direction, &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         loop {
             let next = self.next_series(&mut merge)?;

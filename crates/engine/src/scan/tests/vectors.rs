@@ -9,7 +9,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
 use crate::scan::cached::{Cached, ResultCache, Version};
-use crate::scan::reader::{Estimate, MergedRows, ReadStats, Reader, Run, Runs, rows_of_one};
+use crate::scan::reader::{Estimate, MergedRows, ReadStats, Reader, Run, rows_of_one};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
@@ -110,25 +110,7 @@ impl Reader for VectorReader {
         Ok(Estimate { time: hull.unwrap_or(Estimate::NOTHING.time), rows, series })
     }
 
-    fn runs(&self) -> Option<&dyn Runs> {
-        Some(self)
-    }
-
-    fn result_cache(&self) -> Option<&dyn ResultCache> {
-        Some(self)
-    }
-
-    fn stats(&self) -> ReadStats {
-        self.stats.get()
-    }
-}
-
-impl Runs for VectorReader {
-    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        self.stretches(time)
-    }
-
-    fn list(&self, _: MeasurementId, time: TimeRange) -> Vec<Run> {
+    fn runs(&self, _: MeasurementId, time: TimeRange) -> Vec<Run> {
         let run = |(number, story): (u64, &Story)| {
             let times = || story.keys().map(|(_, time_ns)| *time_ns);
             let time = TimeRange::new(times().min()?, times().max()? + 1);
@@ -140,7 +122,7 @@ impl Runs for VectorReader {
         runs.filter(|run| run.time.overlaps(&time)).collect()
     }
 
-    fn rows(
+    fn series_of_run(
         &self,
         run: &Run,
         _: MeasurementId,
@@ -151,6 +133,14 @@ impl Runs for VectorReader {
         let mut rng = fastrand::Rng::with_seed(7);
         let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
         rows_of_one(cursor, direction, from)
+    }
+
+    fn result_cache(&self) -> Option<&dyn ResultCache> {
+        Some(self)
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.stats.get()
     }
 }
 
