@@ -18,6 +18,7 @@ use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, gather};
 use crate::merge::cursor::Direction;
 use tidemark_model::bug::OrBug;
+use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
@@ -41,8 +42,27 @@ enum GroupResult<'a> {
 impl<'a> GroupResult<'a> {
     fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
         Ok(match &request.output {
-            Output::Rows { .. } => Self::Rows(GroupRows::new(request)),
-            Output::Aggregates { .. } => Self::States(GroupStates::new(request)?),
+            Output::Rows { fields, tags, limit, every_row } => Self::Rows(GroupRows {
+                fields,
+                tag_ids: tags,
+                every_row: *every_row,
+                direction: request.direction,
+                limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+                times_ns: Vec::new(),
+                series: Vec::new(),
+                columns: fields.iter().map(empty_column).collect(),
+                tags: vec![StringColumn::default(); tags.len()],
+                open: TimeRange::ALL,
+            }),
+            Output::Aggregates { calls, window, .. } => Self::States(GroupStates {
+                calls,
+                accumulators: calls.iter().map(accumulator).collect::<Result<_, _>>()?,
+                windows: WindowNumbers::new(window.clone(), request.time.start_ns),
+                direction: request.direction,
+                limit: request.output.windows_max(),
+                is_of_one_end: NeededEnd::of(&request.output).is_some(),
+                cut_ns: None,
+            }),
         })
     }
 
@@ -59,18 +79,32 @@ impl<'a> GroupResult<'a> {
             Self::States(states) => states.bytes(),
         }
     }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Rows(rows) => rows.is_done(),
+            Self::States(states) => states.is_done(),
+        }
+    }
+}
+
+fn empty_column(input: &Input) -> Column {
+    Column::new(input.output_type().unwrap_or(FieldType::Float))
+}
+
+struct PageGroup<'a> {
+    result: GroupResult<'a>,
+    /// Whether the group needs no rows of later stretches.
+    is_closed: bool,
 }
 
 /// The groups of a page. The *current* group is the group with the key `key`.
 pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
     pub(super) bounds: Bounds<'a>,
-    numbers: HashMap<Vec<String>, usize, FixedState>,
-    /// The result of each group, indexed by group number. The entry of a dropped group is `None`.
-    results: Vec<Option<GroupResult<'a>>>,
-    /// Whether each group is closed, indexed by group number. A closed group needs no rows of later
-    /// stretches.
-    closed: Vec<bool>,
+    groups: HashMap<Vec<String>, PageGroup<'a>, FixedState>,
+    /// Whether groups were dropped because they do not fit.
+    has_dropped: bool,
     key: Vec<String>,
     bytes: usize,
     rows: usize,
@@ -81,9 +115,8 @@ impl<'a> Groups<'a> {
         Self {
             request,
             bounds: Bounds::new(request),
-            numbers: HashMap::default(),
-            results: Vec::new(),
-            closed: Vec::new(),
+            groups: HashMap::default(),
+            has_dropped: false,
             key: vec![String::new(); request.group_by.len()],
             bytes: 0,
             rows: 0,
@@ -94,12 +127,9 @@ impl<'a> Groups<'a> {
     pub(super) fn reach(&mut self, tags: &SeriesTags) -> TimeRange {
         self.set_key(tags);
         let time = self.bounds.time_of(&self.key);
-        let Some(&number) = self.numbers.get(self.key.as_slice()) else { return time };
-        if self.closed.get(number) == Some(&true) {
-            return TimeRange::new(0, 0);
-        }
-        match self.results.get(number) {
-            Some(Some(GroupResult::Rows(rows))) => time.intersect(&rows.open),
+        match self.groups.get(self.key.as_slice()) {
+            Some(PageGroup { is_closed: true, .. }) => TimeRange::new(0, 0),
+            Some(PageGroup { result: GroupResult::Rows(rows), .. }) => time.intersect(&rows.open),
             _ => time,
         }
     }
@@ -123,56 +153,43 @@ impl<'a> Groups<'a> {
         mask: &Mask,
     ) -> Result<bool, ScanError> {
         self.set_key(tags);
-        let output = &self.request.output;
-        let is_taken = self.change(|group_result| match (group_result, output) {
-            (GroupResult::Rows(rows), Output::Rows { tags: wanted, .. }) => {
-                rows.consume(series_rows, mask, wanted.iter().map(|&tag| tags.get(tag)))
-            }
-            (GroupResult::Rows(_), Output::Aggregates { .. }) => Ok(false),
-            (GroupResult::States(states), _) => {
-                states.consume(series_rows, mask, tags).map(|()| true)
-            }
-        });
-        is_taken.map(Option::unwrap_or_default)
+        self.change(|result| match result {
+            GroupResult::Rows(rows) => rows.consume(series_rows, mask, tags),
+            GroupResult::States(states) => states.consume(series_rows, mask, tags).map(|()| true),
+        })
     }
 
     /// Adds a group's states or rows from another reader or cache entry.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
-        let absorbed = self.change(|group_result| match (group_result, &group.data) {
+        self.change(|result| match (result, &group.data) {
             (GroupResult::States(held), GroupData::Partials(states)) => held.absorb(states),
             (GroupResult::Rows(held), GroupData::Rows { times_ns, fields, tags }) => {
                 held.absorb(times_ns, fields, tags)
             }
             _ => Err(ScanError::Cached),
-        });
-        absorbed.map(drop)
+        })
     }
 
-    /// Changes the group with the current key. Returns `None` if the group was dropped.
+    /// Changes the result of the current group, and adds the group if necessary.
     fn change<T>(
         &mut self,
         change: impl FnOnce(&mut GroupResult<'a>) -> Result<T, ScanError>,
-    ) -> Result<Option<T>, ScanError> {
-        let number = self.number()?;
-        let Some(Some(group_result)) = self.results.get_mut(number) else { return Ok(None) };
-        let (bytes, rows) = (group_result.bytes(), group_result.rows());
-        let result = change(group_result)?;
-        self.bytes = (self.bytes + group_result.bytes()).saturating_sub(bytes);
-        self.rows = (self.rows + group_result.rows()).saturating_sub(rows);
-        Ok(Some(result))
-    }
-
-    fn number(&mut self) -> Result<usize, ScanError> {
-        if let Some(&number) = self.numbers.get(self.key.as_slice()) {
-            return Ok(number);
-        }
-        let number = self.results.len();
-        self.numbers.insert(self.key.clone(), number);
-        self.results.push(Some(GroupResult::new(self.request)?));
-        self.closed.push(false);
-        self.bytes += self.group_bytes() + key_bytes(&self.key);
-        Ok(number)
+    ) -> Result<T, ScanError> {
+        let group = match self.groups.get_mut(self.key.as_slice()) {
+            Some(group) => group,
+            None => {
+                let group = PageGroup { result: GroupResult::new(self.request)?, is_closed: false };
+                self.bytes += self.group_bytes() + key_bytes(&self.key);
+                self.groups.entry(self.key.clone()).or_insert(group)
+            }
+        };
+        let result = &mut group.result;
+        let (bytes, rows) = (result.bytes(), result.rows());
+        let changed = change(result)?;
+        self.bytes = (self.bytes + result.bytes()).saturating_sub(bytes);
+        self.rows = (self.rows + result.rows()).saturating_sub(rows);
+        Ok(changed)
     }
 
     /// Returns the number of bytes that a group counts in addition to its key and values.
@@ -193,33 +210,29 @@ impl<'a> Groups<'a> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.numbers.len()
+        self.groups.len()
     }
 
     /// Closes the complete groups after a stretch has been read.
     pub(super) fn close(&mut self) {
-        for (closed, group_result) in self.closed.iter_mut().zip(&self.results) {
-            *closed = match group_result {
-                Some(GroupResult::Rows(rows)) => rows.is_done(),
-                Some(GroupResult::States(states)) => states.is_done(),
-                None => true,
-            };
+        for group in self.groups.values_mut() {
+            group.is_closed = group.result.is_done();
         }
     }
 
+    /// Whether some groups need no rows of later stretches.
     pub(super) fn has_closed(&self) -> bool {
-        self.closed.contains(&true)
+        self.has_dropped || self.groups.values().any(|group| group.is_closed)
     }
 
     /// Whether a group is complete or outside the bounds.
     pub(super) fn is_group_complete(&self, key: &[String]) -> bool {
-        let number = self.numbers.get(key);
-        number.is_some_and(|&number| self.closed.get(number) == Some(&true))
+        self.groups.get(key).is_some_and(|group| group.is_closed)
             || self.bounds.time_of(key).is_empty()
     }
 
     pub(super) fn are_closed(&self) -> bool {
-        !self.closed.is_empty() && self.closed.iter().all(|&closed| closed)
+        !self.groups.is_empty() && self.groups.values().all(|group| group.is_closed)
     }
 
     /// Lowers the end of the slice until the groups take at most `bytes_max` bytes. If only one
@@ -229,14 +242,16 @@ impl<'a> Groups<'a> {
         if self.bytes <= bytes_max {
             return;
         }
-        let mut order: Vec<(Vec<String>, usize)> =
-            self.numbers.iter().map(|(key, &number)| (key.clone(), number)).collect();
+        let mut order: Vec<(Vec<String>, usize)> = self
+            .groups
+            .iter()
+            .map(|(key, group)| (key.clone(), group_bytes + key_bytes(key) + group.result.bytes()))
+            .collect();
         order.sort_by(|(a, _), (b, _)| self.bounds.order(a.cmp(b)));
         let mut held = 0;
         let mut kept = 0;
-        for (key, number) in &order {
-            let group_result = self.results.get(*number).and_then(Option::as_ref);
-            held += group_bytes + key_bytes(key) + group_result.map_or(0, GroupResult::bytes);
+        for (_, bytes) in &order {
+            held += bytes;
             if held > bytes_max && kept > 0 {
                 break;
             }
@@ -245,16 +260,15 @@ impl<'a> Groups<'a> {
         let dropped = order.split_off(kept);
         if let (Some((last, _)), false) = (order.last(), dropped.is_empty()) {
             self.bounds.end_at(last.clone(), TimeRange::ALL);
+            self.has_dropped = true;
         }
-        for (key, number) in dropped {
-            self.numbers.remove(&key);
-            if let Some(group_result) = self.results.get_mut(number).and_then(Option::take) {
-                let bytes = group_bytes + key_bytes(&key) + group_result.bytes();
-                self.bytes = self.bytes.saturating_sub(bytes);
-            }
+        for (key, bytes) in dropped {
+            self.groups.remove(&key);
+            self.bytes = self.bytes.saturating_sub(bytes);
         }
-        if let [(key, number)] = &order[..]
-            && let Some(Some(GroupResult::States(states))) = self.results.get_mut(*number)
+        if let [(key, _)] = &order[..]
+            && let Some(PageGroup { result: GroupResult::States(states), .. }) =
+                self.groups.get_mut(key)
         {
             let before = states.bytes();
             if let Some(time_ns) = states.cut(bytes_max) {
@@ -264,15 +278,14 @@ impl<'a> Groups<'a> {
         }
     }
 
-    pub(super) fn finish(mut self) -> (Vec<Group>, Bounds<'a>) {
-        let mut groups = Vec::with_capacity(self.numbers.len());
-        for (key, number) in std::mem::take(&mut self.numbers) {
-            let data = match self.results.get_mut(number).and_then(Option::take) {
-                Some(GroupResult::Rows(rows)) => rows.finish(),
-                Some(GroupResult::States(states)) => states.finish(),
-                None => None,
+    pub(super) fn finish(self) -> (Vec<Group>, Bounds<'a>) {
+        let mut groups = Vec::with_capacity(self.groups.len());
+        for (key, group) in self.groups {
+            let data = match group.result {
+                GroupResult::Rows(rows) => rows.finish(),
+                GroupResult::States(states) => states.finish(),
             };
-            groups.extend(data.map(|data: GroupData| Group { key, data }));
+            groups.extend(data.map(|data| Group { key, data }));
         }
         let bounds = self.bounds;
         groups.sort_by(|a, b| bounds.order(a.key.cmp(&b.key)));
@@ -283,6 +296,7 @@ impl<'a> Groups<'a> {
 /// The rows of a group, up to the limit. Rows arrive series by series, in time order.
 struct GroupRows<'a> {
     fields: &'a [Input],
+    tag_ids: &'a [ColumnId],
     every_row: bool,
     direction: Direction,
     /// The maximum number of rows. The group keeps the first rows by time.
@@ -297,28 +311,7 @@ struct GroupRows<'a> {
     open: TimeRange,
 }
 
-impl<'a> GroupRows<'a> {
-    fn new(request: &'a ScanRequest) -> Self {
-        let (fields, tags, limit, every_row): (&[_], _, _, _) = match &request.output {
-            Output::Rows { fields, tags, limit, every_row } => {
-                (fields, tags.len(), *limit, *every_row)
-            }
-            Output::Aggregates { .. } => (&[], 0, None, false),
-        };
-        let column = |input: &Input| Column::new(input.output_type().unwrap_or(FieldType::Float));
-        Self {
-            fields,
-            every_row,
-            direction: request.direction,
-            limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-            times_ns: Vec::new(),
-            series: Vec::new(),
-            columns: fields.iter().map(column).collect(),
-            tags: vec![StringColumn::default(); tags],
-            open: TimeRange::ALL,
-        }
-    }
-
+impl GroupRows<'_> {
     fn is_done(&self) -> bool {
         self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
     }
@@ -335,11 +328,11 @@ impl<'a> GroupRows<'a> {
 
     /// Adds the selected rows of one series that have a value in one of the fields. With
     /// `every_row`, adds all selected rows. Returns whether a row was added.
-    fn consume<'t>(
+    fn consume(
         &mut self,
         series_rows: &SeriesRows,
         mask: &Mask,
-        tags: impl Iterator<Item = &'t str>,
+        tags: &SeriesTags,
     ) -> Result<bool, ScanError> {
         let mut reads = Vec::with_capacity(self.fields.len());
         for input in self.fields {
@@ -375,8 +368,8 @@ impl<'a> GroupRows<'a> {
         }
         let number = self.series.last().map_or(0, |last| last + 1);
         self.series.extend(std::iter::repeat_n(number, chosen.len()));
-        for (column, value) in self.tags.iter_mut().zip(tags) {
-            column.push(value);
+        for (column, &tag) in self.tags.iter_mut().zip(self.tag_ids) {
+            column.push(tags.get(tag));
         }
         self.shrink_if_many();
         Ok(true)
@@ -521,23 +514,7 @@ struct GroupStates<'a> {
     cut_ns: Option<i64>,
 }
 
-impl<'a> GroupStates<'a> {
-    fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
-        let (calls, window): (&[_], _) = match &request.output {
-            Output::Aggregates { calls, window, .. } => (calls, window.clone()),
-            Output::Rows { .. } => (&[], None),
-        };
-        Ok(Self {
-            calls,
-            accumulators: calls.iter().map(accumulator).collect::<Result<_, _>>()?,
-            windows: WindowNumbers::new(window, request.time.start_ns),
-            direction: request.direction,
-            limit: request.output.windows_max(),
-            is_of_one_end: NeededEnd::of(&request.output).is_some(),
-            cut_ns: None,
-        })
-    }
-
+impl GroupStates<'_> {
     fn consume(
         &mut self,
         series_rows: &SeriesRows,
