@@ -1,5 +1,6 @@
 //! Defines cached scan results for repeated requests over unchanged rows.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::page::{Group, SummaryPage};
@@ -45,67 +46,38 @@ pub enum Cached {
     Groups(Rc<RunGroups>),
 }
 
+/// The keys of groups, ascending.
+pub(super) type GroupKeys = Rc<[Vec<String>]>;
+
 /// The groups in flushed runs, for skipping runs whose groups are complete.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct RunGroups {
-    /// The distinct sets of group keys. The keys of a set ascend.
-    pub(super) sets: Vec<Vec<Vec<String>>>,
-    /// The run numbers in ascending order, with the position of each run's set.
-    runs: Vec<(u64, u32)>,
+    /// The groups of each run, by the number of the run. Runs with equal groups share one list.
+    pub(super) of_runs: BTreeMap<u64, GroupKeys>,
 }
 
 impl RunGroups {
-    pub(super) fn set_of(&self, number: u64) -> Option<usize> {
-        let at = self.runs.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-        self.runs.get(at).map(|(_, set)| *set as usize)
-    }
-
-    pub(super) fn add(&mut self, number: u64, keys: Vec<Vec<String>>) {
-        let known = self.sets.iter().position(|set| *set == keys);
-        let set = known.unwrap_or_else(|| {
-            self.sets.push(keys);
-            self.sets.len() - 1
-        });
-        self.insert(number, set);
-    }
-
-    pub(super) fn add_alike(&mut self, number: u64, known: u64) {
-        if let Some(set) = self.set_of(known) {
-            self.insert(number, set);
+    /// Returns the list that equals `keys`, if any, or else a new list.
+    pub(super) fn shared(&self, keys: Vec<Vec<String>>) -> GroupKeys {
+        match self.lists().into_iter().find(|list| list[..] == keys[..]) {
+            Some(list) => Rc::clone(list),
+            None => keys.into(),
         }
     }
 
-    fn insert(&mut self, number: u64, set: usize) {
-        let at = self.runs.partition_point(|(before, _)| *before < number);
-        // The number of runs in a shard is below 2^32.
-        self.runs.insert(at, (number, set as u32));
-    }
-
-    pub(super) fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
-        let held = std::mem::take(self);
-        let mut sets: Vec<Option<_>> = held.sets.into_iter().map(Some).collect();
-        let mut places = vec![0; sets.len()];
-        for (number, set) in held.runs {
-            if !is_there(number) {
-                continue;
-            }
-            let (Some(keys), Some(place)) =
-                (sets.get_mut(set as usize), places.get_mut(set as usize))
-            else {
-                continue;
-            };
-            if let Some(keys) = keys.take() {
-                *place = self.sets.len() as u32;
-                self.sets.push(keys);
-            }
-            self.runs.push((number, *place));
-        }
+    /// Returns each list once.
+    fn lists(&self) -> Vec<&GroupKeys> {
+        let mut lists: Vec<&GroupKeys> = self.of_runs.values().collect();
+        lists.sort_unstable_by_key(|list| list.as_ptr());
+        lists.dedup_by_key(|list| list.as_ptr());
+        lists
     }
 
     pub(super) fn bytes(&self) -> usize {
         let text = |key: &Vec<String>| key.iter().map(|value| value.len() + 24).sum::<usize>();
-        let keys = self.sets.iter().flatten().map(|key| text(key) + 24).sum::<usize>();
-        keys + 16 * self.runs.len()
+        let lists = self.lists();
+        let keys = lists.iter().flat_map(|list| list.iter()).map(|key| text(key) + 24);
+        keys.sum::<usize>() + 32 * self.of_runs.len()
     }
 }
 

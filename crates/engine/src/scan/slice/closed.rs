@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::PageScan;
 use crate::codec::metadata;
-use crate::scan::cached::{Cached, RunGroups, Version};
+use crate::scan::cached::{Cached, GroupKeys, RunGroups, Version};
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
 use crate::scan::page::SKIPPED_KEY_CELLS;
@@ -52,11 +52,12 @@ impl PageScan<'_> {
             return Ok(());
         }
         let Some(known) = self.run_groups(&runs)? else { return Ok(()) };
-        let closed: Vec<bool> = known.sets.iter().map(|set| self.are_closed(set)).collect();
+        // Most runs share a list of groups, so each list is checked only once.
+        let mut closed: HashMap<*const Vec<String>, bool> = HashMap::new();
         let mut wanted = TimeRange::new(0, 0);
         for run in runs {
-            let is_closed = match run.number.and_then(|number| known.set_of(number)) {
-                Some(set) => closed.get(set) == Some(&true),
+            let is_closed = match run.number.and_then(|number| known.of_runs.get(&number)) {
+                Some(keys) => *closed.entry(keys.as_ptr()).or_insert_with(|| self.are_closed(keys)),
                 None if run.number.is_none() && run.series <= KEYS_MAX => {
                     let keys = self.read_group_keys(&run)?;
                     keys.is_some_and(|keys| self.are_closed(&keys))
@@ -88,7 +89,7 @@ impl PageScan<'_> {
         };
         let is_missing = |run: &&Run| {
             run.series <= KEYS_MAX
-                && run.number.is_some_and(|number| known.set_of(number).is_none())
+                && run.number.is_some_and(|number| !known.of_runs.contains_key(&number))
         };
         let missing: Vec<&Run> = runs.iter().filter(is_missing).collect();
         if missing.is_empty() {
@@ -97,14 +98,11 @@ impl PageScan<'_> {
         let mut more = RunGroups::clone(&known);
         let all = self.reader.runs(*measurement, TimeRange::ALL);
         let numbers: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
-        more.retain(|number| numbers.contains(&number));
-        let is_known = |run: &&Run| run.number.is_some_and(|number| more.set_of(number).is_some());
-        // The number of one known run for each distinct set of series.
-        let mut alike: HashMap<(u64, u64), u64> = all
-            .iter()
-            .filter(is_known)
-            .filter_map(|run| Some((series_of(run)?, run.number?)))
-            .collect();
+        more.of_runs.retain(|number, _| numbers.contains(number));
+        // The groups for each distinct set of series.
+        let of_series =
+            |run: &Run| Some((series_of(run)?, Rc::clone(more.of_runs.get(&run.number?)?)));
+        let mut alike: HashMap<(u64, u64), GroupKeys> = all.iter().filter_map(of_series).collect();
         for run in missing {
             if self.costs.cells + self.costs.filter_cells > self.limits.cells
                 || more.bytes() >= GROUPS_BYTES_MAX
@@ -112,15 +110,16 @@ impl PageScan<'_> {
                 break;
             }
             let Some(number) = run.number else { continue };
-            match series_of(run).and_then(|series| alike.get(&series)) {
-                Some(&known) => more.add_alike(number, known),
+            let keys = match series_of(run).and_then(|series| alike.get(&series)) {
+                Some(keys) => Rc::clone(keys),
                 None => match self.read_group_keys(run)? {
-                    Some(keys) => more.add(number, keys),
+                    Some(keys) => more.shared(keys),
                     // Listing the groups of the other runs would probably also take too long.
                     None => break,
                 },
-            }
-            alike.extend(series_of(run).map(|series| (series, number)));
+            };
+            alike.extend(series_of(run).map(|series| (series, Rc::clone(&keys))));
+            more.of_runs.insert(number, keys);
         }
         let more = Rc::new(more);
         cache.put(name, version, Cached::Groups(Rc::clone(&more)));
