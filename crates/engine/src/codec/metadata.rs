@@ -319,7 +319,6 @@ fields! { SerializeStruct SerializeStructVariant }
 
 /// A decoder of values. The bytes are untrusted, so it checks each length before it uses the
 /// length.
-#[derive(Clone, Copy)]
 struct Reader<'de> {
     bytes: &'de [u8],
 }
@@ -371,21 +370,10 @@ impl<'de> Reader<'de> {
     }
 
     #[inline(never)]
-    fn fields(&mut self) -> Result<Items<'de>, Error> {
+    fn fields(&mut self) -> Result<Self, Error> {
         let length = self.take(4)?.first_chunk::<4>().ok_or(Error::Length)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Error::Length)?;
-        Ok(Items { reader: Reader { bytes: self.take(length)? }, left: usize::MAX })
-    }
-
-    fn items<T>(
-        &mut self,
-        count: usize,
-        read: impl FnOnce(&mut Items<'de>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut items = Items { reader: *self, left: count };
-        let value = read(&mut items)?;
-        self.bytes = items.reader.bytes;
-        Ok(value)
+        Ok(Self { bytes: self.take(length)? })
     }
 }
 
@@ -450,7 +438,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         count: usize,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.items(count, |items| visitor.visit_seq(items))
+        visitor.visit_seq(Items { reader: self, left: Some(count) })
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -464,7 +452,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let count = self.count()?;
-        self.items(count, |items| visitor.visit_map(items))
+        visitor.visit_map(Items { reader: self, left: Some(count) })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -473,7 +461,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_seq(&mut self.fields()?)
+        visitor.visit_seq(Items { reader: &mut self.fields()?, left: None })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -486,34 +474,35 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// The items of a list, map, tuple or struct. In a struct, the iteration ends at the end of the
-/// struct's bytes.
-struct Items<'de> {
-    reader: Reader<'de>,
-    left: usize,
+/// The items of a list, map, tuple or struct.
+struct Items<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    /// The number of remaining items, or `None` for a struct, which ends with its bytes.
+    left: Option<usize>,
 }
 
-impl<'de> de::SeqAccess<'de> for &mut Items<'de> {
+impl<'de> de::SeqAccess<'de> for Items<'_, 'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        let is_struct = self.left == usize::MAX;
-        if self.left == 0 || is_struct && self.reader.bytes.is_empty() {
-            return Ok(None);
+        match &mut self.left {
+            Some(0) => return Ok(None),
+            Some(left) => *left -= 1,
+            None if self.reader.bytes.is_empty() => return Ok(None),
+            None => {}
         }
-        self.left -= usize::from(!is_struct);
-        seed.deserialize(&mut self.reader).map(Some)
+        seed.deserialize(&mut *self.reader).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.left).filter(|&left| left != usize::MAX)
+        self.left
     }
 }
 
-impl<'de> de::MapAccess<'de> for &mut Items<'de> {
+impl<'de> de::MapAccess<'de> for Items<'_, 'de> {
     type Error = Error;
 
     fn next_key_seed<T: DeserializeSeed<'de>>(
@@ -524,7 +513,7 @@ impl<'de> de::MapAccess<'de> for &mut Items<'de> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
-        seed.deserialize(&mut self.reader)
+        seed.deserialize(&mut *self.reader)
     }
 }
 
@@ -559,7 +548,7 @@ impl<'de> VariantAccess<'de> for &mut Reader<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_seq(&mut self.fields()?)
+        visitor.visit_seq(Items { reader: &mut self.fields()?, left: None })
     }
 }
 
