@@ -165,11 +165,11 @@ impl<'a> SummaryBuilder<'a> {
             return;
         }
         let predicate = self.request.predicates.get(position as usize).and_then(Option::as_ref);
-        let mut task = |number, listed: &[ColumnId], resumed, find: &dyn Fn(&Span) -> Find| {
-            let span = Span::new(measurement, (listed, &facts.order), resumed);
-            let find = find(&span);
-            let order = facts.order.clone();
-            let is_done = predicate.is_none() && is_known_from(&find, facts);
+        let span =
+            |listed: &[ColumnId], resumed| Span::new(measurement, (listed, &facts.order), resumed);
+        let mut task = |number, span: Span, find: Find| {
+            let is_plain = predicate.is_none();
+            let is_done = is_plain && is_known_from(&find, facts);
             let is_of_tag = matches!(find, Find::Items { is_of_tag: true, .. });
             tasks.push(Task {
                 position,
@@ -178,11 +178,8 @@ impl<'a> SummaryBuilder<'a> {
                 predicate,
                 is_alive: is_done && facts.has_rows,
                 is_done,
-                by_dictionary: is_of_tag
-                    && predicate.is_none()
-                    && facts.is_whole
-                    && !span.is_in_order(),
-                order,
+                by_dictionary: is_of_tag && is_plain && facts.is_whole && !span.is_in_order(),
+                order: facts.order.clone(),
                 span,
                 find,
                 rest: None,
@@ -191,51 +188,46 @@ impl<'a> SummaryBuilder<'a> {
         let of_series = resumed.and_then(series_resumed);
         match &self.request.want {
             SummaryWant::Measurements => {
-                task(0, &facts.order, of_series, &|_| Find::Existence);
+                task(0, span(&facts.order, of_series), Find::Existence);
             }
             SummaryWant::Columns => {
-                let columns = |_: &Span| self.find_columns(predicate.is_some(), facts);
-                task(0, &facts.order, of_series, &columns);
+                let columns = self.find_columns(predicate.is_some(), facts);
+                task(0, span(&facts.order, of_series), columns);
             }
             SummaryWant::TagValues(tags) if of(tags, position).is_empty() => {
-                task(0, &facts.order, of_series, &|_| Find::Existence);
+                task(0, span(&facts.order, of_series), Find::Existence);
             }
             SummaryWant::TagValues(tags) => {
                 let first = resumed.and_then(|last| last.first()?.parse().ok()).unwrap_or(0);
                 let mut resumed = resumed.and_then(|last| last.get(1..));
                 for (number, tag) in of(tags, position).iter().enumerate().skip(first) {
                     let resumed = resumed.take().map(|values| (vec![*tag], values));
-                    let items = |_: &Span| self.find_items(ItemKind::TagValue, None);
-                    task(number, std::slice::from_ref(tag), resumed, &items);
+                    let smallest = self.smallest_keys(self.request.items_max, false);
+                    let values = Find::Items { smallest, is_of_tag: true, first: None };
+                    task(number, span(std::slice::from_ref(tag), resumed), values);
                 }
             }
             SummaryWant::Series(tags) => {
                 let tags = of(tags, position);
-                let items = |span: &Span| {
-                    let first = self.request.items_max.filter(|_| span.is_led_by(tags.first()));
-                    self.find_items(ItemKind::Series, first)
-                };
-                task(0, tags, of_series, &items);
+                let span = span(tags, of_series);
+                let first = self.request.items_max.filter(|_| span.is_led_by(tags.first()));
+                let smallest = self.smallest_keys(None, false);
+                task(0, span, Find::Items { smallest, is_of_tag: false, first });
             }
             SummaryWant::SeriesHashes { tags, count_only } => {
                 let ids: Vec<ColumnId> = of(tags, position).iter().map(|(id, _)| *id).collect();
-                let only_counts = *count_only && self.stretches.len() == 1;
-                let items = |span: &Span| match only_counts && span.is_in_order() {
-                    true => self.find_items(ItemKind::SeriesCount, None),
-                    false => self.find_items(ItemKind::Series, None),
-                };
-                task(0, &ids, of_series, &items);
+                let span = span(&ids, of_series);
+                let only_counts = *count_only && self.stretches.len() == 1 && span.is_in_order();
+                let smallest = self.smallest_keys(None, only_counts);
+                task(0, span, Find::Items { smallest, is_of_tag: false, first: None });
             }
         }
     }
 
-    fn find_items(&self, kind: ItemKind, first: Option<u64>) -> Find {
-        let is_of_tag = kind == ItemKind::TagValue;
-        let items_max = self.request.items_max.filter(|_| is_of_tag);
+    fn smallest_keys(&self, items_max: Option<u64>, only_counts: bool) -> SmallestKeys {
         let items_max = items_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         let room = self.limits.bytes.saturating_sub(self.bytes);
-        let smallest = SmallestKeys::new(room, items_max, kind == ItemKind::SeriesCount);
-        Find::Items { smallest, is_of_tag, first }
+        SmallestKeys::new(room, items_max, only_counts)
     }
 
     /// Returns the search for the columns that the facts leave open. With a predicate, every
@@ -453,14 +445,6 @@ fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
 /// order.
 fn tag_name(number: usize) -> String {
     format!("{number:05}")
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ItemKind {
-    TagValue,
-    Series,
-    /// Only the number of series.
-    SeriesCount,
 }
 
 /// Parses the series order of earlier pages and the last combination sent.
