@@ -179,13 +179,6 @@ impl Picks {
         union(self.pages.iter().map(|(_, page)| Rc::clone(page.columns())))
     }
 
-    /// Returns the number of overwritten rows. A row in several sources counts once for each source
-    /// except the newest source.
-    #[cfg(test)]
-    pub(super) fn overwritten(&self) -> usize {
-        self.older.len()
-    }
-
     /// Appends the rows of `other`, which must come from the same merge.
     pub fn extend(&mut self, other: Self) {
         if self.is_empty() {

@@ -183,8 +183,8 @@ impl PartGroup {
         TimeRange::new(min_ns, max_ns.saturating_add(1))
     }
 
-    pub(crate) fn blocks_of_series(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.series.iter().map(|block| (block.first, block.series))
+    pub(crate) fn series_blocks(&self) -> usize {
+        self.series.len()
     }
 
     pub(crate) fn pages_of(&self, series: u32) -> Range<usize> {

@@ -576,7 +576,7 @@ impl<V: Values> SeriesTables for StoredSeries<'_, V> {
         &mut self,
         visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
     ) -> Result<(), ReadError> {
-        for block in 0..self.group.blocks_of_series().count() {
+        for block in 0..self.group.series_blocks() {
             let series = pages::series(self.values, self.value, self.group, block)?;
             if !visit(&self.group.tag_ids, &series) {
                 break;

@@ -15,15 +15,14 @@ fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
             if group.continues_columns() {
                 continue;
             }
-            let blocks =
-                group.blocks_of_series().enumerate().flat_map(|(block, (first, count))| {
-                    let series = pages::series(values, value, group, block).unwrap();
-                    assert!(series.len == count && first + count <= group.series());
-                    let key = |at: usize| {
-                        SeriesKey::new(measurement, series.tags.iter().map(|tag| tag.get(at)))
-                    };
-                    (0..count as usize).map(key).collect::<Vec<_>>()
-                });
+            let blocks = group.series.iter().enumerate().flat_map(|(block, of)| {
+                let series = pages::series(values, value, group, block).unwrap();
+                assert!(series.len == of.series && of.first + of.series <= group.series());
+                let key = |at: usize| {
+                    SeriesKey::new(measurement, series.tags.iter().map(|tag| tag.get(at)))
+                };
+                (0..of.series as usize).map(key).collect::<Vec<_>>()
+            });
             let keys: Vec<SeriesKey> = blocks.collect();
             for page in 0..group.pages.len() {
                 let place = PagePosition { value, group: at, page };

@@ -137,8 +137,9 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosi
                 }
                 GroupData::Partials(_) if time.is_empty() => {}
                 GroupData::Partials(calls) => {
-                    let data =
-                        GroupData::Partials(calls.iter().map(|c| within(c, windows)).collect());
+                    let inside = |start_ns| windows == TimeRange::ALL || windows.contains(start_ns);
+                    let calls = calls.iter().map(|call| call.windows(inside));
+                    let data = GroupData::Partials(calls.collect());
                     all.push(Group { key: key.clone(), data });
                 }
             }
@@ -158,15 +159,6 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosi
         }
     }
     ScanPage { groups: all, until: until.cloned(), ..ScanPage::default() }
-}
-
-/// Returns the windows that start in `time`. Returns everything if `time` is [`TimeRange::ALL`].
-fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
-    let inside = |start_ns: &i64| time == TimeRange::ALL || time.contains(*start_ns);
-    let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
-        .filter(|&r| inside(&call.windows_ns[r as usize]))
-        .collect();
-    call.gather(&rows)
 }
 
 fn evaluate(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
