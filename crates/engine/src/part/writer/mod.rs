@@ -1,13 +1,16 @@
 //! Writes groups of rows to the values of parts, one part after another.
 
+mod encoded;
 mod groups;
+mod pending_rows;
 mod resume;
 
 use std::ops::Range;
 
 use siphasher::sip::SipHasher24;
 
-pub use groups::{Encoded, Groups, LastRow, TagOrder};
+pub use encoded::{Encoded, LastRow};
+pub use groups::{Groups, TagOrder};
 pub use resume::Resumed;
 
 use super::directory::{Directory, PartGroup, PartOf, Root, RowExtent, RowPage, SeriesBlock};
