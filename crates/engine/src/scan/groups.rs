@@ -4,34 +4,22 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::accumulator::{Accumulator, accumulator};
 use super::bounds::Bounds;
 use super::error::ScanError;
+use super::group_rows::GroupRows;
+use super::group_states::GroupStates;
 use super::keys::SeriesTags;
-use super::page::{Group, GroupData, PartialColumn};
+use super::page::{Group, GroupData};
 use super::predicate::Mask;
-use super::request::{AggregateCall, Input, Output, ResultPosition, ScanRequest};
-use super::series_rows::{Chosen, Dense, ReadValues, SeriesRows, positions};
-use super::spans::WindowNumbers;
-use super::stretches::NeededEnd;
-use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, StringColumn, gather};
-use crate::merge::cursor::Direction;
-use tidemark_model::bug::OrBug;
-use tidemark_model::ids::ColumnId;
+use super::request::{Output, ResultPosition, ScanRequest};
+use super::series_rows::SeriesRows;
 use tidemark_model::time::TimeRange;
-use tidemark_model::value::FieldType;
 
 pub(super) const GROUPS_PER_PAGE_MAX: usize = 8_192;
 /// The size of a group in a page without its key and columns, in bytes.
 const GROUP_BYTES: usize = 48;
 /// The size of a call's states in a page without their windows, in bytes.
 const STATE_BYTES: usize = 128;
-
-/// A group drops the rows above its limit when it has this many times the limit, and at least
-/// `SHRINK_ROWS_MIN` rows.
-const SHRINK_TIMES: usize = 2;
-const SHRINK_ROWS_MIN: usize = 1_024;
 
 /// The result of one group so far.
 enum GroupResult<'a> {
@@ -42,27 +30,13 @@ enum GroupResult<'a> {
 impl<'a> GroupResult<'a> {
     fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
         Ok(match &request.output {
-            Output::Rows { fields, tags, limit, every_row } => Self::Rows(GroupRows {
-                fields,
-                tag_ids: tags,
-                every_row: *every_row,
-                direction: request.direction,
-                limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-                times_ns: Vec::new(),
-                series: Vec::new(),
-                columns: fields.iter().map(empty_column).collect(),
-                tags: vec![StringColumn::default(); tags.len()],
-                open: TimeRange::ALL,
-            }),
-            Output::Aggregates { calls, window, .. } => Self::States(GroupStates {
-                calls,
-                accumulators: calls.iter().map(accumulator).collect::<Result<_, _>>()?,
-                windows: WindowNumbers::new(window.clone(), request.time.start_ns),
-                direction: request.direction,
-                limit: request.output.windows_max(),
-                is_of_one_end: NeededEnd::of(&request.output).is_some(),
-                cut_ns: None,
-            }),
+            Output::Rows { fields, tags, limit, every_row } => {
+                let direction = request.direction;
+                Self::Rows(GroupRows::new((fields, tags), *every_row, *limit, direction))
+            }
+            Output::Aggregates { calls, window, .. } => {
+                Self::States(GroupStates::new(request, calls, window.clone())?)
+            }
         })
     }
 
@@ -86,10 +60,6 @@ impl<'a> GroupResult<'a> {
             Self::States(states) => states.is_done(),
         }
     }
-}
-
-fn empty_column(input: &Input) -> Column {
-    Column::new(input.output_type().unwrap_or(FieldType::Float))
 }
 
 struct PageGroup<'a> {
@@ -293,320 +263,7 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// The rows of a group, up to the limit. Rows arrive series by series, in time order.
-struct GroupRows<'a> {
-    fields: &'a [Input],
-    tag_ids: &'a [ColumnId],
-    every_row: bool,
-    direction: Direction,
-    /// The maximum number of rows. The group keeps the first rows by time.
-    limit: Option<usize>,
-    times_ns: Vec<i64>,
-    /// The position of each row's series in the group.
-    series: Vec<u32>,
-    columns: Vec<Column>,
-    /// One column for each tag, with one value for each series.
-    tags: Vec<StringColumn>,
-    /// The times that may still contain requested rows.
-    open: TimeRange,
-}
-
-impl GroupRows<'_> {
-    fn is_done(&self) -> bool {
-        self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
-    }
-
-    fn len(&self) -> usize {
-        self.times_ns.len()
-    }
-
-    fn bytes(&self) -> usize {
-        let fields: usize = self.columns.iter().map(Column::bytes).sum();
-        let tags: usize = self.tags.iter().map(StringColumn::bytes).sum();
-        self.times_ns.len() * (8 + 4 * self.tags.len()) + fields + tags
-    }
-
-    /// Adds the selected rows of one series that have a value in one of the fields. With
-    /// `every_row`, adds all selected rows. Returns whether a row was added.
-    fn consume(
-        &mut self,
-        series_rows: &SeriesRows,
-        mask: &Mask,
-        tags: &SeriesTags,
-    ) -> Result<bool, ScanError> {
-        let mut reads = Vec::with_capacity(self.fields.len());
-        for input in self.fields {
-            reads.push(series_rows.read(input)?);
-        }
-        if !self.every_row && reads.iter().all(Option::is_none) {
-            return Ok(false);
-        }
-        let rows = series_rows.times().len();
-        let any = if self.every_row { None } else { any_value(&reads) };
-        let mut chosen =
-            positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
-        // One series cannot contribute more rows than the limit.
-        if let Some(limit) = self.limit {
-            match self.direction {
-                Direction::Descending => drop(chosen.drain(..chosen.len().saturating_sub(limit))),
-                Direction::Ascending => chosen.truncate(limit),
-            }
-        }
-        if chosen.is_empty() {
-            return Ok(false);
-        }
-        let times = series_rows.times();
-        let time = |&p: &u32| times.get(p as usize).copied().or_bug();
-        self.times_ns.extend(chosen.iter().map(time));
-        // The group needs only its latest row, so rows before this row cannot be in the result.
-        if self.limit == Some(1) && self.direction.is_descending() {
-            let last_ns = chosen.last().map_or(i64::MIN, time);
-            self.open.start_ns = self.open.start_ns.max(last_ns);
-        }
-        for (column, read) in self.columns.iter_mut().zip(&reads) {
-            append(column, read.as_ref(), &chosen);
-        }
-        let number = self.series.last().map_or(0, |last| last + 1);
-        self.series.extend(std::iter::repeat_n(number, chosen.len()));
-        for (column, &tag) in self.tags.iter_mut().zip(self.tag_ids) {
-            column.push(tags.get(tag));
-        }
-        self.shrink_if_many();
-        Ok(true)
-    }
-
-    /// Adds the rows of another reader or cache entry. Each row becomes a separate series.
-    fn absorb(
-        &mut self,
-        times_ns: &[i64],
-        fields: &[Column],
-        tags: &[StringColumn],
-    ) -> Result<(), ScanError> {
-        if fields.len() != self.columns.len() || tags.len() != self.tags.len() {
-            return Err(ScanError::Cached);
-        }
-        let next = self.series.last().map_or(0, |last| last + 1);
-        self.series.extend((next..).take(times_ns.len()));
-        self.times_ns.extend(times_ns);
-        for (column, more) in self.columns.iter_mut().zip(fields) {
-            if !column.extend_from(more) {
-                return Err(ScanError::Cached);
-            }
-        }
-        for (column, more) in self.tags.iter_mut().zip(tags) {
-            (0..times_ns.len()).for_each(|row| column.push(more.get(row)));
-        }
-        self.shrink_if_many();
-        Ok(())
-    }
-
-    fn shrink_if_many(&mut self) {
-        if let Some(limit) = self.limit
-            && self.times_ns.len() >= limit.saturating_mul(SHRINK_TIMES).max(SHRINK_ROWS_MIN)
-        {
-            self.shrink(limit);
-        }
-    }
-
-    /// Keeps only the first `limit` rows by time, and excludes all later times.
-    fn shrink(&mut self, limit: usize) {
-        let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
-            return;
-        };
-        let times_ns = self.times_ns.iter().map(|&time_ns| self.direction.to_ascending(time_ns));
-        // Rows with equal times are ordered by series, in the order in which the series were added.
-        let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
-        let last_ns = self.direction.to_ascending(first.select_nth_unstable(last).1.0);
-        match self.direction {
-            Direction::Descending => self.open.start_ns = self.open.start_ns.max(last_ns),
-            Direction::Ascending => {
-                self.open.end_ns = self.open.end_ns.min(last_ns.saturating_add(1))
-            }
-        }
-        let mut order: Vec<u32> = first.into_iter().take(limit).map(|(_, row)| row).collect();
-        order.sort_unstable();
-        self.times_ns = gather(&self.times_ns, &order);
-        self.columns = self.columns.iter().map(|column| column.gather(&order)).collect();
-        let series = gather(&self.series, &order);
-        let mut kept = series.clone();
-        kept.dedup();
-        self.tags = self
-            .tags
-            .iter()
-            .map(|tags| kept.iter().map(|&s| tags.get(s as usize)).collect())
-            .collect();
-        self.series = Vec::with_capacity(series.len());
-        for (number, same) in (0..).zip(series.chunk_by(|a, b| a == b)) {
-            self.series.extend(std::iter::repeat_n(number, same.len()));
-        }
-    }
-
-    fn finish(self) -> Option<GroupData> {
-        let tags = self.tags.iter().map(|of_series| coded(of_series, &self.series)).collect();
-        let (times_ns, fields) = (self.times_ns, self.columns);
-        (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
-    }
-}
-
 /// Returns the size of a key in a page, in bytes: its values, and four bytes for each value.
 fn key_bytes(key: &[String]) -> usize {
     key.iter().map(|value| value.len() + 4).sum()
-}
-
-/// Returns the text of each row's series as a dictionary column with distinct entries.
-fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
-    let mut dictionary = StringColumn::default();
-    let mut known: HashMap<&str, u32, FixedState> = HashMap::default();
-    let mut code_of = |string| {
-        let next = dictionary.len() as u32;
-        let code = *known.entry(string).or_insert(next);
-        if code == next {
-            dictionary.push(string);
-        }
-        code
-    };
-    let codes_of_series: Vec<u32> = of_series.iter().map(&mut code_of).collect();
-    let code = |&series: &u32| codes_of_series.get(series as usize).copied().or_bug();
-    let codes = series.iter().map(code).collect();
-    StringColumn::coded(dictionary, codes).unwrap_or_default()
-}
-
-/// Returns, for each row, whether at least one field has a value. Returns `None` if every row has a
-/// value.
-fn any_value(reads: &[Option<ReadValues<'_>>]) -> Option<Vec<bool>> {
-    let mut any: Option<Vec<bool>> = None;
-    for read in reads.iter().flatten() {
-        let valid = read.valid.as_ref()?;
-        match &mut any {
-            None => any = Some(valid.clone()),
-            Some(any) => any.iter_mut().zip(valid).for_each(|(any, valid)| *any |= valid),
-        }
-    }
-    any
-}
-
-/// Appends the values of `read` at `positions`, or nulls if `read` is `None`.
-fn append(column: &mut Column, read: Option<&ReadValues<'_>>, positions: &[u32]) {
-    let Some(read) = read else { return column.extend_nulls(positions.len()) };
-    let start = column.len();
-    if !read.slice.append_to(&mut column.values, positions) {
-        return column.extend_nulls(positions.len());
-    }
-    let valid = read.valid.as_ref();
-    if valid.is_none() && column.validity == Validity::All {
-        return;
-    }
-    for (row, &p) in (start..).zip(positions) {
-        column.validity.push(row, valid.is_none_or(|v| v.get(p as usize).copied().or_bug()));
-    }
-}
-
-/// The partial states of a group.
-struct GroupStates<'a> {
-    calls: &'a [AggregateCall],
-    accumulators: Vec<Box<dyn Accumulator>>,
-    windows: WindowNumbers,
-    direction: Direction,
-    limit: Option<u64>,
-    /// Whether each call needs only the first point in the reading direction.
-    is_of_one_end: bool,
-    /// The first time of the dropped windows, in the direction of the result.
-    cut_ns: Option<i64>,
-}
-
-impl GroupStates<'_> {
-    fn consume(
-        &mut self,
-        series_rows: &SeriesRows,
-        mask: &Mask,
-        tags: &SeriesTags,
-    ) -> Result<(), ScanError> {
-        // Most inputs have no nulls and share one list of rows and windows.
-        let mut shared: Option<Option<Chosen<'_>>> = None;
-        for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
-            let read = match call.function.reads_input() {
-                true => series_rows.read(&call.input)?,
-                false => Some(series_rows.read_times()),
-            };
-            let Some(read) = read else { continue };
-            let own;
-            let chosen = match read.valid.as_deref() {
-                None => shared
-                    .get_or_insert_with(|| Chosen::new(series_rows, mask, None, &mut self.windows)),
-                valid => {
-                    own = Chosen::new(series_rows, mask, valid, &mut self.windows);
-                    &own
-                }
-            };
-            if let Some(chosen) = chosen {
-                accumulator.accumulate(&Dense::new(chosen, read.slice, series_rows, tags));
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds the states of another reader or cache entry, which must be in the order of the calls.
-    fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
-        let (mut windows, mut starts_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
-        for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
-            // Most calls have values in the same windows.
-            if starts_of != state.windows_ns {
-                starts_of = &state.windows_ns;
-                windows.clear();
-                windows.extend(
-                    starts_of.iter().map(|&start_ns| self.windows.number_of_state(start_ns)),
-                );
-            }
-            accumulator.absorb(&windows, state)?;
-        }
-        Ok(())
-    }
-
-    /// Drops the last windows, in the direction of the result, until the states take at most
-    /// `bytes_max` bytes. Returns the first time of the dropped windows, if any. Always keeps at
-    /// least one window and the windows near a clock change.
-    fn cut(&mut self, bytes_max: usize) -> Option<i64> {
-        let count = self.windows.len();
-        let bytes = self.bytes();
-        if count < 2 || bytes <= bytes_max {
-            return self.cut_ns;
-        }
-        let fitting = (count.saturating_mul(bytes_max) / bytes.max(1)).clamp(1, count - 1);
-        let mut order = self.windows.order(self.direction);
-        let border = |window: &usize| self.windows.border_ns(*window, self.direction);
-        let Some((at, time_ns)) =
-            (fitting..count).find_map(|at| Some((at, border(order.get(at)?)?)))
-        else {
-            return self.cut_ns;
-        };
-        order.truncate(at);
-        self.windows.keep(&order);
-        self.accumulators.iter_mut().for_each(|accumulator| accumulator.keep(&order));
-        self.cut_ns = Some(time_ns);
-        self.cut_ns
-    }
-
-    fn bytes(&self) -> usize {
-        self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum()
-    }
-
-    /// Whether all requested windows are complete. The caller must have added all rows up to some
-    /// time in the reading direction. Only the last window can then be incomplete.
-    fn is_done(&self) -> bool {
-        let starts_ns = self.windows.starts_ns();
-        if self.is_of_one_end {
-            let is_empty = |a: &dyn Accumulator| a.partial(&[0], starts_ns).windows_ns.is_empty();
-            return self.windows.len() > 0 && !self.accumulators.iter().any(|a| is_empty(&**a));
-        }
-        self.limit.is_some_and(|limit| self.windows.len() as u64 > limit)
-    }
-
-    fn finish(self) -> Option<GroupData> {
-        let order = self.windows.order(self.direction);
-        let starts_ns = self.windows.starts_ns();
-        let partials: Vec<_> =
-            self.accumulators.iter().map(|a| a.partial(&order, starts_ns)).collect();
-        let any = partials.iter().any(|partial| !partial.windows_ns.is_empty());
-        any.then_some(GroupData::Partials(partials))
-    }
 }
