@@ -2,15 +2,14 @@
 
 use std::cell::Cell;
 
-use tidemark::batch::series_table::SeriesTable;
+use tidemark::memtable::Memtable;
 use tidemark::memtable::cursor::{MemtableCursor, Sorted, tag_order};
-use tidemark::memtable::{MeasurementTable, Memtable};
 use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::scan::reader::{
-    Estimate, MergedRows, ReadStats, Reader, RowGroup, SeriesTables, VisitGroup, rows_of_one,
+    Estimate, MergedRows, ReadStats, Reader, RowGroup, VisitGroup, rows_of_one,
 };
 
 pub(crate) struct MemoryRows<'a> {
@@ -75,7 +74,10 @@ impl Reader for MemoryRows<'_> {
                 series: u64::from(table.series().len),
                 has_rows: false,
                 is_whole: false,
-                tables: &mut Tables(table),
+                tables: &mut |visit| {
+                    visit(table.tag_ids(), table.series());
+                    Ok(())
+                },
             })?;
         }
         Ok(())
@@ -84,18 +86,6 @@ impl Reader for MemoryRows<'_> {
     /// Each row that is read counts as one byte.
     fn stats(&self) -> ReadStats {
         self.stats.get()
-    }
-}
-
-struct Tables<'a>(&'a MeasurementTable);
-
-impl SeriesTables for Tables<'_> {
-    fn each(
-        &mut self,
-        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
-    ) -> Result<(), ReadError> {
-        visit(self.0.tag_ids(), self.0.series());
-        Ok(())
     }
 }
 

@@ -27,17 +27,15 @@ pub struct RowGroup<'a> {
     /// Whether all rows are inside the requested time range and visible.
     pub is_whole: bool,
     /// The series.
-    pub tables: &'a mut dyn SeriesTables,
+    pub tables: &'a mut SeriesTables<'a>,
 }
 
-/// A source of series tables.
-pub trait SeriesTables {
-    /// Calls `visit` with each table and the ids of its tags, until `visit` returns false.
-    fn each(
-        &mut self,
-        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
-    ) -> Result<(), ReadError>;
-}
+/// A function that visits the tables of series, until the visitor returns false.
+pub type SeriesTables<'a> = dyn FnMut(&mut VisitTable<'_>) -> Result<(), ReadError> + 'a;
+
+/// A function that reads a table of series and the ids of its tags, and returns whether further
+/// tables are needed.
+pub type VisitTable<'a> = dyn FnMut(&[ColumnId], &SeriesTable) -> bool + 'a;
 
 /// A sorted run: a part, or the memtable.
 #[derive(Clone, Copy, Debug)]

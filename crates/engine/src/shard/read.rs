@@ -13,7 +13,6 @@ use super::pieces::{between, cut, split_times};
 use super::read_cache::ShardReads;
 use super::refusal::Refusal;
 use super::values::CachedValues;
-use crate::batch::series_table::SeriesTable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::memtable::{MeasurementTable, Memtable};
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
@@ -472,7 +471,10 @@ impl<S: Store> ShardReader<'_, S> {
             series: u64::from(table.series().len),
             has_rows: time.contains(rows.start_ns) || time.contains(rows.end_ns.saturating_sub(1)),
             is_whole: rows.intersect(&time) == rows,
-            tables: &mut SeriesInMemory(table),
+            tables: &mut |visit| {
+                visit(table.tag_ids(), table.series());
+                Ok(())
+            },
         })
     }
 
@@ -514,7 +516,15 @@ impl<S: Store> ShardReader<'_, S> {
                     continue;
                 }
                 let is_open = hides(&open, group);
-                let tables = &mut StoredSeries { values: &mut values, value, group };
+                let tables: &mut SeriesTables<'_> = &mut |visit| {
+                    for block in 0..group.series_blocks() {
+                        let series = pages::series(&mut values, value, group, block)?;
+                        if !visit(&group.tag_ids, &series) {
+                            break;
+                        }
+                    }
+                    Ok(())
+                };
                 if !visit(&mut row_group(group, time, is_open, tables))? {
                     return Ok(false);
                 }
@@ -537,7 +547,7 @@ fn row_group<'a>(
     group: &'a PartGroup,
     time: TimeRange,
     is_open: bool,
-    tables: &'a mut dyn SeriesTables,
+    tables: &'a mut SeriesTables<'a>,
 ) -> RowGroup<'a> {
     // The minimum and maximum times of a page are times of existing rows.
     let has_end = |page: &RowPage| time.contains(page.min_ns) || time.contains(page.max_ns);
@@ -550,39 +560,6 @@ fn row_group<'a>(
         has_rows: !is_open && group.pages.iter().any(has_end),
         is_whole: !is_open && group.pages.iter().all(is_inside),
         tables,
-    }
-}
-
-struct SeriesInMemory<'a>(&'a MeasurementTable);
-
-impl SeriesTables for SeriesInMemory<'_> {
-    fn each(
-        &mut self,
-        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
-    ) -> Result<(), ReadError> {
-        visit(self.0.tag_ids(), self.0.series());
-        Ok(())
-    }
-}
-
-struct StoredSeries<'a, V> {
-    values: &'a mut V,
-    value: usize,
-    group: &'a PartGroup,
-}
-
-impl<V: Values> SeriesTables for StoredSeries<'_, V> {
-    fn each(
-        &mut self,
-        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
-    ) -> Result<(), ReadError> {
-        for block in 0..self.group.series_blocks() {
-            let series = pages::series(self.values, self.value, self.group, block)?;
-            if !visit(&self.group.tag_ids, &series) {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 

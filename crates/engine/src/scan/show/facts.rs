@@ -84,7 +84,7 @@ impl Facts {
         // Each series of a whole group has visible rows, and each dictionary entry belongs to a
         // series.
         if group.is_whole && unseen(seen) {
-            group.tables.each(&mut |ids, table| {
+            (group.tables)(&mut |ids, table| {
                 let used =
                     ids.iter().zip(&table.tags).filter(|(_, tag)| !tag.dictionary.is_empty());
                 seen.extend(used.map(|(&id, _)| id));

@@ -153,7 +153,7 @@ impl Task<'_> {
         let (measurement, after) = (self.measurement, self.span.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
         reader.groups(&[measurement], time, &mut |group| {
-            group.tables.each(&mut |ids, table| {
+            (group.tables)(&mut |ids, table| {
                 let of_tag = ids.iter().zip(&table.tags);
                 for (_, tag) in of_tag.filter(|(id, _)| self.span.sort.contains(id)) {
                     for value in tag.dictionary.iter() {
