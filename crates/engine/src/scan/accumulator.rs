@@ -1,7 +1,8 @@
 //! Defines the common interface of aggregates and selectors, and creates the accumulator of a call.
 
-use super::aggregates::{Count, Fold, Max, Mean, Min, Number, Spread, Stddev, Sum};
+use super::aggregates::{Count, Fold, Max, Mean, Min, Spread, Stddev, Sum};
 use super::error::ScanError;
+use super::number::Number;
 use super::page::{AuxValues, PartialColumn};
 use super::request::{AggregateCall, AggregateFunction};
 use super::selectors::Selected;

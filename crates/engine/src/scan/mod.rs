@@ -25,6 +25,7 @@ mod group_states;
 mod groups;
 mod keys;
 pub mod math;
+mod number;
 pub mod page;
 pub mod partial;
 mod predicate;

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::accumulator::{Accumulator, Finished};
-use super::aggregates::{Number, largest, smallest};
 use super::error::ScanError;
+use super::number::{Number, largest, smallest};
 use super::page::{AuxValues, PartialColumn};
 use super::request::{AggregateFunction, AuxColumn};
 use super::series_rows::{Dense, ValueSlice};
