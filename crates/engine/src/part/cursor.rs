@@ -100,7 +100,7 @@ impl<V: Values> PartCursor<V> {
     fn enter_value(&mut self, value: usize) -> Result<(), ReadError> {
         if self.value != value && value < self.values.count() {
             self.directory = self.values.directory(value)?;
-            self.groups = self.directory.of_part(self.part).map_or(0..0, |(groups, _)| groups);
+            self.groups = self.directory.group_range(self.part).unwrap_or_default();
             self.value = value;
         }
         Ok(())
@@ -237,7 +237,7 @@ impl<V: Values> PartCursor<V> {
             self.enter_value(self.values.count().saturating_sub(1))?;
             found = self.last_that_begins(to);
             if found.is_none()
-                && let Some((_, Some(root))) = self.directory.of_part(self.part)
+                && let Some(root) = self.directory.root_of(self.part)
             {
                 let behind = root.values.partition_point(|extent| *extent.from <= *to.as_bytes());
                 self.enter_value(behind.saturating_sub(1))?;

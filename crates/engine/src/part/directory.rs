@@ -269,15 +269,24 @@ impl Directory {
     }
 
     pub(crate) fn groups_of_part(&self, id: u64) -> &[PartGroup] {
-        let groups = self.of_part(id).map_or(0..0, |(groups, _)| groups);
-        self.groups.get(groups).or_bug()
+        self.groups.get(self.group_range(id).unwrap_or_default()).or_bug()
     }
 
-    pub(crate) fn of_part(&self, id: u64) -> Option<(Range<usize>, Option<&Root>)> {
-        let part = self.parts.iter().position(|part| part.id == id)? as u32;
+    /// Returns the positions of a part's groups, or `None` if the part is not in the value.
+    pub(super) fn group_range(&self, id: u64) -> Option<Range<usize>> {
+        let part = self.position_of(id)?;
         let start = self.groups.partition_point(|group| group.part < part);
         let end = self.groups.partition_point(|group| group.part <= part);
-        Some((start..end, self.roots.iter().find(|root| root.part == part)))
+        Some(start..end)
+    }
+
+    pub(crate) fn root_of(&self, id: u64) -> Option<&Root> {
+        let part = self.position_of(id)?;
+        self.roots.iter().find(|root| root.part == part)
+    }
+
+    fn position_of(&self, id: u64) -> Option<u32> {
+        self.parts.iter().position(|part| part.id == id).map(|position| position as u32)
     }
 
     /// Returns the memory size, in bytes.

@@ -31,7 +31,7 @@ impl Outline {
         let Some(last) = values.count().checked_sub(1) else { return Ok(outline) };
         let directory = values.directory(last)?;
         let behind = directory.groups_of_part(part).first().map(|group| group.measurement);
-        if let Some((_, Some(root))) = directory.of_part(part) {
+        if let Some(root) = directory.root_of(part) {
             for value in root.values_of(measurement) {
                 let is_alone = only_measurement(root, value, behind) == Some(measurement);
                 match root.values.get(value).filter(|_| is_alone) {
@@ -93,7 +93,7 @@ pub(crate) fn has_groups<V: Values>(
     if is_in(&directory) {
         return Ok(true);
     }
-    let Some((_, Some(root))) = directory.of_part(part) else { return Ok(false) };
+    let Some(root) = directory.root_of(part) else { return Ok(false) };
     for value in root.values_of(measurement) {
         if root.values.get(value).and_then(|extent| extent.first_measurement()) == Some(measurement)
             || is_in(&*values.directory(value)?)

@@ -33,14 +33,12 @@ pub fn groups_of<V: Values>(
 ) -> Result<Vec<(usize, Range<usize>)>, ReadError> {
     let Some(last) = values.count().checked_sub(1) else { return Ok(Vec::new()) };
     let directory = values.directory(last)?;
-    let before = match directory.of_part(part) {
-        Some((_, Some(root))) => root.values_of(measurement),
-        _ => last..last,
-    };
+    let root = directory.root_of(part);
+    let before = root.map_or(last..last, |root| root.values_of(measurement));
     let mut found = Vec::new();
     for value in before.chain([last]) {
         let directory = values.directory(value)?;
-        let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
+        let groups = directory.group_range(part).unwrap_or_default();
         let of = directory.groups.get(groups.clone()).or_bug();
         let start = groups.start + of.partition_point(|group| group.measurement < measurement);
         let end = groups.start + of.partition_point(|group| group.measurement <= measurement);
@@ -101,7 +99,7 @@ fn find_in_groups<V: Values, T>(
     let PagePosition { mut value, group: mut at, .. } = page;
     let mut continues_columns = false;
     loop {
-        let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
+        let groups = directory.group_range(part).unwrap_or_default();
         let group = directory.groups.get(at).filter(|_| groups.contains(&at));
         let Some(group) = group.filter(|group| group.continues_columns() == continues_columns)
         else {
@@ -119,7 +117,7 @@ fn find_in_groups<V: Values, T>(
                 return Ok(None);
             }
             directory = values.directory(value)?;
-            at = directory.of_part(part).map_or(0, |(groups, _)| groups.start);
+            at = directory.group_range(part).unwrap_or_default().start;
         }
     }
 }

@@ -491,9 +491,9 @@ impl<S: Store> ShardReader<'_, S> {
         let open = self.hidden.open_to(&part.extent());
         let mut values = self.values(part);
         let Some(last) = Values::count(&values).checked_sub(1) else { return Ok(true) };
-        let before = match values.directory(last)?.of_part(part.id.0) {
-            Some((_, Some(root))) => root.values_of(least).start..root.values_of(greatest).end,
-            _ => last..last,
+        let before = match values.directory(last)?.root_of(part.id.0) {
+            Some(root) => root.values_of(least).start..root.values_of(greatest).end,
+            None => last..last,
         };
         for value in before.chain([last]) {
             let directory = values.directory(value)?;

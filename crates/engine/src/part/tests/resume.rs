@@ -86,11 +86,11 @@ fn check_values(values: &[Value], part: &Written) {
         let found: Vec<_> = value.directory.parts.iter().filter(|of| of.id == part.id).collect();
         assert_eq!(found.first().map(|of| of.ordinal as usize), ordinal);
         assert!(found.iter().all(|of| of.sequences == SEQUENCES) && found.len() <= 1);
-        let root = value.directory.of_part(part.id).and_then(|(_, root)| root);
+        let root = value.directory.root_of(part.id);
         let is_root = own.len() > 1 && at + 1 == part.values.end;
         assert_eq!(root.map(|root| root.values.len()), is_root.then(|| own.len() - 1));
         for (extent, value) in root.iter().flat_map(|root| &root.values).zip(own) {
-            let (groups, _) = value.directory.of_part(part.id).unwrap();
+            let groups = value.directory.group_range(part.id).unwrap();
             let groups = value.directory.groups[groups].iter();
             let pages = || groups.clone().filter(|g| !g.continues_columns()).flat_map(|g| &g.pages);
             assert_eq!(extent.rows, pages().map(|page| u64::from(page.rows)).sum::<u64>());
@@ -224,7 +224,7 @@ fn part_writer_resumes_with_hidden_rows() {
             check(job, &values, &parts, &expected, &mut rng);
             for part in &parts {
                 let of_part = |value: &Value| {
-                    let (groups, _) = value.directory.of_part(part.id).unwrap();
+                    let groups = value.directory.group_range(part.id).unwrap();
                     value.directory.groups[groups].to_vec()
                 };
                 let groups = values[part.values.clone()].iter().flat_map(of_part);

@@ -378,7 +378,7 @@ impl OpenPart {
     }
 
     fn note(&mut self, directory: &Directory) {
-        let Some((groups, _)) = directory.of_part(self.written.id) else { return };
+        let Some(groups) = directory.group_range(self.written.id) else { return };
         let groups = directory.groups.get(groups).or_bug();
         let begins = groups.iter().find_map(|group| group.series.first());
         let own = groups.iter().filter(|group| !group.continues_columns());

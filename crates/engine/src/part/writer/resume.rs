@@ -86,8 +86,8 @@ impl Found {
         values: &mut V,
     ) -> Result<(), ReadError> {
         let is_next = part.ordinal as usize == self.part.extents.len() && !self.has_root;
-        let of_part = directory.of_part(part.id).filter(|_| is_next);
-        let Some((groups, root)) = of_part else { return Err(values.damaged(value, CORRUPT)) };
+        let groups = directory.group_range(part.id).filter(|_| is_next);
+        let Some(groups) = groups else { return Err(values.damaged(value, CORRUPT)) };
         let mut begins = false;
         for at in groups {
             let Some(group) = directory.groups.get(at) else { continue };
@@ -97,7 +97,7 @@ impl Found {
                 (self.last, begins) = ((value, at), true);
             }
         }
-        self.has_root = root.is_some();
+        self.has_root = directory.root_of(part.id).is_some();
         self.part.written.values.end = value + 1;
         if !begins && !self.has_root {
             self.part.last_key = self.last_row(values)?.key.as_bytes().to_vec();
