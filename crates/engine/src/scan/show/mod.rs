@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use self::facts::{Facts, RequestedFacts};
 use self::smallest::SmallestKeys;
-use self::task::{Find, FindColumns, SeriesWalk, Span, Task};
+use self::task::{Find, FindColumns, Listing, SeriesWalk, Task};
 use super::cached::Cached;
 use super::error::ScanError;
 use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
@@ -165,9 +165,10 @@ impl<'a> SummaryBuilder<'a> {
             return;
         }
         let predicate = self.request.predicates.get(position as usize).and_then(Option::as_ref);
-        let span =
-            |listed: &[ColumnId], resumed| Span::new(measurement, (listed, &facts.order), resumed);
-        let mut task = |number, span: Span, find: Find| {
+        let listing = |listed: &[ColumnId], resumed| {
+            Listing::new(measurement, (listed, &facts.order), resumed)
+        };
+        let mut task = |number, listing: Listing, find: Find| {
             let is_plain = predicate.is_none();
             let is_done = is_plain && is_known_from(&find, facts);
             let is_of_tag = matches!(find, Find::Items { is_of_tag: true, .. });
@@ -178,9 +179,9 @@ impl<'a> SummaryBuilder<'a> {
                 predicate,
                 is_alive: is_done && facts.has_rows,
                 is_done,
-                by_dictionary: is_of_tag && is_plain && facts.is_whole && !span.is_in_order(),
+                by_dictionary: is_of_tag && is_plain && facts.is_whole && !listing.is_in_order(),
                 order: facts.order.clone(),
-                span,
+                listing,
                 find,
                 rest: None,
             });
@@ -188,14 +189,14 @@ impl<'a> SummaryBuilder<'a> {
         let of_series = resumed.and_then(series_resumed);
         match &self.request.want {
             SummaryWant::Measurements => {
-                task(0, span(&facts.order, of_series), Find::Existence);
+                task(0, listing(&facts.order, of_series), Find::Existence);
             }
             SummaryWant::Columns => {
                 let columns = self.find_columns(predicate.is_some(), facts);
-                task(0, span(&facts.order, of_series), columns);
+                task(0, listing(&facts.order, of_series), columns);
             }
             SummaryWant::TagValues(tags) if of(tags, position).is_empty() => {
-                task(0, span(&facts.order, of_series), Find::Existence);
+                task(0, listing(&facts.order, of_series), Find::Existence);
             }
             SummaryWant::TagValues(tags) => {
                 let first = resumed.and_then(|last| last.first()?.parse().ok()).unwrap_or(0);
@@ -204,22 +205,22 @@ impl<'a> SummaryBuilder<'a> {
                     let resumed = resumed.take().map(|values| (vec![*tag], values));
                     let smallest = self.smallest_keys(self.request.items_max, false);
                     let values = Find::Items { smallest, is_of_tag: true, first: None };
-                    task(number, span(std::slice::from_ref(tag), resumed), values);
+                    task(number, listing(std::slice::from_ref(tag), resumed), values);
                 }
             }
             SummaryWant::Series(tags) => {
                 let tags = of(tags, position);
-                let span = span(tags, of_series);
-                let first = self.request.items_max.filter(|_| span.is_led_by(tags.first()));
+                let listing = listing(tags, of_series);
+                let first = self.request.items_max.filter(|_| listing.is_led_by(tags.first()));
                 let smallest = self.smallest_keys(None, false);
-                task(0, span, Find::Items { smallest, is_of_tag: false, first });
+                task(0, listing, Find::Items { smallest, is_of_tag: false, first });
             }
             SummaryWant::SeriesHashes { tags, count_only } => {
                 let ids: Vec<ColumnId> = of(tags, position).iter().map(|(id, _)| *id).collect();
-                let span = span(&ids, of_series);
-                let only_counts = *count_only && self.stretches.len() == 1 && span.is_in_order();
+                let listing = listing(&ids, of_series);
+                let only_counts = *count_only && self.stretches.len() == 1 && listing.is_in_order();
                 let smallest = self.smallest_keys(None, only_counts);
-                task(0, span, Find::Items { smallest, is_of_tag: false, first: None });
+                task(0, listing, Find::Items { smallest, is_of_tag: false, first: None });
             }
         }
     }
@@ -256,7 +257,7 @@ impl<'a> SummaryBuilder<'a> {
             _ if task.is_done => 0,
             // Without a condition, every visited series is an item. With a condition, the walk may
             // visit all series, because the condition may exclude most of them.
-            Some(items) if task.span.is_in_order() && task.predicate.is_none() => {
+            Some(items) if task.listing.is_in_order() && task.predicate.is_none() => {
                 facts.keys.min(items.saturating_mul(KEYS_PER_ITEM))
             }
             _ => facts.keys,
@@ -331,7 +332,7 @@ impl<'a> SummaryBuilder<'a> {
     }
 
     fn resume_of(&self, task: &Task<'_>, last: &SeriesKey) -> Vec<String> {
-        let sort = &task.span.sort;
+        let sort = &task.listing.sort;
         let head = match self.request.want {
             SummaryWant::TagValues(_) if matches!(task.find, Find::Items { .. }) => {
                 tag_name(task.number)
@@ -345,7 +346,7 @@ impl<'a> SummaryBuilder<'a> {
     /// Adds the result of a task to the page. Returns whether the measurement needs no further tag
     /// values.
     fn put(&mut self, task: Task<'_>) -> bool {
-        let Task { position, measurement, number, span, find, .. } = task;
+        let Task { position, measurement, number, listing, find, .. } = task;
         if self.found.last().is_none_or(|last| last.measurement != measurement) {
             self.bytes += MEASUREMENT_BYTES;
             self.found.push(MeasurementSummary { measurement, ..MeasurementSummary::default() });
@@ -359,7 +360,7 @@ impl<'a> SummaryBuilder<'a> {
             }
             Find::Items { smallest, .. } => smallest,
         };
-        let place = |tag: &ColumnId| span.sort.iter().position(|known| known == tag);
+        let place = |tag: &ColumnId| listing.sort.iter().position(|known| known == tag);
         let value = |item: &SeriesKey, place: Option<usize>| {
             place.map_or(String::new(), |place| item.value(place).into_owned())
         };

@@ -31,7 +31,7 @@ pub(super) enum Find {
         /// item.
         is_of_tag: bool,
         /// The number of combinations, in text order, that suffice. This field is set only if the
-        /// first tag of the text [leads](Span::is_led_by) the span's order.
+        /// first tag of the text [leads](Listing::is_led_by) the listing's order.
         first: Option<u64>,
     },
 }
@@ -49,7 +49,7 @@ pub(super) struct FindColumns {
 }
 
 /// The order of the combinations of tag values that a task lists, and the position of its page.
-pub(super) struct Span {
+pub(super) struct Listing {
     /// The *sort tags*: the tags whose values form a combination, in sort order.
     pub(super) sort: Vec<ColumnId>,
     /// The number of leading sort tags that equal the first tags of the measurement's key order.
@@ -69,7 +69,7 @@ pub(super) struct Task<'a> {
     pub(super) predicate: Option<&'a Predicate>,
     /// The measurement's tags, in key order.
     pub(super) order: Vec<ColumnId>,
-    pub(super) span: Span,
+    pub(super) listing: Listing,
     pub(super) find: Find,
     /// Whether a series that satisfies the predicate has a row.
     pub(super) is_alive: bool,
@@ -81,7 +81,7 @@ pub(super) struct Task<'a> {
     pub(super) rest: Option<SeriesKey>,
 }
 
-impl Span {
+impl Listing {
     /// Chooses the sort order of the tags `listed`. If they are the first tags of the key order,
     /// this is the key order. If an earlier page exists, `resumed` contains its sort order and its
     /// last combination.
@@ -150,12 +150,12 @@ impl Task<'_> {
         time: TimeRange,
     ) -> Result<(), ScanError> {
         let Find::Items { smallest, .. } = &mut self.find else { return Ok(()) };
-        let (measurement, after) = (self.measurement, self.span.after.as_ref());
+        let (measurement, after) = (self.measurement, self.listing.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
         reader.groups(&[measurement], time, &mut |group| {
             (group.tables)(&mut |ids, table| {
                 let of_tag = ids.iter().zip(&table.tags);
-                for (_, tag) in of_tag.filter(|(id, _)| self.span.sort.contains(id)) {
+                for (_, tag) in of_tag.filter(|(id, _)| self.listing.sort.contains(id)) {
                     for value in tag.dictionary.iter() {
                         item.set(measurement, [value]);
                         if after.is_none_or(|after| item > *after)
@@ -186,10 +186,10 @@ impl Task<'_> {
         let filter = Filter::compile(self.predicate, walk.patterns)?;
         let order = self.order.clone();
         let mut filter = KeyFilter::new(self.measurement, Direction::Ascending, &filter, order);
-        walk.start(self.measurement, &self.span.from(self.measurement, filter.first()))?;
+        walk.start(self.measurement, &self.listing.from(self.measurement, filter.first()))?;
         let (reader, time) = (walk.reader, walk.time);
         // A page in another order cannot continue at a series.
-        let keys_max = if self.span.is_in_order() { keys_max } else { u64::MAX };
+        let keys_max = if self.listing.is_in_order() { keys_max } else { u64::MAX };
         let mut items = Items::new(self);
         let mut matching = 0;
         let visited = loop {
@@ -260,12 +260,12 @@ impl Task<'_> {
         time: TimeRange,
         is_too_many: bool,
     ) -> Result<Next, ScanError> {
-        let Self { measurement, span, find, is_alive, .. } = self;
+        let Self { measurement, listing, find, is_alive, .. } = self;
         let Find::Items { smallest, is_of_tag, .. } = find else { return Ok(Next::Complete) };
         items.set_item(*measurement, tags);
         let item = &items.item;
         let is_next = items.last.as_ref() != Some(item);
-        if is_next && span.in_order.is_some() {
+        if is_next && listing.in_order.is_some() {
             let is_behind = items.first.as_mut().is_some_and(|first| first.are_before(tags.at(0)));
             if is_behind || smallest.is_past(item) {
                 return Ok(Next::Complete);
@@ -279,7 +279,7 @@ impl Task<'_> {
         }
         if is_next {
             let is_none = *is_of_tag && item.values().next().is_none();
-            let is_sent = span.after.as_ref().is_some_and(|after| item <= after);
+            let is_sent = listing.after.as_ref().is_some_and(|after| item <= after);
             items.is_known = if is_none { *is_alive } else { smallest.has(item) };
             if let Some(first) = items.first.as_mut().filter(|_| items.is_known && !is_sent) {
                 first.add(tags.at(0));
@@ -298,7 +298,7 @@ impl Task<'_> {
             }
         }
         items.passed += 1;
-        match span.in_order {
+        match listing.in_order {
             Some(prefix) if prefix < tags.order().len() && items.is_known => {
                 if items.passed < STEPS_BEFORE_SEEK {
                     return Ok(Next::Step);
@@ -356,7 +356,7 @@ struct Items {
 impl Items {
     fn new(task: &Task<'_>) -> Self {
         let place = |tag: &ColumnId| task.order.iter().position(|known| known == tag);
-        let places = task.span.sort.iter().map(place).collect();
+        let places = task.listing.sort.iter().map(place).collect();
         let item = SeriesKey::new(task.measurement, []);
         let first = match task.find {
             Find::Items { first, .. } => first.map(FirstSeries::new),
