@@ -9,15 +9,13 @@ use tidemark_model::time::TimeRange;
 /// The start and the end of a slice. The end is lowered if the groups do not fit.
 pub(super) struct Bounds<'a> {
     request: &'a ScanRequest,
-    direction: Direction,
     until: Option<ResultPosition>,
     is_lowered: bool,
 }
 
 impl<'a> Bounds<'a> {
     pub(super) fn new(request: &'a ScanRequest) -> Self {
-        let (direction, until) = (request.direction, request.resume.until.clone());
-        Self { request, direction, until, is_lowered: false }
+        Self { request, until: request.resume.until.clone(), is_lowered: false }
     }
 
     /// Returns the times of a group that are inside the slice, or an empty range if the group is
@@ -68,7 +66,7 @@ impl<'a> Bounds<'a> {
 
     /// Lowers the end of the slice to the end of `time` in a group, in the direction of the result.
     pub(super) fn end_at(&mut self, group: Vec<String>, time: TimeRange) {
-        let time_ns = match self.direction {
+        let time_ns = match self.request.direction {
             Direction::Ascending => time.end_ns,
             Direction::Descending => time.start_ns.saturating_sub(1),
         };
@@ -77,20 +75,20 @@ impl<'a> Bounds<'a> {
 
     /// Returns the times from `time_ns` onwards, in the direction of the result.
     pub(super) fn range_from(&self, time_ns: i64) -> TimeRange {
-        match self.direction {
+        match self.request.direction {
             Direction::Ascending => TimeRange::new(time_ns, i64::MAX),
             Direction::Descending => TimeRange::new(i64::MIN, time_ns.saturating_add(1)),
         }
     }
 
     pub(super) fn before(&self, time_ns: i64) -> TimeRange {
-        match self.direction {
+        match self.request.direction {
             Direction::Ascending => TimeRange::new(i64::MIN, time_ns),
             Direction::Descending => TimeRange::new(time_ns.saturating_add(1), i64::MAX),
         }
     }
 
     pub(super) fn order(&self, ascending: Ordering) -> Ordering {
-        self.direction.order(ascending)
+        self.request.direction.order(ascending)
     }
 }
