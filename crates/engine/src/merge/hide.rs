@@ -102,7 +102,7 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         part: &Extent,
         direction: Direction,
     ) -> Result<Self, ReadError> {
-        Self::open(cursor, hidden, part, (direction, true))
+        Self::open(cursor, hidden, part, direction, true)
     }
 
     /// Creates a cursor for a merge of parts. The cursor ascends, and also visits each series that
@@ -112,14 +112,15 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         hidden: Rc<HiddenRows>,
         part: &Extent,
     ) -> Result<Self, ReadError> {
-        Self::open(cursor, hidden, part, (Direction::Ascending, false))
+        Self::open(cursor, hidden, part, Direction::Ascending, false)
     }
 
     fn open(
         cursor: C,
         hidden: Rc<HiddenRows>,
         part: &Extent,
-        (direction, skips_hidden): (Direction, bool),
+        direction: Direction,
+        skips_hidden: bool,
     ) -> Result<Self, ReadError> {
         let open = (0..).zip(&hidden.deletions).filter(|(_, deletion)| deletion.is_open_to(part));
         let deletions = open.map(|(at, _)| at).collect();

@@ -71,7 +71,7 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
         (F::FirstRow, ..) => Box::new(Selected::new(F::First, FieldType::Integer, aux)),
         (F::LastRow, ..) => Box::new(Selected::new(F::Last, FieldType::Integer, aux)),
         (F::TiedPoints { latest, by_text }, ..) => {
-            Box::new(TiedPoints::new((latest, by_text), field_type, aux))
+            Box::new(TiedPoints::new(latest, by_text, field_type, aux))
         }
         (F::Min | F::Max, FieldType::String, _)
         | (F::Sum | F::Mean | F::Spread | F::Stddev, ..) => {

@@ -43,7 +43,8 @@ pub(super) struct GroupRows<'a> {
 
 impl<'a> GroupRows<'a> {
     pub(super) fn new(
-        (fields, tag_ids): (&'a [Input], &'a [ColumnId]),
+        fields: &'a [Input],
+        tag_ids: &'a [ColumnId],
         every_row: bool,
         limit: Option<u64>,
         direction: Direction,

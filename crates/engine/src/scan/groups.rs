@@ -32,7 +32,7 @@ impl<'a> GroupResult<'a> {
         Ok(match &request.output {
             Output::Rows { fields, tags, limit, every_row } => {
                 let direction = request.direction;
-                Self::Rows(GroupRows::new((fields, tags), *every_row, *limit, direction))
+                Self::Rows(GroupRows::new(fields, tags, *every_row, *limit, direction))
             }
             Output::Aggregates { calls, window, .. } => {
                 Self::States(GroupStates::new(request, calls, window.clone())?)

@@ -56,8 +56,8 @@ impl Stretches {
             end.map_or(request.direction.is_descending(), |end| end == NeededEnd::Latest);
         let (mut span, mut tiling) = (None, Tiling::default());
         if ends_slices || end.is_some() || is_limited(&request.output) {
-            let end = (time, is_backwards);
-            let (all, estimate) = estimate_of_end(reader, request.measurement, end, least)?;
+            let (all, estimate) =
+                estimate_of_end(reader, request.measurement, time, is_backwards, least)?;
             time = time.intersect(&all);
             span =
                 first_span(request, &estimate, ends_slices).filter(|&span| span < time.length_ns());
@@ -164,7 +164,8 @@ impl Stretches {
 fn estimate_of_end(
     reader: &dyn Reader,
     measurement: MeasurementId,
-    (time, is_backwards): (TimeRange, bool),
+    time: TimeRange,
+    is_backwards: bool,
     least: TileLimits,
 ) -> Result<(TimeRange, Estimate), ScanError> {
     let mut runs = reader.runs(measurement, time);

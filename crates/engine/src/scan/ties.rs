@@ -40,7 +40,8 @@ pub(super) struct TiedPoints {
 
 impl TiedPoints {
     pub(super) fn new(
-        (latest, by_text): (bool, bool),
+        latest: bool,
+        by_text: bool,
         field_type: FieldType,
         aux: Vec<AuxColumn>,
     ) -> Self {
@@ -400,7 +401,7 @@ mod tests {
             assert_eq!(chosen(false, true, &points, shards), "Some(Float(-1.0)) 0000");
         }
         let mut merge =
-            TiedPoints::new((false, true), FieldType::Float, vec![AuxColumn::Tag(ColumnId(1))]);
+            TiedPoints::new(false, true, FieldType::Float, vec![AuxColumn::Tag(ColumnId(1))]);
         for point in &points {
             merge.absorb(&[0], &piece(point)).expect("a state");
             assert!(merge.points.len() <= TIED_POINTS_MAX);
@@ -410,10 +411,10 @@ mod tests {
 
     #[test]
     fn tied_points_reject_mismatched_states() {
-        let mut merge = TiedPoints::new((false, false), FieldType::Float, Vec::new());
+        let mut merge = TiedPoints::new(false, false, FieldType::Float, Vec::new());
         assert!(merge.absorb(&[0], &piece(&(1, "a", 1.0))).is_err(), "a column too many");
         let mut merge =
-            TiedPoints::new((false, false), FieldType::Integer, vec![AuxColumn::Tag(ColumnId(1))]);
+            TiedPoints::new(false, false, FieldType::Integer, vec![AuxColumn::Tag(ColumnId(1))]);
         assert!(merge.absorb(&[0], &piece(&(1, "a", 1.0))).is_err(), "another type");
     }
 }

@@ -183,7 +183,8 @@ pub(super) enum Found {
 pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,
-    (time, caches_immediately): (TimeRange, bool),
+    time: TimeRange,
+    caches_immediately: bool,
     resume_at: Option<&Position>,
 ) -> Result<Found, ScanError> {
     let &ScanRequest { measurement, ref predicate, ref group_by, direction, ref output, .. } =

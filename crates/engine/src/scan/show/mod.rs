@@ -140,7 +140,7 @@ impl<'a> SummaryBuilder<'a> {
         for (facts, &measurement) in facts.iter().zip(measurements) {
             let resumed = resumed.filter(|_| next_start == start);
             let planned = tasks.len();
-            self.plan(&mut tasks, (next_start, measurement), facts, resumed);
+            self.plan(&mut tasks, next_start, measurement, facts, resumed);
             keys += tasks.iter().skip(planned).map(|task| self.keys(task, facts)).sum::<u64>();
             let is_long = wanted == RequestedFacts::Series && tasks.len() > LISTED_TOGETHER_MAX;
             if (is_long || keys > self.limits.keys) && next_start > start {
@@ -157,7 +157,8 @@ impl<'a> SummaryBuilder<'a> {
     fn plan(
         &self,
         tasks: &mut Vec<Task<'a>>,
-        (position, measurement): (u32, MeasurementId),
+        position: u32,
+        measurement: MeasurementId,
         facts: &Facts,
         resumed: Option<&[String]>,
     ) {
@@ -165,9 +166,8 @@ impl<'a> SummaryBuilder<'a> {
             return;
         }
         let predicate = self.request.predicates.get(position as usize).and_then(Option::as_ref);
-        let listing = |listed: &[ColumnId], resumed| {
-            Listing::new(measurement, (listed, &facts.order), resumed)
-        };
+        let listing =
+            |listed: &[ColumnId], resumed| Listing::new(measurement, listed, &facts.order, resumed);
         let mut task = |number, listing: Listing, find: Find| {
             let is_plain = predicate.is_none();
             let is_done = is_plain && is_known_from(&find, facts);

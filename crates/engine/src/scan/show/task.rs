@@ -87,7 +87,8 @@ impl Listing {
     /// last combination.
     pub(super) fn new(
         measurement: MeasurementId,
-        (listed, order): (&[ColumnId], &[ColumnId]),
+        listed: &[ColumnId],
+        order: &[ColumnId],
         resumed: Option<(Vec<ColumnId>, &[String])>,
     ) -> Self {
         let (mut sort, after) = match resumed {

@@ -297,7 +297,7 @@ impl PageScan<'_> {
                 NextSeries::Skipped(key) => {
                     // Each page passes at least one further series.
                     if Some(&key) != last.as_ref() && self.is_full(self.batch.picks.len()) {
-                        return self.end(&mut merge, (stretch, &key), None).map(Some);
+                        return self.end(&mut merge, stretch, &key, None).map(Some);
                     }
                     continue;
                 }
@@ -321,7 +321,7 @@ impl PageScan<'_> {
                 self.reads_latest_row_first = true;
             }
             if let Some(done_ns) = done_ns {
-                return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
+                return self.end(&mut merge, stretch, &key, Some(done_ns)).map(Some);
             }
             // Only `read_batch` extends the list, and it also empties the batch. If the list is
             // long enough, the batch is therefore empty.
@@ -331,7 +331,7 @@ impl PageScan<'_> {
                 return Ok(Some(end));
             }
             if self.is_full(self.batch.picks.len()) {
-                return self.end(&mut merge, (stretch, &key), None).map(Some);
+                return self.end(&mut merge, stretch, &key, None).map(Some);
             }
             if self.group_order == GroupOrder::InOrder && self.groups.is_after_end() {
                 break;
@@ -468,7 +468,8 @@ impl PageScan<'_> {
     fn end(
         &mut self,
         merge: &mut MergedRows<'_>,
-        (stretch, key): (TimeRange, &SeriesKey),
+        stretch: TimeRange,
+        key: &SeriesKey,
         time_ns: Option<i64>,
     ) -> Result<Position, ScanError> {
         self.read_batch(merge)?;

@@ -88,7 +88,8 @@ impl PageScan<'_> {
         if stretches.is_cut_off(time) {
             return Ok(Found::Never);
         }
-        tiles::look_up(self.reader, self.request, (time, stretches.caches_immediately()), resume_at)
+        let caches_immediately = stretches.caches_immediately();
+        tiles::look_up(self.reader, self.request, time, caches_immediately, resume_at)
     }
 
     /// Extends `time` by neighbouring tiles for which the cache has no entry and gets no entry.
