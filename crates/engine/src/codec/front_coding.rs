@@ -121,9 +121,7 @@ fn write(values: &[u64], out: &mut Vec<u8>) {
     }
     let table = CodeTable::for_counts(&Histogram::count(values));
     table.write(out);
-    let mut encoded = Vec::new();
-    table.encode(values, &mut encoded);
-    varint::write_bytes(&encoded, out);
+    varint::write_counted(out, |out| table.encode(values, out));
 }
 
 fn read(bytes: &mut &[u8], count: usize) -> Result<Vec<u64>, Error> {

@@ -56,9 +56,7 @@ pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Ve
     varint::write(ends.len() as u64, out);
     encode_counted(&lengths_of(ends), out);
     let codes: Vec<i64> = codes.iter().map(|&code| i64::from(code)).collect();
-    let mut encoded = Vec::with_capacity(codes.len() + 16);
-    integer::encode_plain(&codes, &mut encoded);
-    varint::write_bytes(&encoded, out);
+    varint::write_counted(out, |out| integer::encode_plain(&codes, out));
     out.extend_from_slice(text.as_bytes());
 }
 

@@ -1,7 +1,7 @@
-//! Appends and verifies the checksums of blocks, and defines the errors of parts.
+//! Verifies the checksums of blocks, and defines the errors of parts.
 
 use crate::codec;
-use crate::codec::crc::{append_crc, verify_crc};
+use crate::codec::crc::verify_crc;
 
 /// An error in a head or block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +18,6 @@ pub enum Error {
 }
 
 pub(super) const CORRUPT: Error = Error::Codec(codec::Error::Corrupt);
-
-pub(super) fn seal(data: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(data);
-    append_crc(out, start);
-}
 
 /// Returns the data of the block that fills `bytes`.
 pub fn open(bytes: &[u8]) -> Result<&[u8], Error> {

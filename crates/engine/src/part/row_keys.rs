@@ -35,9 +35,8 @@ impl RowKeys {
     }
 
     pub(super) fn draft(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
-        let (mut counts, mut head) = (Vec::new(), Vec::new());
-        integer::encode(rows_of_series, &mut counts);
-        varint::write_bytes(&counts, &mut head);
+        let mut head = Vec::new();
+        varint::write_counted(&mut head, |head| integer::encode(rows_of_series, head));
         timestamp::draft(times_ns, head)
     }
 

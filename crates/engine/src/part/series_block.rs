@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::block::{self, CORRUPT, Error, first_not};
 use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::codec::crc::append_crc;
 use crate::codec::{self, front_coding, varint};
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::MeasurementId;
@@ -32,7 +33,7 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
     for key in keys {
         values.extend(key.values().chain(std::iter::repeat(Cow::Borrowed(""))).take(tags));
     }
-    let (mut data, mut piece) = (Vec::new(), Vec::new());
+    let start = out.len();
     for tag in 0..tags {
         let mut known: HashMap<&str, u64, foldhash::fast::FixedState> = HashMap::default();
         let (mut entries, mut codes) = (Vec::new(), Vec::with_capacity(keys.len()));
@@ -52,15 +53,13 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
             codes.push(code);
             last = (value, code);
         }
-        varint::write(entries.len() as u64, &mut piece);
-        front_coding::encode(entries.into_iter(), &mut piece);
-        varint::write_bytes(&piece, &mut data);
-        piece.clear();
-        front_coding::encode_codes(&codes, &mut piece);
-        varint::write_bytes(&piece, &mut data);
-        piece.clear();
+        varint::write_counted(out, |out| {
+            varint::write(entries.len() as u64, out);
+            front_coding::encode(entries.into_iter(), out);
+        });
+        varint::write_counted(out, |out| front_coding::encode_codes(&codes, out));
     }
-    block::seal(&data, out);
+    append_crc(out, start);
 }
 
 /// Returns the memory size of a decoded block, in bytes.
