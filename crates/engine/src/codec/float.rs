@@ -12,7 +12,7 @@
 
 use super::draft::Draft;
 use super::huffman::Decoder;
-use super::{Error, finish, integer, start, take, varint};
+use super::{Error, byte, integer, start, take, varint};
 use tidemark_model::bug::OrBug;
 
 const DECIMAL: u8 = 0;
@@ -93,7 +93,7 @@ pub fn decode_with(
     if method != DECIMAL {
         return Err(Error::UnknownMethod(method));
     }
-    let exponent = usize::from(*take(&mut rest, 1)?.first().ok_or(Error::Truncated)?);
+    let exponent = usize::from(byte(&mut rest)?);
     let power = *POWERS.get(exponent).ok_or(Error::Corrupt)?;
     let n_exceptions = varint::read_length(&mut rest, count)?;
     let mut positions = Vec::with_capacity(n_exceptions.min(rest.len()));
@@ -109,7 +109,7 @@ pub fn decode_with(
     for (&position, bits) in positions.iter().zip(exact.as_chunks::<8>().0) {
         *out.get_mut(position).ok_or(Error::Corrupt)? = f64::from_bits(u64::from_le_bytes(*bits));
     }
-    finish(&[])
+    Ok(())
 }
 
 fn all_ordered(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {

@@ -25,7 +25,7 @@ use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
-use super::{Error, finish, take, varint};
+use super::{Error, byte, finish, take, varint};
 use tidemark_model::bug::OrBug;
 
 /// The minimum number of values for which the decoder builds a lookup table. For fewer values,
@@ -335,7 +335,7 @@ impl Decoder {
 
     /// Decodes `count` values, which take all of `bytes`, and appends them to `out`.
     pub fn decode(&self, mut bytes: &[u8], count: usize, out: &mut Vec<u64>) -> Result<(), Error> {
-        let shift = u32::from(*take(&mut bytes, 1)?.first().ok_or(Error::Truncated)?);
+        let shift = u32::from(byte(&mut bytes)?);
         let most = bytes.len();
         let first_bytes = varint::read_length(&mut bytes, most)?;
         // Loads are eight bytes wide.

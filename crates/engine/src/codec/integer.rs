@@ -13,7 +13,7 @@
 use super::draft::{Draft, HUFFMAN_BIT, residuals};
 use super::huffman::Decoder;
 use super::varint::{self, unzigzag, zigzag};
-use super::{Error, bitpack, finish, start, take};
+use super::{Error, bitpack, byte, finish, start, take};
 
 const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
@@ -176,7 +176,7 @@ fn decode_plain(
     smallest: i64,
     out: &mut Vec<i64>,
 ) -> Result<(), Error> {
-    let width = *take(&mut bytes, 1)?.first().ok_or(Error::Truncated)?;
+    let width = byte(&mut bytes)?;
     let offsets = take(&mut bytes, count.saturating_mul(usize::from(width)))?;
     finish(bytes)?;
     let value = |offset: u64| smallest.wrapping_add(offset as i64);

@@ -56,6 +56,12 @@ fn start(bytes: &[u8], count: usize) -> Result<(u8, &[u8]), Error> {
     Ok((method, rest))
 }
 
+fn byte(bytes: &mut &[u8]) -> Result<u8, Error> {
+    let (&first, rest) = bytes.split_first().ok_or(Error::Truncated)?;
+    *bytes = rest;
+    Ok(first)
+}
+
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Error> {
     let (head, tail) = bytes.split_at_checked(length).ok_or(Error::Truncated)?;
     *bytes = tail;
