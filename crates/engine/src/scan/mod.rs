@@ -17,8 +17,8 @@
 mod accumulator;
 mod aggregates;
 mod bounds;
-pub mod error;
 pub mod cached;
+pub mod error;
 mod explain;
 mod group_rows;
 mod group_states;
