@@ -104,19 +104,18 @@ impl PageScan<'_> {
             |run: &Run| Some((series_of(run)?, Rc::clone(more.of_runs.get(&run.number?)?)));
         let mut alike: HashMap<(u64, u64), GroupKeys> = all.iter().filter_map(of_series).collect();
         for run in missing {
-            if self.costs.cells + self.costs.filter_cells > self.limits.cells
-                || more.bytes() >= GROUPS_BYTES_MAX
-            {
-                break;
-            }
             let Some(number) = run.number else { continue };
             let keys = match series_of(run).and_then(|series| alike.get(&series)) {
                 Some(keys) => Rc::clone(keys),
-                None => match self.read_group_keys(run)? {
-                    Some(keys) => more.shared(keys),
+                None => {
+                    let cells = self.costs.cells + self.costs.filter_cells;
+                    if cells > self.limits.cells || more.bytes() >= GROUPS_BYTES_MAX {
+                        break;
+                    }
                     // Listing the groups of the other runs would probably also take too long.
-                    None => break,
-                },
+                    let Some(keys) = self.read_group_keys(run)? else { break };
+                    more.shared(keys)
+                }
             };
             alike.extend(series_of(run).map(|series| (series, Rc::clone(&keys))));
             more.of_runs.insert(number, keys);
