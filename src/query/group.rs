@@ -2,13 +2,13 @@
 //! measurement. A [`CallExecutor`] runs a call over the group, and applies the call's
 //! transformations and the statement's LIMIT.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::compile::local_time::Zone;
 use super::error::{QueryError, Result};
 use super::executor::ExecStep;
-use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
+use super::operators::fill::{self, RowFill, SeriesFill, ShownWindows};
 use super::operators::join_limit::{CallSeries, Join, Limiter};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread, rows_per_turn};
 use super::operators::partials::{self, CallStates, PartialMerge};
@@ -33,6 +33,9 @@ const GROUP_WORK: usize = 40;
 /// rows may have thousands of columns.
 const COLUMN_WORK: usize = 8;
 
+/// The calls of a group.
+type Calls = Vec<CallExecutor>;
+
 /// The progress of a feed in the current group.
 #[derive(Debug)]
 enum FeedState {
@@ -41,32 +44,12 @@ enum FeedState {
         merge: RowMerge,
         /// The rows that no call has read yet.
         unread: Option<Unread>,
-        /// The rows that the calls read now.
-        reading: Option<Reading>,
+        /// The calls read these rows now.
+        reading: Option<Computation<Result<(Calls, RowBatch)>>>,
     },
-    /// All pages have arrived, but these calls are unfinished.
-    Finishing(VecDeque<(usize, CallEnd)>),
+    /// All pages have arrived. The calls compute their last values.
+    Finishing(Computation<Result<Calls>>),
     Done,
-}
-
-#[derive(Debug)]
-struct Reading {
-    rows: RowBatch,
-    /// The number of calls that have read the rows.
-    calls: usize,
-}
-
-/// The next step of a call whose pages have all arrived.
-#[derive(Debug)]
-enum CallEnd {
-    /// Merge the partial states of a call.
-    States(CallStates),
-    /// Evaluate the rows of a call's last window, and take the values of all windows.
-    Rows,
-    /// Fill the missing windows of these values.
-    Fill(SeriesFill),
-    /// Take the last values of the transformations.
-    Streams,
 }
 
 /// Merges the data of one group from all shards, and returns the rows as chunks.
@@ -77,7 +60,8 @@ pub(crate) struct GroupExecutor {
     key: Vec<String>,
     tags: Rc<[(String, String)]>,
     feeds: Vec<FeedState>,
-    calls: Vec<CallExecutor>,
+    /// Empty while a feed reads rows or finishes.
+    calls: Calls,
     limiter: Limiter,
     /// Fills the rows of a raw query with the values of earlier rows.
     filled: RowFill,
@@ -88,7 +72,6 @@ pub(crate) struct GroupExecutor {
     /// The rows to evaluate next: the calls' values, then the variables.
     unread: Option<Unread>,
     work: Work,
-    windows: BufferMemory,
     /// For each call, its value in rows where only other calls have values.
     missing: Vec<Option<FieldValue>>,
 }
@@ -109,7 +92,16 @@ impl GroupExecutor {
                 FeedState::Rows { merge: RowMerge::default(), unread: None, reading: None }
             }
         });
-        let calls = node.calls.iter().map(|call| CallExecutor::new(node, call, reservation, work));
+        let memory = Rc::new(RefCell::new(reservation.buffer()));
+        let calls = node.calls.iter().map(|call| CallExecutor {
+            node: Rc::clone(node),
+            plan: Rc::clone(call),
+            streams: call.transforms.clone(),
+            limiter: Limiter::new(node.limit, node.offset),
+            whole_window: WholeWindowExecutor::new(node, call, reservation, work),
+            series: None,
+            memory: Rc::clone(&memory),
+        });
         Self {
             node: Rc::clone(node),
             input,
@@ -123,7 +115,6 @@ impl GroupExecutor {
             join: None,
             unread: None,
             work: work.clone(),
-            windows: reservation.buffer(),
             missing: node.calls.iter().map(|call| call.missing.clone()).collect(),
         }
     }
@@ -180,20 +171,23 @@ impl GroupExecutor {
                     if !missing.is_empty() {
                         return Ok(Some(needs(streams, &missing)));
                     }
-                    let states = std::mem::take(&mut merge.calls).into_iter();
-                    let ends = states.map(|(call, states)| (call, CallEnd::States(states)));
-                    *feed = FeedState::Finishing(ends.collect());
+                    let states = std::mem::take(&mut merge.calls);
+                    *feed = self.finish_calls(states.into_iter().collect());
                 }
-                FeedState::Finishing(calls) => {
-                    if !self.finish_calls(calls)? {
+                FeedState::Finishing(finishing) => {
+                    let Some(calls) = finishing.proceed() else {
                         return Ok(Some(ExecStep::Pause));
-                    }
+                    };
+                    self.calls = calls?;
                     *feed = FeedState::Done;
                 }
                 FeedState::Rows { reading: reading @ Some(_), .. } => {
-                    let Some(Reading { rows, .. }) = self.read(index, reading)? else {
+                    let Some(read) = reading.as_mut().and_then(Computation::proceed) else {
                         return Ok(Some(ExecStep::Pause));
                     };
+                    *reading = None;
+                    let (calls, rows) = read?;
+                    self.calls = calls;
                     if let Some(chunk) = self.rows(rows)? {
                         return Ok(Some(ExecStep::Chunk(chunk)));
                     }
@@ -204,7 +198,7 @@ impl GroupExecutor {
                 FeedState::Rows { unread: unread @ Some(_), reading, .. } => {
                     let row_work = node.variables.len() + node.calls.len();
                     let next = Unread::next(unread, row_work, &self.work);
-                    *reading = next.map(|rows| Reading { rows, calls: 0 });
+                    *reading = next.map(|rows| self.read(index, rows));
                 }
                 FeedState::Rows { merge, unread, .. } => {
                     let sources: Vec<&[VariableSource]> =
@@ -216,8 +210,7 @@ impl GroupExecutor {
                         Merged::Pause => return Ok(Some(ExecStep::Pause)),
                         Merged::End => {
                             let calls = node.feeds.get(index).into_iter().flat_map(|f| &f.calls);
-                            let ends = calls.map(|&call| (call, CallEnd::Rows));
-                            *feed = FeedState::Finishing(ends.collect());
+                            *feed = self.finish_calls(calls.map(|&c| (c, Vec::new())).collect());
                         }
                         Merged::Batch(batch) => {
                             self.work.add(
@@ -231,94 +224,32 @@ impl GroupExecutor {
         }
     }
 
-    /// Returns `false` if the statement must pause first.
-    fn finish_calls(&mut self, calls: &mut VecDeque<(usize, CallEnd)>) -> Result<bool> {
-        while let Some((index, end)) = calls.front_mut() {
-            if self.work.is_due() {
-                return Ok(false);
-            }
-            let Some(call) = self.calls.get_mut(*index) else { return Ok(true) };
-            let part = match end {
-                CallEnd::States(_) | CallEnd::Rows => {
-                    let series = match (&mut *end, &mut call.whole_window) {
-                        (CallEnd::States(states), _) => {
-                            let states = std::mem::take(states);
-                            partials::merge(&call.plan, &self.node, states, &self.work)?
-                        }
-                        (_, Some(whole_window)) => {
-                            if !whole_window.finish()? {
-                                return Ok(false);
-                            }
-                            whole_window.done.take()
-                        }
-                        (_, None) => None,
-                    };
-                    let series = series.filter(|_| !call.plan.silent);
-                    *end = CallEnd::Streams;
-                    match (series, call.fill()) {
-                        (Some(series), Some((_, windows))) if !series.times_ns.is_empty() => {
-                            *end = CallEnd::Fill(SeriesFill::new(series, windows)?);
-                            None
-                        }
-                        (series, _) => series,
-                    }
-                }
-                CallEnd::Fill(fill) => {
-                    let next = call.fill();
-                    let next = next.map(|(plan, of)| fill.next(plan, of, FILLED_AT_ONCE_MAX));
-                    let part = next.transpose()?.flatten();
-                    if part.is_none() {
-                        *end = CallEnd::Streams;
-                    }
-                    part
-                }
-                CallEnd::Streams => {
-                    if !call.finish_streams(&self.work)? {
-                        return Ok(false);
-                    }
-                    calls.pop_front();
-                    None
-                }
-            };
-            if let Some(part) = part {
-                self.work.add(part.times_ns.len() * (2 + call.plan.transforms.len()));
-                self.windows.set(self.windows.bytes() + part.bytes())?;
-                if call.plan.transforms.is_empty() {
-                    call.keep_series(part);
-                } else {
-                    call.push(StreamBatch::new(&part.times_ns, &part.values));
+    /// Passes the rows of a feed to the calls.
+    fn read(&mut self, feed: usize, rows: RowBatch) -> Computation<Result<(Calls, RowBatch)>> {
+        let (mut calls, work) = (std::mem::take(&mut self.calls), self.work.clone());
+        let node = Rc::clone(&self.node);
+        Computation::new(async move {
+            for &index in node.feeds.get(feed).map_or(&[][..], |feed| &feed.calls) {
+                if let Some(call) = calls.get_mut(index) {
+                    call.read(&rows, &work).await?;
                 }
             }
-        }
-        Ok(true)
+            Ok((calls, rows))
+        })
     }
 
-    /// Passes the rows of a feed to the calls. Returns `None` if the statement must pause first.
-    fn read(&mut self, feed: usize, reading: &mut Option<Reading>) -> Result<Option<Reading>> {
-        let node = Rc::clone(&self.node);
-        let calls = node.feeds.get(feed).map_or(&[][..], |feed| &feed.calls);
-        while let Some(Reading { rows, calls: read }) = reading
-            && let Some(&index) = calls.get(*read)
-        {
-            if self.work.is_due() {
-                return Ok(None);
-            }
-            let call = self.calls.get_mut(index).filter(|call| !call.plan.silent);
-            if let Some(call) = call
-                && let Some(Some(column)) = rows.columns.get(call.plan.variable)
-            {
-                match &mut call.whole_window {
-                    Some(whole_window) => {
-                        if !whole_window.push(rows, column)? {
-                            return Ok(None);
-                        }
-                    }
-                    None => call.push(StreamBatch::new(&rows.times_ns, column)),
+    /// Computes the last values of these calls. The partial states of a call are empty if it reads
+    /// rows.
+    fn finish_calls(&mut self, ended: Vec<(usize, CallStates)>) -> FeedState {
+        let (mut calls, work) = (std::mem::take(&mut self.calls), self.work.clone());
+        FeedState::Finishing(Computation::new(async move {
+            for (index, states) in ended {
+                if let Some(call) = calls.get_mut(index) {
+                    call.finish(states, &work).await?;
                 }
             }
-            *read += 1;
-        }
-        Ok(reading.take())
+            Ok(calls)
+        }))
     }
 
     /// Processes rows that the calls have read. Returns the rows unless they depend on another
@@ -489,6 +420,13 @@ fn shifts(zone: Option<&Zone>, times_ns: &[i64]) -> Rc<[(i64, i64)]> {
     zone.shifts(TimeRange::new(first_ns, last_ns)).into()
 }
 
+/// Returns the windows of a call's result; `None` without windows.
+fn shown_windows<'a>(node: &'a SelectNode, plan: &CallPlan) -> Option<ShownWindows<'a>> {
+    let (window, range) = (node.window.as_ref()?, node.range_with(plan.windows_before));
+    let (direction, limit) = (node.direction, node.query_windows_max);
+    Some(ShownWindows { window, range, direction, limit })
+}
+
 fn needs(streams: &[Stream], missing: &[usize]) -> ExecStep {
     ExecStep::Need(missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect())
 }
@@ -503,35 +441,58 @@ struct CallExecutor {
     /// Present if the call needs all values of a window together.
     whole_window: Option<WholeWindowExecutor>,
     series: Option<CallSeries>,
-    /// The computation of the last values of the transformations.
-    ending: Option<Computation<Result<Option<StreamBatch>>>>,
+    /// The memory of the values of all calls of the group.
+    memory: Rc<RefCell<BufferMemory>>,
 }
 
 impl CallExecutor {
-    fn new(
-        node: &Rc<SelectNode>,
-        plan: &Rc<CallPlan>,
-        reservation: &QueryReservation,
-        work: &Work,
-    ) -> Self {
-        Self {
-            node: Rc::clone(node),
-            plan: Rc::clone(plan),
-            streams: plan.transforms.clone(),
-            limiter: Limiter::new(node.limit, node.offset),
-            whole_window: WholeWindowExecutor::new(node, plan, reservation, work),
-            series: None,
-            ending: None,
+    /// Reads rows of the group. Awaits only [`Work::spend`].
+    async fn read(&mut self, rows: &RowBatch, work: &Work) -> Result<()> {
+        work.spend(0).await;
+        let column = rows.columns.get(self.plan.variable).and_then(Option::as_ref);
+        let Some(column) = column.filter(|_| !self.plan.silent) else { return Ok(()) };
+        match &mut self.whole_window {
+            Some(whole_window) => whole_window.push(rows, column).await?,
+            None => self.push(StreamBatch::new(&rows.times_ns, column)),
         }
+        Ok(())
     }
 
-    /// Returns the method for empty windows, and the windows of the result; `None` if the result
-    /// omits empty windows.
-    fn fill(&self) -> Option<(&FillPlan, ShownWindows<'_>)> {
-        let Self { node, plan, .. } = self;
-        let (window, range) = (node.window.as_ref()?, node.range_with(plan.windows_before));
-        let (direction, limit) = (node.direction, node.query_windows_max);
-        Some((plan.fill.as_ref()?, ShownWindows { window, range, direction, limit }))
+    /// Computes the last values of the group. Awaits only [`Work::spend`].
+    async fn finish(&mut self, states: CallStates, work: &Work) -> Result<()> {
+        let (node, plan) = (Rc::clone(&self.node), Rc::clone(&self.plan));
+        let series = match &mut self.whole_window {
+            Some(whole_window) => whole_window.finish().await,
+            None => partials::merge(&plan, &node, states, work).await?,
+        };
+        if let Some(series) = series.filter(|series| !plan.silent && !series.times_ns.is_empty()) {
+            match plan.fill.as_ref().zip(shown_windows(&node, &plan)) {
+                None => self.add(series, work).await?,
+                Some((method, windows)) => {
+                    let mut fill = SeriesFill::new(series, windows)?;
+                    while let Some(part) = fill.next(method, windows, FILLED_AT_ONCE_MAX)? {
+                        self.add(part, work).await?;
+                    }
+                }
+            }
+        }
+        if let Some(last) = transforms::finish(std::mem::take(&mut self.streams), work).await? {
+            self.keep(last);
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, part: CallSeries, work: &Work) -> Result<()> {
+        let bytes = self.memory.borrow().bytes() + part.bytes();
+        self.memory.borrow_mut().set(bytes)?;
+        let units = part.times_ns.len() * (2 + self.plan.transforms.len());
+        if self.plan.transforms.is_empty() {
+            self.keep_series(part);
+        } else {
+            self.push(StreamBatch::new(&part.times_ns, &part.values));
+        }
+        work.spend(units).await;
+        Ok(())
     }
 
     fn push(&mut self, mut piece: StreamBatch) {
@@ -539,23 +500,6 @@ impl CallExecutor {
             piece = stream.push(&piece);
         }
         self.keep(piece);
-    }
-
-    /// Collects the last values of the transformations. Returns `false` if the statement must pause
-    /// first.
-    fn finish_streams(&mut self, work: &Work) -> Result<bool> {
-        if self.plan.transforms.is_empty() {
-            return Ok(true);
-        }
-        let ending = self.ending.get_or_insert_with(|| {
-            let streams = std::mem::take(&mut self.streams);
-            Computation::new(transforms::finish(streams, work.clone()))
-        });
-        let Some(last) = ending.proceed() else { return Ok(false) };
-        if let Some(last) = last? {
-            self.keep(last);
-        }
-        Ok(true)
     }
 
     fn keep(&mut self, piece: StreamBatch) {

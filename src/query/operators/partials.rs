@@ -73,8 +73,9 @@ impl PartialMerge {
     }
 }
 
-/// Returns a call's values in order of time.
-pub(crate) fn merge(
+/// Returns a call's values in order of time; `None` if the call has no states. Awaits only
+/// [`Work::spend`].
+pub(crate) async fn merge(
     plan: &CallPlan,
     node: &SelectNode,
     states: CallStates,
@@ -83,7 +84,7 @@ pub(crate) fn merge(
     let partials: Vec<PartialColumn> =
         states.into_iter().map(|(partial, aux)| normal(partial, &aux, plan, node)).collect();
     let windows = partials.iter().map(|partial| partial.windows_ns.len());
-    work.add(windows.map(|windows| MERGE_WORK + windows).sum());
+    work.spend(windows.map(|windows| MERGE_WORK + windows).sum()).await;
     let call = partials.first().and_then(|first| merge_call(plan, node, first));
     call.map(|call| values(&call, &partials, node)).transpose()
 }

@@ -20,7 +20,7 @@ use crate::query::sort::sort;
 use crate::query::whole_window::{
     Outcome, Points, RANK_BYTES, SORT_KEY_BYTES, WholeWindowFunction,
 };
-use crate::query::work::{Computation, Work};
+use crate::query::work::Work;
 
 /// The work of reading and comparing one tag of a row, in the units of [`Work`].
 const COMBINATION_WORK: usize = 4;
@@ -37,36 +37,19 @@ struct WindowRows {
     series: Vec<u64>,
 }
 
-#[derive(Debug)]
-enum Evaluated {
-    /// The result of a complete window.
-    Closed(Option<CallSeries>),
-    /// The rows of the open window that the function can still select.
-    Reduced(WindowRows),
-}
-
 /// Applies a function that reads all values of a window together, window by window.
 #[derive(Debug)]
 pub(crate) struct WholeWindowExecutor {
-    call: WholeWindowCall,
-    /// The start of the open window.
-    window_ns: Option<i64>,
-    window: WindowRows,
-    /// The number of the current batch's values that were added to windows.
-    added: usize,
-    /// The evaluation in progress.
-    evaluation: Option<Computation<Evaluated>>,
-    /// The values of the complete windows.
-    pub(crate) done: Option<CallSeries>,
-    memory: BufferMemory,
-}
-
-#[derive(Clone, Debug)]
-struct WholeWindowCall {
     node: Rc<SelectNode>,
     call: Rc<CallPlan>,
     plan: Rc<WholeWindowPlan>,
     work: Work,
+    /// The start of the open window.
+    window_ns: Option<i64>,
+    window: WindowRows,
+    /// The values of the complete windows.
+    done: Option<CallSeries>,
+    memory: BufferMemory,
 }
 
 impl WholeWindowExecutor {
@@ -78,48 +61,40 @@ impl WholeWindowExecutor {
         work: &Work,
     ) -> Option<Self> {
         let CallBase::WholeWindow(plan) = &call.base else { return None };
-        let (node, call, plan) = (Rc::clone(node), Rc::clone(call), Rc::clone(plan));
         Some(Self {
-            call: WholeWindowCall { node, call, plan, work: work.clone() },
+            node: Rc::clone(node),
+            call: Rc::clone(call),
+            plan: Rc::clone(plan),
+            work: work.clone(),
             window_ns: None,
             window: WindowRows::default(),
-            added: 0,
-            evaluation: None,
             done: None,
             memory: reservation.buffer(),
         })
     }
 
-    /// Adds the next rows. `column` contains the call's values. Returns `false` if the statement
-    /// must pause before the same rows are passed again.
+    /// Adds the next rows. `column` contains the call's values. Awaits only [`Work::spend`].
     ///
     /// # Errors
     /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::OutOfMemory`].
-    pub(crate) fn push(&mut self, batch: &RowBatch, column: &Column) -> Result<bool> {
-        if !self.evaluate()? {
-            return Ok(false);
-        }
-        let node = Rc::clone(&self.call.node);
+    pub(crate) async fn push(&mut self, batch: &RowBatch, column: &Column) -> Result<()> {
+        let node = Rc::clone(&self.node);
         // The positions of the rows in a page fit in u32.
         let rows: Vec<u32> = (0..batch.times_ns.len() as u32)
             .filter(|&row| column.validity.is_valid(row as usize))
             .collect();
-        let series = series_hashes(batch, &self.call.plan);
+        let series = series_hashes(batch, &self.plan);
         let time_of = |position: usize| {
             let row = rows.get(position)?;
             batch.times_ns.get(*row as usize).copied()
         };
-        loop {
-            if !self.evaluate()? {
-                return Ok(false);
-            }
-            let Some(first) = time_of(self.added) else { break };
+        let mut start = 0;
+        while let Some(first) = time_of(start) {
             let window = node.window.as_ref().map_or(0, |window| window.start(first));
             if self.window_ns.is_some_and(|open| open != window) {
-                self.close();
-                continue;
+                self.close().await;
             }
-            let mut end = self.added + 1;
+            let mut end = start + 1;
             while let Some(time) = time_of(end) {
                 if node.window.as_ref().is_some_and(|w| w.start(time) != window) {
                     break;
@@ -127,14 +102,13 @@ impl WholeWindowExecutor {
                 end += 1;
             }
             self.window_ns = Some(window);
-            let of_window = rows.get(self.added..end).or_bug();
+            let of_window = rows.get(start..end).or_bug();
             self.take(batch, column, of_window);
             self.window.series.extend(gathered(&series, of_window));
-            self.added = end;
-            self.check()?;
+            start = end;
+            self.reserve().await?;
         }
-        self.added = 0;
-        Ok(true)
+        Ok(())
     }
 
     fn take(&mut self, batch: &RowBatch, column: &Column, rows: &[u32]) {
@@ -142,8 +116,7 @@ impl WholeWindowExecutor {
         let before = times_ns.len();
         times_ns.extend(gather(&batch.times_ns, rows));
         append(values, Some(column), rows, before);
-        let WholeWindowCall { call, plan, .. } = &self.call;
-        let positions = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
+        let positions = self.call.aux.iter().chain(self.plan.tags.iter().flatten()).copied();
         let positions: Vec<usize> = positions.collect();
         others.resize(positions.len(), None);
         for (other, position) in others.iter_mut().zip(positions) {
@@ -151,9 +124,9 @@ impl WholeWindowExecutor {
         }
     }
 
-    /// Reserves memory for the rows of the window. If there are too many rows, instead starts to
-    /// drop the rows that the function can no longer select.
-    fn check(&mut self) -> Result<()> {
+    /// Reserves memory for the rows of the window. If there are too many rows, instead drops the
+    /// rows that the function can no longer select.
+    async fn reserve(&mut self) -> Result<()> {
         if !self.window.exceeds(4) {
             // Computing the result copies the rows, or creates a sort key for each row.
             let bytes = self.window.bytes();
@@ -163,84 +136,37 @@ impl WholeWindowExecutor {
             let keys_bytes = (SORT_KEY_BYTES + rank_bytes) * self.window.times_ns.len();
             return Ok(self.memory.set(bytes + bytes.max(keys_bytes))?);
         }
-        let (call, window) = (self.call.clone(), std::mem::take(&mut self.window));
-        let reduced = async move { Evaluated::Reduced(call.reduce(window).await) };
-        self.evaluation = Some(Computation::new(reduced));
+        let window = std::mem::take(&mut self.window);
+        self.window = self.reduce(window).await;
+        // If more than three quarters of the limit are still in use, the next rows would soon
+        // repeat this expensive step.
+        if self.window.exceeds(3) {
+            return Err(QueryError::TooLarge {
+                what: "a window of a function that needs all values of the window",
+                limit: WHOLE_WINDOW_VALUES_MAX as u64,
+                unit: "values, or 16 MB",
+            });
+        }
         Ok(())
     }
 
-    fn close(&mut self) {
+    /// Evaluates the open window.
+    async fn close(&mut self) {
         let Some(window_ns) = self.window_ns.take() else { return };
-        let (call, window) = (self.call.clone(), std::mem::take(&mut self.window));
-        let closed = async move { Evaluated::Closed(call.close(window_ns, window).await) };
-        self.evaluation = Some(Computation::new(closed));
+        let window = std::mem::take(&mut self.window);
+        let series = self.result(window_ns, window).await;
+        series.into_iter().for_each(|series| series.append_to(&mut self.done));
     }
 
-    /// Continues the evaluation in progress. Returns `false` if the statement must pause first.
-    fn evaluate(&mut self) -> Result<bool> {
-        let Some(evaluation) = &mut self.evaluation else { return Ok(true) };
-        let Some(evaluated) = evaluation.proceed() else { return Ok(false) };
-        self.evaluation = None;
-        match evaluated {
-            Evaluated::Closed(series) => {
-                series.into_iter().for_each(|series| series.append_to(&mut self.done));
-            }
-            // If more than three quarters of the limit are still in use, the next rows would soon
-            // repeat this expensive step.
-            Evaluated::Reduced(window) if window.exceeds(3) => {
-                return Err(QueryError::TooLarge {
-                    what: "a window of a function that needs all values of the window",
-                    limit: WHOLE_WINDOW_VALUES_MAX as u64,
-                    unit: "values, or 16 MB",
-                });
-            }
-            Evaluated::Reduced(window) => self.window = window,
-        }
-        Ok(true)
+    /// Evaluates the last window, and returns the values of all windows. The group must have no
+    /// more rows. Awaits only [`Work::spend`].
+    pub(crate) async fn finish(&mut self) -> Option<CallSeries> {
+        self.close().await;
+        self.done.take()
     }
 
-    /// Evaluates the last window. The group must have no more rows. Returns `false` if the
-    /// statement must pause first.
-    pub(crate) fn finish(&mut self) -> Result<bool> {
-        if !self.evaluate()? {
-            return Ok(false);
-        }
-        self.close();
-        self.evaluate()
-    }
-}
-
-impl WindowRows {
-    /// Whether the rows need more than `quarters` quarters of the limits.
-    fn exceeds(&self, quarters: usize) -> bool {
-        self.times_ns.len() > WHOLE_WINDOW_VALUES_MAX / 4 * quarters
-            || self.bytes() > WHOLE_WINDOW_BYTES_MAX / 4 * quarters
-    }
-
-    fn bytes(&self) -> usize {
-        let columns = self.values.iter().chain(self.others.iter().flatten());
-        columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
-    }
-
-    fn gather(&self, rows: &[u32]) -> Self {
-        let of_column = |column: &Option<Column>| column.as_ref().map(|c| c.gather(rows));
-        Self {
-            times_ns: gather(&self.times_ns, rows),
-            values: of_column(&self.values),
-            others: self.others.iter().map(of_column).collect(),
-            series: gathered(&self.series, rows).collect(),
-        }
-    }
-
-    fn reversed(self) -> Self {
-        let rows: Vec<u32> = (0..self.times_ns.len() as u32).rev().collect();
-        self.gather(&rows)
-    }
-}
-
-impl WholeWindowCall {
     /// Returns the rows that the function can still select.
-    async fn reduce(self, window: WindowRows) -> WindowRows {
+    async fn reduce(&self, window: WindowRows) -> WindowRows {
         if !self.plan.function.chooses_again() {
             return window;
         }
@@ -251,9 +177,10 @@ impl WholeWindowCall {
         if self.reads_ascending() { kept.reversed() } else { kept }
     }
 
-    async fn close(self, window_ns: i64, window: WindowRows) -> Option<CallSeries> {
+    /// Returns the values of a complete window.
+    async fn result(&self, window_ns: i64, window: WindowRows) -> Option<CallSeries> {
         let (outcome, window) = self.evaluate(window).await;
-        let Self { node, call, plan, .. } = &self;
+        let Self { node, call, plan, .. } = self;
         let window_ns = if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
         let single = |value: &FieldValue| {
             let (values, aux) = (Column::full(repeat(value, 1)), vec![None; call.aux.len()]);
@@ -328,6 +255,34 @@ impl WholeWindowCall {
             self.work.spend(COMBINATION_WORK * tags.len()).await;
         }
         combinations
+    }
+}
+
+impl WindowRows {
+    /// Whether the rows need more than `quarters` quarters of the limits.
+    fn exceeds(&self, quarters: usize) -> bool {
+        self.times_ns.len() > WHOLE_WINDOW_VALUES_MAX / 4 * quarters
+            || self.bytes() > WHOLE_WINDOW_BYTES_MAX / 4 * quarters
+    }
+
+    fn bytes(&self) -> usize {
+        let columns = self.values.iter().chain(self.others.iter().flatten());
+        columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
+    }
+
+    fn gather(&self, rows: &[u32]) -> Self {
+        let of_column = |column: &Option<Column>| column.as_ref().map(|c| c.gather(rows));
+        Self {
+            times_ns: gather(&self.times_ns, rows),
+            values: of_column(&self.values),
+            others: self.others.iter().map(of_column).collect(),
+            series: gathered(&self.series, rows).collect(),
+        }
+    }
+
+    fn reversed(self) -> Self {
+        let rows: Vec<u32> = (0..self.times_ns.len() as u32).rev().collect();
+        self.gather(&rows)
     }
 }
 

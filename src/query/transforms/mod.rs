@@ -156,11 +156,11 @@ impl Transform {
 }
 
 /// Returns the last results of successive transformations. Awaits only [`Work::spend`].
-pub(crate) async fn finish(streams: Vec<Transform>, work: Work) -> Result<Option<StreamBatch>> {
+pub(crate) async fn finish(streams: Vec<Transform>, work: &Work) -> Result<Option<StreamBatch>> {
     let mut last: Option<StreamBatch> = None;
     for mut stream in streams {
         let through = last.map(|piece| stream.push(&piece));
-        last = stream.finish(&work).await?.or(through);
+        last = stream.finish(work).await?.or(through);
     }
     Ok(last)
 }
