@@ -203,7 +203,7 @@ impl WholeWindowPlan {
             self.function,
             WholeWindowFunction::Top(_)
                 | WholeWindowFunction::Bottom(_)
-                | WholeWindowFunction::Sample { .. }
+                | WholeWindowFunction::Sample(_)
         )
     }
 }

@@ -61,20 +61,15 @@ pub(crate) enum WholeWindowFunction {
     Top(u32),
     /// The given number of rows with the smallest values, in time order.
     Bottom(u32),
-    /// Random rows in time order, chosen by a hash of series, time and seed.
-    Sample {
-        /// The number of rows.
-        count: u32,
-        /// The seed, equal on every shard and page.
-        seed: u64,
-    },
+    /// The given number of random rows in time order, chosen by a hash of series and time.
+    Sample(u32),
 }
 
 impl WholeWindowFunction {
     /// Whether the function returns the same rows again if its input is its own result.
     pub(crate) fn chooses_again(self) -> bool {
         match self {
-            Self::Distinct | Self::Top(_) | Self::Bottom(_) | Self::Sample { .. } => true,
+            Self::Distinct | Self::Top(_) | Self::Bottom(_) | Self::Sample(_) => true,
             Self::Median | Self::Mode | Self::Percentile(_) => false,
         }
     }
@@ -83,7 +78,7 @@ impl WholeWindowFunction {
     pub(crate) async fn evaluate(self, points: &Points<'_>, work: &Work) -> Outcome {
         // Strings may be long and may repeat, so each distinct string is compared only once.
         let ranks = match points.values {
-            Values::String(texts) if !matches!(self, Self::Median | Self::Sample { .. }) => {
+            Values::String(texts) if !matches!(self, Self::Median | Self::Sample(_)) => {
                 Some(Values::Unsigned(ranks(texts, work).await))
             }
             _ => None,
@@ -97,7 +92,7 @@ impl WholeWindowFunction {
             Self::Percentile(rank) => percentile(points, rank, work).await.into_iter().collect(),
             Self::Top(count) => extremes(points, count, |a, b| compare(b, a), work).await,
             Self::Bottom(count) => extremes(points, count, compare, work).await,
-            Self::Sample { count, seed } => sample(points, count, seed, work).await,
+            Self::Sample(count) => sample(points, count, work).await,
         })
     }
 }
@@ -203,19 +198,18 @@ async fn extremes(
     rows
 }
 
-/// Returns random points in time order. A hash of series, time and seed chooses the points, so that
-/// the result is independent of the number of shards.
-async fn sample(points: &Points<'_>, count: u32, seed: u64, work: &Work) -> Vec<u32> {
+/// Returns random points in time order. A hash of series and time chooses the points, so that the
+/// result is independent of the number of shards.
+async fn sample(points: &Points<'_>, count: u32, work: &Work) -> Vec<u32> {
     let draw = |row: u32| {
         let time_ns = points.times_ns.get(row as usize).copied().or_bug();
-        // The points of a subquery have no hashes, so only their times and the seed determine
-        // the result.
+        // The points of a subquery have no hashes, so only their times determine the result.
         let series = points.series.get(row as usize).copied().unwrap_or_default();
         let mut bytes = [0; 16];
         let (left, right) = bytes.split_at_mut(8);
         left.copy_from_slice(&series.to_le_bytes());
         right.copy_from_slice(&time_ns.to_le_bytes());
-        (xxh64(&bytes, seed), series, time_ns)
+        (xxh64(&bytes, 0), series, time_ns)
     };
     let rows = all_rows(points);
     let mut drawn = Vec::with_capacity(rows.len());
@@ -403,23 +397,18 @@ mod tests {
         let values = Values::Integer((0..100).collect());
         let all =
             Points { times_ns: &times_ns, values: &values, series: &series, combinations: &[] };
-        let sample = |seed, points: &Points<'_>| {
-            rows(evaluate(WholeWindowFunction::Sample { count: 5, seed }, points))
-        };
-        let drawn = sample(1, &all);
+        let sample =
+            |count, points: &Points<'_>| rows(evaluate(WholeWindowFunction::Sample(count), points));
+        let drawn = sample(5, &all);
         assert_eq!(drawn.len(), 5);
         assert!(drawn.is_sorted());
-        assert_ne!(drawn, sample(2, &all));
         // A row that is drawn from all rows is also drawn from any subset that contains it.
         let half = Values::Integer((0..50).collect());
         let first =
             Points { times_ns: &times_ns[..50], values: &half, series: &series[..50], ..all };
-        let part = sample(1, &first);
+        let part = sample(5, &first);
         assert!(drawn.iter().filter(|&&row| row < 50).all(|row| part.contains(row)));
-        assert_eq!(
-            rows(evaluate(WholeWindowFunction::Sample { count: 200, seed: 1 }, &all)).len(),
-            100
-        );
+        assert_eq!(sample(200, &all).len(), 100);
     }
 
     /// Compares the results of large windows with simpler computations.
@@ -496,7 +485,7 @@ mod tests {
                 let points = Points { combinations: &combinations, ..points };
                 assert!(rows_of(function, &points) == combined, "{number}");
             }
-            let sample = |count| rows_of(WholeWindowFunction::Sample { count, seed: 1 }, &points);
+            let sample = |count| rows_of(WholeWindowFunction::Sample(count), &points);
             let (few, many) = (sample(100), sample(20_000));
             assert_eq!((few.len(), many.len()), (100, 20_000));
             assert!(few.is_sorted() && few.iter().all(|row| many.binary_search(row).is_ok()));

@@ -240,7 +240,7 @@ impl<'a> CallBuilder<'a> {
             ("sample", [_, Expr::IntegerLiteral(n)]) => {
                 let tags = self.names.tags.iter();
                 let series = tags.map(|tag| (self.tag_variable(tag), xxh64(tag.as_bytes(), 0)));
-                let function = WholeWindowFunction::Sample { count: count(*n), seed: 0 };
+                let function = WholeWindowFunction::Sample(count(*n));
                 WholeWindowPlan { series: series.collect(), ..plan(function) }
             }
             ("percentile", [_, Expr::IntegerLiteral(rank)]) => {
