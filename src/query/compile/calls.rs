@@ -15,7 +15,7 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::{Arguments, DefaultFill, Execution, Function, Kind, Output};
-use crate::query::operators::fill::FillPlan;
+use crate::query::operators::fill::{self, FillPlan};
 use crate::query::plan::{CallBase, CallPlan, Variable, WholeWindowPlan};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::{self, Transform};
@@ -336,20 +336,18 @@ impl<'a> CallBuilder<'a> {
             Fill::Null => Some(FillPlan::Null),
             Fill::Previous => Some(FillPlan::Previous),
             Fill::Linear => Some(FillPlan::Linear),
-            Fill::Number(number) => {
-                output.map(|output| FillPlan::Value(cast_number(number, output)))
-            }
+            Fill::Number(_) => Some(FillPlan::Value(match output? {
+                FieldType::String => FieldValue::String("".into()),
+                FieldType::Boolean => FieldValue::Boolean(false),
+                number => self.missing(Some(number))?,
+            })),
         }
     }
 
+    /// Returns the number in `fill(number)` with the type of the output; `None` for strings and
+    /// booleans, whose nulls the result replaces with the unconverted number.
     fn missing(&self, output: Option<FieldType>) -> Option<FieldValue> {
-        match self.checked.fill {
-            // The result replaces nulls in strings and booleans with the unconverted number.
-            Fill::Number(number) => output
-                .filter(|output| DataType::from(*output).is_number())
-                .map(|output| cast_number(number, output)),
-            _ => None,
-        }
+        fill::cast(&fill_number(self.checked.fill)?, output?)
     }
 
     /// Returns all tags, or no tags if the statement groups by every tag.
@@ -482,19 +480,5 @@ pub(crate) fn fill_number(fill: Fill) -> Option<FieldValue> {
         Fill::Number(FillNumber::Float(value)) => Some(FieldValue::Float(value)),
         Fill::Number(FillNumber::Integer(value)) => Some(FieldValue::Integer(value)),
         _ => None,
-    }
-}
-
-/// Converts the number in `fill(number)` like 1.x's `castToFloat` and similar functions.
-fn cast_number(number: FillNumber, to: FieldType) -> FieldValue {
-    match (to, number) {
-        (FieldType::Float, FillNumber::Float(value)) => FieldValue::Float(value),
-        (FieldType::Float, FillNumber::Integer(value)) => FieldValue::Float(value as f64),
-        (FieldType::Integer, FillNumber::Float(value)) => FieldValue::Integer(value as i64),
-        (FieldType::Integer, FillNumber::Integer(value)) => FieldValue::Integer(value),
-        (FieldType::Unsigned, FillNumber::Float(value)) => FieldValue::Unsigned(value as u64),
-        (FieldType::Unsigned, FillNumber::Integer(value)) => FieldValue::Unsigned(value as u64),
-        (FieldType::String, _) => FieldValue::String("".into()),
-        (FieldType::Boolean, _) => FieldValue::Boolean(false),
     }
 }

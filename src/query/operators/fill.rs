@@ -238,9 +238,10 @@ pub(crate) fn arguments(
     columns.iter().enumerate().map(argument).collect()
 }
 
-/// Converts the number in `fill(number)` as 1.x does: an integer is not rounded, and a negative
-/// integer wraps in an unsigned column. Returns `None` for strings and booleans.
-fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
+/// Converts the number in `fill(number)` like 1.x's `castToFloat` and similar functions: an integer
+/// is not rounded, and a negative integer wraps in an unsigned column. Returns `None` for strings
+/// and booleans.
+pub(crate) fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
     let number = math::number(value)?;
     Some(match (to, value) {
         (FieldType::Integer, FieldValue::Integer(_)) => value.clone(),
