@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::cell::Cell;
 use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
-use super::time::{self, Clock, TimeForm};
+use super::time::{self, Clock};
 use crate::model::bug::{self, OrBug};
 use crate::model::limits::{PRINTED_TEXT_BYTES_MAX, REPLY_PIECE_BYTES_MAX};
 use crate::model::time::Precision;
@@ -25,7 +25,7 @@ pub(super) fn rows(
     epoch: Option<Precision>,
 ) -> Result<usize, Unsupported> {
     chunk.ensure_rows();
-    let mut clock = Clock::new(TimeForm { epoch, zone: &chunk.zone });
+    let mut clock = Clock::new(epoch, &chunk.zone);
     let is_pretty = emitter.pretty;
     let mut cells = cells(&chunk.values, range.len(), is_pretty);
     let (end, bytes_max) = (range.end, emitter.bytes() + REPLY_PIECE_BYTES_MAX);
@@ -181,7 +181,7 @@ impl<'a> Cells<'a> {
             Self::Times(times_ns) => clock.write(times_ns.get(row).copied().or_bug(), out),
             Self::Integers(values) => time::integer(values.get(row).copied().or_bug(), out),
             Self::Strings(strings) => strings.write(row, out),
-            Self::Other(column) => return write_cell(Cell::new(column, row), clock.form, out),
+            Self::Other(column) => return write_cell(Cell::new(column, row), out),
         }
         Ok(())
     }
@@ -214,11 +214,11 @@ impl AdjacentColumns<'_> {
     }
 }
 
-fn write_cell(cell: Cell<'_>, form: TimeForm<'_>, out: &mut Vec<u8>) -> Result<(), Unsupported> {
+/// Writes one value. The caller writes times with [`Cells::Times`].
+fn write_cell(cell: Cell<'_>, out: &mut Vec<u8>) -> Result<(), Unsupported> {
     match cell {
         Cell::Float(value) if !value.is_nan() => return number::json_float(value, out),
         Cell::Null | Cell::Float(_) => out.extend_from_slice(b"null"),
-        Cell::Time(time_ns) => form.write(time_ns, out),
         Cell::Text(text) => emitter::string(text, out),
         plain => plain.write_plain(out),
     }

@@ -2,40 +2,17 @@
 
 use crate::model::time::{D_NS, Precision, S_NS, civil_from_days};
 
-/// The format of times: integers in a unit, or RFC 3339 in a zone.
-#[derive(Clone, Copy, Debug)]
-pub struct TimeForm<'a> {
-    /// The unit of integers; `None` means RFC 3339.
-    pub epoch: Option<Precision>,
-    /// The offsets of the zone: pairs of a start time and the offset from UTC, both in nanoseconds.
-    /// Start times ascend. An empty list means UTC.
-    pub zone: &'a [(i64, i64)],
-}
-
-impl TimeForm<'_> {
-    /// Appends a time. RFC 3339 times are in quotes.
-    pub fn write(&self, time_ns: i64, out: &mut Vec<u8>) {
-        match self.epoch {
-            // Go truncates towards zero.
-            Some(unit) => integer(time_ns / unit.unit_ns(), out),
-            None => {
-                out.push(b'"');
-                rfc3339(time_ns, offset_at(self.zone, time_ns), out);
-                out.push(b'"');
-            }
-        }
-    }
-}
-
 fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
     let after = zone.partition_point(|(from_ns, _)| *from_ns <= time_ns);
     after.checked_sub(1).and_then(|i| zone.get(i)).map_or(0, |(_, offset_ns)| *offset_ns)
 }
 
-/// Writes a sequence of times. If a time is on the same day as the previous time, the text of the
-/// date is reused. If both times are equal, the complete text is reused.
+/// Writes a sequence of times as integers in a unit, or in RFC 3339 with quotes. If a time is on
+/// the same day as the previous time, the text of the date is reused. If both times are equal, the
+/// complete text is reused.
 pub struct Clock<'a> {
-    pub(super) form: TimeForm<'a>,
+    epoch: Option<Precision>,
+    zone: &'a [(i64, i64)],
     day_ns: i64,
     last_ns: i64,
     /// The text of the last time, as `"2006-01-02T15:04:05Z"` with quotes; empty before the first
@@ -52,16 +29,24 @@ const DATE_BYTES: usize = 12;
 const TEXT_BYTES_MAX: usize = 32;
 
 impl<'a> Clock<'a> {
-    /// Creates a clock that has not written a time yet.
-    pub fn new(form: TimeForm<'a>) -> Self {
+    /// Creates a clock that has not written a time yet. `epoch` is the unit of integers; `None`
+    /// means RFC 3339. `zone` lists the shifts of the zone, as in
+    /// [`SeriesChunk`](crate::query::result::SeriesChunk).
+    pub fn new(epoch: Option<Precision>, zone: &'a [(i64, i64)]) -> Self {
         let padded = [0; TEXT_BYTES_MAX];
-        Self { form, day_ns: 0, last_ns: 0, text: Vec::new(), padded }
+        Self { epoch, zone, day_ns: 0, last_ns: 0, text: Vec::new(), padded }
     }
 
-    /// Appends a time in the same way as [`TimeForm::write`].
+    /// Appends a time.
     pub fn write(&mut self, time_ns: i64, out: &mut Vec<u8>) {
-        if self.form.epoch.is_some() || !self.form.zone.is_empty() {
-            return self.form.write(time_ns, out);
+        if let Some(unit) = self.epoch {
+            // Go truncates towards zero.
+            return integer(time_ns / unit.unit_ns(), out);
+        }
+        if !self.zone.is_empty() {
+            out.push(b'"');
+            rfc3339(time_ns, offset_at(self.zone, time_ns), out);
+            return out.push(b'"');
         }
         if self.text.is_empty() || time_ns != self.last_ns {
             self.set(time_ns);
@@ -139,7 +124,7 @@ pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends a time in Arrow's format, with 0, 3, 6 or 9 decimals. The time has `Z` or an offset only
-/// if `zone` is not empty. `zone` has the form of [`TimeForm::zone`].
+/// if `zone` is not empty.
 pub fn arrow(time_ns: i64, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     let offset_ns = offset_at(zone, time_ns);
     let fraction_ns = to_second(time_ns, offset_ns, out);
@@ -234,7 +219,7 @@ mod tests {
         ] {
             assert_eq!(printed(time_ns, 0), text);
         }
-        let mut clock = Clock::new(TimeForm { epoch: None, zone: &[] });
+        let mut clock = Clock::new(None, &[]);
         let hour_ns = 3_600 * S_NS;
         for time_ns in [0, -1, 1, D_NS - 1, D_NS, 951_782_400 * S_NS + 7 * hour_ns, MIN_TIME_NS] {
             for time_ns in [time_ns, MAX_TIME_NS, time_ns + 86_399 * S_NS] {
@@ -280,17 +265,17 @@ mod tests {
 
     #[test]
     fn epoch_times_truncate_towards_zero() {
-        let written = |form: TimeForm<'_>, time_ns| {
+        let written = |clock: &mut Clock<'_>, time_ns| {
             let mut out = Vec::new();
-            form.write(time_ns, &mut out);
+            clock.write(time_ns, &mut out);
             String::from_utf8(out).unwrap()
         };
-        let seconds = TimeForm { epoch: Some(Precision::Second), zone: &[] };
-        assert_eq!(written(seconds, 1_999_999_999), "1");
-        assert_eq!(written(seconds, -1_999_999_999), "-1");
+        let mut seconds = Clock::new(Some(Precision::Second), &[]);
+        assert_eq!(written(&mut seconds, 1_999_999_999), "1");
+        assert_eq!(written(&mut seconds, -1_999_999_999), "-1");
         let zone = [(0, 0), (10, 3_600 * S_NS)];
-        let local = TimeForm { epoch: None, zone: &zone };
-        assert_eq!(written(local, 9), "\"1970-01-01T00:00:00.000000009Z\"");
-        assert_eq!(written(local, 10), "\"1970-01-01T01:00:00.00000001+01:00\"");
+        let mut local = Clock::new(None, &zone);
+        assert_eq!(written(&mut local, 9), "\"1970-01-01T00:00:00.000000009Z\"");
+        assert_eq!(written(&mut local, 10), "\"1970-01-01T01:00:00.00000001+01:00\"");
     }
 }

@@ -124,7 +124,7 @@ impl TableWriter {
 }
 
 /// Appends a value in the same way as Arrow's text writers. A null value appends nothing. `zone`
-/// has the form of `TimeForm::zone`, but an empty list means that times have no zone.
+/// has the form of [`SeriesChunk::zone`], but an empty list means that times have no zone.
 fn display(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     match cell {
         Cell::Text(text) => out.extend_from_slice(text.as_bytes()),
