@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-pub use super::clause::{Dimension, OrderBy};
+pub use super::clause::OrderBy;
 pub use super::databases_and_policies::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
     DatabasePolicy,

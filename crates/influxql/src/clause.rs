@@ -9,13 +9,6 @@ use super::expr_parser;
 use super::parser::{Parser, unexpected};
 use super::token::{Keyword, TokenKind};
 
-/// An entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dimension {
-    /// The expression as written.
-    pub expr: Expr,
-}
-
 /// `ORDER BY time [ASC|DESC]`, or `ORDER BY ASC|DESC`. As in 1.x, no other column is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderBy {
@@ -47,7 +40,7 @@ pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> 
     p.after(Keyword::Where, expr_parser::parse)
 }
 
-pub(super) fn group_by(p: &mut Parser<'_>) -> Result<Vec<Dimension>, ParseError> {
+pub(super) fn group_by(p: &mut Parser<'_>) -> Result<Vec<Expr>, ParseError> {
     if !p.keyword_if(Keyword::Group) {
         return Ok(vec![]);
     }
@@ -59,13 +52,13 @@ pub(super) fn group_by(p: &mut Parser<'_>) -> Result<Vec<Dimension>, ParseError>
     Ok(dimensions)
 }
 
-fn dimension(p: &mut Parser<'_>) -> Result<Dimension, ParseError> {
+fn dimension(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     if let Some(regex) = p.regex_if()? {
-        return Ok(Dimension { expr: Expr::Regex(regex) });
+        return Ok(Expr::Regex(regex));
     }
     let expr = expr_parser::parse(p)?;
     p.skip_blank();
-    Ok(Dimension { expr })
+    Ok(expr)
 }
 
 pub(super) fn order_by(p: &mut Parser<'_>) -> Result<Option<OrderBy>, ParseError> {
@@ -145,12 +138,6 @@ pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[u64]) -> fmt::R
         write!(f, " {} {count}", keyword.as_str())?;
     }
     Ok(())
-}
-
-impl fmt::Display for Dimension {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expr.fmt(f)
-    }
 }
 
 impl fmt::Display for OrderBy {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::clause::{self, Dimension, OrderBy, write_option};
+use super::clause::{self, OrderBy, write_option};
 use super::error::{InvalidInterval, ParseError};
 use super::expr::{BinaryOp, Expr, List, format_plain};
 use super::parser::{Parser, unexpected};
@@ -24,8 +24,9 @@ pub struct SelectStatement {
     pub sources: Vec<Source>,
     /// `WHERE`, including conditions on time.
     pub condition: Option<Expr>,
-    /// `GROUP BY` as written. The list is empty if the clause is absent.
-    pub dimensions: Vec<Dimension>,
+    /// `GROUP BY` as written: tags, `*`, regexes and `time(interval[, offset])`. The list is empty
+    /// if the clause is absent.
+    pub dimensions: Vec<Expr>,
     /// `fill(…)`, or [`Fill::Null`] if the clause is absent.
     pub fill: Fill,
     /// `ORDER BY` (see [`SelectStatement::descending`]).
@@ -96,7 +97,7 @@ impl SelectStatement {
     /// # Errors
     /// Returns [`InvalidInterval`] if this call does not have the form `time(duration[, offset])`.
     pub fn group_by_interval_ns(&self) -> Result<i64, InvalidInterval> {
-        let args = self.dimensions.iter().find_map(|dimension| match &dimension.expr {
+        let args = self.dimensions.iter().find_map(|dimension| match dimension {
             Expr::Call { name, args } if name == "time" => Some(args.as_slice()),
             _ => None,
         });

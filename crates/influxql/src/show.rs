@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::clause::{self, Dimension, OrderBy, write_option};
+use super::clause::{self, OrderBy, write_option};
 use super::error::ParseError;
 use super::expr::{BinaryOp, Expr, List};
 use super::parser::{Parser, unexpected};
@@ -112,7 +112,7 @@ pub struct CardinalityStatement {
     /// `WHERE`
     pub condition: Option<Expr>,
     /// `GROUP BY`. The list is empty if the clause is absent.
-    pub dimensions: Vec<Dimension>,
+    pub dimensions: Vec<Expr>,
     /// The maximum number of rows, or 0 for no limit.
     pub limit: u64,
     /// The number of rows to skip.

@@ -30,7 +30,7 @@ pub(crate) fn check(
 ) -> Result<Interval> {
     let mut interval = Interval::default();
     for dimension in &select.dimensions {
-        match fold::fold(&dimension.expr, FoldContext::default()) {
+        match fold::fold(dimension, FoldContext::default()) {
             Expr::VarRef { name, .. } if name.eq_ignore_ascii_case("time") => {
                 return invalid("time() is a function and expects at least one argument");
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fold::{self, FoldContext};
 use super::plan_size::{PATTERNS_BYTES_MAX, PlanSize};
 use super::resolve::KnownNames;
-use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
+use crate::influxql::ast::{Cast, Expr, Field, WildcardKind};
 use crate::model::regex::Patterns;
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
@@ -26,13 +26,13 @@ const COMPARED_PER_UNIT: usize = 8;
 /// [`PlanSize::spend`].
 pub(crate) async fn expand(
     fields: Vec<Field>,
-    dimensions: &[Dimension],
+    dimensions: &[Expr],
     names: &KnownNames,
     size: &PlanSize,
 ) -> Result<(Vec<Field>, Vec<String>)> {
     // Folding removes parentheses.
-    let folded = |dimension: &Dimension| fold::fold(&dimension.expr, FoldContext::default());
-    let dimensions: Vec<Expr> = dimensions.iter().map(folded).collect();
+    let folded = dimensions.iter().map(|expr| fold::fold(expr, FoldContext::default()));
+    let dimensions: Vec<Expr> = folded.collect();
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
     let wild_dimensions = dimensions.iter().any(wild);
     let shown = names.fields.iter().filter(|(name, _)| !names.hidden.contains(*name));

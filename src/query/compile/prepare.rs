@@ -170,7 +170,7 @@ pub(crate) async fn prepare<'a>(
 fn mentioned(select: &SelectStatement) -> Option<BTreeSet<&str>> {
     let mut names = Some(BTreeSet::new());
     own_mentions(select, &mut names);
-    select.dimensions.iter().for_each(|dimension| mentions(&dimension.expr, &mut names));
+    select.dimensions.iter().for_each(|dimension| mentions(dimension, &mut names));
     names
 }
 

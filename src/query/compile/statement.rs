@@ -34,7 +34,7 @@ impl Shared {
 
     fn add_parts(&mut self, select: &SelectStatement, is_subquery: bool) -> Result<()> {
         let fields = select.fields.iter().map(|field| &field.expr).chain(&select.condition);
-        let exprs = fields.chain(select.dimensions.iter().map(|dimension| &dimension.expr));
+        let exprs = fields.chain(&select.dimensions);
         let parts = select.sources.len() + exprs.map(nodes).sum::<usize>();
         self.parts += parts;
         self.subquery_parts += if is_subquery { parts } else { 0 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::condition::ConditionUse;
 use super::name_filter::KeyFilter;
 use super::names::{ColumnNames, SortedNames, check_listed_bytes, series_key};
-use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
+use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Expr};
 use crate::model::ids::ColumnId;
 use crate::model::regex::Patterns;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
@@ -81,13 +81,12 @@ impl CardinalityCount {
 
     pub(super) fn expand(
         &mut self,
-        dimensions: &[Dimension],
+        dimensions: &[Expr],
         measurements: &mut dyn Iterator<Item = &MeasurementSchema>,
     ) -> Result<()> {
         let (known, mut patterns) = (Patterns::limited(), BTreeMap::new());
         let mut all = false;
-        for dimension in dimensions {
-            let mut expr = &dimension.expr;
+        for mut expr in dimensions {
             while let Expr::Paren(inner) = expr {
                 expr = inner;
             }

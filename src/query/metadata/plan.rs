@@ -9,7 +9,7 @@ use super::condition::{self, ConditionUse};
 use super::name_filter::{KeyFilter, MeasurementFilter, NameTest, SourceTests};
 use super::names::ColumnNames;
 use super::render::Render;
-use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, Source, Statement};
+use crate::influxql::ast::{Expr, ListOf, Measurement, NamePattern, Source, Statement};
 use crate::model::limits::{PAGE_BYTES_MAX, PLAN_ENTRIES_MAX, WORK_PER_NAME};
 use crate::model::regex::{Patterns, RegexWork};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
@@ -99,7 +99,7 @@ struct ShowClauses<'a> {
     one_policy: bool,
     /// The policies of the ON clause.
     policy: &'a NamePattern,
-    dimensions: &'a [Dimension],
+    dimensions: &'a [Expr],
     limits: [u64; 2],
     regex_work: RegexWork,
 }
