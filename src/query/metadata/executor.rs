@@ -86,17 +86,15 @@ impl MetaExecutor {
         reservation: &QueryReservation,
         work: &Work,
     ) -> Self {
-        let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+        // A filter may accept a measurement in only one policy, so each policy then has its own
+        // entry.
+        let is_by_policy = matches!(plan.render, Render::Measurements(_, Some(_)));
+        let mut by_name: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
             for (position, known) in scan.column_names.iter().enumerate() {
-                let mut name = known.name().to_owned();
-                if matches!(plan.render, Render::Measurements(_, Some(_))) {
-                    // A filter may accept the measurement in only one policy, so each policy has
-                    // its own entry.
-                    name = name + "\0" + &scan.policy;
-                }
-                by_name.entry(name).or_default().push((index, position));
+                let key = (known.name().to_owned(), is_by_policy.then_some(&scan.policy));
+                by_name.entry(key).or_default().push((index, position));
             }
             for shard in 0..shards.get(index).copied().or_bug() {
                 let id = StreamId { scan: index as u32, shard };
@@ -104,13 +102,14 @@ impl MetaExecutor {
                 streams.push(MetaStream { id, summaries, bytes, rest });
             }
         }
+        let measurements = by_name.into_iter().map(|((name, _), scans)| (name, scans)).collect();
         let [limit, offset] = plan.limits;
         Self {
             listing: Listing::new(plan.keep()),
             computation: None,
             plan: Rc::new(plan),
             work: work.clone(),
-            measurements: by_name.into_iter().collect(),
+            measurements,
             streams,
             pages: reservation.buffer(),
             listed: reservation.buffer(),
@@ -182,13 +181,7 @@ impl MetaExecutor {
             let listing = std::mem::replace(&mut self.listing, next);
             let (plan, work) = (Rc::clone(&self.plan), self.work.clone());
             self.computation = Some(Computation::new(async move {
-                let plain = match plan.render {
-                    Render::Measurements(_, Some(_)) => {
-                        name.rsplit_once('\0').map_or("", |(name, _)| name)
-                    }
-                    _ => &name,
-                };
-                let names = listing.finish(&plan.render, plain, &work).await;
+                let names = listing.finish(&plan.render, &name, &work).await;
                 Ok(Computed::Names(name, names))
             }));
         }
