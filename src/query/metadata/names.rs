@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::batch::column::StringColumn;
+use crate::line_protocol::escape_tag;
 use crate::model::bug::OrBug;
 use crate::model::ids::ColumnId;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
@@ -193,26 +194,16 @@ pub(super) fn tag_value<'a>(
 
 /// Formats a series key like 1.x.
 pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
-    let mut key = String::new();
-    escape(&mut key, known.name(), &[',', ' ']);
+    let mut key = known.name().replace(',', "\\,").replace(' ', "\\ ");
     for ((_, tag), value) in known.tags.iter().zip(values) {
         if !value.is_empty() {
             key.push(',');
-            escape(&mut key, tag, &[',', '=', ' ']);
+            escape_tag(tag, |piece| key.push_str(piece));
             key.push('=');
-            escape(&mut key, value, &[',', '=', ' ']);
+            escape_tag(value, |piece| key.push_str(piece));
         }
     }
     key
-}
-
-fn escape(out: &mut String, text: &str, special: &[char]) {
-    for character in text.chars() {
-        if special.contains(&character) {
-            out.push('\\');
-        }
-        out.push(character);
-    }
 }
 
 #[cfg(test)]
