@@ -311,8 +311,8 @@ impl Derived {
         }
         let last = groups.last().map(|group| group.key.clone());
         let group = last.or_else(|| request.resume.from.as_ref().map(|from| from.group.clone()));
-        let end_ns = if request.direction.is_descending() { i64::MIN } else { i64::MAX };
-        let until = ResultPosition { group: group.unwrap_or_default(), time_ns: end_ns };
+        let time_ns = request.direction.to_ascending(i64::MAX);
+        let until = ResultPosition { group: group.unwrap_or_default(), time_ns };
         ScanPage { groups, until: Some(until), ..ScanPage::default() }
     }
 

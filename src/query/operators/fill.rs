@@ -106,7 +106,7 @@ impl SeriesFill {
         windows_max: usize,
     ) -> Result<(Vec<i64>, Vec<Option<u32>>)> {
         let ShownWindows { window, direction, limit, .. } = windows;
-        let before = |a: i64, b: i64| if direction.is_descending() { a > b } else { a < b };
+        let before = |a: i64, b: i64| direction.order(a.cmp(&b)).is_lt();
         let (mut times, mut rows) = (Vec::new(), Vec::new());
         while times.len() < windows_max {
             let present = self.series.times_ns.get(self.row).copied();

@@ -239,9 +239,7 @@ fn order(
         let mut best: Option<(i64, usize)> = None;
         for (position, cursor) in cursors.iter().enumerate() {
             let Some(time) = cursor.time() else { return (times, order) };
-            if best.is_none_or(
-                |(best, _)| if direction.is_descending() { time > best } else { time < best },
-            ) {
+            if best.is_none_or(|(best, _)| direction.order(time.cmp(&best)).is_lt()) {
                 best = Some((time, position));
             }
         }

@@ -46,11 +46,11 @@ impl Cut {
     }
 
     fn after_group(group: Vec<String>, direction: Direction) -> Self {
-        Self::new(group, if direction.is_descending() { i64::MIN } else { i64::MAX })
+        Self::new(group, direction.to_ascending(i64::MAX))
     }
 
     fn is_behind_group(&self, direction: Direction) -> bool {
-        self.time_ns == if direction.is_descending() { i64::MIN } else { i64::MAX }
+        self.time_ns == direction.to_ascending(i64::MAX)
     }
 
     fn order(&self, other: &Self, direction: Direction) -> Ordering {
@@ -196,9 +196,7 @@ impl Slice {
         let until_ns = until.map(|cut| cut.time_ns);
         let (direction, is_derived, mut passed) = (self.direction, self.is_derived, self.passed);
         let is_wanted = |time_ns: i64| {
-            let is_behind = |until_ns| {
-                if direction.is_descending() { time_ns < until_ns } else { time_ns > until_ns }
-            };
+            let is_behind = |until_ns| direction.order(time_ns.cmp(&until_ns)).is_gt();
             // The order of a subquery's rows is independent of their times.
             if is_derived {
                 return true;
@@ -252,10 +250,8 @@ impl Slice {
     }
 
     fn is_behind(&self, key: &[String]) -> bool {
-        self.until.as_ref().is_some_and(|until| match self.direction {
-            Direction::Descending => *key < *until.group,
-            Direction::Ascending => *key > *until.group,
-        })
+        let is_before = |until: &Cut| self.direction.order(until.group.as_slice().cmp(key)).is_lt();
+        self.until.as_ref().is_some_and(is_before)
     }
 
     /// Moves the end back to `end` and drops the data after the new end. Does nothing if the slice
@@ -421,9 +417,7 @@ impl Slice {
         let first_ns = || rows.and_then(|rows| rows.first_ns(self.direction));
         let began_ns = from.map(|from| from.time_ns).or_else(first_ns);
         let end_ns = began_ns.and_then(|began_ns| self.next_time_ns(began_ns, until.time_ns));
-        let is_inside = |&ns: &i64| {
-            if self.direction.is_descending() { ns > self.end_ns } else { ns < self.end_ns }
-        };
+        let is_inside = |ns: &i64| self.direction.order(ns.cmp(&self.end_ns)).is_lt();
         Some(match end_ns.filter(is_inside) {
             Some(time_ns) => Cut::new(until.group.clone(), time_ns),
             None => Cut::after_group(until.group.clone(), self.direction),
@@ -478,10 +472,8 @@ fn merge(output: &Output, into: &mut [PartialColumn], from: &[PartialColumn]) ->
 
 /// Drops the windows that do not precede `time_ns`.
 fn before(state: &mut PartialColumn, time_ns: i64, direction: Direction) {
-    let is_before = |start_ns: i64| {
-        if direction.is_descending() { start_ns > time_ns } else { start_ns < time_ns }
-    };
-    let is_all = time_ns == if direction.is_descending() { i64::MIN } else { i64::MAX };
+    let is_before = |start_ns: i64| direction.order(start_ns.cmp(&time_ns)).is_lt();
+    let is_all = time_ns == direction.to_ascending(i64::MAX);
     if is_all || state.windows_ns.iter().all(|&start_ns| is_before(start_ns)) {
         return;
     }
@@ -523,10 +515,7 @@ impl NextGroups {
     }
 
     fn end(&mut self, groups: usize, from: &Cut, direction: Direction) -> Option<Cut> {
-        self.keys.retain(|key| match direction {
-            Direction::Descending => *key < from.group,
-            Direction::Ascending => *key > from.group,
-        });
+        self.keys.retain(|key| direction.order(key.cmp(&from.group)).is_gt());
         self.bytes = self.keys.iter().map(|key| following_bytes(key)).sum();
         let at = groups.min(self.keys.len()).checked_sub(1).filter(|at| *at >= groups / 2)?;
         let key = if direction.is_descending() {
