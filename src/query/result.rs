@@ -113,9 +113,12 @@ impl SeriesChunk {
         self.values.iter().map(of).sum()
     }
 
-    /// Whether `next` continues this chunk's series.
-    pub fn same_series(&self, next: &Self) -> bool {
-        self.name == next.name && self.tags == next.tags && self.columns == next.columns
+    /// Whether the rows of `next` continue this chunk's series.
+    pub fn is_continued_by(&self, next: &Self) -> bool {
+        self.partial
+            && self.name == next.name
+            && self.tags == next.tags
+            && self.columns == next.columns
     }
 
     /// Returns the rows of a chunk that contains only strings.

@@ -59,7 +59,7 @@ impl Document {
 
     /// Whether the rows of `chunk` belong to the series of the last rows.
     pub(super) fn continues(&self, chunk: &SeriesChunk) -> bool {
-        self.open.as_ref().is_some_and(|(open, _)| open.partial && open.same_series(chunk))
+        self.open.as_ref().is_some_and(|(open, _)| open.is_continued_by(chunk))
     }
 
     /// Writes rows like [`Writer::series`]. Returns the position of the next row.

@@ -190,7 +190,7 @@ impl Writer for Packed {
 
     fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> Option<usize> {
         chunk.ensure_rows();
-        let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
+        let continues = |(open, _): &(SeriesChunk, _)| open.is_continued_by(chunk);
         let cut = ChunkCut::new(chunk);
         if !self.open.as_ref().is_some_and(continues) {
             match cut {
