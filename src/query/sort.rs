@@ -39,7 +39,8 @@ pub(crate) async fn sort<T: Copy>(list: &mut [T], order: impl Fn(&T, &T) -> Orde
 pub(crate) async fn sort_texts<T: Copy>(
     list: &mut [T],
     order: impl Fn(&T, &T) -> Ordering,
-    [bytes, longest]: [usize; 2],
+    bytes: usize,
+    longest: usize,
     work: &Work,
 ) {
     let values = (TEXT_BYTES_AT_ONCE / longest.max(1)).clamp(RUN_VALUES_MIN, VALUES_AT_ONCE);
@@ -193,8 +194,8 @@ mod tests {
             (0..2_000).map(|n| format!("{same}{:04}", n * 7 % 2_000)).collect();
         let text = |at: &usize| texts.get(*at);
         let mut sorted: Vec<usize> = (0..texts.len()).collect();
-        let sizes = [texts.len() * 10_004, 10_004];
-        let sorting = sort_texts(&mut sorted, |a, b| text(a).cmp(&text(b)), sizes, &work);
+        let order = |a: &usize, b: &usize| text(a).cmp(&text(b));
+        let sorting = sort_texts(&mut sorted, order, texts.len() * 10_004, 10_004, &work);
         let ((), pauses) =
             run(&work, 2 * SORT_WORK * TEXT_BYTES_AT_ONCE / TEXT_BYTES_PER_VALUE, sorting);
         assert!(pauses >= 3, "{pauses} pauses");

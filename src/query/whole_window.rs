@@ -229,8 +229,8 @@ async fn ranks(texts: &StringColumn, work: &Work) -> Vec<u64> {
     let entry = |at: &u32| texts.entry(*at as usize);
     let mut order: Vec<u32> = (0..texts.entries().len() as u32).collect();
     let longest = texts.entries().map(str::len).max().unwrap_or_default();
-    let sizes = [texts.parts().0.len(), longest];
-    sort_texts(&mut order, |a, b| entry(a).cmp(entry(b)).then(a.cmp(b)), sizes, work).await;
+    let by_text = |a: &u32, b: &u32| entry(a).cmp(entry(b)).then(a.cmp(b));
+    sort_texts(&mut order, by_text, texts.parts().0.len(), longest, work).await;
     let mut of_entries = vec![0; order.len()];
     for (rank, same) in (0..).zip(order.chunk_by(|a, b| entry(a) == entry(b))) {
         for &at in same {

@@ -103,7 +103,7 @@ impl MetaExecutor {
             }
         }
         let measurements = by_name.into_iter().map(|((name, _), scans)| (name, scans)).collect();
-        let [limit, offset] = plan.limits;
+        let limiter = Limiter::new(plan.limit, plan.offset);
         Self {
             listing: Listing::new(plan.keep()),
             computation: None,
@@ -114,7 +114,7 @@ impl MetaExecutor {
             pages: reservation.buffer(),
             listed: reservation.buffer(),
             reservation: reservation.clone(),
-            limiter: Limiter::new(limit, offset),
+            limiter,
             showing: None,
             counting: None,
             last_chunk: None,
@@ -264,7 +264,7 @@ impl MetaExecutor {
 
     /// Whether the result contains counts. As in 1.x, any OFFSET skips all counts.
     fn shows_counts(&self) -> bool {
-        self.plan.limits[1] == 0
+        self.plan.offset == 0
     }
 
     /// Continues with the counts of the next groups. Returns `false` if no group remains.
@@ -296,8 +296,7 @@ impl MetaExecutor {
 
     fn show(&mut self, name: &str, names: SortedNames) {
         let title = if self.plan.render.per_measurement() {
-            let [limit, offset] = self.plan.limits;
-            self.limiter = Limiter::new(limit, offset);
+            self.limiter = Limiter::new(self.plan.limit, self.plan.offset);
             Some(name.to_owned())
         } else {
             let is_named = self.plan.render.columns().first().is_some_and(|first| *first == "name");

@@ -94,7 +94,7 @@ impl SortedNames {
     pub(crate) async fn sort(&mut self, work: &Work) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
         let by_text = |a: &u32, b: &u32| self.text(*a).cmp(self.text(*b)).then(a.cmp(b));
-        sort::sort_texts(&mut order, by_text, [self.bytes, self.longest], work).await;
+        sort::sort_texts(&mut order, by_text, self.bytes, self.longest, work).await;
         let mut distinct = 0;
         for from in (0..order.len()).step_by(VALUES_AT_ONCE) {
             let to = order.len().min(from + VALUES_AT_ONCE);

@@ -57,7 +57,8 @@ pub struct MetaPlan {
     pub(super) render: Render,
     /// The work of the regexes in `render`. If it exceeds its limit, a result may be wrong.
     pub(super) regex_work: RegexWork,
-    pub(super) limits: [u64; 2],
+    pub(super) limit: u64,
+    pub(super) offset: u64,
 }
 
 /// A request for summaries of a policy, or of some of its measurements. The request is sent to each
@@ -78,7 +79,7 @@ impl MetaPlan {
     pub(super) fn keep(&self) -> Option<usize> {
         match self.render {
             Render::Measurements(..) | Render::Count(_) => None,
-            _ => keep(self.limits),
+            _ => keep(self.limit, self.offset),
         }
     }
 }
@@ -100,7 +101,8 @@ struct ShowClauses<'a> {
     /// The policies of the ON clause.
     policy: &'a NamePattern,
     dimensions: &'a [Expr],
-    limits: [u64; 2],
+    limit: u64,
+    offset: u64,
     regex_work: RegexWork,
 }
 
@@ -136,14 +138,15 @@ fn read<'a>(
     context: &MetaContext<'_>,
 ) -> Result<(ShowClauses<'a>, Render)> {
     let patterns = Patterns::limited();
-    let show = |sources, condition, one_policy, limits| ShowClauses {
+    let show = |sources, condition, one_policy, limit, offset| ShowClauses {
         sources,
         measurement: None,
         condition,
         one_policy,
         policy: &NamePattern::Absent,
         dimensions: &[],
-        limits,
+        limit,
+        offset,
         regex_work: patterns.work().clone(),
     };
     Ok(match statement {
@@ -158,7 +161,7 @@ fn read<'a>(
             }
             let filter = rest.as_ref().map(|rest| MeasurementFilter::new(rest, &patterns));
             let filter = filter.transpose()?;
-            let mut show = show(&[], None, false, [s.limit, s.offset]);
+            let mut show = show(&[], None, false, s.limit, s.offset);
             show.measurement = s.measurement.as_ref();
             show.policy = &s.policy;
             let database = match (&s.policy, &s.database) {
@@ -180,7 +183,7 @@ fn read<'a>(
                     (false, Render::TagValues(KeyFilter::new(keys, &patterns)?))
                 }
             };
-            (show(&s.sources, s.condition.as_ref(), one_policy, [s.limit, s.offset]), render)
+            (show(&s.sources, s.condition.as_ref(), one_policy, s.limit, s.offset), render)
         }
         Statement::ShowCardinality(s) => {
             for source in &s.sources {
@@ -194,8 +197,8 @@ fn read<'a>(
             {
                 return invalid(refusal);
             }
-            let limits = [s.limit, s.offset];
-            let mut show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
+            let one_policy = !count.is_estimate;
+            let mut show = show(&s.sources, s.condition.as_ref(), one_policy, s.limit, s.offset);
             show.dimensions = &s.dimensions;
             (show, Render::Count(count))
         }
@@ -259,7 +262,7 @@ async fn plan(
                 items_max: match render {
                     // The shards return these names in approximately the order of the result.
                     Render::TagValues(_) | Render::Series => {
-                        keep(show.limits).map(|keep| keep as u64)
+                        keep(show.limit, show.offset).map(|keep| keep as u64)
                     }
                     _ => None,
                 },
@@ -268,7 +271,8 @@ async fn plan(
             scans.push(MetaScan { policy: policy.name.clone(), request, column_names, entries });
         }
     }
-    Ok(MetaPlan { scans, render, regex_work: show.regex_work.clone(), limits: show.limits })
+    let ShowClauses { limit, offset, .. } = *show;
+    Ok(MetaPlan { scans, render, regex_work: show.regex_work.clone(), limit, offset })
 }
 
 /// Returns the number of measurements of one scan. Each page of a scan copies and encodes the
@@ -281,7 +285,7 @@ fn measurements_per_scan(of_condition: usize) -> usize {
 }
 
 /// Returns the number of rows that the result needs from a measurement, or `None` without LIMIT.
-pub(super) fn keep([limit, offset]: [u64; 2]) -> Option<usize> {
+pub(super) fn keep(limit: u64, offset: u64) -> Option<usize> {
     (limit > 0).then(|| usize::try_from(limit.saturating_add(offset)).unwrap_or(usize::MAX))
 }
 
