@@ -149,7 +149,7 @@
 //! | rows and values in memory | `memtable/mod.rs`; `batch/slabs.rs` |
 //! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
 //! | the order of queries on a shard | `shard/page_queue/mod.rs` |
-//! | a subquery's rows | `query/subquery_rows.rs` |
+//! | a subquery's rows | `query/subquery_rows/` |
 //! | memory of memtables and caches | `shard/budget.rs` |
 //! | the Worker's cache | `coordinator/cache.rs` |
 //! | retries after a stale cache | `coordinator/load_schemas.rs` |
