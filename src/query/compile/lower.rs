@@ -190,21 +190,22 @@ async fn inputs(
         node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     node.scan_entries = each + node.calls.len();
     let source_work = WORK_PER_NAME.saturating_add(each);
-    let mut derived = BTreeMap::new();
+    let mut binder = Binder { node, condition: condition.as_ref(), scans, size, source_work };
+    let (mut inputs, mut derived) = (Vec::new(), BTreeMap::new());
     for (name, sources) in &measurements {
         let (name, sources) = (Rc::from(&**name), with_columns(sources, lookups, &mut derived));
-        let mut feeds: Vec<Vec<Binding>> = Vec::with_capacity(node.feeds.len());
-        for feed in &node.feeds {
-            let (condition, sources) = (condition.as_ref(), (&name, &*sources));
-            feeds.push(bind(node, condition, feed, sources, scans, size, source_work).await?);
+        let mut feeds: Vec<Vec<Binding>> = Vec::with_capacity(binder.node.feeds.len());
+        for feed in &binder.node.feeds {
+            feeds.push(binder.bind(feed, &name, &sources).await?);
         }
         if feeds.iter().any(|feed| !feed.is_empty()) {
-            node.inputs.push(plan::Input { name, feeds });
+            inputs.push(plan::Input { name, feeds });
         }
     }
     if node.direction.is_descending() {
-        node.inputs.reverse();
+        inputs.reverse();
     }
+    node.inputs = inputs;
     Ok(())
 }
 
@@ -303,124 +304,133 @@ fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
     feeds
 }
 
-/// Creates the scans of a feed, one for each policy in which the measurement has a field of the
-/// feed. A repeated source shares the request of its first scan. Each source is `source_work` units
-/// of work in addition to its calls.
-async fn bind(
-    node: &SelectNode,
-    condition: Option<&Expr>,
-    feed: &Feed,
-    (name, sources): (&Rc<str>, &[WithColumns<'_>]),
-    scans: &mut Vec<PlannedScan>,
-    size: &PlanSize,
+/// Creates the scans of a node.
+struct Binder<'a> {
+    node: &'a SelectNode,
+    /// The condition in WHERE, without comparisons with `time`.
+    condition: Option<&'a Expr>,
+    scans: &'a mut Vec<PlannedScan>,
+    size: &'a PlanSize,
+    /// The work of a source in addition to its calls.
     source_work: usize,
-) -> Result<Vec<Binding>> {
-    let is_only = sources.len() == 1;
-    let mut bindings: Vec<Binding> = Vec::with_capacity(sources.len());
-    // Maps a policy and the columns of a source to the position of the first binding; `None` if the
-    // source has no field of the feed.
-    let mut known: BTreeMap<_, Option<usize>> = BTreeMap::new();
-    for source in sources {
-        let place = match source {
-            (Origin::Policy(policy), _, columns) => {
-                Some((std::ptr::from_ref(*policy), Rc::as_ptr(columns)))
-            }
-            (Origin::Subquery(..), ..) => None,
-        };
-        let mut units = source_work;
-        let bound = match place.and_then(|place| known.get(&place)) {
-            Some(first) => first.and_then(|at| {
-                let binding = bindings.get(at)?;
-                Some((scans.get(binding.scan)?.clone(), binding.clone()))
-            }),
-            None => {
-                let bound = bind_source(node, condition, feed, (name, source), is_only);
-                let calls = bound.as_ref().map_or(&[][..], |(_, binding)| &binding.calls);
-                size.add_calls(calls)?;
-                let columns: usize = calls.iter().map(|call| call.aux.len()).sum();
-                units += CALL_WORK * feed.calls.len() + columns;
-                let position = bound.is_some().then_some(bindings.len());
-                if let Some(place) = place {
-                    known.insert(place, position);
-                }
-                bound
-            }
-        };
-        if let Some((scan, binding)) = bound {
-            bindings.push(Binding { scan: scans.len(), ..binding });
-            scans.push(scan);
-        }
-        size.spend(units).await;
-    }
-    Ok(bindings)
 }
 
-/// Returns a scan without its position; `None` if the scan would read nothing. `condition` is the
-/// condition in WHERE, without comparisons with `time`. `is_only` states whether the measurement
-/// has no other source.
-fn bind_source(
-    node: &SelectNode,
-    condition: Option<&Expr>,
-    feed: &Feed,
-    (name, (origin, schema, columns)): (&Rc<str>, &WithColumns<'_>),
-    is_only: bool,
-) -> Option<(PlannedScan, Binding)> {
-    if matches!(*origin, Origin::Subquery(_, before) if before != feed.windows_before) {
-        return None;
+impl Binder<'_> {
+    /// Creates the scans of a feed, one for each policy in which the measurement has a field of the
+    /// feed. A repeated source shares the request of its first scan.
+    async fn bind(
+        &mut self,
+        feed: &Feed,
+        name: &Rc<str>,
+        sources: &[WithColumns<'_>],
+    ) -> Result<Vec<Binding>> {
+        let is_only = sources.len() == 1;
+        let mut bindings: Vec<Binding> = Vec::with_capacity(sources.len());
+        // Maps a policy and the columns of a source to the position of the first binding; `None` if
+        // the source has no field of the feed.
+        let mut known: BTreeMap<_, Option<usize>> = BTreeMap::new();
+        for source in sources {
+            let place = match source {
+                (Origin::Policy(policy), _, columns) => {
+                    Some((std::ptr::from_ref(*policy), Rc::as_ptr(columns)))
+                }
+                (Origin::Subquery(..), ..) => None,
+            };
+            let mut units = self.source_work;
+            let bound = match place.and_then(|place| known.get(&place)) {
+                Some(first) => first.and_then(|at| {
+                    let binding = bindings.get(at)?;
+                    Some((self.scans.get(binding.scan)?.clone(), binding.clone()))
+                }),
+                None => {
+                    let bound = self.bind_source(feed, name, source, is_only);
+                    let calls = bound.as_ref().map_or(&[][..], |(_, binding)| &binding.calls);
+                    self.size.add_calls(calls)?;
+                    let columns: usize = calls.iter().map(|call| call.aux.len()).sum();
+                    units += CALL_WORK * feed.calls.len() + columns;
+                    let position = bound.is_some().then_some(bindings.len());
+                    if let Some(place) = place {
+                        known.insert(place, position);
+                    }
+                    bound
+                }
+            };
+            if let Some((scan, binding)) = bound {
+                bindings.push(Binding { scan: self.scans.len(), ..binding });
+                self.scans.push(scan);
+            }
+            self.size.spend(units).await;
+        }
+        Ok(bindings)
     }
-    let derived = match origin {
-        Origin::Subquery(index, _) => node.subqueries.get(*index).map(|of| &of.fields[..]),
-        Origin::Policy(_) => None,
-    };
-    let is_subquery = derived.is_some();
-    let (output, variables, calls) = match feed.kind {
-        FeedKind::Rows => {
-            let (output, variables) = rows(node, feed, columns, is_subquery);
-            (output, variables, Vec::new())
+
+    /// Returns a scan without its position; `None` if the scan would read nothing. `is_only` states
+    /// whether the measurement has no other source.
+    fn bind_source(
+        &self,
+        feed: &Feed,
+        name: &Rc<str>,
+        (origin, schema, columns): &WithColumns<'_>,
+        is_only: bool,
+    ) -> Option<(PlannedScan, Binding)> {
+        let node = self.node;
+        if matches!(*origin, Origin::Subquery(_, before) if before != feed.windows_before) {
+            return None;
         }
-        FeedKind::Partials => {
-            let (output, calls) = partials(node, feed, columns, is_subquery, is_only);
-            (output, Vec::new(), calls)
+        let derived = match origin {
+            Origin::Subquery(index, _) => node.subqueries.get(*index).map(|of| &of.fields[..]),
+            Origin::Policy(_) => None,
+        };
+        let is_subquery = derived.is_some();
+        let (output, variables, calls) = match feed.kind {
+            FeedKind::Rows => {
+                let (output, variables) = rows(node, feed, columns, is_subquery);
+                (output, variables, Vec::new())
+            }
+            FeedKind::Partials => {
+                let (output, calls) = partials(node, feed, columns, is_subquery, is_only);
+                (output, Vec::new(), calls)
+            }
+        };
+        let (source, subquery, time) = match origin {
+            Origin::Policy(policy) => {
+                let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
+                let time = node.range_with(feed.windows_before).intersect(&node.floor);
+                (policy.name.clone(), None, time.intersect(&kept))
+            }
+            // The subquery's own range already limits its rows. The first window of a subquery may
+            // start before the outer range.
+            Origin::Subquery(index, _) => {
+                let name = SourceName { database: String::new(), policy: None };
+                (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
+            }
+        };
+        if reads_nothing(&output) || time.is_empty() {
+            return None;
         }
-    };
-    let (source, subquery, time) = match origin {
-        Origin::Policy(policy) => {
-            let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
-            let time = node.range_with(feed.windows_before).intersect(&node.floor);
-            (policy.name.clone(), None, time.intersect(&kept))
-        }
-        // The subquery's own range already limits its rows. The first window of a subquery may
-        // start before the outer range.
-        Origin::Subquery(index, _) => {
-            let name = SourceName { database: String::new(), policy: None };
-            (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
-        }
-    };
-    if reads_nothing(&output) || time.is_empty() {
-        return None;
+        let mut group_by = Vec::new();
+        let key = (node.group_keys.iter())
+            .map(|key| {
+                let column = columns.tag(key)?;
+                group_by.push(column.id);
+                Some(group_by.len() - 1)
+            })
+            .collect();
+        let request = ScanRequest {
+            measurement: schema.id,
+            time,
+            predicate: self.condition.map(|c| predicate::lower(c, columns, derived)),
+            group_by,
+            direction: node.direction,
+            output,
+            resume: Resume::default(),
+            page_bytes: PAGE_BYTES_MAX,
+            groups_max: groups_max(node),
+        };
+        let (measurement, request) = (Rc::clone(name), Rc::new(request));
+        let scan = PlannedScan { source, measurement, request, subquery };
+        Some((scan, Binding { scan: 0, key, variables: variables.into(), calls: calls.into() }))
     }
-    let mut group_by = Vec::new();
-    let key = (node.group_keys.iter())
-        .map(|key| {
-            let column = columns.tag(key)?;
-            group_by.push(column.id);
-            Some(group_by.len() - 1)
-        })
-        .collect();
-    let request = ScanRequest {
-        measurement: schema.id,
-        time,
-        predicate: condition.map(|c| predicate::lower(c, columns, derived)),
-        group_by,
-        direction: node.direction,
-        output,
-        resume: Resume::default(),
-        page_bytes: PAGE_BYTES_MAX,
-        groups_max: groups_max(node),
-    };
-    let (measurement, request) = (Rc::clone(name), Rc::new(request));
-    let scan = PlannedScan { source, measurement, request, subquery };
-    Some((scan, Binding { scan: 0, key, variables: variables.into(), calls: calls.into() }))
 }
 
 fn reads_nothing(output: &Output) -> bool {
