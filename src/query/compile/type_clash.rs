@@ -30,9 +30,10 @@ pub(crate) async fn clashing(
     policies: &[PolicyView<'_>],
     work: &Work,
 ) -> Vec<ClashPosition> {
-    let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
-    let patterns = Patterns::limited();
-    collect(select, defaults, policies, &patterns, work, &mut read, &mut seen).await;
+    let (patterns, read, seen) = (Patterns::limited(), BTreeMap::new(), BTreeSet::new());
+    let mut measurements = Measurements { defaults, policies, patterns, work, read, seen };
+    measurements.collect(select).await;
+    let read = measurements.read;
     if read.len() < 2 {
         return Vec::new();
     }
@@ -76,39 +77,47 @@ fn kind(field_type: FieldType) -> FieldType {
 /// The database, the policy, and the measurement or regex, as written.
 type Seen<'s> = (Option<&'s str>, Option<&'s str>, (bool, &'s str));
 
-async fn collect<'a, 's>(
-    select: &'s SelectStatement,
-    defaults: Defaults<'_>,
-    policies: &[PolicyView<'a>],
-    patterns: &Patterns,
-    work: &Work,
-    read: &mut BTreeMap<ClashPosition, &'a MeasurementSchema>,
-    seen: &mut BTreeSet<Seen<'s>>,
-) {
-    for source in &select.sources {
-        let measurement = match source {
-            Source::Measurement(measurement) => measurement,
-            Source::Subquery(inner) => {
-                Box::pin(collect(inner, defaults, policies, patterns, work, read, seen)).await;
+/// The measurements of a statement and its subqueries.
+struct Measurements<'a, 's> {
+    defaults: Defaults<'a>,
+    policies: &'a [PolicyView<'a>],
+    patterns: Patterns,
+    work: &'a Work,
+    read: BTreeMap<ClashPosition, &'a MeasurementSchema>,
+    /// The sources that were collected.
+    seen: BTreeSet<Seen<'s>>,
+}
+
+impl<'s> Measurements<'_, 's> {
+    async fn collect(&mut self, select: &'s SelectStatement) {
+        for source in &select.sources {
+            let measurement = match source {
+                Source::Measurement(measurement) => measurement,
+                Source::Subquery(inner) => {
+                    Box::pin(self.collect(inner)).await;
+                    continue;
+                }
+            };
+            let database = measurement.database.as_deref();
+            let policy = measurement.policy.as_deref();
+            if !self.seen.insert((database, policy, prepare::source_text(&measurement.name))) {
                 continue;
             }
-        };
-        let (database, policy) = (measurement.database.as_deref(), measurement.policy.as_deref());
-        if !seen.insert((database, policy, prepare::source_text(&measurement.name))) {
-            continue;
-        }
-        let Ok(name) = defaults.resolve(database, policy) else { continue };
-        let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
-        let schema = policies.get(position).map(|view| view.schema);
-        if let MeasurementName::Regex(_) = measurement.name {
-            let compared = schema.map_or(0, |schema| schema.measurements.len());
-            // The call of `named` below compiles this source's regex. Its work counts at the next
-            // source.
-            work.spend(compared + patterns.take_work()).await;
-        }
-        let named = |schema| prepare::named(measurement, schema, patterns).unwrap_or_default();
-        for (name, schema) in schema.into_iter().flat_map(named) {
-            read.insert((position, name.to_owned()), schema);
+            let Ok(name) = self.defaults.resolve(database, policy) else { continue };
+            let position = self.policies.iter().position(|view| view.name == name);
+            let Some(position) = position else { continue };
+            let schema = self.policies.get(position).map(|view| view.schema);
+            if let MeasurementName::Regex(_) = measurement.name {
+                let compared = schema.map_or(0, |schema| schema.measurements.len());
+                // The call of `named` below compiles this source's regex. Its work counts at the
+                // next source.
+                self.work.spend(compared + self.patterns.take_work()).await;
+            }
+            let patterns = &self.patterns;
+            let named = |schema| prepare::named(measurement, schema, patterns).unwrap_or_default();
+            for (name, schema) in schema.into_iter().flat_map(named) {
+                self.read.insert((position, name.to_owned()), schema);
+            }
         }
     }
 }
