@@ -11,7 +11,7 @@ use super::predicate::{self, Columns};
 use super::prepare::{
     FromMeasurement, Measurements, Origin, Prepared, SourceSchema, derive_subquery,
 };
-use super::resolve;
+use super::resolve::{self, KnownNames};
 use super::statement::CheckedSelect;
 use super::{nodes, result_names};
 use crate::influxql::ast::{Expr, Field, Fill};
@@ -66,25 +66,7 @@ pub(crate) async fn lower(
     size.spend_columns(shown.len()).await;
     let (mut variables, calls, keeps_point_time) = builder.finish(&mut outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
-        // The outer statement reads a subquery's tags as columns, unless another column has the
-        // same name. The tag arguments of top() and bottom() remain tags to distinguish the rows.
-        let whole_window = calls.iter().filter_map(|call| match &call.base {
-            CallBase::WholeWindow(plan) => plan.tags.as_deref(),
-            _ => None,
-        });
-        let tags: HashSet<usize> = whole_window.flatten().copied().collect();
-        let is_column = |variable: &Variable| {
-            variable.data_type == DataType::Tag
-                && known
-                    .fields
-                    .get(variable.name.as_str())
-                    .is_none_or(|of| of.field_type().is_none())
-        };
-        for (index, variable) in variables.iter_mut().enumerate() {
-            if is_column(variable) && !tags.contains(&index) {
-                variable.data_type = DataType::String;
-            }
-        }
+        read_tags_as_columns(&mut variables, &calls, &known);
     }
     let feeds = feeds(&calls);
     let by_row = calls.iter().all(|call| call.base == CallBase::Values);
@@ -127,6 +109,23 @@ pub(crate) async fn lower(
     }
     inputs(&mut node, condition, size, measurements, scans).await?;
     Ok(node)
+}
+
+/// Changes the tags of subqueries to strings, unless another column has the same name. The tag
+/// arguments of top() and bottom() remain tags to distinguish the rows.
+fn read_tags_as_columns(variables: &mut [Variable], calls: &[CallPlan], known: &KnownNames) {
+    let whole_window = calls.iter().filter_map(|call| match &call.base {
+        CallBase::WholeWindow(plan) => plan.tags.as_deref(),
+        _ => None,
+    });
+    let tags: HashSet<usize> = whole_window.flatten().copied().collect();
+    for (index, variable) in variables.iter_mut().enumerate() {
+        let column = known.fields.get(variable.name.as_str());
+        let is_column = column.is_none_or(|column| column.field_type().is_none());
+        if variable.data_type == DataType::Tag && is_column && !tags.contains(&index) {
+            variable.data_type = DataType::String;
+        }
+    }
 }
 
 /// Returns the keys by which subqueries group. As in 1.x, these include the tag arguments of top()
