@@ -2,7 +2,6 @@
 //! are identical. [`crate::influxql::error`] contains the parser's errors.
 
 use crate::admission::OutOfMemory;
-use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;
 use crate::model::configurable_limits::{Exceeded, Limit};
 use crate::model::limits::{
@@ -31,9 +30,6 @@ pub enum QueryError {
     /// 1.x.
     #[error("{0}")]
     Invalid(String),
-    /// A literal looks like a time but is not a valid time.
-    #[error(transparent)]
-    Literal(#[from] ParseError),
     /// The parser accepts the statement, but the engine does not support it yet.
     #[error("not supported yet: {0}")]
     Unsupported(String),
