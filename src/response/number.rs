@@ -40,79 +40,21 @@ pub fn csv_float(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-struct Decimal {
-    negative: bool,
-    /// The significant digits, without leading and trailing zeros.
-    digits: String,
-    /// The position of the decimal point relative to the first digit. The position can be negative
-    /// or greater than the number of digits.
-    point: i32,
-}
-
-fn decompose(text: &str) -> Decimal {
-    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let mut digits = format!("{whole}{fraction}");
-    let mut point = whole.len() as i32 + exponent.parse::<i32>().unwrap_or_default();
-    let leading = digits.len() - digits.trim_start_matches('0').len();
-    digits.drain(..leading);
-    point -= leading as i32;
-    digits.truncate(digits.trim_end_matches('0').len());
-    Decimal { negative, digits, point }
-}
-
 fn positional(value: f64, out: &mut Vec<u8>) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
-    if !text.contains('e') {
-        // Usually, the shortest text has no exponent.
-        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
-        return;
+    if text.contains('e') {
+        // `Display` writes the same digits without an exponent, but is slower.
+        return out.extend_from_slice(value.to_string().as_bytes());
     }
-    let Decimal { negative, digits, point } = decompose(text);
-    if negative {
-        out.push(b'-');
-    }
-    let point_at = usize::try_from(point).unwrap_or(0);
-    if point <= 0 {
-        out.extend_from_slice(b"0.");
-        out.resize(out.len() + point.unsigned_abs() as usize, b'0');
-        out.extend_from_slice(digits.as_bytes());
-    } else if point_at >= digits.len() {
-        out.extend_from_slice(digits.as_bytes());
-        out.resize(out.len() + point_at - digits.len(), b'0');
-    } else {
-        let (whole, fraction) = digits.split_at(point_at);
-        out.extend_from_slice(whole.as_bytes());
-        out.push(b'.');
-        out.extend_from_slice(fraction.as_bytes());
-    }
+    out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
 }
 
+/// Unlike Rust, Go writes the sign of a positive exponent.
 fn exponential(value: f64, out: &mut Vec<u8>) {
-    let mut buffer = zmij::Buffer::new();
-    let Decimal { negative, digits, point } = decompose(buffer.format_finite(value));
-    if negative {
-        out.push(b'-');
-    }
-    let (first, rest) = digits.split_at(1.min(digits.len()));
-    out.extend_from_slice(first.as_bytes());
-    if !rest.is_empty() {
-        out.push(b'.');
-        out.extend_from_slice(rest.as_bytes());
-    }
-    let exponent = point - 1;
-    out.push(b'e');
-    out.push(if exponent < 0 { b'-' } else { b'+' });
-    let mut digits = itoa::Buffer::new();
-    let digits = digits.format(exponent.unsigned_abs());
-    // Go pads exponents to two digits. `encoding/json` removes the padding only from negative
-    // exponents.
-    if exponent > 0 && digits.len() < 2 {
-        out.push(b'0');
-    }
-    out.extend_from_slice(digits.as_bytes());
+    let text = format!("{value:e}");
+    let text = if value.abs() < 1.0 { text } else { text.replace('e', "e+") };
+    out.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]
