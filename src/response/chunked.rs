@@ -40,6 +40,7 @@ impl ChunkCut {
 ///
 /// The member `partial` of a document is known only when further rows arrive or the statement ends.
 /// Until then, the document is kept in memory, except the beginning of a large document.
+#[derive(Default)]
 pub(super) struct Documents {
     epoch: Option<Precision>,
     pretty: bool,
@@ -53,8 +54,7 @@ pub(super) struct Documents {
 
 impl Documents {
     pub(super) fn new(epoch: Option<Precision>, pretty: bool, chunk_rows: usize) -> Self {
-        let (chunk_rows, out) = (chunk_rows.max(1), Vec::new());
-        Self { epoch, pretty, chunk_rows, statement_id: 0, last: None, written: false, out }
+        Self { epoch, pretty, chunk_rows: chunk_rows.max(1), ..Self::default() }
     }
 
     fn begin(&self) -> Document {

@@ -21,6 +21,7 @@ use crate::query::result::SeriesChunk;
 const PIECE_BYTES: usize = 256 << 10;
 
 /// The documents of a response: one document, or one document per chunk.
+#[derive(Default)]
 pub struct Packed {
     epoch: Option<Precision>,
     chunk_rows: Option<usize>,
@@ -96,10 +97,7 @@ impl Counted {
 impl Packed {
     /// Creates a writer without documents.
     pub fn new(epoch: Option<Precision>, chunk_rows: Option<usize>) -> Self {
-        let (out, results, series) =
-            (ChunkedBuffer::default(), Counted::default(), Counted::default());
-        let (open, statement_id, written) = (None, 0, false);
-        Self { epoch, chunk_rows, out, results, series, open, statement_id, written }
+        Self { epoch, chunk_rows, ..Self::default() }
     }
 
     fn begin_series(&mut self, chunk: &SeriesChunk) {
