@@ -60,7 +60,8 @@ pub(crate) struct GroupExecutor {
     key: Vec<String>,
     tags: Rc<[(String, String)]>,
     feeds: Vec<FeedState>,
-    /// Empty while a feed reads rows or finishes.
+    /// Empty while a feed reads rows or finishes. No pages arrive during a pause, so no other feed
+    /// needs the calls before they return.
     calls: Calls,
     limiter: Limiter,
     /// Fills the rows of a raw query with the values of earlier rows.
@@ -441,7 +442,8 @@ struct CallExecutor {
     /// Present if the call needs all values of a window together.
     whole_window: Option<WholeWindowExecutor>,
     series: Option<CallSeries>,
-    /// The memory of the values of all calls of the group.
+    /// The memory of the values of all calls of the group. Small buffers need no reservation, so
+    /// thousands of calls must share one buffer.
     memory: Rc<RefCell<BufferMemory>>,
 }
 
