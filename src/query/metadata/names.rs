@@ -194,6 +194,7 @@ pub(super) fn tag_value<'a>(
 
 /// Formats a series key like 1.x.
 pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
+    // `escape_measurement` also escapes characters that 1.x does not escape.
     let mut key = known.name().replace(',', "\\,").replace(' ', "\\ ");
     for ((_, tag), value) in known.tags.iter().zip(values) {
         if !value.is_empty() {
