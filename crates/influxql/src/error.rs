@@ -2,7 +2,8 @@
 
 use tidemark_model::configurable_limits::Exceeded;
 use tidemark_model::limits::{
-    EXPR_DEPTH_MAX, REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX,
+    EXPR_DEPTH_MAX, QUERY_DEPTH_MAX, REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX,
+    SOURCES_WRITTEN_MAX,
 };
 
 use super::duration::InvalidDuration;
@@ -70,9 +71,11 @@ pub enum ParseError {
         position: Position,
     },
     /// Parentheses, calls or subqueries are nested too deeply.
-    #[error("{exceeded} at {position}")]
+    #[error(
+        "the query nests too deeply: current {QUERY_DEPTH_MAX}, requested {}, limit \
+         {QUERY_DEPTH_MAX} (QUERY_DEPTH_MAX) at {position}", QUERY_DEPTH_MAX + 1
+    )]
     TooDeep {
-        exceeded: Exceeded,
         /// The start of the first level above the limit.
         position: Position,
     },

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
 use tidemark_model::limits::{
-    REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX,
+    QUERY_DEPTH_MAX, REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX,
 };
 
 use super::bound_params::Params;
@@ -18,7 +18,7 @@ use super::error::{ParseError, Position};
 use super::lexer::Lexer;
 use super::token::{Keyword, Token, TokenKind};
 use super::{duration, quote};
-use tidemark_model::regex::{InvalidRegex, Regex};
+use tidemark_model::regex::Regex;
 
 const RING: usize = 3;
 
@@ -264,12 +264,8 @@ impl<'a> Parser<'a> {
         if self.regexes.len() == REGEXES_PER_QUERY_MAX {
             return Err(ParseError::TooManyRegexes { position });
         }
-        let (regex, compiled_bytes) = self
-            .limits
-            .check(Limit::RegexBytes, 0, token.text.len())
-            .map_err(InvalidRegex::from)
-            .and_then(|()| Regex::compiled(&token.text))
-            .map_err(|error| ParseError::Regex { error, position })?;
+        let (regex, compiled_bytes) =
+            Regex::compiled(&token.text).map_err(|error| ParseError::Regex { error, position })?;
         self.regex_bytes += compiled_bytes;
         if self.regex_bytes > REGEXES_COMPILED_BYTES_MAX {
             return Err(ParseError::RegexesTooLarge { position });
@@ -290,10 +286,11 @@ impl<'a> Parser<'a> {
     /// Enters a level of nesting, or returns an error above the limit. A call of [`Self::leave`]
     /// must follow.
     pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
-        let there = self.depth;
         self.depth += 1;
-        let checked = self.limits.check(Limit::QueryDepth, there, self.depth);
-        checked.map_err(|exceeded| ParseError::TooDeep { exceeded, position })
+        if self.depth > QUERY_DEPTH_MAX {
+            return Err(ParseError::TooDeep { position });
+        }
+        Ok(())
     }
 
     pub(super) fn leave(&mut self) {

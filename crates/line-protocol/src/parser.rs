@@ -7,7 +7,8 @@ use super::number::Number;
 use super::series_key::unescape_name;
 use super::value::{self, Value};
 use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
-use tidemark_model::configurable_limits::{Limit, Limits};
+use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
+use tidemark_model::limits::STRING_BYTES_MAX;
 use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
 
 const WORDS_OF_NAME_MAX: usize = 8;
@@ -257,7 +258,7 @@ impl Parser {
         sink: &mut S,
     ) -> Result<bool, Fault> {
         read_series(cursor, last, sink)?;
-        let (inner_newlines, time_field_at) = read_fields(cursor, &self.options.limits, sink)?;
+        let (inner_newlines, time_field_at) = read_fields(cursor, sink)?;
         let time_ns = match read_timestamp(cursor)? {
             None => self.options.now_ns,
             Some((timestamp, at)) => {
@@ -360,7 +361,6 @@ pub(super) fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
 #[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,
-    limits: &Limits,
     sink: &mut S,
 ) -> Result<(u32, Option<usize>), Fault> {
     let (mut newlines, mut n_fields, mut time_field_at) = (0, 0_usize, None);
@@ -394,9 +394,11 @@ fn read_fields<S: Sink>(
                 };
                 cursor.at += length;
                 if let Value::String { raw, newlines: inner, .. } = value {
-                    limits
-                        .check(Limit::StringBytes, 0, raw.len())
-                        .map_err(|exceeded| Fault::new(value_at, exceeded))?;
+                    if raw.len() > STRING_BYTES_MAX {
+                        let (fault, name) = ("the string is too long", "STRING_BYTES_MAX");
+                        let exceeded = Exceeded::fixed(fault, name, STRING_BYTES_MAX, raw.len());
+                        return Err(Fault::new(value_at, exceeded));
+                    }
                     newlines += inner;
                 }
                 if is_time {

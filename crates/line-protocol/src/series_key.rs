@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::Cause;
 use super::error::quoted;
 use super::parser::end_of_key;
-use tidemark_model::configurable_limits::{Limit, Limits};
+use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
+use tidemark_model::limits::SERIES_KEY_BYTES_MAX;
 
 /// A tag key or value without escapes.
 pub type Name<'a> = Cow<'a, str>;
@@ -25,10 +26,11 @@ pub struct SeriesKey<'a> {
 /// # Errors
 /// Returns the [`Cause`] and its byte offset within the key.
 pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, Cause)> {
-    let within = |limit, requested| {
-        limits.check(limit, 0, requested).map_err(|exceeded| (0, Cause::Limit(exceeded)))
-    };
-    within(Limit::SeriesKeyBytes, raw.len())?;
+    if raw.len() > SERIES_KEY_BYTES_MAX {
+        let (fault, name) = ("max key length exceeded", "SERIES_KEY_BYTES_MAX");
+        let exceeded = Exceeded::fixed(fault, name, SERIES_KEY_BYTES_MAX, raw.len());
+        return Err((0, Cause::Limit(exceeded)));
+    }
     if let Some(at) = raw.bytes().position(|byte| byte < 0x20) {
         return Err((at, Cause::ControlCharacter(raw.as_bytes().get(at).copied().unwrap_or(0))));
     }
@@ -47,7 +49,8 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
         key.tags.push((tag, value));
         at = end;
     }
-    within(Limit::Tags, key.tags.len())?;
+    let checked = limits.check(Limit::Tags, 0, key.tags.len());
+    checked.map_err(|exceeded| (0, Cause::Limit(exceeded)))?;
     if !key.was_sorted {
         key.tags.sort_by(|a, b| a.0.cmp(&b.0));
         let twice = key.tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));

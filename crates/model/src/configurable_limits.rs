@@ -5,9 +5,8 @@ use super::limits::{
     BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX, BUCKETS_PER_QUERY_MAX,
     CALLS_PER_REQUEST_CEILING, CALLS_PER_REQUEST_MAX, CALLS_RESERVED, COLUMNS_PER_QUERY_MAX,
     DATABASES_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
-    QUERY_CPU_MS_CEILING, QUERY_CPU_MS_MAX, QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX,
-    SERIES_KEY_BYTES_MAX, SOURCES_PER_QUERY_MAX, STATEMENTS_MAX, STRING_BYTES_MAX,
-    TAGS_PER_POINT_MAX, UNLIMITED,
+    QUERY_CPU_MS_CEILING, QUERY_CPU_MS_MAX, QUERY_TEXT_BYTES_MAX, SOURCES_PER_QUERY_MAX,
+    STATEMENTS_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
 };
 
 /// Declares [`Limit`] and [`SETTABLE`] from rows: the variant, the name of the setting, the error
@@ -21,8 +20,8 @@ macro_rules! limits {
 
         const LIMITS: usize = [$($name),*].len();
 
-        /// The settings, in the order of [`Limit`]. The maximum values follow from formats (keys,
-        /// strings), from the stack (depth) and from an isolate's memory (all others).
+        /// The settings, in the order of [`Limit`]. The maximum values follow from an isolate's
+        /// memory.
         pub const SETTABLE: [Settable; LIMITS] = [$(row($name, $fault, $default, $max),)*];
     };
 }
@@ -34,9 +33,6 @@ limits! {
         BODY_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX;
     LineBytes: "LINE_BYTES_MAX", "the line is too long",
         LINE_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX;
-    SeriesKeyBytes: "SERIES_KEY_BYTES_MAX", "max key length exceeded",
-        SERIES_KEY_BYTES_MAX, SERIES_KEY_BYTES_MAX;
-    StringBytes: "STRING_BYTES_MAX", "the string is too long", STRING_BYTES_MAX, STRING_BYTES_MAX;
     Tags: "TAGS_PER_POINT_MAX", "too many tags", TAGS_PER_POINT_MAX, 1_000;
     Fields: "FIELDS_PER_MEASUREMENT_MAX", "too many fields", FIELDS_PER_MEASUREMENT_MAX, 10_000;
     Measurements: "MEASUREMENTS_PER_POLICY_MAX", "too many measurements",
@@ -44,10 +40,7 @@ limits! {
     Databases: "DATABASES_MAX", "too many databases", DATABASES_MAX, 10_000;
     QueryTextBytes: "QUERY_TEXT_BYTES_MAX", "the query is too long",
         QUERY_TEXT_BYTES_MAX, 1_000_000;
-    QueryDepth: "QUERY_DEPTH_MAX", "the query nests too deeply", QUERY_DEPTH_MAX, QUERY_DEPTH_MAX;
     Statements: "STATEMENTS_MAX", "too many statements", STATEMENTS_MAX, 1_000;
-    RegexBytes: "REGEX_BYTES_MAX", "the regular expression is too long",
-        REGEX_BYTES_MAX, REGEX_BYTES_MAX;
     Buckets: "BUCKETS_PER_QUERY_MAX", "too many buckets",
         BUCKETS_PER_QUERY_MAX as usize, BUCKETS_PER_QUERY_MAX as usize;
     Series: "SERIES_PER_QUERY_MAX", "too many series", UNLIMITED as usize, UNLIMITED as usize;
@@ -131,27 +124,35 @@ impl Limits {
     /// Builds the error for `requested` items with `current` items already counted.
     #[cold]
     pub fn exceeded(&self, limit: Limit, current: usize, requested: usize) -> Exceeded {
+        let Settable { name, fault, .. } = limit.settable();
         let [max, current, requested] =
             [self.get(limit), current, requested].map(|number| number as u64);
-        Exceeded { limit, max, current, requested }
+        Exceeded { fault, name, max, current, requested }
     }
 }
 
 /// The error for a request that exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{}: current {current}, requested {requested}, limit {max} ({})",
-    limit.settable().fault, limit.settable().name
-)]
+#[error("{fault}: current {current}, requested {requested}, limit {max} ({name})")]
 pub struct Exceeded {
-    /// The limit.
-    pub limit: Limit,
+    /// The error text for a client.
+    pub fault: &'static str,
+    /// The name of the limit.
+    pub name: &'static str,
     /// The limit's value.
     pub max: u64,
     /// The number before the request, or 0 if the limit applies to each item separately.
     pub current: u64,
     /// The number after the request.
     pub requested: u64,
+}
+
+impl Exceeded {
+    /// Builds the error for one item that exceeds the fixed limit `max` with its size `requested`.
+    #[cold]
+    pub fn fixed(fault: &'static str, name: &'static str, max: usize, requested: usize) -> Self {
+        Self { fault, name, max: max as u64, current: 0, requested: requested as u64 }
+    }
 }
 
 #[cfg(test)]

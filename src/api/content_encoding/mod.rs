@@ -5,7 +5,7 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::error::{ApiError, ApiResult};
 use crate::model::bug::OrBug;
-use crate::model::configurable_limits::{Exceeded, Limit};
+use crate::model::configurable_limits::{Exceeded, Limit, Settable};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
 /// Whether `Content-Encoding` is gzip: the body consists of one or more gzip members. An absent or
@@ -35,7 +35,8 @@ impl Ceiling {
         if requested <= max {
             return Ok(());
         }
-        Err(Exceeded { limit: self.limit, max, current, requested }.into())
+        let Settable { name, fault, .. } = self.limit.settable();
+        Err(Exceeded { fault, name, max, current, requested }.into())
     }
 }
 

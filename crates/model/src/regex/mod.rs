@@ -47,12 +47,11 @@ pub enum InvalidRegex {
     /// A syntax error of Go.
     #[error("error parsing regexp: {0}")]
     Syntax(#[from] InvalidSyntax),
-    /// The source exceeds the configured length.
+    /// The source exceeds [`REGEX_BYTES_MAX`].
     #[error("error parsing regexp: {0}")]
-    TooLong(#[from] Exceeded),
+    TooLong(Exceeded),
     /// The compiled regex would take more than [`REGEX_COMPILED_BYTES_MAX`], or the regex nests too
-    /// deeply, or its source exceeds [`REGEX_BYTES_MAX`]. The last case cannot come from a
-    /// query text.
+    /// deeply.
     #[error(
         "error parsing regexp: the compiled expression exceeds {REGEX_COMPILED_BYTES_MAX} bytes: \
          use fewer and shorter repetitions"
@@ -162,7 +161,9 @@ impl Pattern {
         limits_ranges: bool,
     ) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_BYTES_MAX {
-            return Err(InvalidRegex::TooLarge);
+            let (fault, name) = ("the regular expression is too long", "REGEX_BYTES_MAX");
+            let exceeded = Exceeded::fixed(fault, name, REGEX_BYTES_MAX, source.len());
+            return Err(InvalidRegex::TooLong(exceeded));
         }
         let rust = syntax::translate(source, limits_ranges)?;
         let config = NFA::config()

@@ -351,14 +351,6 @@ fn limit_errors_name_their_value() {
     let limit = |limit: Limit, current: usize, requested: usize| {
         Some(Limits::default().check(limit, current, requested).unwrap_err().into())
     };
-    let key = |n: usize| format!("{} v=1", "k".repeat(n));
-    assert_eq!(refused(key(SERIES_KEY_BYTES_MAX)), None);
-    let long = SERIES_KEY_BYTES_MAX + 1;
-    assert_eq!(refused(key(long)), limit(Limit::SeriesKeyBytes, 0, long));
-    let string = |n: usize| format!("m v=\"{}\"", "s".repeat(n));
-    assert_eq!(refused(string(STRING_BYTES_MAX)), None);
-    let long = STRING_BYTES_MAX + 1;
-    assert_eq!(refused(string(long)), limit(Limit::StringBytes, 0, long));
     let tags =
         |n: usize| (0..n).fold("m".to_owned(), |line, tag| format!("{line},t{tag}=x")) + " v=1";
     assert_eq!(refused(tags(TAGS_PER_POINT_MAX)), None);
