@@ -17,27 +17,29 @@ use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::statement::{Execution, Session, default_policy, each_place};
 use super::{Context, Machine, Parts, Task};
 use crate::admission::QueryMemory;
+use crate::database::Database;
 use crate::influxql;
 use crate::influxql::ast::{CreateContinuousQueryStatement, Statement};
 use crate::influxql::bound_params::Params;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CONTINUOUS_RUN_NS_MAX, WINDOWS_PER_RUN_MAX};
-use crate::protocol::backup_schedule::{BackedUp, DuePass, PassDone};
+use crate::protocol::backup_schedule::{DuePass, PassDone};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step, counted};
-use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
+use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::event::{EventHandler, EventId};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
 use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
 use crate::query::source::{self, Defaults};
+use crate::store::Store;
 
 /// The event id of the run in progress. The Database assigns its own ids in ascending order from 1.
 const RUN_EVENT_ID: EventId = EventId(u64::MAX);
 
 /// A Database and the runner of its continuous queries and backups.
-pub struct Runner<H> {
-    database: H,
+pub struct Runner<S: Store> {
+    database: Database<S>,
     object: ObjectId,
     cache: Cache,
     queries: QueryMemory,
@@ -95,10 +97,10 @@ fn run_end(run: &ContinuousRun) -> RunEnd {
     RunEnd::Ran { last_run_ns: run.last_run_ns, next_run_ns: run.next_run_ns }
 }
 
-impl<H: Scheduled + BackedUp> Runner<H> {
+impl<S: Store> Runner<S> {
     /// Wraps `database`, which is the object `object`. `queries` accounts for the memory of the
     /// continuous queries.
-    pub fn new(database: H, object: ObjectId, queries: QueryMemory) -> Self {
+    pub fn new(database: Database<S>, object: ObjectId, queries: QueryMemory) -> Self {
         let cache = Cache::default();
         Self { database, object, cache, queries, running: None, has_run_query: false }
     }
@@ -201,7 +203,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
     }
 }
 
-impl<H: Scheduled + BackedUp> EventHandler for Runner<H> {
+impl<S: Store> EventHandler for Runner<S> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
         self.database.begin_event(platform.now_ns());
         self.database.begin(platform, message)
@@ -336,74 +338,4 @@ fn qualify(
         every_ns: if is_run { every_ns } else { 0 },
         ..ContinuousQuery::default()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::browser::in_process::LocalPlatform;
-
-    /// A database whose continuous query is always due, with a record of its alarms and runs.
-    #[derive(Default)]
-    struct Behind {
-        jobs: usize,
-        events: Vec<&'static str>,
-    }
-
-    impl EventHandler for Behind {
-        fn begin(&mut self, _: &dyn Platform, _: &[u8]) -> (EventId, Step<Vec<u8>>) {
-            (EventId(1), Step::Done(Vec::new()))
-        }
-
-        fn resume(&mut self, _: &dyn Platform, _: EventId, _: Reply) -> Step<Vec<u8>> {
-            Step::Done(Vec::new())
-        }
-
-        fn alarm(&mut self, _: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
-            self.jobs -= 1;
-            self.events.push("job");
-            (EventId(1), Step::Done(Vec::new()))
-        }
-
-        fn next_alarm_ns(&self) -> Option<i64> {
-            Some(0)
-        }
-
-        fn abandon(&mut self, _: EventId) {}
-    }
-
-    impl Scheduled for Behind {
-        fn begin_event(&mut self, _: i64) {}
-
-        fn has_due_job(&self, _: i64) -> bool {
-            self.jobs > 0
-        }
-
-        fn due_run(&mut self, _: &dyn Platform, _: bool) -> Option<DueRun> {
-            Some(DueRun { database: "d".to_owned(), query: ContinuousQuery::default() })
-        }
-
-        fn on_run_ended(&mut self, _: &dyn Platform, _: &ContinuousQuery, _: RunEnd) {
-            self.events.push("run");
-        }
-    }
-
-    impl BackedUp for Behind {
-        fn due_pass(&mut self, _: &dyn Platform, _: bool) -> Option<DuePass> {
-            None
-        }
-
-        fn on_pass_ended(&mut self, _: &dyn Platform, _: Result<PassDone, String>) {}
-    }
-
-    #[test]
-    fn jobs_alternate_with_late_continuous_query() {
-        let database = Behind { jobs: 2, events: Vec::new() };
-        let object = ObjectId("d".to_owned());
-        let mut runner = Runner::new(database, object, QueryMemory::default());
-        for _ in 0..6 {
-            runner.alarm(&LocalPlatform::default());
-        }
-        assert_eq!(runner.database.events, ["run", "job", "run", "job", "run", "run"]);
-    }
 }

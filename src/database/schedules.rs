@@ -12,11 +12,10 @@ use crate::model::limits::{
 };
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{
-    BackedUp, BackupSchedule, DuePass, PassDone, ScheduleSettings, ScheduledFailure,
-    ScheduledSuccess,
+    BackupSchedule, DuePass, PassDone, ScheduleSettings, ScheduledFailure, ScheduledSuccess,
 };
 use crate::protocol::call::Platform;
-use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
+use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal};
 use crate::store::{Store, StoreResult};
 
@@ -88,20 +87,25 @@ impl<S: Store> Database<S> {
     }
 }
 
-impl<S: Store> Scheduled for Database<S> {
-    fn begin_event(&mut self, now_ns: i64) {
+impl<S: Store> Database<S> {
+    /// Counts a request or an alarm of the object.
+    pub(crate) fn begin_event(&mut self, now_ns: i64) {
         self.event_ns = now_ns;
         if let Some(rows) = &mut self.rows {
             rows.bill.meter.begin_event(self.store.row_counts(), now_ns);
         }
     }
 
-    fn has_due_job(&self, now_ns: i64) -> bool {
+    /// Whether the object's own alarm has a due job.
+    pub(crate) fn has_due_job(&self, now_ns: i64) -> bool {
         let mut jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
         jobs.any(|job| !job.is_skipped() && job.due_ns <= now_ns)
     }
 
-    fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun> {
+    /// Returns the query that has been due for the longest time, unless the caller is `busy`. Each
+    /// run is followed by a pause, so a query that is always behind does not delay the others. The
+    /// call counts as an attempt and sets the alarm for the next attempt.
+    pub(crate) fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun> {
         let now_ns = platform.now_ns();
         let rows = self.open_rows().ok()?;
         rows.busy_until_ns = busy.then(|| now_ns.saturating_add(JOB_RETRY_NS));
@@ -122,7 +126,13 @@ impl<S: Store> Scheduled for Database<S> {
         Some(DueRun { database: rows.state.create.name.clone(), query })
     }
 
-    fn on_run_ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd) {
+    /// Records the end of a run, unless the query has changed.
+    pub(crate) fn on_run_ended(
+        &mut self,
+        platform: &dyn Platform,
+        query: &ContinuousQuery,
+        end: RunEnd,
+    ) {
         let Ok(rows) = self.open_rows() else { return };
         rows.busy_until_ns = None;
         let row = rows.continuous.iter_mut().find(|row| row.query == *query);
@@ -215,8 +225,10 @@ impl<S: Store> Database<S> {
     }
 }
 
-impl<S: Store> BackedUp for Database<S> {
-    fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass> {
+impl<S: Store> Database<S> {
+    /// Returns the due pass, unless the caller is `busy`. The call counts as an attempt and sets
+    /// the time of the next pass.
+    pub(crate) fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass> {
         let now_ns = platform.now_ns();
         let rows = self.open_rows().ok()?;
         let mut row = rows.schedule.clone().filter(|row| !busy && row.due_ns() <= now_ns)?;
@@ -231,7 +243,8 @@ impl<S: Store> BackedUp for Database<S> {
         Some(DuePass { database, schedule })
     }
 
-    fn on_pass_ended(&mut self, platform: &dyn Platform, end: Result<PassDone, String>) {
+    /// Records the result of a pass: either the work that it did, or an error message.
+    pub(crate) fn on_pass_ended(&mut self, platform: &dyn Platform, end: Result<PassDone, String>) {
         let now_ns = platform.now_ns();
         let Some(rows) = &mut self.rows else { return };
         rows.busy_until_ns = None;

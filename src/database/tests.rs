@@ -1,21 +1,23 @@
-//! Tests that a job continues in further events if it has more messages than one event may send.
+//! Tests jobs with more messages than one event may send, restores and continuous queries.
 
 use std::collections::BTreeSet;
 
 use super::Database;
 use super::job::JobKind;
+use crate::admission::QueryMemory;
 use crate::browser::in_process::LocalPlatform;
+use crate::coordinator::continuous::Runner;
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{
-    CALLS_RESERVED, CONTINUOUS_PAUSE_NS, CONTINUOUS_QUERIES_MAX, JOB_FAILURES_MAX,
-    SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS,
+    CALLS_RESERVED, CONTINUOUS_PAUSE_NS, CONTINUOUS_QUERIES_MAX, CONTINUOUS_RETRY_NS_MAX,
+    JOB_FAILURES_MAX, SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS,
 };
 use crate::model::quota::Rates;
 use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
 use crate::protocol::call::{Address, Platform, Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::continuous::{ContinuousQuery, RunEnd, Scheduled as _};
+use crate::protocol::continuous::{ContinuousQuery, RunEnd};
 use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::event::{EventHandler, EventId, Unavailable};
@@ -270,6 +272,35 @@ fn continuous_query_pauses_after_complete_runs() {
         }
     }
     assert!(story.database.due_run(&story.platform, false).is_some());
+}
+
+#[test]
+fn jobs_alternate_with_late_continuous_query() {
+    let mut story = Story::with(1, POLICIES, 0);
+    story.complete(&ToDatabase::CreateContinuousQuery { query: continuous("c") });
+    for name in ["p1", "p2"] {
+        story.complete(&ToDatabase::DropPolicy { name: name.to_owned() });
+    }
+    // Each dropped policy leaves a job that wipes its shard.
+    story.platform.pass(WIPE_DELAY_NS);
+    let Story { platform, database, .. } = story;
+    let mut runner = Runner::new(database, ObjectId("database".to_owned()), QueryMemory::default());
+    let mut events = Vec::new();
+    for _ in 0..6 {
+        // The query is due again, although every run fails.
+        platform.pass(CONTINUOUS_RETRY_NS_MAX);
+        let (event_id, step) = runner.alarm(&platform);
+        let Step::Calls(calls) = step else {
+            events.push("run");
+            continue;
+        };
+        events.push("job");
+        for call in calls {
+            let reply = Reply { id: call.id, result: Ok(envelope::encode(&FromShard::Done)) };
+            runner.resume(&platform, event_id, reply);
+        }
+    }
+    assert_eq!(events, ["run", "job", "run", "job", "run", "run"]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ durable_object!(
 durable_object!(
     /// The Durable Object class `Database`. Each database has one such object, under the id that
     /// the Catalog stores. The alarm runs the job queue and the continuous queries.
-    Database(Runner<crate::database::Database<DoStore>>),
+    Database(Runner<DoStore>),
     |state: State, env| {
         let object = ObjectId(state.id().to_string());
         // Invalid settings disable splits. The Worker reports the error.

@@ -7,8 +7,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::Platform;
-use super::event::EventHandler;
 use tidemark_model::time::S_NS;
 
 /// The settings of a schedule.
@@ -99,14 +97,4 @@ pub struct PassDone {
     pub complete_begun_s: Option<u64>,
     /// Whether the attempt needs another pass.
     pub needs_pass: bool,
-}
-
-/// An [`EventHandler`] with a backup schedule.
-pub trait BackedUp: EventHandler {
-    /// Returns the due pass, unless the caller is `busy`. The call counts as an attempt and sets
-    /// the time of the next pass.
-    fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
-
-    /// Records the result of a pass: either the work that it did, or an error message.
-    fn on_pass_ended(&mut self, platform: &dyn Platform, end: Result<PassDone, String>);
 }

@@ -1,13 +1,10 @@
-//! Records of continuous queries in a Database, and the trait that schedules their runs.
+//! Records of continuous queries in a Database.
 //!
 //! A Database determines when a query is due. `coordinator::continuous` runs the query. The
 //! Database then stores the end of the covered time range as the query's watermark. After a crash
 //! before this step, the Database repeats the run.
 
 use serde::{Deserialize, Serialize};
-
-use super::call::Platform;
-use super::event::EventHandler;
 
 /// A continuous query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,23 +58,6 @@ pub struct DueRun {
     pub database: String,
     /// The query.
     pub query: ContinuousQuery,
-}
-
-/// An [`EventHandler`] that has continuous queries.
-pub trait Scheduled: EventHandler {
-    /// Counts a request or an alarm of the object.
-    fn begin_event(&mut self, now_ns: i64);
-
-    /// Whether the object's own alarm has a due job.
-    fn has_due_job(&self, now_ns: i64) -> bool;
-
-    /// Returns the query that has been due for the longest time, unless the caller is `busy`. Each
-    /// run is followed by a pause, so a query that is always behind does not delay the others. The
-    /// call counts as an attempt and sets the alarm for the next attempt.
-    fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun>;
-
-    /// Records the end of a run, unless the query has changed.
-    fn on_run_ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd);
 }
 
 #[cfg(test)]
