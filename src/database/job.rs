@@ -293,7 +293,7 @@ pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
         let policies = filling.policies.iter();
         policies.flat_map(|policy| push(policy, generation, message)).collect::<Messages>()
     };
-    let old_default = |make_default: &bool, generation| match rows.policies.default {
+    let old_default = |make_default: &bool, generation| match rows.state.default_policy {
         Some(id) if *make_default => {
             let row = rows.policies.by_id(id);
             row.map(|row| push(&row.policy, generation, ToShard::Configure)).unwrap_or_default()

@@ -16,9 +16,6 @@ const DEFAULT_NAME: &str = "autogen";
 pub(super) struct Policies {
     /// The policies, in order of creation.
     pub rows: Vec<PolicyRow>,
-    /// The default policy. `None` before the first policy is created, and after the default policy
-    /// was dropped.
-    pub default: Option<PolicyId>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,11 +57,15 @@ impl Policies {
         self.rows.iter_mut().find(|row| row.number == number)
     }
 
-    /// Checks CREATE DATABASE … WITH for an existing database.
+    /// Checks CREATE DATABASE … WITH for an existing database with this default policy.
     ///
     /// # Errors
     /// [`PolicyRefusal`] unless the default policy has the requested settings.
-    pub(super) fn check_repeat(&self, spec: &PolicySpec) -> Result<(), PolicyRefusal> {
+    pub(super) fn check_repeat(
+        &self,
+        spec: &PolicySpec,
+        default: Option<PolicyId>,
+    ) -> Result<(), PolicyRefusal> {
         // In 1.x, a contradiction to the existing policy is reported before most other faults.
         if let Err(refusal @ PolicyRefusal::DurationTooLow) = spec.check() {
             return Err(refusal);
@@ -78,24 +79,26 @@ impl Policies {
             && spec.replica_n.is_none_or(|replica_n| replica_n == policy.replica_n)
             && shard_group_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)
                 == policy.shard_group_duration_ns;
-        if !same || self.default != Some(policy.id) {
+        if !same || default != Some(policy.id) {
             return Err(PolicyRefusal::Conflict);
         }
         Ok(())
     }
 
     /// Checks CREATE RETENTION POLICY. Returns `None` if the policy already has these settings.
+    /// `default` is the current default policy.
     pub(super) fn check_create(
         &self,
         spec: &PolicySpec,
         make_default: bool,
+        default: Option<PolicyId>,
     ) -> Result<Option<Settings>, PolicyRefusal> {
         let settings = settings(spec)?;
         if let Some(PolicyRow { policy, .. }) = self.named(&settings.name) {
             if settings != settings_of(policy) {
                 return Err(PolicyRefusal::Exists);
             }
-            if make_default && self.default != Some(policy.id) {
+            if make_default && default != Some(policy.id) {
                 return Err(PolicyRefusal::Conflict);
             }
             return Ok(None);
@@ -108,10 +111,12 @@ impl Policies {
     }
 
     /// Checks ALTER RETENTION POLICY. Returns `None` if the policy already has these settings.
+    /// `default` is the current default policy.
     pub(super) fn check_alter(
         &self,
         change: &PolicyChange,
         make_default: bool,
+        default: Option<PolicyId>,
     ) -> Result<Option<Settings>, PolicyRefusal> {
         let not_found = || PolicyRefusal::NotFound(change.name.clone());
         let policy = &self.named(&change.name).ok_or_else(not_found)?.policy;
@@ -135,7 +140,7 @@ impl Policies {
                 None => policy.shard_group_duration_ns,
             },
         };
-        let moves_default = make_default && self.default != Some(policy.id);
+        let moves_default = make_default && default != Some(policy.id);
         if settings == settings_of(policy) && !moves_default {
             return Ok(None);
         }
@@ -199,9 +204,7 @@ mod tests {
             shard_group_duration_ns: H_NS,
             ..Policy::default()
         };
-        let default = Some(policy.id);
-        let rows = vec![PolicyRow { number: 0, policy, schema: Schema::default() }];
-        Policies { rows, default }
+        Policies { rows: vec![PolicyRow { number: 0, policy, schema: Schema::default() }] }
     }
 
     /// 1.x compares the default shard duration if the statement names none.
@@ -209,11 +212,8 @@ mod tests {
     fn repeated_create_database_must_name_other_shard_duration() {
         let check = |shard_group_duration_ns| {
             let name = Some("p".to_owned());
-            one_policy().check_repeat(&PolicySpec {
-                name,
-                shard_group_duration_ns,
-                ..PolicySpec::default()
-            })
+            let spec = PolicySpec { name, shard_group_duration_ns, ..PolicySpec::default() };
+            one_policy().check_repeat(&spec, Some(PolicyId::default()))
         };
         assert_eq!(check(0), Err(PolicyRefusal::Conflict));
         assert_eq!(check(H_NS), Ok(()));
@@ -223,6 +223,7 @@ mod tests {
     fn alter_policy_detects_equal_settings() {
         let (name, duration_ns) = ("p".to_owned(), Some(4 * D_NS));
         let change = PolicyChange { name, duration_ns, ..PolicyChange::default() };
-        assert_eq!(one_policy().check_alter(&change, true), Ok(None));
+        let default = Some(PolicyId::default());
+        assert_eq!(one_policy().check_alter(&change, true, default), Ok(None));
     }
 }

@@ -280,7 +280,6 @@ impl DatabaseRows {
             }
         })?;
         JOBS.each(store, |key, job| drop(rows.jobs.insert(key, job)))?;
-        rows.policies.default = rows.state.default_policy;
         for row in &mut rows.policies.rows {
             row.schema.set_min_column_id(rows.state.next_column);
         }
@@ -294,7 +293,6 @@ impl DatabaseRows {
             self.bill.put(store)
         })?;
         if let Some(state) = change.state {
-            self.policies.default = state.default_policy;
             self.state = state;
         }
         if let Some((number, policy)) = change.policy {
@@ -315,7 +313,9 @@ impl DatabaseRows {
         if let Some(number) = change.removed_policy {
             self.policies.rows.retain(|row| row.number != number);
         }
-        self.quotas = change.quotas.unwrap_or_else(|| std::mem::take(&mut self.quotas));
+        if let Some(quotas) = change.quotas {
+            self.quotas = quotas;
+        }
         self.jobs.extend(change.jobs);
         for key in change.removed_jobs {
             self.jobs.remove(&key);

@@ -171,7 +171,8 @@ impl<S: Store> Database<S> {
         }
         let rows = self.open_rows()?;
         if !rows.policies.rows.is_empty() {
-            rows.policies.check_repeat(spec).map_err(DatabaseRefusal::Policy)?;
+            let default = rows.state.default_policy;
+            rows.policies.check_repeat(spec, default).map_err(DatabaseRefusal::Policy)?;
             return Ok(None);
         }
         if unfinished.is_some() {
@@ -221,8 +222,8 @@ impl<S: Store> Database<S> {
         let ToDatabase::Configure { duration_ns: Some(duration_ns), .. } = statement else {
             return statement;
         };
-        let policies = self.rows.as_ref().map(|rows| &rows.policies);
-        let row = policies.and_then(|policies| policies.by_id(policies.default?));
+        let rows = self.rows.as_ref();
+        let row = rows.and_then(|rows| rows.policies.by_id(rows.state.default_policy?));
         let Some(PolicyRow { policy, .. }) = row else { return statement };
         // If the shard group duration exceeds the new duration, the default replaces it.
         let too_long = 1..policy.shard_group_duration_ns;
@@ -246,18 +247,21 @@ impl<S: Store> Database<S> {
         let refuse = DatabaseRefusal::Policy;
         match statement {
             ToDatabase::CreatePolicy { spec, make_default } => {
-                let settings = rows.policies.check_create(spec, *make_default).map_err(refuse)?;
-                let Some(settings) = settings else { return Ok(None) };
+                let default = state.default_policy;
+                let settings = rows.policies.check_create(spec, *make_default, default);
+                let Some(settings) = settings.map_err(refuse)? else { return Ok(None) };
                 Ok(Some(create_policy(platform, &self.object, state, settings, *make_default)?))
             }
             ToDatabase::AlterPolicy { spec, make_default } => {
-                let settings = rows.policies.check_alter(spec, *make_default).map_err(refuse)?;
+                let default = state.default_policy;
+                let settings =
+                    rows.policies.check_alter(spec, *make_default, default).map_err(refuse)?;
                 let row = rows.policies.named(&spec.name);
                 let (Some(settings), Some(row)) = (settings, row) else { return Ok(None) };
                 let kind = JobKind::AlterPolicy {
                     number: row.number,
                     settings,
-                    make_default: *make_default && state.default_policy != Some(row.policy.id),
+                    make_default: *make_default && default != Some(row.policy.id),
                     generation,
                 };
                 Ok(Some((state, kind)))
