@@ -11,8 +11,7 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectError, ObjectKind,
-    RestoreStep, RestoredRest, Restoring, ShardBackup, checksum, open_metadata, open_snapshot,
-    open_value,
+    RestoreStep, RestoredRest, Restoring, ShardBackup, open_metadata, open_snapshot, open_value,
 };
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
@@ -271,27 +270,19 @@ struct Check {
 
 impl Check {
     async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>> {
-        let object = store::get(&self.io, self.id.mark(Mark::Done)).await?;
-        let object = object.ok_or_else(|| BackupError::Missing(self.id.to_string()))?;
-        let manifest: BackupManifest = match open_metadata(ObjectKind::Manifest, &object) {
-            Ok(manifest) => manifest,
-            Err(reason) => {
-                self.note(&BackupError::damaged(&self.id.mark(Mark::Done), reason).into());
-                return Ok(None);
-            }
-        };
-        let key = self.id.map();
-        let Some(object) = store::get(&self.io, key.clone()).await? else {
-            self.note(&BackupError::missing_object(&key).into());
-            return Ok(None);
-        };
-        let map = open_metadata(ObjectKind::Map, &object);
-        match map.ok().filter(|_| manifest.map == checksum(&object)) {
-            Some(map) => Ok(Some((manifest, map))),
-            None => {
-                self.note(&BackupError::damaged(&key, "checksum mismatch").into());
+        let opened = async {
+            let manifest = store::get_manifest(&self.io, &self.id).await?;
+            let map = store::get_map(&self.io, &self.id, &manifest).await?;
+            Ok::<_, Error>((manifest, map))
+        }
+        .await;
+        match opened {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error @ Error::Backup(BackupError::Damaged { .. })) => {
+                self.note(&error);
                 Ok(None)
             }
+            Err(error) => Err(error),
         }
     }
 

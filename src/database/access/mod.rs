@@ -69,7 +69,7 @@ impl<S: Store> Database<S> {
         let replaces_grantees = push.is_full_list && push.sequence > rows.state.granted;
         let mut state = rows.state.clone();
         state.granted = push.sequence;
-        let mut jobs = Vec::new();
+        let mut change = RowsChange { replaces_grantees, ..RowsChange::default() };
         if push.revokes && !state.recent_changes.contains(&push.change) {
             state.access += 1;
             state.recent_changes.push(push.change);
@@ -77,8 +77,7 @@ impl<S: Store> Database<S> {
             state.recent_changes.drain(..excess);
             if self.access_job().is_none() {
                 let job = Job::started(JobKind::Access, platform.now_ns());
-                jobs.push((state.next_job, job));
-                state.next_job += 1;
+                change.add_job(&mut state, job);
             }
         }
         let mut grantees = BTreeMap::new();
@@ -92,15 +91,9 @@ impl<S: Store> Database<S> {
             rows.retain(|known| known.key() != key);
             rows.extend(row.cloned());
         }
-        let grantees = grantees.iter().map(|(number, rows)| (*number, rows.clone())).collect();
-        let state = Some(state);
-        self.apply(RowsChange {
-            state,
-            jobs,
-            replaces_grantees,
-            grantees,
-            ..RowsChange::default()
-        })?;
+        change.grantees = grantees.into_iter().collect();
+        change.state = Some(state);
+        self.apply(change)?;
         Ok((!push.revokes).then_some(FromDatabase::Done))
     }
 
