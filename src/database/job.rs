@@ -14,7 +14,9 @@ use super::policies::{PolicyRow, Settings};
 
 use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
 use crate::model::ids::{MeasurementId, ObjectId};
-use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS};
+use crate::model::limits::{
+    JOB_FAILURES_MAX, JOB_RETRY_NS, RESTORE_NS_MAX, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS,
+};
 use crate::model::quota::Quotas;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::S_NS;
@@ -480,8 +482,12 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
                 change.policy = Some((*number, policy));
             }
         }
+        JobKind::OpenRestore(filling) => {
+            let due_ns = now_ns.saturating_add(RESTORE_NS_MAX);
+            change.add_job(&mut state, Job::due(JobKind::Restore(filling.clone()), due_ns));
+        }
         JobKind::WipeDatabase => return None,
-        // The remaining jobs change no rows here. `end_restore_job` ends a restore job.
+        // `Database::drive` ends the other jobs that change rows.
         _ => return Some(change),
     }
     change.state = Some(state);

@@ -219,9 +219,10 @@ impl<S: Store> Database<S> {
         let now_ns = event.platform.now_ns();
         match kind {
             JobKind::Recover(recovered) => self.end_recovery(key, &recovered, now_ns)?,
-            JobKind::OpenRestore(_) | JobKind::Restore(_) | JobKind::PublishRestore { .. } => {
-                self.end_restore_job(key, kind, now_ns)?;
+            JobKind::PublishRestore { filling, rest, generation } => {
+                self.end_restore(key, &filling, &rest, generation, now_ns)?;
             }
+            JobKind::Restore(filling) => self.undo_restore(key, &filling, now_ns)?,
             _ => match publish(rows, key, now_ns) {
                 Some(change) => rows.apply(&self.store, change)?,
                 None => {

@@ -13,7 +13,6 @@ use super::object::{Database, DatabaseTask, Failure, Result};
 use super::rows::{self, CONTINUOUS, DatabaseRows, DatabaseStage, DatabaseState, JOBS, RowsChange};
 use super::schedules;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::RESTORE_NS_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
 use crate::protocol::call::Platform;
@@ -118,68 +117,69 @@ impl<S: Store> Database<S> {
         self.restoring(backup)
     }
 
-    /// Ends one of the three restore jobs. After `OpenRestore`, the new shards wait until they are
-    /// filled. After `PublishRestore`, the new shards replace the existing shards. After `Restore`,
-    /// which means that the restore was not finished in time, the new shards are wiped.
-    pub(super) fn end_restore_job(&mut self, key: u64, job: JobKind, now_ns: i64) -> Result<()> {
+    /// Replaces the existing policies and shards with the filled ones.
+    pub(super) fn end_restore(
+        &mut self,
+        key: u64,
+        filling: &Filling,
+        rest: &RestoredRest,
+        generation: u64,
+        now_ns: i64,
+    ) -> Result<()> {
         let Some(known) = &self.rows else { return Ok(()) };
         let (store, mut state) = (&self.store, known.state.clone());
         let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
-        match job {
-            JobKind::PublishRestore { filling, rest, generation } => {
-                state.generation = generation;
-                state.restored = Some(filling.backup.clone());
-                let default = rest.default_policy.and_then(|at| filling.policies.get(at as usize));
-                state.default_policy = default.map(|policy| policy.id);
-                state.dropped_default = rest.dropped_default.clone();
-                change.quotas = Some(rest.quotas.clone());
-                let mut gone: Vec<ObjectId> = known.shards().cloned().collect();
-                for (&key, job) in &known.jobs {
-                    if matches!(job.kind, JobKind::Split(_) | JobKind::Restore(_)) {
-                        change.removed_jobs.push(key);
-                    }
-                    if matches!(job.kind, JobKind::Split(_)) {
-                        gone.extend(job.fresh());
-                    }
-                }
-                change.wipe_later(&mut state, &gone, now_ns);
-                change.state = Some(state);
-                store.atomically(|| -> StoreResult<()> {
-                    rows::write(store, &change)?;
-                    for row in &known.policies.rows {
-                        rows::delete_policy(store, row.number)?;
-                    }
-                    for (number, policy) in (filling.first..).zip(&filling.policies) {
-                        rows::put_policy(store, number, policy)?;
-                    }
-                    let first = known.continuous.last().map_or(0, |last| last.number + 1);
-                    for (number, query) in (first..).zip(absent_queries(known, &rest)) {
-                        CONTINUOUS.put(store, number, query)?;
-                    }
-                    known.bill.put(store)
-                })?;
+        state.generation = generation;
+        state.restored = Some(filling.backup.clone());
+        let default = rest.default_policy.and_then(|at| filling.policies.get(at as usize));
+        state.default_policy = default.map(|policy| policy.id);
+        state.dropped_default = rest.dropped_default.clone();
+        change.quotas = Some(rest.quotas.clone());
+        let mut gone: Vec<ObjectId> = known.shards().cloned().collect();
+        for (&key, job) in &known.jobs {
+            if matches!(job.kind, JobKind::Split(_) | JobKind::Restore(_)) {
+                change.removed_jobs.push(key);
             }
-            JobKind::OpenRestore(filling) => {
-                let (kind, due_ns) =
-                    (JobKind::Restore(filling), now_ns.saturating_add(RESTORE_NS_MAX));
-                change.add_job(&mut state, Job::due(kind, due_ns));
-                change.state = Some(state);
-                return Ok(self.apply(change)?);
+            if matches!(job.kind, JobKind::Split(_)) {
+                gone.extend(job.fresh());
             }
-            JobKind::Restore(filling) => {
-                let fresh: Vec<ObjectId> = filling.shards().cloned().collect();
-                change.wipe_later(&mut state, &fresh, now_ns);
-                change.state = Some(state);
-                store.atomically(|| -> StoreResult<()> {
-                    rows::write(store, &change)?;
-                    for (number, _) in (filling.first..).zip(&filling.policies) {
-                        rows::delete_policy(store, number)?;
-                    }
-                    known.bill.put(store)
-                })?;
-            }
-            _ => return Ok(()),
         }
+        change.wipe_later(&mut state, &gone, now_ns);
+        change.state = Some(state);
+        store.atomically(|| -> StoreResult<()> {
+            rows::write(store, &change)?;
+            for row in &known.policies.rows {
+                rows::delete_policy(store, row.number)?;
+            }
+            for (number, policy) in (filling.first..).zip(&filling.policies) {
+                rows::put_policy(store, number, policy)?;
+            }
+            let first = known.continuous.last().map_or(0, |last| last.number + 1);
+            for (number, query) in (first..).zip(absent_queries(known, rest)) {
+                CONTINUOUS.put(store, number, query)?;
+            }
+            known.bill.put(store)
+        })?;
+        self.rows = DatabaseRows::load(&self.store)?;
+        Ok(())
+    }
+
+    /// Undoes a restore that was not finished in time: deletes its measurements, and wipes its
+    /// shards.
+    pub(super) fn undo_restore(&mut self, key: u64, filling: &Filling, now_ns: i64) -> Result<()> {
+        let Some(known) = &self.rows else { return Ok(()) };
+        let (store, mut state) = (&self.store, known.state.clone());
+        let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
+        let fresh: Vec<ObjectId> = filling.shards().cloned().collect();
+        change.wipe_later(&mut state, &fresh, now_ns);
+        change.state = Some(state);
+        store.atomically(|| -> StoreResult<()> {
+            rows::write(store, &change)?;
+            for (number, _) in (filling.first..).zip(&filling.policies) {
+                rows::delete_policy(store, number)?;
+            }
+            known.bill.put(store)
+        })?;
         self.rows = DatabaseRows::load(&self.store)?;
         Ok(())
     }
