@@ -134,7 +134,8 @@ impl<S: Store> Runner<S> {
     }
 
     fn start_pass(&mut self, platform: &dyn Platform, due: DuePass) -> Step<Vec<u8>> {
-        self.running = Some(Running::Backup(scheduled_pass(due)));
+        let pass = Task::new(|io| async move { scheduled_pass(&io, due).await });
+        self.running = Some(Running::Backup(pass));
         self.advance(platform, None)
     }
 

@@ -1,9 +1,9 @@
 //! Creates, changes and drops databases, policies and measurements, for statements and for
 //! management calls.
 
+use super::Io;
 use super::error::{Error, Result};
 use super::load_schemas::{Load, Retries, SchemaSelection};
-use super::{Io, Task};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
 };
@@ -103,33 +103,31 @@ fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryEr
 }
 
 /// Executes a change.
-pub fn execute(change: Change) -> Task<Changed> {
-    Task::new(|io| async move {
-        match change {
-            Change::CreateDatabase(create) => {
-                let create = io.with(|context| create.placed(context.platform))?;
-                change_in_catalog(&io, &create.name.clone(), &ToCatalog::Create(create)).await
+pub async fn execute(io: &Io, change: Change) -> Result<Changed> {
+    match change {
+        Change::CreateDatabase(create) => {
+            let create = io.with(|context| create.placed(context.platform))?;
+            change_in_catalog(io, &create.name.clone(), &ToCatalog::Create(create)).await
+        }
+        Change::DropDatabase { name } => {
+            let message = ToCatalog::Drop { name: name.clone() };
+            change_in_catalog(io, &name, &message).await
+        }
+        Change::InDatabase { database, message } => {
+            // 1.x checks the policy before it looks for the database.
+            if let ToDatabase::CreatePolicy { spec, .. } = &message {
+                let refused = |reason| Error::Database(DatabaseRefusal::Policy(reason));
+                spec.check().map_err(refused)?;
             }
-            Change::DropDatabase { name } => {
-                let message = ToCatalog::Drop { name: name.clone() };
-                change_in_catalog(&io, &name, &message).await
-            }
-            Change::InDatabase { database, message } => {
-                // 1.x checks the policy before it looks for the database.
-                if let ToDatabase::CreatePolicy { spec, .. } = &message {
-                    let refused = |reason| Error::Database(DatabaseRefusal::Policy(reason));
-                    spec.check().map_err(refused)?;
-                }
-                let mut retries = Retries::default();
-                loop {
-                    match change_in_database(&io, &database, &message).await? {
-                        Some(existed) => return Ok(Changed { existed }),
-                        None => retries.count()?,
-                    }
+            let mut retries = Retries::default();
+            loop {
+                match change_in_database(io, &database, &message).await? {
+                    Some(existed) => return Ok(Changed { existed }),
+                    None => retries.count()?,
                 }
             }
         }
-    })
+    }
 }
 
 async fn change_in_catalog(io: &Io, database: &str, message: &ToCatalog) -> Result<Changed> {

@@ -11,9 +11,9 @@
 
 use std::rc::Rc;
 
+use super::Io;
 use super::error::{Error, Result};
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
-use super::{Io, Task};
 use crate::influxql::ast::Statement;
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
@@ -39,24 +39,23 @@ const RELAYED_BYTES_MAX: usize = 4_000_000;
 
 /// Executes a DELETE or DROP SERIES on the policies of `database` that `selection` names. Returns
 /// [`Error::PartlyApplied`] if some shards may have deleted their rows.
-pub fn delete(
+pub async fn delete(
+    io: &Io,
     statement: Statement,
-    database: String,
+    database: &str,
     selection: SchemaSelection,
     now_ns: i64,
-) -> Task<()> {
-    Task::new(move |io| async move {
-        let mut delete = Delete { io, statement, now_ns, has_begun: false, relay: None };
-        let result = delete.run(&database, selection).await;
-        result.map_err(|error| match delete.has_begun {
-            true => Error::PartlyApplied(error.to_string()),
-            false => error,
-        })
+) -> Result<()> {
+    let mut delete = Delete { io, statement, now_ns, has_begun: false, relay: None };
+    let result = delete.run(database, selection).await;
+    result.map_err(|error| match delete.has_begun {
+        true => Error::PartlyApplied(error.to_string()),
+        false => error,
     })
 }
 
-struct Delete {
-    io: Io,
+struct Delete<'a> {
+    io: &'a Io,
     statement: Statement,
     now_ns: i64,
     has_begun: bool,
@@ -77,13 +76,13 @@ struct ShardTask {
     deletions: Rc<[Deletion]>,
 }
 
-impl Delete {
+impl Delete<'_> {
     async fn run(&mut self, database: &str, selection: SchemaSelection) -> Result<()> {
         let mut retries = Retries::default();
         loop {
             // The statement must find every acknowledged row, so the state is loaded from the
             // owners.
-            let loaded = Load::from_owner(database, selection.clone()).run(&self.io).await?;
+            let loaded = Load::from_owner(database, selection.clone()).run(self.io).await?;
             let mut tasks = self.plan(&loaded).await?;
             self.relay = self.relay(&loaded, &tasks)?;
             if self.fetch_sequence_bounds(&mut tasks).await? && self.hide(&tasks).await? {

@@ -150,7 +150,7 @@ async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch)
     let SourceName { database, policy } = place.clone();
     let (auto_create, all_or_nothing, principal) = (None, false, principal.clone());
     let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
-    let rejected = io.run(write::write(request)).await?.rejected;
+    let rejected = write::write(io, request).await?.rejected;
     let Some(first) = rejected.named.first() else { return Ok(()) };
     let dropped = rejected.total;
     let cause = match &first.cause {

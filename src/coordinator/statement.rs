@@ -93,8 +93,11 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
             // Without a database name, 1.x returns "database not found".
             let database = session.database.unwrap_or_default();
-            let delete = delete(statement, database, SchemaSelection::All, session.now_ns);
-            Parts::once(|io| async move { io.run(delete).await.map(|()| None) })
+            let now_ns = session.now_ns;
+            Parts::once(move |io| async move {
+                delete(&io, statement, &database, SchemaSelection::All, now_ns).await?;
+                Ok(None)
+            })
         }
         show @ (Statement::ShowShards
         | Statement::ShowShardGroups
@@ -127,8 +130,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
 }
 
 fn change_parts(change: Change) -> Parts<SeriesChunk> {
-    let change = execute(change);
-    Parts::once(|io| async move { io.run(change).await.map(|_| None) })
+    Parts::once(|io| async move { execute(&io, change).await.map(|_| None) })
 }
 
 /// Lists the databases on which the caller has a permission, as in 1.x.

@@ -307,16 +307,11 @@ impl Io {
         }
     }
 
-    /// Runs another machine to its end and returns its result.
-    pub async fn run<M: Machine>(&self, mut machine: M) -> Result<M::Reply> {
-        self.next(&mut machine).await
-    }
-
-    /// Runs another machine until its next reply, which is a part of a stream or the result.
-    pub async fn next<M: Machine>(&self, machine: &mut M) -> Result<M::Reply> {
+    /// Runs another stream until its next part. Returns `None` at the end.
+    pub async fn next<T>(&self, parts: &mut Parts<T>) -> Result<Option<T>> {
         let mut replies = Replies::default();
         loop {
-            match self.with(|context| machine.advance(context, replies))?? {
+            match self.with(|context| parts.advance(context, replies))?? {
                 Next::Calls(requests) => replies = self.calls(requests).await,
                 Next::Reply(reply) => return Ok(reply),
             }

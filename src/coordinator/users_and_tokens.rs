@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use super::error::{Error, Result};
 use super::grants::hex;
 use super::load_schemas::Retries;
-use super::{Io, Output, Task};
+use super::{Io, Output};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{ACCESS_NAMES_MAX, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
@@ -221,40 +221,38 @@ pub struct GrantedAccess {
 /// Two tokens are the same if their hashes are equal, even if their names differ. Two users are the
 /// same if name and password are equal. If an existing user has the same name but another password,
 /// the imported user gets no permissions.
-pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
-    Task::new(|io| async move {
-        let mut given = GrantedAccess::default();
-        for row in rows {
-            let now_ns = io.now_ns()?;
-            if row.expires_ns <= now_ns {
-                given.unchanged += 1;
-                continue;
+pub async fn grant_access(io: &Io, rows: Vec<Grantee>) -> Result<GrantedAccess> {
+    let mut given = GrantedAccess::default();
+    for row in rows {
+        let now_ns = io.now_ns()?;
+        if row.expires_ns <= now_ns {
+            given.unchanged += 1;
+            continue;
+        }
+        let reply = io.call_catalog(&ToCatalog::Identify { keys: vec![row.key()] }).await?;
+        match one(reply)? {
+            Some(known) if row.user && !is_same_user(&known, &row) => {
+                let reason = format!("user \"{}\" exists with another password", row.name);
+                given.refused.push(reason);
             }
-            let reply = io.call_catalog(&ToCatalog::Identify { keys: vec![row.key()] }).await?;
-            match one(reply)? {
-                Some(known) if row.user && !is_same_user(&known, &row) => {
-                    let reason = format!("user \"{}\" exists with another password", row.name);
+            Some(known) if known.grants.include(&row.grants) => given.unchanged += 1,
+            Some(known) => {
+                widen(io, known, &row).await?;
+                given.widened += 1;
+            }
+            None => match free_name(io, &row).await? {
+                Some(name) => {
+                    import(io, Grantee { id: 0, version: 0, name, ..row }).await?;
+                    given.made += 1;
+                }
+                None => {
+                    let reason = format!("too many tokens have the name \"{}\"", row.name);
                     given.refused.push(reason);
                 }
-                Some(known) if known.grants.include(&row.grants) => given.unchanged += 1,
-                Some(known) => {
-                    widen(&io, known, &row).await?;
-                    given.widened += 1;
-                }
-                None => match free_name(&io, &row).await? {
-                    Some(name) => {
-                        import(&io, Grantee { id: 0, version: 0, name, ..row }).await?;
-                        given.made += 1;
-                    }
-                    None => {
-                        let reason = format!("too many tokens have the name \"{}\"", row.name);
-                        given.refused.push(reason);
-                    }
-                },
-            }
+            },
         }
-        Ok(given)
-    })
+    }
+    Ok(given)
 }
 
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<()> {

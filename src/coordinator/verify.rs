@@ -4,7 +4,7 @@
 
 use super::error::{Error, Result};
 use super::load_schemas::{Load, Loaded, SchemaSelection};
-use super::{Io, Task, diagnostics};
+use super::{Io, diagnostics};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
@@ -36,18 +36,15 @@ pub struct Report {
 }
 
 /// Verifies `database` from its start or from the position `start`. Skips dropped shards.
-pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
-    let database = database.to_owned();
-    Task::new(move |io| async move {
-        let mut report = Report::default();
-        match report.add_metadata(&io, &database, start).await {
-            Ok(loaded) => report.add_shards(&io, &database, &loaded, start).await?,
-            // Damaged metadata can be the cause of the error, so the findings are returned instead.
-            Err(_) if !report.damaged.is_empty() => {}
-            Err(error) => return Err(error),
-        }
-        Ok(report)
-    })
+pub async fn verify(io: &Io, database: &str, start: Option<Resume>) -> Result<Report> {
+    let mut report = Report::default();
+    match report.add_metadata(io, database, start).await {
+        Ok(loaded) => report.add_shards(io, database, &loaded, start).await?,
+        // Damaged metadata can be the cause of the error, so the findings are returned instead.
+        Err(_) if !report.damaged.is_empty() => {}
+        Err(error) => return Err(error),
+    }
+    Ok(report)
 }
 
 impl Report {

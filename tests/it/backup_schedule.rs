@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use tidemark::coordinator::Task;
 use tidemark::coordinator::backup::{BackupId, back_up, restore, verify_backup};
 use tidemark::coordinator::error::Error;
 use tidemark::model::time::MS_NS;
@@ -66,9 +67,10 @@ fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>
         before.extend(times.into_iter().filter(|_| taken.is_ok()));
     }
     for turn in 0..REQUESTS_MAX {
-        let mut made = vec![world.start_machine(&edges[0], back_up("db"))];
+        let task = || Task::new(|io| async move { back_up(&io, "db").await });
+        let mut made = vec![world.start_machine(&edges[0], task())];
         if world.platform.below(3) == 0 {
-            made.push(world.start_machine(&edges[1], back_up("db")));
+            made.push(world.start_machine(&edges[1], task()));
         }
         let (lines, times) = lines(world, 100 + turn as i64);
         all.extend(times);
@@ -101,7 +103,9 @@ fn backups_stay_exact_under_random_faults() {
         let faults = std::mem::take(&mut world.faults);
         let mut resume = None;
         loop {
-            let page = world.run(&edges[0], verify_backup(id.clone(), resume)).unwrap();
+            let id = id.clone();
+            let check = Task::new(|io| async move { verify_backup(&io, &id, resume).await });
+            let page = world.run(&edges[0], check).unwrap();
             assert_eq!(page.damaged, Vec::<String>::new(), "seed {seed}");
             resume = page.resume;
             if resume.is_none() {
@@ -112,7 +116,9 @@ fn backups_stay_exact_under_random_faults() {
         for request in 0.. {
             assert!(request < REQUESTS_MAX, "seed {seed}: no end of the restore");
             let edge = edges[world.platform.below(2)].clone();
-            let done = world.start_machine(&edge, restore(id.clone(), copy("copy")));
+            let id = id.clone();
+            let task = Task::new(|io| async move { restore(&io, id, copy("copy")).await });
+            let done = world.start_machine(&edge, task);
             quiet(&mut world);
             match done.take() {
                 Some(Ok(done)) if done.remaining == 0 => {

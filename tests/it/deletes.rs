@@ -24,11 +24,9 @@ fn world(seed: u64) -> World {
 }
 
 fn delete(text: &str) -> Task<()> {
-    delete_statement(
-        parse_statement(text, &Params::default()).unwrap(),
-        "db".into(),
-        SchemaSelection::All,
-        0,
+    let statement = parse_statement(text, &Params::default()).unwrap();
+    Task::new(
+        |io| async move { delete_statement(&io, statement, "db", SchemaSelection::All, 0).await },
     )
 }
 

@@ -8,7 +8,7 @@ use tidemark::coordinator::confirmations::confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
 use tidemark::coordinator::identify::{self, AuthSource, Credentials, Identification};
-use tidemark::coordinator::write::{self, WriteOutcome};
+use tidemark::coordinator::write::WriteOutcome;
 use tidemark::model::grant::{Grants, Permission};
 use tidemark::model::ids::ObjectId;
 use tidemark::protocol::call::Address;
@@ -16,7 +16,7 @@ use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
 use tidemark::protocol::grants::Grantee;
 
-use crate::protocol::{ask, create, drop_database, world, write, write_request};
+use crate::protocol::{ask, create, drop_database, world, write, write_request, write_task};
 use crate::world::stub_shard;
 use crate::world::{Edge, Faults, World};
 
@@ -68,13 +68,14 @@ fn identify(
 ) -> Result<Identification, Error> {
     let credentials = Credentials::pair(None, token.to_owned());
     let of = AuthSource::Databases(vec![database.to_owned()]);
-    world.run(edge, identify::identify(credentials, of, ""))
+    let task = Task::new(|io| async move { identify::identify(&io, credentials, of, "").await });
+    world.run(edge, task)
 }
 
 fn write_as(principal: Principal, database: &str, line: &str) -> Task<WriteOutcome> {
     let mut request = write_request(database, line);
     request.principal = principal;
-    write::write(request)
+    write_task(request)
 }
 
 /// Returns whether the write was accepted, or `None` if the edge cannot determine the permission.
@@ -93,7 +94,7 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Err(error) => panic!("{error}"),
     };
     // The edge reports the use of the token after the response.
-    let _ = world.run(edge, confirm(caller));
+    let _ = world.run(edge, Task::new(|io| async move { confirm(&io, &caller).await }));
     taken
 }
 

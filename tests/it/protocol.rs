@@ -38,15 +38,24 @@ pub(crate) fn world(seed: u64) -> World {
 pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> Task<Changed> {
     let name = name.to_owned();
     let create = CreateDatabase { name, policy, shards, location: None, jurisdiction: None };
-    execute(Change::CreateDatabase(create))
+    change(Change::CreateDatabase(create))
+}
+
+/// Returns a task that executes a change.
+pub(crate) fn change(change: Change) -> Task<Changed> {
+    Task::new(|io| async move { execute(&io, change).await })
 }
 
 pub(crate) fn drop_database(name: &str) -> Task<Changed> {
-    execute(Change::DropDatabase { name: name.to_owned() })
+    change(Change::DropDatabase { name: name.to_owned() })
 }
 
 pub(crate) fn write(database: &str, lines: &str) -> Task<WriteOutcome> {
-    write::write(write_request(database, lines))
+    write_task(write_request(database, lines))
+}
+
+pub(crate) fn write_task(request: WriteRequest) -> Task<WriteOutcome> {
+    Task::new(|io| async move { write::write(&io, request).await })
 }
 
 pub(crate) fn write_request(database: &str, lines: &str) -> WriteRequest {
@@ -78,14 +87,14 @@ fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Task<Wr
     let mut request = write_request(database, lines);
     request.policy = policy.map(str::to_owned);
     request.auto_create = Some(create);
-    write::write(request)
+    write_task(request)
 }
 
 fn alter(database: &str, name: &str, duration_ns: i64) -> Task<Changed> {
     let duration_ns = Some(duration_ns);
     let spec = PolicyChange { name: name.to_owned(), duration_ns, ..PolicyChange::default() };
     let database = database.to_owned();
-    execute(Change::within(&database, ToDatabase::AlterPolicy { spec, make_default: false }))
+    change(Change::within(&database, ToDatabase::AlterPolicy { spec, make_default: false }))
 }
 
 pub(crate) fn kept(points: u64) -> Result<WriteOutcome, Error> {
@@ -184,8 +193,7 @@ fn rule_2_shard_reports_stale_generation() {
         ..PolicyChange::default()
     };
     let message = ToDatabase::AlterPolicy { spec: shorter, make_default: false };
-    let change = Change::within("db", message);
-    world.run(&a, execute(change)).unwrap();
+    world.run(&a, change(Change::within("db", message))).unwrap();
     let outcome = world.run(&b, write("db", &format!("m f=1 {old}\nm f=2 {START_NS}"))).unwrap();
     assert_eq!((outcome.points_written, outcome.rejected.outside_retention), (1, 1));
     let cause = outcome.rejected.named.first().map(|named| (named.line, named.cause.clone()));
@@ -363,14 +371,13 @@ fn rule_6_cached_rejections_are_verified() {
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let database = "db".to_owned();
     let message = ToDatabase::CreatePolicy { spec, make_default: false };
-    let change = Change::within(&database, message);
-    world.run(&a, execute(change)).unwrap();
+    world.run(&a, change(Change::within(&database, message))).unwrap();
     let mut request = write_request("db", "m f=1i 8");
     request.policy = Some("p".into());
-    assert_eq!(world.run(&b, write::write(request.clone())), kept(1));
+    assert_eq!(world.run(&b, write_task(request.clone())), kept(1));
     request.policy = Some("q".into());
     let missing = Err(Error::PolicyNotFound("q".into()));
-    assert_eq!(world.run(&b, write::write(request)), missing);
+    assert_eq!(world.run(&b, write_task(request)), missing);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tidemark::api::http::Response;
-use tidemark::coordinator::create_drop::{Change, execute};
+use tidemark::coordinator::create_drop::Change;
 use tidemark::coordinator::error::Error;
 use tidemark::model::quota::{QUOTA_VALUE_MAX, Rates};
 use tidemark::protocol::database::{QuotaChange, ToDatabase};
@@ -428,7 +428,7 @@ fn rule_2_acknowledged_quota_binds_every_edge() {
         let rates = Rates { points: Some(100), ..Rates::default() };
         let set = || {
             let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
-            execute(Change::within("d", ToDatabase::SetQuota(change)))
+            crate::protocol::change(Change::within("d", ToDatabase::SetQuota(change)))
         };
         while let Err(error) = world.run(&edges[0], set()) {
             assert!(matches!(error, Error::Unavailable(_)), "{error}");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tidemark::coordinator::Task;
-use tidemark::coordinator::create_drop::{Change, execute};
+use tidemark::coordinator::create_drop::Change;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::recover::{begin_recovery, show_recovery};
 use tidemark::model::quota::Rates;
@@ -40,6 +40,15 @@ pub(crate) struct Scene {
     /// The recovery time, and the values that were written before this time.
     pub(crate) then_ns: i64,
     pub(crate) then: BTreeMap<(&'static str, &'static str), Column>,
+}
+
+/// Returns a task that begins a recovery.
+pub(crate) fn recovery(request: RecoveryRequest) -> Task<Option<RecoveryStatus>> {
+    Task::new(|io| async move { begin_recovery(&io, request).await })
+}
+
+fn shown_recovery() -> Task<Option<RecoveryStatus>> {
+    Task::new(|io| async move { show_recovery(&io, "db").await })
 }
 
 pub(crate) fn run(world: &mut World, edge: &Edge, text: &str) -> Result<Column, Error> {
@@ -144,7 +153,7 @@ impl Scene {
         let rates = Rates { points: Some(1 << 40), ..Rates::default() };
         let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
         let change = Change::within("db", ToDatabase::SetQuota(change));
-        self.world.run(&old, execute(change)).unwrap();
+        self.world.run(&old, crate::protocol::change(change)).unwrap();
         self.world.settle();
         for _ in 0..9 {
             if self.world.shard_ids().len() > shards {
@@ -159,7 +168,7 @@ impl Scene {
 
     fn ask(&self) -> Task<Option<RecoveryStatus>> {
         let (name, time_ns) = ("db".to_owned(), self.then_ns);
-        begin_recovery(RecoveryRequest { name, time_ns, dry_run: false })
+        recovery(RecoveryRequest { name, time_ns, dry_run: false })
     }
 
     /// Runs the recovery until `stage` is the next stage.
@@ -324,12 +333,12 @@ fn recovery_blocks_queries_and_drops() {
         ]
     );
     let other = RecoveryRequest { name: "db".to_owned(), time_ns: 5, dry_run: false };
-    let refused = scene.world.run(&old, begin_recovery(other));
+    let refused = scene.world.run(&old, recovery(other));
     let expected = Error::Catalog(CatalogRefusal::Recovery(RecoveryRefusal::Time));
     assert_eq!(refused, Err(expected));
     scene.world.run(&old, drop_database("db")).unwrap();
     scene.world.run(&old, create("db", 2, None)).unwrap();
-    assert_eq!(scene.world.run(&old, show_recovery("db")), Ok(None), "it is of the one before");
+    assert_eq!(scene.world.run(&old, shown_recovery()), Ok(None), "it is of the one before");
 }
 
 #[test]
@@ -340,7 +349,7 @@ fn invalid_recovery_changes_nothing() {
     let now_ns = scene.world.platform.time_ns();
     let ask = |scene: &mut Scene, name: &str, time_ns: i64, dry_run: bool| {
         let name = name.to_owned();
-        scene.world.run(&edge, begin_recovery(RecoveryRequest { name, time_ns, dry_run }))
+        scene.world.run(&edge, recovery(RecoveryRequest { name, time_ns, dry_run }))
     };
     let refused = |refusal| Err(Error::Catalog(CatalogRefusal::Recovery(refusal)));
     let times = [now_ns + S_NS, now_ns - S_NS, now_ns - 31 * D_NS];
@@ -351,7 +360,7 @@ fn invalid_recovery_changes_nothing() {
     assert_eq!(ask(&mut scene, "nobody", now_ns - H_NS, true), refused(name));
     let checked = ask(&mut scene, "db", now_ns - H_NS, true).unwrap().unwrap();
     assert_eq!((checked.stage, checked.shards > 1), (RecoveryStage::Checked, true));
-    assert_eq!(scene.world.run(&edge, show_recovery("db")), Ok(None));
+    assert_eq!(scene.world.run(&edge, shown_recovery()), Ok(None));
     scene.check("unchanged");
 
     let before = ask(&mut scene, "db", START_NS - H_NS, true);

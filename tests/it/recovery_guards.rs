@@ -2,14 +2,13 @@
 //! edge with an outdated cache sends a message at the critical time.
 
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::recover::begin_recovery;
 use tidemark::model::time::H_NS;
 use tidemark::protocol::catalog::CatalogRefusal;
 use tidemark::protocol::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStage};
 
 use crate::grants::{pass, revoke, writes};
 use crate::protocol::write;
-use crate::recoveries::{Scene, run};
+use crate::recoveries::{Scene, recovery, run};
 use crate::world::Edge;
 use crate::world::platform::START_NS;
 
@@ -156,7 +155,7 @@ fn stuck_recovery_can_be_abandoned() {
     scene.world.lose_past(scene.then_ns);
     let ask = |scene: &mut Scene, time_ns: i64| {
         let request = RecoveryRequest { name: "db".to_owned(), time_ns, dry_run: false };
-        scene.world.run(&Edge::default(), begin_recovery(request))
+        scene.world.run(&Edge::default(), recovery(request))
     };
     for _ in 0..5 {
         scene.world.alarm();

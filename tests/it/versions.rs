@@ -1,6 +1,7 @@
 //! Tests the object protocol between releases whose versions differ.
 
-use tidemark::coordinator::create_drop::{Change, execute};
+use tidemark::coordinator::Task;
+use tidemark::coordinator::create_drop::Change;
 use tidemark::coordinator::delete::delete as delete_statement;
 use tidemark::coordinator::diagnostics::diagnostics;
 use tidemark::coordinator::error::Error;
@@ -20,7 +21,7 @@ use tidemark::protocol::sql::{FromSql, ToSql};
 use tidemark::query::result::ResultColumn;
 
 use crate::product::Product;
-use crate::protocol::{ask, create, kept, script, write};
+use crate::protocol::{ask, change, create, drop_database, kept, script, write};
 use crate::sql_stand_in::stand_in;
 use crate::world::{Edge, World, real_shard};
 
@@ -47,14 +48,16 @@ fn older_edge_receives_its_protocol_version() {
         assert_eq!(script(world, &edge, &mut write("db", lines), &mut answer), kept(points));
     }
     let statement = parse_statement("DELETE FROM m WHERE host = 'a'", &Params::default()).unwrap();
-    let mut delete = delete_statement(statement, "db".into(), SchemaSelection::All, 0);
+    let mut delete = Task::new(|io| async move {
+        delete_statement(&io, statement, "db", SchemaSelection::All, 0).await
+    });
     assert_eq!(script(world, &edge, &mut delete, &mut answer), Ok(()));
-    let report = script(world, &edge, &mut verify("db", None), &mut answer).unwrap();
+    let mut check = Task::new(|io| async move { verify(&io, "db", None).await });
+    let report = script(world, &edge, &mut check, &mut answer).unwrap();
     assert!(report.blocks > 0 && report.damaged.is_empty() && report.resume.is_none());
-    let change = Change::within("db", ToDatabase::DropMeasurement { name: "m".into() });
-    script(world, &edge, &mut execute(change), &mut answer).unwrap();
-    let change = Change::DropDatabase { name: "db".into() };
-    script(world, &edge, &mut execute(change), &mut answer).unwrap();
+    let drop = Change::within("db", ToDatabase::DropMeasurement { name: "m".into() });
+    script(world, &edge, &mut change(drop), &mut answer).unwrap();
+    script(world, &edge, &mut drop_database("db"), &mut answer).unwrap();
     assert!(calls > 15, "{calls}");
 }
 

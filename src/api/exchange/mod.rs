@@ -8,6 +8,8 @@
 
 pub mod receive_body;
 
+use std::rc::Rc;
+
 use crate::admission::{SlowReader, Upload};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
@@ -142,7 +144,9 @@ impl Exchange {
         reply: Option<Reply>,
     ) -> Vec<Call> {
         if reply.is_none() {
-            self.confirm = self.caller.caller.clone().map(confirm);
+            let caller = self.caller.caller.clone();
+            self.confirm =
+                caller.map(|caller| Task::new(|io| async move { confirm(&io, &caller).await }));
         }
         let Some(confirm) = &mut self.confirm else { return Vec::new() };
         let calls = self.calls;
@@ -463,7 +467,7 @@ impl Exchange {
             self.caller = Principal::admin();
             return self.resume(isolate);
         }
-        let address = self.head.header("cf-connecting-ip").unwrap_or_default();
+        let address = self.head.header("cf-connecting-ip").unwrap_or_default().to_owned();
         let unknown = match self.errors {
             ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1)
                 if credentials.user.is_some() =>
@@ -472,10 +476,9 @@ impl Exchange {
             }
             _ => AuthError::Unauthorized,
         };
-        let (identify, errors) =
-            (identify::identify(credentials, auth_source, address), self.errors);
+        let errors = self.errors;
         let identify = Task::new(move |io| async move {
-            Ok(match io.run(identify).await {
+            Ok(match identify::identify(&io, credentials, auth_source, &address).await {
                 Ok(Identification::Known(principal)) => Ok(principal),
                 Ok(Identification::Unknown) => Err(unknown.into()),
                 Ok(Identification::LoginRefused(refusal)) => {
@@ -500,9 +503,9 @@ impl Exchange {
         if !foreign_origin::is_same_origin(&self.head) {
             return Err(AuthError::Unauthorized.into());
         }
-        let check = access::check_assertion(application, assertion);
+        let (application, assertion) = (Rc::clone(application), assertion.to_owned());
         let identify = Task::new(|io| async move {
-            Ok(match io.run(check).await? {
+            Ok(match access::check_assertion(&io, &application, &assertion).await? {
                 access::AssertionResult::Admitted => Ok(Principal::admin()),
                 access::AssertionResult::Refused => Err(AuthError::Unauthorized.into()),
                 access::AssertionResult::Unverified(reason) => {

@@ -18,6 +18,7 @@ use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::api::settings::duration_ns;
+use crate::coordinator::Io;
 use crate::coordinator::backup::{
     BackupId, ListedBackup, back_up, delete_backup, list_backups, restore, verify_backup,
 };
@@ -25,7 +26,6 @@ use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::call_database;
 use crate::coordinator::recover::{begin_recovery, show_recovery};
 use crate::coordinator::verify;
-use crate::coordinator::{Io, Task};
 use crate::influxql::duration;
 use crate::influxql::time_literal::{self, format_utc};
 use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_BACKUPS_MAX};
@@ -65,12 +65,12 @@ fn progress(remaining: u64, body: &Value) -> Response {
 }
 
 async fn delete(io: Io, id: BackupId) -> ApiResult<Response> {
-    let remaining = io.run(delete_backup(id.clone())).await?;
+    let remaining = delete_backup(&io, &id).await?;
     Ok(progress(remaining, &json!({ "id": id.to_string(), "remaining": remaining })))
 }
 
 async fn make(io: Io, database: String) -> ApiResult<Response> {
-    let made = io.run(back_up(&database)).await?;
+    let made = back_up(&io, &database).await?;
     let body = json!({
         "id": made.id.to_string(),
         "shards": made.shards,
@@ -82,7 +82,7 @@ async fn make(io: Io, database: String) -> ApiResult<Response> {
 }
 
 async fn list(io: Io, database: String) -> ApiResult<Response> {
-    let listed = io.run(list_backups(&database)).await?;
+    let listed = list_backups(&io, &database).await?;
     let schedule = match schedule(&io, &database, &ToDatabase::BackupSchedule).await {
         // Dropping a database drops its schedule, but keeps its backups.
         Err(Error::DatabaseNotFound(_)) => None,
@@ -101,7 +101,7 @@ pub(super) fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> 
         Some((a.parse().ok()?, b.parse().ok()?))
     })?;
     Ok(pending(&database, move |io| async move {
-        let checked = io.run(verify_backup(id.clone(), resume)).await?;
+        let checked = verify_backup(&io, &id, resume).await?;
         let resume = checked.resume.map(|(a, b)| format!("{a}.{b}"));
         let body = json!({
             "id": id.to_string(),
@@ -129,7 +129,7 @@ pub(super) fn begin_restore(request: &Incoming<'_>) -> ApiResult<PendingRequest>
         };
         Ok(move |io: Io| async move {
             let database = create.name.clone();
-            let restored = io.run(restore(from.clone(), create)).await?;
+            let restored = restore(&io, from.clone(), create).await?;
             let body = json!({
                 "db": database,
                 "from": from.to_string(),
@@ -263,7 +263,7 @@ fn describe_schedule(database: &str, schedule: &BackupSchedule) -> Value {
 pub(super) fn begin_recover(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let recovery = match request.head.method.as_str() {
-        "GET" => show_recovery(&database),
+        "GET" => None,
         _ => {
             let text = request.url.filled("time").unwrap_or_default();
             let time_ns = time_literal::parse(text, |_| 0).map_err(|_| {
@@ -278,19 +278,23 @@ pub(super) fn begin_recover(request: &Incoming<'_>) -> ApiResult<PendingRequest>
                 }
             };
             let name = database.clone();
-            begin_recovery(RecoveryRequest { name, time_ns, dry_run })
+            Some(RecoveryRequest { name, time_ns, dry_run })
         }
     };
     let name = database.clone();
-    Ok(PendingRequest::run(|io| show_recovered(io, name, recovery)).on(&database, None))
+    Ok(PendingRequest::run(|io| recover(io, name, recovery)).on(&database, None))
 }
 
-async fn show_recovered(
+/// Begins a recovery, or shows the last recovery if `request` is `None`.
+async fn recover(
     io: Io,
     database: String,
-    recovery: Task<Option<RecoveryStatus>>,
+    request: Option<RecoveryRequest>,
 ) -> ApiResult<Response> {
-    let status = io.run(recovery).await?;
+    let status = match request {
+        Some(request) => begin_recovery(&io, request).await?,
+        None => show_recovery(&io, &database).await?,
+    };
     let is_over = |status: &RecoveryStatus| {
         matches!(status.stage, RecoveryStage::Checked | RecoveryStage::Done)
     };
@@ -316,7 +320,7 @@ pub(super) fn begin_checksums(request: &Incoming<'_>) -> ApiResult<PendingReques
         Some((shard, page)) => Some((shard.parse().ok()?, Some(page.parse().ok()?))),
     })?;
     Ok(PendingRequest::run(move |io| async move {
-        let report = io.run(verify::verify(&database, start)).await?;
+        let report = verify::verify(&io, &database, start).await?;
         let resume = report.resume.map(|(shard, page)| match page {
             None => shard.to_string(),
             Some(page) => format!("{shard}.{page}"),

@@ -100,14 +100,14 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
         Plan::Respond(response) => return Ok(response),
         Plan::Delete(change) => {
             if let Some(change) = change {
-                io.run(execute(change)).await?;
+                execute(&io, change).await?;
             }
             return Ok(Response::empty(204));
         }
         Plan::Change { changes, status, database, policy } => (changes, status, database, policy),
     };
     for change in changes {
-        io.run(execute(change)).await?;
+        execute(&io, change).await?;
     }
     let found = describe_databases(&io, &principal, WhichDatabases::Named(database)).await?;
     let buckets = buckets_of(&found);

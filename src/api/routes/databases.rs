@@ -138,7 +138,7 @@ pub(super) fn begin_change(request: &Incoming<'_>) -> ApiResult<PendingRequest> 
 async fn run(io: Io, name: String, change: Change) -> ApiResult<Response> {
     let is_creation = matches!(change, Change::CreateDatabase(_));
     let is_drop = matches!(change, Change::DropDatabase { .. });
-    let changed = io.run(execute(change)).await?;
+    let changed = execute(&io, change).await?;
     if is_creation && changed.existed {
         return Err(ApiError::Conflict(format!("database \"{name}\" already exists")));
     }

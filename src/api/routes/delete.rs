@@ -55,9 +55,9 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
         return Ok(run(|_| async { Ok(Response::empty(204)) }));
     };
     let (statement, selection) = (Statement::Delete(statement), SchemaSelection::Policy(policy));
-    let task = delete(statement, database, selection, isolate.now_ns());
-    Ok(run(|io| async move {
-        io.run(task).await?;
+    let now_ns = isolate.now_ns();
+    Ok(run(move |io| async move {
+        delete(&io, statement, &database, selection, now_ns).await?;
         Ok(Response::empty(204))
     }))
 }

@@ -96,7 +96,7 @@ impl Body {
                 QuotaChange::Caller(CallerQuota { id, user, name, rates })
             }
         };
-        io.run(execute(Change::within(&database, ToDatabase::SetQuota(change)))).await?;
+        execute(&io, Change::within(&database, ToDatabase::SetQuota(change))).await?;
         show(&io, &database).await
     }
 }

@@ -145,6 +145,6 @@ async fn delete(io: Io, database: String, table: String) -> ApiResult<Response> 
         return Err(ApiError::NotFound(format!("table not found: \"{table}\"")));
     }
     let message = ToDatabase::DropMeasurement { name: table.clone() };
-    io.run(execute(Change::within(&database, message))).await?;
+    execute(&io, Change::within(&database, message)).await?;
     Ok(json_line(200, &json!({ "db": database, "table": table })))
 }

@@ -332,7 +332,7 @@ pub(super) fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> 
             rows.iter().try_for_each(Row::check)?;
             let rows = rows.into_iter().map(Row::grantee).collect();
             Ok(|io: Io| async move {
-                let given = io.run(grant_access(rows)).await?;
+                let given = grant_access(&io, rows).await?;
                 let body = json!({
                     "made": given.made,
                     "widened": given.widened,

@@ -84,7 +84,7 @@ fn start(
     let auto_create = settings.auto_create_databases;
     let may_create = covers_database && auto_create && !options.is_by_id;
     let caller_name = Rc::clone(&caller.name);
-    let write = write::write(WriteRequest {
+    let request = WriteRequest {
         database: database.clone(),
         policy,
         principal: caller.clone(),
@@ -100,11 +100,11 @@ fn start(
             jurisdiction: None,
         }),
         all_or_nothing: options.all_or_nothing,
-    });
+    };
     Ok(run_with_outcome(|io| async move {
         // The reservation covers the columns and the text.
         let _permit = permit;
-        match io.run(write).await {
+        match write::write(&io, request).await {
             Ok(outcome) => Ok(respond(options, &database, &unparsed, &outcome, &text)),
             Err(Error::DatabaseNotFound(name)) => {
                 let statement = format!("CREATE DATABASE {}", quote::ident(&name));

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::store::{self, BackupError, BackupId, ListedBackup, Mark, ObjectBudget, list_backups};
+use crate::coordinator::Io;
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::{Load, SchemaSelection};
-use crate::coordinator::{Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{BACKUP_DELETES_MAX, BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
 use crate::model::shard_map::Policy;
@@ -37,26 +37,23 @@ pub struct BackupProgress {
 }
 
 /// Begins a backup of a database, or continues its unfinished backup.
-pub fn back_up(database: &str) -> Task<BackupProgress> {
-    let name = database.to_owned();
-    Task::new(|io| async move {
-        let database = Load::from_owner(&name, SchemaSelection::Nothing).run(&io).await?.object;
-        let id = begin(&io, &name).await?;
-        let progress =
-            BackupProgress { id: id.clone(), shards: 0, remaining: 0, objects: 0, bytes: 0 };
-        let mut backup = BackupTask { io, id, database, left: ObjectBudget::default(), progress };
-        let stored = match backup.stored_map().await? {
-            None if !backup.make_map().await? => None,
-            None => backup.stored_map().await?,
-            stored => stored,
-        };
-        if let Some((map, map_crc)) = stored
-            && let Some(indexes) = backup.copy_shards(&map).await?
-        {
-            backup.finish(map_crc, indexes).await?;
-        }
-        Ok(backup.progress)
-    })
+pub async fn back_up(io: &Io, database: &str) -> Result<BackupProgress> {
+    let object = Load::from_owner(database, SchemaSelection::Nothing).run(io).await?.object;
+    let id = begin(io, database).await?;
+    let progress = BackupProgress { id: id.clone(), shards: 0, remaining: 0, objects: 0, bytes: 0 };
+    let left = ObjectBudget::default();
+    let mut backup = BackupTask { io, id, database: object, left, progress };
+    let stored = match backup.stored_map().await? {
+        None if !backup.make_map().await? => None,
+        None => backup.stored_map().await?,
+        stored => stored,
+    };
+    if let Some((map, map_crc)) = stored
+        && let Some(indexes) = backup.copy_shards(&map).await?
+    {
+        backup.finish(map_crc, indexes).await?;
+    }
+    Ok(backup.progress)
 }
 
 /// Returns the unfinished backup of a database, or marks a new backup as begun.
@@ -90,8 +87,8 @@ fn is_being_deleted(database: &str) -> Error {
     BackupError::Conflict(reason).into()
 }
 
-struct BackupTask {
-    io: Io,
+struct BackupTask<'a> {
+    io: &'a Io,
     id: BackupId,
     database: ObjectId,
     left: ObjectBudget,
@@ -99,17 +96,17 @@ struct BackupTask {
 }
 
 // Each method returns `false` or `None` if the request has used up its share of objects.
-impl BackupTask {
+impl BackupTask<'_> {
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>> {
-        let Some(object) = store::get(&self.io, self.id.map()).await? else { return Ok(None) };
+        let Some(object) = store::get(self.io, self.id.map()).await? else { return Ok(None) };
         let map: BackedUpMap = store::open(ObjectKind::Map, &self.id.map(), &object)?;
         self.progress.shards = map.snapshots.len() as u64;
         Ok(Some((map, checksum(&object))))
     }
 
     async fn make_map(&mut self) -> Result<bool> {
-        let mut snapshots = store::list(&self.io, self.id.snapshots()).await?;
-        let pages = store::list(&self.io, self.id.pages()).await?;
+        let mut snapshots = store::list(self.io, self.id.snapshots()).await?;
+        let pages = store::list(self.io, self.id.pages()).await?;
         // A policy may be dropped while the backup reads the schema. In this case the map is made
         // again.
         loop {
@@ -229,7 +226,7 @@ impl BackupTask {
 
     /// Returns the names of the shards' indexes.
     async fn copy_shards(&mut self, map: &BackedUpMap) -> Result<Option<Vec<String>>> {
-        let stored = store::list(&self.io, self.id.indexes()).await?;
+        let stored = store::list(self.io, self.id.indexes()).await?;
         let index_of = |shard: &ObjectId| {
             let prefix = store::index_prefix(shard);
             stored.iter().find(|name| name.starts_with(&prefix)).cloned()
@@ -255,10 +252,10 @@ impl BackupTask {
     /// index's name.
     async fn copy_shard(&mut self, shard: &ObjectId, snapshot: &str) -> Result<Option<String>> {
         let key = self.id.snapshot(snapshot);
-        let object = store::get_sealed(&self.io, &key).await?;
+        let object = store::get_sealed(self.io, &key).await?;
         let (numbers, _) =
             open_snapshot(&object).map_err(|reason| BackupError::damaged(&key, reason))?;
-        let names = store::list(&self.io, self.id.values(shard)).await?;
+        let names = store::list(self.io, self.id.values(shard)).await?;
         let numbered = |name: String| Some((store::value_number(&name)?, name));
         let stored: BTreeMap<u64, String> = names.into_iter().filter_map(numbered).collect();
         let mut values = Vec::new();
@@ -283,7 +280,7 @@ impl BackupTask {
         let object = store::seal(ObjectKind::Index, &index, "index")?;
         let name = store::sealed_name(&store::index_prefix(shard), &object);
         self.put(self.id.index(&name), object).await?;
-        release(&self.io, shard, &self.id).await;
+        release(self.io, shard, &self.id).await;
         Ok(Some(name))
     }
 
@@ -293,7 +290,7 @@ impl BackupTask {
         let manifest = BackupManifest { map, indexes, finished_ns };
         let object = store::seal(ObjectKind::Manifest, &manifest, "manifest")?;
         self.put(self.id.mark(Mark::Done), object).await?;
-        let (io, own, database) = (&self.io, self.id.name(), &self.id.database);
+        let (io, own, database) = (self.io, self.id.name(), &self.id.database);
         let begun = store::list(io, store::marks(database, Mark::Begun)).await?;
         let deleting = store::list(io, store::marks(database, Mark::Deleting)).await?;
         let is_kept = if deleting.iter().any(|name| name.starts_with(&own)) {
@@ -315,7 +312,7 @@ impl BackupTask {
     async fn put(&mut self, key: String, object: Vec<u8>) -> Result<()> {
         self.progress.objects += 1;
         self.progress.bytes += object.len() as u64;
-        store::put(&self.io, key, object).await
+        store::put(self.io, key, object).await
     }
 
     fn refused(&self, reply: FromDatabase) -> Error {
@@ -369,59 +366,53 @@ const CHECKED_SUFFIX: &str = ".sure";
 /// Deletes a complete or incomplete backup, and the values that no other backup of the database
 /// uses. Returns the number of shards whose objects remain, plus 1 for the map and the marks. The
 /// backup is deleted when the result is 0.
-pub fn delete_backup(id: BackupId) -> Task<u64> {
-    Task::new(|io| async move {
-        mark_deleting(&io, &id).await?;
-        let others = other_indexes(&io, &id).await?;
-        let indexes = store::list(&io, id.indexes()).await?;
-        let mut snapshots = store::list(&io, id.snapshots()).await?;
-        let mut objects_left = ObjectBudget::default();
-        while let Some(snapshot) = snapshots.first() {
-            let shard = store::shard_of_snapshot(snapshot).ok_or_else(|| {
-                BackupError::damaged(
-                    &id.snapshots(),
-                    "the key does not contain the name of a shard",
-                )
-            })?;
-            let prefix = store::index_prefix(&shard);
-            let of_shard = |key: &&String| {
-                key.rsplit('/').next().is_some_and(|name| name.starts_with(&prefix))
-            };
-            let mut wanted = BTreeSet::new();
-            for key in others.iter().filter_map(|keys| keys.iter().find(of_shard)) {
-                wanted.extend(store::get_index(&io, key).await?.values);
-            }
-            let mut values = store::list(&io, id.values(&shard)).await?;
-            values.retain(|name| !wanted.contains(name));
-            let values = values.iter().map(|name| id.value(&shard, name)).collect();
-            // A backup releases a shard's values when it stores the shard's index. Without an
-            // index, the shard still holds the values.
-            if !indexes.iter().any(|name| name.starts_with(&prefix)) {
-                release(&io, &shard, &id).await;
-            }
-            let own_indexes = indexes.iter().filter(|name| name.starts_with(&prefix));
-            let (own_snapshots, rest): (Vec<String>, Vec<String>) = snapshots
-                .iter()
-                .cloned()
-                .partition(|name| store::shard_of_snapshot(name).as_ref() == Some(&shard));
-            let own = own_indexes
-                .map(|name| id.index(name))
-                .chain(own_snapshots.iter().map(|name| id.snapshot(name)))
-                .collect();
-            // The backup's own objects for the shard are deleted last, because a later request
-            // needs them to find the shard.
-            if !delete_all(&io, &mut objects_left, [values, own]).await? {
-                return Ok(remaining(&snapshots));
-            }
-            snapshots = rest;
+pub async fn delete_backup(io: &Io, id: &BackupId) -> Result<u64> {
+    mark_deleting(io, id).await?;
+    let others = other_indexes(io, id).await?;
+    let indexes = store::list(io, id.indexes()).await?;
+    let mut snapshots = store::list(io, id.snapshots()).await?;
+    let mut objects_left = ObjectBudget::default();
+    while let Some(snapshot) = snapshots.first() {
+        let shard = store::shard_of_snapshot(snapshot).ok_or_else(|| {
+            BackupError::damaged(&id.snapshots(), "the key does not contain the name of a shard")
+        })?;
+        let prefix = store::index_prefix(&shard);
+        let of_shard =
+            |key: &&String| key.rsplit('/').next().is_some_and(|name| name.starts_with(&prefix));
+        let mut wanted = BTreeSet::new();
+        for key in others.iter().filter_map(|keys| keys.iter().find(of_shard)) {
+            wanted.extend(store::get_index(io, key).await?.values);
         }
-        let pages = store::list(&io, id.pages()).await?;
-        let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
-        rest.push(id.map());
-        let mark = id.mark(Mark::Deleting);
-        let marks = vec![format!("{mark}{CHECKED_SUFFIX}"), mark];
-        Ok(u64::from(!delete_all(&io, &mut objects_left, [rest, marks]).await?))
-    })
+        let mut values = store::list(io, id.values(&shard)).await?;
+        values.retain(|name| !wanted.contains(name));
+        let values = values.iter().map(|name| id.value(&shard, name)).collect();
+        // A backup releases a shard's values when it stores the shard's index. Without an
+        // index, the shard still holds the values.
+        if !indexes.iter().any(|name| name.starts_with(&prefix)) {
+            release(io, &shard, id).await;
+        }
+        let own_indexes = indexes.iter().filter(|name| name.starts_with(&prefix));
+        let (own_snapshots, rest): (Vec<String>, Vec<String>) = snapshots
+            .iter()
+            .cloned()
+            .partition(|name| store::shard_of_snapshot(name).as_ref() == Some(&shard));
+        let own = own_indexes
+            .map(|name| id.index(name))
+            .chain(own_snapshots.iter().map(|name| id.snapshot(name)))
+            .collect();
+        // The backup's own objects for the shard are deleted last, because a later request
+        // needs them to find the shard.
+        if !delete_all(io, &mut objects_left, [values, own]).await? {
+            return Ok(remaining(&snapshots));
+        }
+        snapshots = rest;
+    }
+    let pages = store::list(io, id.pages()).await?;
+    let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
+    rest.push(id.map());
+    let mark = id.mark(Mark::Deleting);
+    let marks = vec![format!("{mark}{CHECKED_SUFFIX}"), mark];
+    Ok(u64::from(!delete_all(io, &mut objects_left, [rest, marks]).await?))
 }
 
 /// Marks the backup as being deleted, and removes its other marks.
@@ -498,37 +489,35 @@ fn remaining(snapshots: &[String]) -> u64 {
 /// the attempt has made no complete backup        begin a backup
 /// otherwise                                      end the attempt
 /// ```
-pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
+pub async fn scheduled_pass(io: &Io, due: DuePass) -> Result<PassDone> {
     let DuePass { database, schedule } = due;
-    Task::new(|io| async move {
-        let found = io.run(list_backups(&database)).await?;
-        let (mut done, action) = choose_action(&schedule, &found);
-        match action {
-            PassAction::Nothing => {}
-            PassAction::Delete(id) => {
-                io.run(delete_backup(id)).await?;
-            }
-            PassAction::BackUp => match io.run(back_up(&database)).await {
-                Ok(made) => {
-                    let begun_s = made.id.begun_s;
-                    if schedule.owns(begun_s) && !done.made.contains(&begun_s) {
-                        done.made.push(begun_s);
-                    }
-                }
-                // No new backup can begin before this backup is deleted.
-                Err(Error::Backup(BackupError::Unfinishable { id, .. })) => {
-                    let id = BackupId::parse(&id).ok_or_else(Error::unexpected_reply)?;
-                    // Another request may have completed the backup and released its values.
-                    let found = io.run(list_backups(&database)).await?;
-                    if !found.iter().any(|backup| backup.id == id && backup.is_whole) {
-                        io.run(delete_backup(id)).await?;
-                    }
-                }
-                Err(error) => return Err(error),
-            },
+    let found = list_backups(io, &database).await?;
+    let (mut done, action) = choose_action(&schedule, &found);
+    match action {
+        PassAction::Nothing => {}
+        PassAction::Delete(id) => {
+            delete_backup(io, &id).await?;
         }
-        Ok(done)
-    })
+        PassAction::BackUp => match back_up(io, &database).await {
+            Ok(made) => {
+                let begun_s = made.id.begun_s;
+                if schedule.owns(begun_s) && !done.made.contains(&begun_s) {
+                    done.made.push(begun_s);
+                }
+            }
+            // No new backup can begin before this backup is deleted.
+            Err(Error::Backup(BackupError::Unfinishable { id, .. })) => {
+                let id = BackupId::parse(&id).ok_or_else(Error::unexpected_reply)?;
+                // Another request may have completed the backup and released its values.
+                let found = list_backups(io, &database).await?;
+                if !found.iter().any(|backup| backup.id == id && backup.is_whole) {
+                    delete_backup(io, &id).await?;
+                }
+            }
+            Err(error) => return Err(error),
+        },
+    }
+    Ok(done)
 }
 
 #[derive(Debug, PartialEq, Eq)]

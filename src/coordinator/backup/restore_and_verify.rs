@@ -3,8 +3,8 @@
 //! this publication.
 
 use super::store::{self, BackupError, BackupId, Mark, ObjectBudget};
+use crate::coordinator::Io;
 use crate::coordinator::error::{Error, Result};
-use crate::coordinator::{Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
@@ -36,18 +36,15 @@ pub struct RestoreProgress {
 
 /// Restores `from`. Creates the database with the definition `create` if the database does not
 /// exist.
-pub fn restore(from: BackupId, create: CreateDatabase) -> Task<RestoreProgress> {
-    Task::new(|io| async move {
-        let manifest = store::get_manifest(&io, &from).await?;
-        let map = store::get_map(&io, &from, &manifest).await?;
-        let database = find_or_create(&io, &create).await?;
-        let (left, progress) = (ObjectBudget::default(), RestoreProgress::default());
-        let filled = Vec::new();
-        let mut restore =
-            Restore { io, from, create, database, manifest, map, filled, left, progress };
-        restore.run().await?;
-        Ok(restore.progress)
-    })
+pub async fn restore(io: &Io, from: BackupId, create: CreateDatabase) -> Result<RestoreProgress> {
+    let manifest = store::get_manifest(io, &from).await?;
+    let map = store::get_map(io, &from, &manifest).await?;
+    let database = find_or_create(io, &create).await?;
+    let (left, progress) = (ObjectBudget::default(), RestoreProgress::default());
+    let filled = Vec::new();
+    let mut restore = Restore { io, from, create, database, manifest, map, filled, left, progress };
+    restore.run().await?;
+    Ok(restore.progress)
 }
 
 async fn find_or_create(io: &Io, create: &CreateDatabase) -> Result<ObjectId> {
@@ -68,8 +65,8 @@ async fn find_or_create(io: &Io, create: &CreateDatabase) -> Result<ObjectId> {
     }
 }
 
-struct Restore {
-    io: Io,
+struct Restore<'a> {
+    io: &'a Io,
     from: BackupId,
     create: CreateDatabase,
     database: ObjectId,
@@ -81,7 +78,7 @@ struct Restore {
     progress: RestoreProgress,
 }
 
-impl Restore {
+impl Restore<'_> {
     async fn run(&mut self) -> Result<()> {
         self.progress.shards = self.map.snapshots.len() as u64;
         let (backup, policies) = (self.from.to_string(), self.map.policies.clone());
@@ -139,9 +136,9 @@ impl Restore {
         let done = self.from.mark(Mark::Done);
         let lacks_shard = || BackupError::damaged(&done, "the manifest does not list every shard");
         let index_key = self.from.index(self.manifest.indexes.get(at).ok_or_else(lacks_shard)?);
-        let index = store::get_index(&self.io, &index_key).await?;
+        let index = store::get_index(self.io, &index_key).await?;
         let (source, _) = self.map.snapshots.get(at).ok_or_else(lacks_shard)?;
-        let snapshot = store::get_sealed(&self.io, &self.from.snapshot(&index.snapshot)).await?;
+        let snapshot = store::get_sealed(self.io, &self.from.snapshot(&index.snapshot)).await?;
         let Some(stored) = self.values_in(shard).await? else { return Ok(true) };
         let stored = usize::try_from(stored).unwrap_or(usize::MAX);
         for (position, name) in index.values.iter().enumerate().skip(stored) {
@@ -149,7 +146,7 @@ impl Restore {
                 return Ok(false);
             }
             let key = self.from.value(source, name);
-            let value = store::get_sealed(&self.io, &key).await?;
+            let value = store::get_sealed(self.io, &key).await?;
             open_value(&value).map_err(|reason| BackupError::damaged(&key, reason))?;
             self.progress.values += 1;
             self.progress.bytes += value.len() as u64;
@@ -167,7 +164,7 @@ impl Restore {
             }
             let Some((policy, name)) = self.map.schema.get(page as usize) else { break };
             let key = self.from.page(name);
-            let object = store::get_sealed(&self.io, &key).await?;
+            let object = store::get_sealed(self.io, &key).await?;
             let measurements = store::open(ObjectKind::Schema, &key, &object)?;
             let (backup, policy) = (self.from.to_string(), *policy);
             let step = RestoreStep::Schema { backup, page, policy, measurements };
@@ -251,28 +248,29 @@ pub struct VerifyProgress {
 
 /// Checks that every object of a backup is present and undamaged, without a restore. Starts at
 /// `resume`, or at the start of the backup.
-pub fn verify_backup(id: BackupId, resume: Option<VerifyPosition>) -> Task<VerifyProgress> {
-    Task::new(|io| async move {
-        let mut check = Check { io, id, progress: VerifyProgress::default() };
-        if let Some((manifest, map)) = check.open().await? {
-            check.progress.resume =
-                check.objects(&manifest, &map, resume.unwrap_or((0, 0))).await?;
-        }
-        Ok(check.progress)
-    })
+pub async fn verify_backup(
+    io: &Io,
+    id: &BackupId,
+    resume: Option<VerifyPosition>,
+) -> Result<VerifyProgress> {
+    let mut check = Check { io, id, progress: VerifyProgress::default() };
+    if let Some((manifest, map)) = check.open().await? {
+        check.progress.resume = check.objects(&manifest, &map, resume.unwrap_or((0, 0))).await?;
+    }
+    Ok(check.progress)
 }
 
-struct Check {
-    io: Io,
-    id: BackupId,
+struct Check<'a> {
+    io: &'a Io,
+    id: &'a BackupId,
     progress: VerifyProgress,
 }
 
-impl Check {
+impl Check<'_> {
     async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>> {
         let opened = async {
-            let manifest = store::get_manifest(&self.io, &self.id).await?;
-            let map = store::get_map(&self.io, &self.id, &manifest).await?;
+            let manifest = store::get_manifest(self.io, self.id).await?;
+            let map = store::get_map(self.io, self.id, &manifest).await?;
             Ok::<_, Error>((manifest, map))
         }
         .await;
@@ -355,7 +353,7 @@ impl Check {
         key: &str,
         read: impl FnOnce(&[u8]) -> Result<T, ObjectError>,
     ) -> Result<Option<T>> {
-        let Some(object) = store::get(&self.io, key.to_owned()).await? else {
+        let Some(object) = store::get(self.io, key.to_owned()).await? else {
             self.note(&BackupError::missing_object(key).into());
             return Ok(None);
         };

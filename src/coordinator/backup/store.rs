@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::coordinator::Io;
 use crate::coordinator::error::{Error, Result};
-use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
@@ -333,27 +333,24 @@ pub struct ListedBackup {
 }
 
 /// Lists the backups of a database in the order of their creation.
-pub fn list_backups(database: &str) -> Task<Vec<ListedBackup>> {
-    let database = database.to_owned();
-    Task::new(|io| async move {
-        let mut found: Vec<ListedBackup> = Vec::new();
-        for mark in [Mark::Done, Mark::Begun, Mark::Deleting] {
-            let names = list(&io, marks(&database, mark)).await?;
-            for id in names.iter().filter_map(|name| BackupId::named(&database, name)) {
-                let [is_whole, is_begun, is_deleting] =
-                    [Mark::Done, Mark::Begun, Mark::Deleting].map(|known| known == mark);
-                match found.iter_mut().find(|known| known.id == id) {
-                    Some(known) => {
-                        known.is_begun |= is_begun;
-                        known.is_deleting |= is_deleting;
-                    }
-                    None => found.push(ListedBackup { id, is_whole, is_begun, is_deleting }),
+pub async fn list_backups(io: &Io, database: &str) -> Result<Vec<ListedBackup>> {
+    let mut found: Vec<ListedBackup> = Vec::new();
+    for mark in [Mark::Done, Mark::Begun, Mark::Deleting] {
+        let names = list(io, marks(database, mark)).await?;
+        for id in names.iter().filter_map(|name| BackupId::named(database, name)) {
+            let [is_whole, is_begun, is_deleting] =
+                [Mark::Done, Mark::Begun, Mark::Deleting].map(|known| known == mark);
+            match found.iter_mut().find(|known| known.id == id) {
+                Some(known) => {
+                    known.is_begun |= is_begun;
+                    known.is_deleting |= is_deleting;
                 }
+                None => found.push(ListedBackup { id, is_whole, is_begun, is_deleting }),
             }
         }
-        found.sort_by_key(|backup| backup.id.begun_s);
-        Ok(found)
-    })
+    }
+    found.sort_by_key(|backup| backup.id.begun_s);
+    Ok(found)
 }
 
 #[cfg(test)]

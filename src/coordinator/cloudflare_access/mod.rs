@@ -6,13 +6,12 @@
 //! of forged assertions, an isolate fetches the keys at most once a minute, and only one request
 //! fetches at a time.
 
-use std::rc::Rc;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-use super::Task;
+use super::Io;
+use super::error::Result;
 use crate::model::time::{MINUTE_NS, S_NS};
 use crate::protocol::call::Address;
 use crate::protocol::round::Request;
@@ -34,42 +33,41 @@ pub enum AssertionResult {
 }
 
 /// Checks the assertion `token`.
-pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<AssertionResult> {
-    let (application, token) = (Rc::clone(application), token.to_owned());
-    Task::new(|io| async move {
-        loop {
-            let now_ns = io.now_ns()?;
-            let assertion = Assertion::read(&token, &application, now_ns.div_euclid(S_NS));
-            let Some(assertion) = assertion else { return Ok(AssertionResult::Refused) };
-            match io.with(|context| context.cache.access_keys.check(&assertion.key, now_ns))? {
-                KeyLookup::Known(key) => {
-                    let check = SignatureCheck {
-                        modulus: &key.n,
-                        exponent: &key.e,
-                        signature: &assertion.signature,
-                        signed: assertion.signed,
-                    };
-                    let reply = io.request(check.request()).await;
-                    let is_true = reply.is_ok_and(|answer| answer == [1]);
-                    return Ok(if is_true {
-                        AssertionResult::Admitted
-                    } else {
-                        AssertionResult::Refused
-                    });
-                }
-                KeyLookup::Fetch => {
-                    let reply = io.request(Request::new(Address::AccessKeys, Vec::new())).await;
-                    let body = reply.map_err(|failure| failure.to_string());
-                    io.with(|context| {
-                        context.cache.access_keys.on_reply(body, context.platform.now_ns());
-                    })?;
-                }
-                KeyLookup::Wait => io.pause(KEYS_POLL_MS).await,
-                KeyLookup::Unknown => return Ok(AssertionResult::Refused),
-                KeyLookup::Unavailable(reason) => return Ok(AssertionResult::Unverified(reason)),
+pub async fn check_assertion(
+    io: &Io,
+    application: &Application,
+    token: &str,
+) -> Result<AssertionResult> {
+    loop {
+        let now_ns = io.now_ns()?;
+        let assertion = Assertion::read(token, application, now_ns.div_euclid(S_NS));
+        let Some(assertion) = assertion else { return Ok(AssertionResult::Refused) };
+        match io.with(|context| context.cache.access_keys.check(&assertion.key, now_ns))? {
+            KeyLookup::Known(key) => {
+                let check = SignatureCheck {
+                    modulus: &key.n,
+                    exponent: &key.e,
+                    signature: &assertion.signature,
+                    signed: assertion.signed,
+                };
+                let reply = io.request(check.request()).await;
+                return Ok(match reply.is_ok_and(|answer| answer == [1]) {
+                    true => AssertionResult::Admitted,
+                    false => AssertionResult::Refused,
+                });
             }
+            KeyLookup::Fetch => {
+                let reply = io.request(Request::new(Address::AccessKeys, Vec::new())).await;
+                let body = reply.map_err(|failure| failure.to_string());
+                io.with(|context| {
+                    context.cache.access_keys.on_reply(body, context.platform.now_ns());
+                })?;
+            }
+            KeyLookup::Wait => io.pause(KEYS_POLL_MS).await,
+            KeyLookup::Unknown => return Ok(AssertionResult::Refused),
+            KeyLookup::Unavailable(reason) => return Ok(AssertionResult::Unverified(reason)),
         }
-    })
+    }
 }
 
 /// The maximum length of an assertion. The headers of a request cannot be longer.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::browser::in_process::LocalPlatform;
+use crate::coordinator::Task;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
 use crate::coordinator::task::tests::step_with;
@@ -95,12 +96,13 @@ impl Isolate {
     }
 }
 
-fn application() -> Rc<Application> {
-    Rc::new(Application::new(TEAM, "tag").unwrap())
+fn application() -> Application {
+    Application::new(TEAM, "tag").unwrap()
 }
 
 fn login(token: &str) -> Task<AssertionResult> {
-    check_assertion(&application(), token)
+    let token = token.to_owned();
+    Task::new(|io| async move { check_assertion(&io, &application(), &token).await })
 }
 
 fn claims() -> Value {

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::Task;
-use super::error::Error;
+use super::Io;
+use super::error::{Error, Result};
 use super::grants::{Caller, ConfirmedGrantee};
 use crate::model::limits::{CALLERS_REMEMBERED_MAX, CONFIRM_RETRY_NS, CONFIRMED_NS};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
@@ -101,21 +101,19 @@ fn grants_more(grantee: &Grantee, row: &Grantee) -> bool {
 /// confirmed the caller recently. The Catalog records the day on which a token was used. The reply
 /// contains the caller's current state, and ends a permission in this isolate if the Catalog could
 /// not notify a database of the change (PROTOCOL.md rule 11). An unreachable Catalog has no effect.
-pub fn confirm(caller: Rc<Caller>) -> Task<()> {
-    Task::new(|io| async move {
-        let now_ns = io.now_ns()?;
-        if !io.with(|context| context.cache.callers.confirmed.begin(&caller.key, now_ns))? {
-            return Ok(());
-        }
-        let keys = vec![caller.key.clone()];
-        match io.call_catalog(&ToCatalog::RecordUse { keys }).await? {
-            FromCatalog::Identified { found, .. } => io.with(|context| {
-                let now_ns = context.platform.now_ns();
-                context.cache.callers.confirm(&caller, found.first(), now_ns);
-            }),
-            _ => Err(Error::unexpected_reply()),
-        }
-    })
+pub async fn confirm(io: &Io, caller: &Caller) -> Result<()> {
+    let now_ns = io.now_ns()?;
+    if !io.with(|context| context.cache.callers.confirmed.begin(&caller.key, now_ns))? {
+        return Ok(());
+    }
+    let keys = vec![caller.key.clone()];
+    match io.call_catalog(&ToCatalog::RecordUse { keys }).await? {
+        FromCatalog::Identified { found, .. } => io.with(|context| {
+            let now_ns = context.platform.now_ns();
+            context.cache.callers.confirm(caller, found.first(), now_ns);
+        }),
+        _ => Err(Error::unexpected_reply()),
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::cache::CachedDatabase;
 use super::error::{Error, Result};
 use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
 use super::logins::{FullCounter, LoginDecision, LoginRefused, network_of};
-use super::{Context, Io, Task};
+use super::{Context, Io};
 use crate::model::ids::ObjectId;
 use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
@@ -86,36 +86,35 @@ pub enum AuthSource {
 }
 
 /// Checks credentials. `address` is the client's address, if known.
-pub fn identify(
+pub async fn identify(
+    io: &Io,
     credentials: Credentials,
     source: AuthSource,
     address: &str,
-) -> Task<Identification> {
+) -> Result<Identification> {
     let user = credentials.user.as_deref().unwrap_or_default();
     let key = |user, text| GranteeKey { user, text };
     let tokens = [&credentials.token, &credentials.password].map(|t| key(false, token_hash(t)));
     let hash = hash_of(&[user, &credentials.token, &credentials.password]);
     let address = network_of(address);
     let user = credentials.user.clone().map(|name| key(true, name));
-    Task::new(move |io| {
-        Identify {
-            io,
-            credentials,
-            tokens,
-            user,
-            hash,
-            address,
-            found: Vec::new(),
-            users: None,
-            derived: None,
-            waiting_since_ns: None,
-        }
-        .run(source)
-    })
+    let identify = Identify {
+        io,
+        credentials,
+        tokens,
+        user,
+        hash,
+        address,
+        found: Vec::new(),
+        users: None,
+        derived: None,
+        waiting_since_ns: None,
+    };
+    identify.run(source).await
 }
 
-struct Identify {
-    io: Io,
+struct Identify<'a> {
+    io: &'a Io,
     credentials: Credentials,
     tokens: [GranteeKey; 2],
     user: Option<GranteeKey>,
@@ -143,7 +142,7 @@ enum CredentialCheck {
     },
 }
 
-impl Identify {
+impl Identify<'_> {
     async fn run(mut self, source: AuthSource) -> Result<Identification> {
         // If no key may be derived from the password now, the check ends without a call, so that
         // guesses cause no calls.

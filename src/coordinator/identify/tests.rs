@@ -1,5 +1,6 @@
 use super::*;
 use crate::browser::in_process::LocalPlatform;
+use crate::coordinator::Task;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
 use crate::coordinator::task::tests::step_with;
@@ -125,9 +126,14 @@ impl Isolate {
     }
 }
 
+fn task(credentials: Credentials, source: AuthSource, address: &str) -> Task<Identification> {
+    let address = address.to_owned();
+    Task::new(|io| async move { identify(&io, credentials, source, &address).await })
+}
+
 fn login(user: Option<&str>, secret: &str) -> Task<Identification> {
     let credentials = Credentials::pair(user.map(str::to_owned), secret.to_owned());
-    identify(credentials, AuthSource::Databases(vec!["d".to_owned()]), "192.0.2.1")
+    task(credentials, AuthSource::Databases(vec!["d".to_owned()]), "192.0.2.1")
 }
 
 fn word(answer: Result<Identification, Error>) -> String {
@@ -147,7 +153,7 @@ fn request_without_database_uses_cached_identity() {
     let mut isolate = Isolate::new();
     let nowhere = || {
         let credentials = Credentials::pair(None, "t".to_owned());
-        identify(credentials, AuthSource::Databases(Vec::new()), "")
+        task(credentials, AuthSource::Databases(Vec::new()), "")
     };
     let answer = isolate.run(nowhere());
     assert!(matches!(answer, Ok(Identification::Known(principal)) if principal.fresh));
@@ -164,7 +170,7 @@ fn unknown_database_needs_catalog_identity() {
     isolate.who(None, "t");
     let credentials = Credentials::pair(None, "t".to_owned());
     let of = AuthSource::Databases(vec!["d".to_owned(), "elsewhere".to_owned()]);
-    let answer = isolate.run(identify(credentials, of, ""));
+    let answer = isolate.run(task(credentials, of, ""));
     assert!(matches!(answer, Ok(Identification::Known(principal)) if principal.fresh));
     assert_eq!(isolate.requested, [1, 1]);
 }
@@ -179,7 +185,7 @@ fn catalog_is_asked_before_rejection() {
     assert_eq!(isolate.who(None, "unknown"), "!");
     let owner = || {
         let credentials = Credentials::pair(None, "t".to_owned());
-        identify(credentials, AuthSource::Catalog, "")
+        task(credentials, AuthSource::Catalog, "")
     };
     assert!(isolate.run(owner()).is_err());
     isolate.reachable = true;

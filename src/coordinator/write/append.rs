@@ -32,12 +32,12 @@ const VALUES_PER_TURN: usize = 100_000;
 const FRAME_BYTES: usize = 1 << 10;
 
 /// Pauses after [`VALUES_PER_TURN`] values.
-struct Pacer {
-    io: Io,
+struct Pacer<'a> {
+    io: &'a Io,
     values: usize,
 }
 
-impl Pacer {
+impl Pacer<'_> {
     async fn count(&mut self, values: usize) {
         self.values += values;
         if self.values >= VALUES_PER_TURN {
@@ -47,7 +47,7 @@ impl Pacer {
     }
 }
 
-impl Write {
+impl Write<'_> {
     /// Sends the pending rows to their shards.
     pub(super) async fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Result<Attempt> {
         let Some((requests, frames)) = self.frames(loaded, columns).await else {
@@ -135,7 +135,7 @@ impl Write {
         let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
         let points = points.sum::<usize>();
         // Parsing the points has already used up a part of the turn.
-        let mut pacer = Pacer { io: self.io.clone(), values: points };
+        let mut pacer = Pacer { io: self.io, values: points };
         let split = rows_by_shard(policy, batch, &self.pending, &mut pacer).await?;
         let mut requested: BTreeMap<usize, usize> = BTreeMap::new();
         for (group, _) in split.keys() {
@@ -254,7 +254,7 @@ async fn rows_by_shard(
     policy: &Policy,
     batch: &[MeasurementBatch],
     pending: &[Selection],
-    pacer: &mut Pacer,
+    pacer: &mut Pacer<'_>,
 ) -> Option<BTreeMap<(usize, usize), Vec<MeasurementRows>>> {
     let mut by_shard: BTreeMap<(usize, usize), Vec<MeasurementRows>> = BTreeMap::new();
     for (position, (measurement, rows)) in batch.iter().zip(pending).enumerate() {

@@ -11,10 +11,10 @@ mod schema_check;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Io;
 use super::error::{Error, Result};
 use super::grants::Principal;
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
-use super::{Io, Task};
 use crate::batch::selection::Selection;
 use crate::batch::{Batch, MeasurementBatch};
 use crate::model::bug::OrBug;
@@ -82,29 +82,27 @@ pub struct Created {
 /// Writes a batch. [`WriteOutcome`] contains the lines that the schema, the retention policy or a
 /// quota rejected. In case of an error, the response names no line: the request as a whole was
 /// refused, or a shard failed and it is unknown which points are stored.
-pub fn write(request: WriteRequest) -> Task<WriteOutcome> {
-    Task::new(|io| async move {
-        let mut write = Write {
-            io,
-            pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
-            request,
-            outcome: WriteOutcome::default(),
-            refused_sets: BTreeMap::new(),
-            retries: Retries::default(),
-            registrations: 0,
-            growth: None,
-        };
-        let result = write.run().await;
-        if let Some(growth) = write.growth {
-            // The reply does not change the write's result.
-            let _ = write.io.request(growth).await;
-        }
-        result.map(|()| write.outcome)
-    })
+pub async fn write(io: &Io, request: WriteRequest) -> Result<WriteOutcome> {
+    let mut write = Write {
+        io,
+        pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
+        request,
+        outcome: WriteOutcome::default(),
+        refused_sets: BTreeMap::new(),
+        retries: Retries::default(),
+        registrations: 0,
+        growth: None,
+    };
+    let result = write.run().await;
+    if let Some(growth) = write.growth {
+        // The reply does not change the write's result.
+        let _ = io.request(growth).await;
+    }
+    result.map(|()| write.outcome)
 }
 
-struct Write {
-    io: Io,
+struct Write<'a> {
+    io: &'a Io,
     request: WriteRequest,
     outcome: WriteOutcome,
     /// For each measurement, the rows that are neither written nor rejected.
@@ -128,11 +126,11 @@ enum Attempt {
     Registered { version: u64 },
 }
 
-impl Write {
+impl Write<'_> {
     async fn run(&mut self) -> Result<()> {
         let mut load = self.load(Load::cached);
         loop {
-            let attempt = match load.run(&self.io).await {
+            let attempt = match load.run(self.io).await {
                 Ok(loaded) => self.attempt(loaded).await?,
                 Err(Error::DatabaseNotFound(name)) => match self.request.auto_create.take() {
                     Some(create) => self.create(create).await?,
@@ -317,7 +315,7 @@ fn next_sets(left: &mut VecDeque<ColumnSet>, schema: &PolicySchema) -> Vec<Colum
     sent
 }
 
-impl Write {
+impl Write<'_> {
     /// Creates the missing database if it would keep at least one row, or all rows if the write is
     /// all-or-nothing. Otherwise no database is created, and the lines are rejected in the same way
     /// as by an existing database. The policy that the client names becomes the only policy and the
