@@ -12,6 +12,7 @@ mod access;
 mod grants;
 pub mod lifecycle;
 mod live_queries;
+mod point_in_time;
 mod recovery;
 
 use crate::model::configurable_limits::Limit;

@@ -12,10 +12,12 @@
 
 mod make_and_delete;
 mod restore_and_verify;
+mod schedule;
 mod store;
 
-pub use make_and_delete::{BackupProgress, back_up, delete_backup, scheduled_pass};
+pub use make_and_delete::{BackupProgress, back_up, delete_backup};
 pub use restore_and_verify::{
     RestoreProgress, VerifyPosition, VerifyProgress, restore, verify_backup,
 };
+pub use schedule::scheduled_pass;
 pub use store::{BackupError, BackupId, ListedBackup, list_backups};

@@ -7,6 +7,7 @@
 //! a piece of the result or requests further pages. During the turn, this module already reads the
 //! next pages of scans that continue.
 
+mod aggregate_pages;
 mod scans;
 
 use std::rc::Rc;

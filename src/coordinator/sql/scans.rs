@@ -1,18 +1,16 @@
-//! Tracks the scans of a SQL statement: which page of which shard is next. For scans with
-//! aggregates, merges the shards' partial aggregates into pages with one row for each group and
-//! window.
+//! Tracks the scans of a SQL statement: which page of which shard is next.
 
 use std::collections::VecDeque;
 
+use super::aggregate_pages::AggregatePages;
 use crate::admission::QueryReservation;
-use crate::batch::column::{Column, StringColumn, Values};
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::live_queries::named_shards;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
 use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, ObjectId};
-use crate::model::limits::{PAGE_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SQL_PAGE_ROWS_MAX};
+use crate::model::limits::{PAGE_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
@@ -23,9 +21,7 @@ use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::protocol::sql::{self, Condition, Page, SessionReply, TimeOrder};
 use crate::protocol::{envelope, scan_page};
 use crate::query::error::QueryError;
-use crate::query::stream::{Front, Stream};
-use crate::scan::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
-use crate::scan::partial::{self, Finished};
+use crate::scan::page::ScanPage;
 use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Comparison, Input, Operand, Output, Predicate,
     Resume, ScanRequest,
@@ -58,7 +54,7 @@ enum Progress {
     /// The next position of each shard; `None` after the shard's last page. The SQL Worker receives
     /// the pages in the order of their arrival.
     Rows(Vec<Option<Resume>>),
-    Groups(Box<Gathered>),
+    Groups(Box<AggregatePages>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +84,7 @@ impl Scan {
     fn next(&self, shard: usize) -> Option<Resume> {
         match &self.progress {
             Progress::Rows(shards) => shards.get(shard)?.clone(),
-            Progress::Groups(gathered) => gathered.resume(shard),
+            Progress::Groups(pages) => pages.resume(shard),
         }
     }
 
@@ -99,8 +95,8 @@ impl Scan {
     }
 
     fn page(&mut self) -> Result<Option<SessionReply>, QueryError> {
-        let Progress::Groups(gathered) = &mut self.progress else { return Ok(None) };
-        let page = gathered.page()?;
+        let Progress::Groups(pages) = &mut self.progress else { return Ok(None) };
+        let page = pages.next()?;
         Ok(page.map(|(bytes, is_last)| self.page_reply(bytes, is_last)))
     }
 
@@ -121,10 +117,10 @@ impl Scan {
                 let is_last = shards.iter().all(Option::is_none);
                 Some(self.page_reply(groups, is_last))
             }
-            Progress::Groups(gathered) => {
+            Progress::Groups(pages) => {
                 let groups = scan_page::decode(&groups);
                 let groups = groups.map_err(|_| QueryError::Page("the page cannot be read"))?;
-                gathered.supply(shard, ScanPage { groups, until, position, stats })?;
+                pages.supply(shard, ScanPage { groups, until, position, stats })?;
                 self.page()?
             }
         };
@@ -159,7 +155,7 @@ impl Scans {
         let progress = match &request.output {
             Output::Rows { .. } => Progress::Rows(vec![Some(Resume::default()); shards.len()]),
             Output::Aggregates { .. } => {
-                Progress::Groups(Box::new(Gathered::new(&request, shards.len(), reservation)))
+                Progress::Groups(Box::new(AggregatePages::new(&request, shards.len(), reservation)))
             }
         };
         self.0.push_back(Scan {
@@ -436,209 +432,4 @@ fn balanced(
         }
     }
     parts.pop()
-}
-
-const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for other calls");
-
-/// The aggregate states of a scan, which the shards send and the SQL Worker receives.
-struct Gathered {
-    /// The first call counts the rows of each window, so that a window exists even if all other
-    /// calls are null. The SQL Worker does not receive this count.
-    calls: Vec<AggregateCall>,
-    stream: Stream,
-    rows: PageRows,
-    pages: VecDeque<Vec<u8>>,
-}
-
-impl Gathered {
-    /// `request` goes to every shard. Its output must be aggregates, and its first call must count
-    /// the rows.
-    fn new(request: &ScanRequest, shards: usize, reservation: &QueryReservation) -> Self {
-        let calls = match &request.output {
-            Output::Aggregates { calls, .. } => calls.clone(),
-            Output::Rows { .. } => Vec::new(),
-        };
-        let key = (0..request.group_by.len()).map(Some).collect();
-        // The cast is safe, because the number of shards is far below 2^32.
-        let stream = Stream::new(0, shards as u32, request.clone(), key, false, reservation);
-        let rows = PageRows::new(request.group_by.len(), &calls);
-        Self { calls, stream, rows, pages: VecDeque::new() }
-    }
-
-    fn resume(&self, shard: usize) -> Option<Resume> {
-        let is_missing = self.pages.is_empty() && self.stream.front() == Front::Missing;
-        self.stream.resume(shard as u32).filter(|_| is_missing)
-    }
-
-    fn supply(&mut self, shard: usize, page: ScanPage) -> Result<(), QueryError> {
-        self.stream.supply(shard as u32, page)
-    }
-
-    /// Returns the next page, and whether this page is the last page; `None` if shards must be
-    /// called first.
-    fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
-        // If two pages exist, the first page is not the last.
-        while self.pages.len() < 2 {
-            let Front::Group(key) = self.stream.front() else { break };
-            let key = key.to_vec();
-            let Some(GroupData::Partials(states)) = self.stream.pop() else { continue };
-            self.rows.add(&key, &self.calls, &states)?;
-            if self.rows.is_full() {
-                self.rows.cut(&mut self.pages);
-            }
-        }
-        let front = self.stream.front();
-        if !matches!(front, Front::Group(_)) {
-            self.rows.cut(&mut self.pages);
-        }
-        let page = self.pages.pop_front();
-        let is_last = self.pages.is_empty() && front == Front::End;
-        Ok(match page {
-            None if !is_last => None,
-            page => Some((page.unwrap_or_default(), is_last)),
-        })
-    }
-}
-
-struct PageRows {
-    times_ns: Vec<i64>,
-    /// The groups' tags, one column per tag key.
-    tags: Vec<StringColumn>,
-    /// The columns of each call: the call's value and, for a selector, the time and the additional
-    /// columns.
-    fields: Vec<Column>,
-}
-
-impl PageRows {
-    fn new(tags: usize, calls: &[AggregateCall]) -> Self {
-        let mut fields = Vec::new();
-        for call in calls.iter().skip(1) {
-            fields.push(Column::new(value_type(call)));
-            if selects(call) {
-                fields.push(Column::new(FieldType::Integer));
-                fields.extend(call.aux.iter().map(|aux| Column::new(aux_type(aux))));
-            }
-        }
-        Self { times_ns: Vec::new(), tags: vec![StringColumn::default(); tags], fields }
-    }
-
-    fn add(
-        &mut self,
-        key: &[String],
-        calls: &[AggregateCall],
-        states: &[PartialColumn],
-    ) -> Result<(), QueryError> {
-        let finish = |(call, states): (&AggregateCall, &PartialColumn)| {
-            partial::finish(call, states).map_err(|_| MALFORMED)
-        };
-        let mut finished = calls.iter().zip(states).map(finish);
-        let windows_ns = finished.next().ok_or(MALFORMED)??.windows_ns;
-        for (tag, value) in self.tags.iter_mut().zip(key) {
-            windows_ns.iter().for_each(|_| tag.push(value));
-        }
-        let mut fields = self.fields.iter_mut();
-        let mut put = |positions: &[Option<u32>], values: &Column| {
-            let field = fields.next().ok_or(MALFORMED)?;
-            let is_same_type = append(field, positions, values);
-            is_same_type.then_some(()).ok_or(MALFORMED)
-        };
-        for finished in finished {
-            let Finished { windows_ns: own_ns, values, times_ns, aux } = finished?;
-            let positions = positions(&windows_ns, &own_ns);
-            put(&positions, &values)?;
-            if let Some(times_ns) = times_ns {
-                put(&positions, &Column::full(Values::Integer(times_ns)))?;
-            }
-            for aux in aux {
-                match aux {
-                    AuxValues::Field(values) => put(&positions, &values)?,
-                    AuxValues::Tag(tags) => put(&positions, &texts(&tags))?,
-                }
-            }
-        }
-        self.times_ns.extend(windows_ns);
-        Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        let columns = self.fields.iter().map(Column::bytes);
-        let tags = self.tags.iter().map(StringColumn::bytes);
-        let bytes: usize = columns.chain(tags).sum();
-        self.times_ns.len() >= SQL_PAGE_ROWS_MAX || bytes >= PAGE_BYTES_MAX
-    }
-
-    fn cut(&mut self, pages: &mut VecDeque<Vec<u8>>) {
-        let rows: Vec<u32> = (0..).take(self.times_ns.len()).collect();
-        for (rows, times_ns) in
-            rows.chunks(SQL_PAGE_ROWS_MAX).zip(self.times_ns.chunks(SQL_PAGE_ROWS_MAX))
-        {
-            let data = GroupData::Rows {
-                times_ns: times_ns.to_vec(),
-                fields: self.fields.iter().map(|column| column.gather(rows)).collect(),
-                tags: self.tags.iter().map(|column| column.gather(rows)).collect(),
-            };
-            pages.push_back(scan_page::encode(&[Group { key: Vec::new(), data }]));
-        }
-        self.times_ns.clear();
-        for column in &mut self.fields {
-            *column = Column::new(column.values.field_type());
-        }
-        self.tags.fill(StringColumn::default());
-    }
-}
-
-/// Returns, for each window in `windows_ns`, its position in `own_ns`; `None` if `own_ns` lacks the
-/// window. Both arguments ascend.
-fn positions(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
-    let mut own = (0..).zip(own_ns).peekable();
-    let position =
-        |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);
-    windows_ns.iter().map(position).collect()
-}
-
-/// Appends the values at these positions, and null for a missing position. Returns `false` if the
-/// values have another type.
-fn append(field: &mut Column, positions: &[Option<u32>], values: &Column) -> bool {
-    if positions.len() == values.len() && !positions.contains(&None) {
-        return field.extend_from(values);
-    }
-    positions.iter().all(|position| match position {
-        Some(at) => field.push_from(values, *at as usize),
-        None => {
-            field.push_null();
-            true
-        }
-    })
-}
-
-/// Converts tags into a text column. A tag that a series lacks becomes null.
-fn texts(tags: &StringColumn) -> Column {
-    let mut column = Column::full(Values::String(tags.clone()));
-    let are_there = tags.iter().map(|tag| !tag.is_empty()).enumerate();
-    are_there.for_each(|(row, is_there)| column.validity.push(row, is_there));
-    column
-}
-
-fn selects(call: &AggregateCall) -> bool {
-    use AggregateFunction::{First, FirstRow, Last, LastRow, Max, Min};
-    matches!(call.function, Min | Max | First | Last | FirstRow | LastRow)
-}
-
-fn value_type(call: &AggregateCall) -> FieldType {
-    match call.function {
-        AggregateFunction::Count => FieldType::Integer,
-        function if !function.reads_input() => FieldType::Integer,
-        _ => input_type(&call.input),
-    }
-}
-
-fn input_type(input: &Input) -> FieldType {
-    input.output_type().unwrap_or(input.field_type)
-}
-
-fn aux_type(aux: &AuxColumn) -> FieldType {
-    match aux {
-        AuxColumn::Field(input) => input_type(input),
-        AuxColumn::Tag(_) => FieldType::String,
-    }
 }
