@@ -66,8 +66,8 @@ impl<S: Store> Catalog<S> {
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, grantee)? {
             Put::Same(id) => self.notify_again(event, user, &name, Notified::Granted(id)),
-            Put::Refused(None) => Err(Unavailable::Changing.into()),
-            Put::Refused(Some(refusal)) => Err(refusal.into()),
+            Put::Outdated => Err(Unavailable::Changing.into()),
+            Put::Refused(refusal) => Err(refusal.into()),
             Put::Change(change) => {
                 let id = change.new.as_ref().map_or(0, |new| new.id);
                 self.change(event, *change, Notified::Granted(id))

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::groups::{policy_settings, settings_messages, shards};
 use super::policies::{PolicyRow, Settings};
-
 use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{
@@ -171,7 +170,7 @@ impl Job {
     /// The delay is short if the job revokes a permission.
     pub(super) fn started(kind: JobKind, now_ns: i64) -> Self {
         let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
-        Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0, replied: 0 }
+        Self::due(kind, now_ns.saturating_add(wait_ns))
     }
 
     /// Returns whether the alarm skips the job after too many attempts. The alarm never skips a job
@@ -182,12 +181,12 @@ impl Job {
 
     /// Creates a job that waits until messages that were sent earlier can no longer arrive.
     pub(super) fn delayed(kind: JobKind, now_ns: i64) -> Self {
-        Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0, replied: 0 }
+        Self::due(kind, now_ns.saturating_add(WIPE_DELAY_NS))
     }
 
-    /// Creates a job that the alarm executes at `now_ns`.
-    pub(super) fn due(kind: JobKind, now_ns: i64) -> Self {
-        Self { kind, due_ns: now_ns, failures: 0, replied: 0 }
+    /// Creates a job that the alarm executes at `due_ns`.
+    pub(super) fn due(kind: JobKind, due_ns: i64) -> Self {
+        Self { kind, due_ns, failures: 0, replied: 0 }
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.

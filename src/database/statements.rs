@@ -3,7 +3,6 @@
 //! and executes its own job.
 
 use super::job::{Job, JobKind, changed_quotas, start_drop};
-
 use super::object::{Database, DatabaseTask, Event, Failure, NextResult, Result};
 use super::policies::{self, PolicyRow, Settings};
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};

@@ -64,9 +64,9 @@ pub(super) struct GranteeChange {
 pub(super) enum Put {
     /// The state is already stored under this id.
     Same(u64),
-    /// The request is rejected. `None` means that the version which the caller expected is
-    /// outdated.
-    Refused(Option<CatalogRefusal>),
+    /// The version that the caller expected is outdated.
+    Outdated,
+    Refused(CatalogRefusal),
     Change(Box<GranteeChange>),
 }
 
@@ -220,7 +220,7 @@ impl Grantees {
             }
         }
         if found.as_ref().map_or(0, |found| found.version) != grantee.version {
-            return Ok(Put::Refused(None));
+            return Ok(Put::Outdated);
         }
         let mut state = GrantsState { version: self.state.version + 1, ..self.state };
         grantee.id = found.as_ref().map_or(state.last_id + 1, |found| found.id);
@@ -231,11 +231,11 @@ impl Grantees {
         let over = [(count, GRANTEES_MAX, "entries"), (bytes, GRANTEE_BYTES_MAX, "bytes")];
         let over = over.into_iter().find(|(requested, limit, _)| requested > limit);
         if let Some((requested, limit, unit)) = over {
-            return Ok(Put::Refused(Some(CatalogRefusal::TooManyGrantees {
+            return Ok(Put::Refused(CatalogRefusal::TooManyGrantees {
                 limit: limit as u64,
                 requested: requested as u64,
                 unit: unit.to_owned(),
-            })));
+            }));
         }
         Ok(Put::Change(Box::new(GranteeChange { old: found, new: Some(grantee), state })))
     }

@@ -26,7 +26,8 @@ fn put(
 ) -> Result<u64, Option<CatalogRefusal>> {
     match grantees.put(store, grantee).unwrap() {
         Put::Same(id) => Ok(id),
-        Put::Refused(reason) => Err(reason),
+        Put::Outdated => Err(None),
+        Put::Refused(refusal) => Err(Some(refusal)),
         Put::Change(change) => {
             let id = change.new.as_ref().map(|new| new.id);
             grantees.apply(store, *change, || Ok(())).unwrap();
