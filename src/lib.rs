@@ -162,7 +162,7 @@
 //! | Flight; gRPC messages in HTTP bodies | `api/routes/flight/`; `api/grpc_web/` |
 //! | the keys of a backup's objects | `coordinator/backup/store.rs` |
 //! | backups, restores; the schedule | `coordinator/backup/`; `database/schedules.rs` |
-//! | point-in-time recovery | `catalog/recovery.rs`, `catalog/point_in_time.rs` |
+//! | point-in-time recovery | `catalog/recovery.rs`, `catalog/point_in_time.rs`; `edge/point_in_time.rs` |
 //! | restores and recoveries in a database | `database/restore_and_recover.rs` |
 //! | moving tokens and users to another deployment | `coordinator/users_and_tokens.rs`, `docs/design/backup-schedules.md` |
 //! | a trap (abort) in the WebAssembly module | `edge/worker.js`; in SQL: `sql/worker.js` |

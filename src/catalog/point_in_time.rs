@@ -1,5 +1,5 @@
-//! Calls the platform's history of objects: checks whether objects can return to an earlier time, and
-//! resets them. [`super::recovery`] decides which objects are reset, and when.
+//! Checks whether the platform can return objects to an earlier time, and resets the objects.
+//! [`super::recovery`] determines which objects are reset, and when.
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
-//! Makes and deletes backups. A backup is made in this order: the
-//! snapshots of all shards, the map, the values that the backup store lacks, and finally the
-//! manifest. A backup without a manifest is incomplete.
+//! Makes and deletes backups. A backup is made in this order: the snapshots of all shards, the map,
+//! the values that the backup store lacks, and finally the manifest. A backup without a manifest is
+//! incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
