@@ -14,6 +14,7 @@ use std::pin::Pin;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::action::Action;
+use super::error::ApiError;
 use super::exchange::Exchange;
 use super::grpc_web::Code;
 use super::http::{RequestHead, Response};
@@ -241,10 +242,8 @@ impl<H: Host> Driver<H> {
             match body.next().await? {
                 Next::Piece(length) => {
                     bytes += length;
-                    let refusal = self
-                        .exchange
-                        .body_grew(bytes, self.now_ns())
-                        .or_else(|| self.exchange.piece(length, |held| body.append(held)));
+                    let now_ns = self.now_ns();
+                    let refusal = self.exchange.piece(length, now_ns, |held| body.append(held));
                     if let Some(refusal) = refusal {
                         drain(&mut body).await?;
                         return Ok(refusal);
@@ -253,17 +252,16 @@ impl<H: Host> Driver<H> {
                         (bytes_before, intervals) = (bytes, 0);
                     }
                 }
-                Next::End => {
-                    return Ok(self.step(|exchange, service, platform| {
-                        exchange.end_body(service, platform, Vec::new())
-                    }));
+                Next::End => return Ok(self.step(Exchange::end_body)),
+                Next::Invalid => {
+                    let text = "the body has an invalid chunk; the request changed no data";
+                    return Ok(self.exchange.refuse(ApiError::Invalid(text.to_owned())));
                 }
-                Next::Invalid => return Ok(self.exchange.body_invalid()),
                 Next::Waiting => {
                     intervals += 1;
                     let mut refusal = self.exchange.displaced();
                     if refusal.is_none() && is_stalled(intervals) {
-                        refusal = Some(self.exchange.body_stalled());
+                        refusal = Some(self.exchange.refuse(ApiError::Stalled));
                     }
                     if let Some(refusal) = refusal {
                         body.cancel().await?;

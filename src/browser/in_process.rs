@@ -251,21 +251,17 @@ impl InProcess {
     }
 
     /// Processes a request at time `now_ns`. Alarms wait for [`Self::pass_time`].
-    pub fn respond(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
+    pub fn respond(&mut self, head: RequestHead, mut body: Vec<u8>, now_ns: i64) -> Response {
         self.platform.now_ns.set(now_ns);
         let (mut exchange, mut action) = Exchange::start(&mut self.service, &self.platform, head);
-        let mut body = Some(body);
         let mut calls = VecDeque::new();
         let mut streamed: Option<Response> = None;
         let mut was_streamed = false;
         let response = loop {
             action = match action {
                 Action::ReadBody => {
-                    let body = body.take().unwrap_or_default();
-                    match exchange.body_grew(body.len(), now_ns) {
-                        Some(refused) => refused,
-                        None => exchange.end_body(&mut self.service, &self.platform, body),
-                    }
+                    let refusal = exchange.piece(body.len(), now_ns, |held| held.append(&mut body));
+                    refusal.unwrap_or_else(|| exchange.end_body(&mut self.service, &self.platform))
                 }
                 Action::Calls(more) => {
                     calls.extend(more);

@@ -46,7 +46,10 @@ impl Client for Asking {
         loop {
             action = match action {
                 Action::ReadBody => {
-                    exchange.end_body(service, platform, std::mem::take(&mut self.body))
+                    let bytes = std::mem::take(&mut self.body);
+                    let append = |held: &mut Vec<u8>| held.extend_from_slice(&bytes);
+                    let refusal = exchange.piece(bytes.len(), platform.time_ns(), append);
+                    refusal.unwrap_or_else(|| exchange.end_body(service, platform))
                 }
                 Action::Calls(calls) => {
                     let (failing, fine): (Vec<_>, Vec<_>) =

@@ -43,17 +43,14 @@ impl Measured {
 
     fn read(&mut self, platform: &TestPlatform) -> Action {
         let Some(exchange) = &mut self.exchange else { return Action::End };
-        let mut bytes = 0;
         for piece in self.body.chunks(PIECE_BYTES) {
-            bytes += piece.len();
-            let grew = exchange.body_grew(bytes, platform.time_ns());
-            let refusal =
-                grew.or_else(|| exchange.piece(piece.len(), |held| held.extend_from_slice(piece)));
+            let append = |held: &mut Vec<u8>| held.extend_from_slice(piece);
+            let refusal = exchange.piece(piece.len(), platform.time_ns(), append);
             if let Some(refusal) = refusal {
                 return refusal;
             }
         }
-        exchange.end_body(&mut self.service, platform, Vec::new())
+        exchange.end_body(&mut self.service, platform)
     }
 }
 
@@ -225,14 +222,14 @@ fn concurrent_bodies_stay_within_memory_budget() {
         assert_eq!(action, Action::ReadBody);
         let refusal = body
             .chunks(PIECE_BYTES)
-            .find_map(|piece| exchange.piece(piece.len(), |held| held.extend_from_slice(piece)));
+            .find_map(|piece| exchange.piece(piece.len(), 0, |held| held.extend_from_slice(piece)));
         if let Some(Action::Respond(response)) = &refusal {
             let retry = response.headers.iter().find(|(name, _)| *name == "Retry-After");
             assert_eq!((response.status, retry.map(|(_, s)| &**s)), (503, Some("1")));
             refused += 1;
             continue;
         }
-        let action = exchange.end_body(&mut service, &platform, Vec::new());
+        let action = exchange.end_body(&mut service, &platform);
         assert!(matches!(action, Action::Calls(_)), "{action:?}");
         writing.push(exchange);
         let held = live() - before;

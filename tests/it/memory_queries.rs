@@ -82,7 +82,7 @@ impl Client for Asking {
                 }
             });
             if let (Action::ReadBody, Some(exchange)) = (&action, &mut self.exchange) {
-                action = counted.measure(|| exchange.end_body(service, platform, Vec::new()));
+                action = counted.measure(|| exchange.end_body(service, platform));
             }
             match action {
                 Action::Calls(calls) => return Some(calls),

@@ -2,6 +2,7 @@
 //! the response of each route, and that reserved memory is released.
 
 use tidemark::api::action::Action;
+use tidemark::api::error::ApiError;
 use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::isolate_state::Service;
@@ -40,9 +41,8 @@ fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exch
 /// Passes `bytes` bytes of a body in chunks.
 fn receive(exchange: &mut Exchange, bytes: usize, platform: &TestPlatform) -> Option<Action> {
     let piece = vec![0; 100_000];
-    (1..=bytes / piece.len()).find_map(|pieces| {
-        let grew = exchange.body_grew(pieces * piece.len(), platform.time_ns());
-        grew.or_else(|| exchange.piece(piece.len(), |held| held.extend_from_slice(&piece)))
+    (0..bytes / piece.len()).find_map(|_| {
+        exchange.piece(piece.len(), platform.time_ns(), |held| held.extend_from_slice(&piece))
     })
 }
 
@@ -80,11 +80,11 @@ fn stalled_uploads_block_no_other_database() {
     let mut fourth = begin(&mut service, &platform, "d");
     assert_eq!(receive(&mut fourth, 8_000_000, &platform), None);
     let late = receive(&mut stalled[1], 9_000_000, &platform).unwrap();
-    let later = stalled[2].end_body(&mut service, &platform, Vec::new());
+    let later = stalled[2].end_body(&mut service, &platform);
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
     // Both requests release their memory, after a disconnect and after a response.
     assert!(neighbour.abandon().is_empty());
-    let action = third.end_body(&mut service, &platform, Vec::new());
+    let action = third.end_body(&mut service, &platform);
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
     drop((stalled, idle, fourth));
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
@@ -114,9 +114,10 @@ fn stalled_body_releases_its_memory() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1\nm v";
-    assert_eq!(exchange.piece(piece.len(), |held| held.extend_from_slice(piece)), None);
+    assert_eq!(exchange.piece(piece.len(), 0, |held| held.extend_from_slice(piece)), None);
     assert!(service.admission.free_bytes() < BODIES_IN_FLIGHT_BYTES_MAX);
-    let Action::Respond(response) = exchange.body_stalled() else { panic!("no response") };
+    let action = exchange.refuse(ApiError::Stalled);
+    let Action::Respond(response) = action else { panic!("no response") };
     assert_eq!((response.status, header(&response, "Connection")), (408, Some("close")));
     let message = "the body stalled: neither its next 128 KB nor its end arrived within 60 s \
                    (BODY_STALL_S_MAX); the request changed no data: send it again";
@@ -125,7 +126,7 @@ fn stalled_body_releases_its_memory() {
     );
     assert_eq!(String::from_utf8(response.body).unwrap(), body);
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
-    assert_eq!(exchange.end_body(&mut service, &platform, b"=2".to_vec()), Action::End);
+    assert_eq!(exchange.end_body(&mut service, &platform), Action::End);
     let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"stalled\"") && line.contains("408"), "{line}");
 }
@@ -139,8 +140,7 @@ fn growing_body_exceeding_memory_is_rejected() {
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);
     let refused = (1..=15).find_map(|pieces| {
-        assert_eq!(exchange.body_grew(pieces * piece.len(), 0), None);
-        let action = exchange.piece(piece.len(), |held| held.extend_from_slice(&piece))?;
+        let action = exchange.piece(piece.len(), 0, |held| held.extend_from_slice(&piece))?;
         Some((pieces, action))
     });
     let Some((2..=8, Action::Respond(response))) = refused else { panic!("{refused:?}") };
@@ -156,7 +156,7 @@ fn oversized_body_returns_413() {
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);
     let refused =
-        (0..25).find_map(|_| exchange.piece(piece.len(), |held| held.extend_from_slice(&piece)));
+        (0..25).find_map(|_| exchange.piece(piece.len(), 0, |held| held.extend_from_slice(&piece)));
     let Some(Action::Respond(response)) = refused else { panic!("{refused:?}") };
     assert_eq!((response.status, header(&response, "Retry-After")), (413, None));
     let text = String::from_utf8(response.body).unwrap();
@@ -230,9 +230,7 @@ fn slow_readers_block_no_other_database() {
         let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);
         let (mut exchange, _) = Exchange::start(service, &platform, head);
         // The query starts, or waits for memory.
-        let Action::Calls(calls) = exchange.end_body(service, &platform, Vec::new()) else {
-            panic!()
-        };
+        let Action::Calls(calls) = exchange.end_body(service, &platform) else { panic!() };
         let begins = calls[0].to != Address::Pause;
         exchange.sending(platform.time_ns());
         platform.advance_to(platform.time_ns() + 200_000_000);

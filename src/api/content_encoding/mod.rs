@@ -30,8 +30,8 @@ pub struct Ceiling {
 
 impl Ceiling {
     /// Checks that a body may grow from `current` to `requested` bytes.
-    pub fn check(self, current: u64, requested: usize) -> Result<(), BodyError> {
-        let (max, requested) = (self.bytes as u64, requested as u64);
+    pub fn check(self, current: u64, requested: u64) -> Result<(), BodyError> {
+        let max = self.bytes as u64;
         if requested <= max {
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl Inflation {
     }
 
     fn end_member(&mut self, checksum: u32, start: usize) -> ApiResult<()> {
-        self.ceiling.check(0, self.total)?;
+        self.ceiling.check(0, self.total as u64)?;
         let data = self.compressed.get(self.read..).or_bug();
         let (trailer, rest) = data.split_at_checked(8).ok_or(GzipFault::Truncated)?;
         let mut expected = [0; 8];
@@ -216,7 +216,7 @@ impl Inflation {
     /// detects a body that is too long.
     fn make_room(&mut self, sink: &mut InflatedSink<'_>) -> ApiResult<()> {
         let input_left = self.compressed.len() - self.read;
-        self.ceiling.check(0, self.total)?;
+        self.ceiling.check(0, self.total as u64)?;
         let waiting = self.bytes.get(..self.filled).or_bug();
         // The buffer keeps a long line until the line is complete. The room grows with the line, so
         // that the line is moved only a few times.

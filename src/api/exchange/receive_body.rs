@@ -72,31 +72,28 @@ pub(super) struct InflatingBody {
 }
 
 impl BodyReading {
-    /// Makes space for a piece. After the first allocation, the buffer grows at most to twice the
-    /// received bytes, because the client may announce a size that it does not send.
-    fn make_room(&mut self, piece_bytes: usize) {
+    /// Returns the capacity of the buffer for a further piece. After the first allocation, the
+    /// buffer grows at most to twice the received bytes, because the client may announce a size
+    /// that it does not send.
+    fn capacity_for(&self, piece_bytes: usize) -> usize {
         let needed = self.buffer.len() + piece_bytes;
         if needed <= self.buffer.capacity() {
-            return;
+            return self.buffer.capacity();
         }
         let ample = needed.max(2 * self.buffer.len()).max(BODY_FIRST_ROOM_BYTES);
-        let target = ample.min(self.expected_bytes.max(needed));
-        self.buffer.reserve_exact(target - self.buffer.len());
+        ample.min(self.expected_bytes.max(needed))
     }
 
     fn receive(&mut self, piece_bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> ApiResult<()> {
-        self.make_room(piece_bytes);
-        let room_bytes = self.buffer.capacity();
-        match &mut self.sink {
-            Sink::Lines(body_parser) if self.inflated.is_none() => {
-                append(&mut self.buffer);
-                let used = body_parser.parse(&self.buffer, self.expected_bytes, room_bytes)?;
-                self.buffer.drain(..used);
-            }
-            sink => {
-                sink.reserve(room_bytes)?;
-                append(&mut self.buffer);
-            }
+        let capacity = self.capacity_for(piece_bytes);
+        self.sink.reserve(capacity)?;
+        self.buffer.reserve_exact(capacity - self.buffer.len());
+        append(&mut self.buffer);
+        if let Sink::Lines(body_parser) = &mut self.sink
+            && self.inflated.is_none()
+        {
+            let used = body_parser.parse(&self.buffer, self.expected_bytes, capacity)?;
+            self.buffer.drain(..used);
         }
         Ok(())
     }
@@ -112,8 +109,8 @@ impl Exchange {
         let inflated = is_packed.then(|| ceiling(body, &limits, false));
         let ceiling = ceiling(body, &limits, is_packed);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
-        let expected_bytes = announced.unwrap_or_default();
-        ceiling.check(0, expected_bytes)?;
+        let expected_bytes: usize = announced.unwrap_or_default();
+        ceiling.check(0, expected_bytes as u64)?;
         // The memory of a body counts for a database. The database of a query is known only after
         // the body was read. The body of a query therefore counts for the caller, under a name that
         // no database can have.
@@ -136,43 +133,28 @@ impl Exchange {
         Ok(Action::ReadBody)
     }
 
-    /// Reports that the body has `bytes` bytes at `now_ns`. If the function returns a response, the
-    /// host must stop reading and send the response.
-    pub fn body_grew(&mut self, bytes: usize, now_ns: i64) -> Option<Action> {
-        let ExchangeStage::Body(upload) = &self.stage else { return None };
-        upload.record_activity(now_ns);
-        let before = std::mem::replace(&mut self.record.bytes_in, bytes as u64);
-        let checked = upload.with(|reading| -> ApiResult<()> {
-            reading.ceiling.check(before, bytes)?;
-            match &mut reading.sink {
-                Sink::Lines(_) if reading.inflated.is_none() => Ok(()),
-                sink => sink.reserve(bytes),
-            }
-        });
-        Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
-    }
-
-    /// Refuses a request whose body stalled, and frees the request's memory.
-    pub fn body_stalled(&mut self) -> Action {
-        self.refuse(ApiError::Stalled)
-    }
-
-    /// Refuses a request whose body is not valid HTTP, and frees the request's memory.
-    pub fn body_invalid(&mut self) -> Action {
-        self.refuse(ApiError::Invalid(
-            "the body has an invalid chunk; the request changed no data".to_owned(),
-        ))
-    }
-
-    fn refuse(&mut self, error: ApiError) -> Action {
+    /// Refuses a request with an unusable body, and frees the request's memory.
+    pub fn refuse(&mut self, error: ApiError) -> Action {
         self.complete_response(Err(error))
     }
 
     /// Receives the next piece of the body: `append` copies `bytes` bytes to the end of the buffer.
     /// If the function returns a response, the host must stop reading and send the response.
-    pub fn piece(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
+    pub fn piece(
+        &mut self,
+        bytes: usize,
+        now_ns: i64,
+        append: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
-        let taken = upload.with(|reading| catch(|| reading.receive(bytes, append)));
+        upload.record_activity(now_ns);
+        let before = self.record.bytes_in;
+        self.record.bytes_in += bytes as u64;
+        let received = self.record.bytes_in;
+        let taken = upload.with(|reading| {
+            reading.ceiling.check(before, received)?;
+            catch(|| reading.receive(bytes, append))
+        });
         Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
@@ -187,28 +169,17 @@ impl Exchange {
         }
     }
 
-    /// Receives the whole body, or the rest of the body after the last piece.
-    pub fn end_body(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        rest: Vec<u8>,
-    ) -> Action {
+    /// Returns the next action after the last piece of the body.
+    pub fn end_body(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
         self.spans.end_wait(platform.now_ns());
-        self.run(service, platform, |exchange, isolate| exchange.finish_body(isolate, rest))
+        self.run(service, platform, Self::finish_body)
     }
 
-    fn finish_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> ApiResult<Action> {
+    fn finish_body(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
         let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
-        let BodyReading { sink, inflated, mut buffer, .. } =
+        let BodyReading { sink, inflated, buffer, .. } =
             upload.finish().ok_or(ApiError::Displaced)?;
-        if buffer.is_empty() {
-            buffer = rest;
-        } else {
-            buffer.extend_from_slice(&rest);
-        }
-        self.record.bytes_in = self.record.bytes_in.max(buffer.len() as u64);
         let Some(ceiling) = inflated else { return self.use_body(isolate, buffer, sink) };
         let inflation = Inflation::new(buffer, ceiling);
         self.stage = ExchangeStage::Inflate(Box::new(InflatingBody { inflation, sink }));
