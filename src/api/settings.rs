@@ -11,7 +11,7 @@ use super::log::LogRequests;
 use crate::coordinator::cloudflare_access::{Application, ApplicationError};
 use crate::model::configurable_limits::Limits;
 use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
-use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
+use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 use crate::protocol::catalog::is_inside;
 
 /// The SHA-256 hash of a token. The server does not store the token itself.
@@ -241,32 +241,12 @@ fn bytes(text: &str) -> Option<u64> {
     text.parse().ok().filter(|&bytes| bytes > 0)
 }
 
-/// Parses a duration of a setting or a management call, such as `72h` or `1d12h`. `INF`, `none` and
-/// `0` mean infinite.
+/// Parses a duration of a setting or a management call, and returns the sum of its parts. Examples
+/// are `72h`, `1d12h` and `1month 13h 30m`. `INF`, `none` and `0` mean infinite.
 pub fn duration_ns(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("inf") || text.eq_ignore_ascii_case("none") || text == "0" {
         return Some(0);
     }
-    let unit_ns = |unit: &str| {
-        Some(match unit {
-            "ms" => MS_NS,
-            "s" => S_NS,
-            "m" => MINUTE_NS,
-            "h" => H_NS,
-            "d" => D_NS,
-            "w" => W_NS,
-            _ => return None,
-        })
-    };
-    if text.contains(char::is_whitespace) {
-        return None;
-    }
-    sum_ns(text, unit_ns)
-}
-
-/// Parses numbers with units, such as `1d12h`, and returns their sum. Spaces may separate numbers
-/// and units.
-pub(super) fn sum_ns(text: &str, unit_ns: impl Fn(&str) -> Option<i64>) -> Option<i64> {
     let mut rest = text.trim();
     let mut total_ns: i64 = 0;
     if rest.is_empty() {
@@ -282,6 +262,28 @@ pub(super) fn sum_ns(text: &str, unit_ns: impl Fn(&str) -> Option<i64>) -> Optio
         rest = tail.trim_start();
     }
     Some(total_ns)
+}
+
+/// Returns a unit of the crate `humantime`. The command `influxdb3` sends durations with these
+/// units. In addition, `mo` is 30 days. Unlike in `humantime`, `y` is 365 days.
+fn unit_ns(unit: &str) -> Option<i64> {
+    Some(match unit {
+        "nanos" | "nsec" | "ns" => 1,
+        "usec" | "us" | "µs" => US_NS,
+        "millis" | "msec" | "ms" => MS_NS,
+        "seconds" | "second" | "secs" | "sec" | "s" => S_NS,
+        "minutes" | "minute" | "mins" | "min" | "m" => MINUTE_NS,
+        "hours" | "hour" | "hrs" | "hr" | "h" => H_NS,
+        "days" | "day" | "d" => D_NS,
+        "weeks" | "week" | "wks" | "wk" | "w" => W_NS,
+        "mo" => 30 * D_NS,
+        // 30.44 days
+        "months" | "month" | "M" => 2_630_016 * S_NS,
+        "y" => 365 * D_NS,
+        // 365.25 days
+        "years" | "year" | "yrs" | "yr" => 31_557_600 * S_NS,
+        _ => return None,
+    })
 }
 
 fn parsed<T>(
@@ -390,11 +392,41 @@ mod tests {
     }
 
     #[test]
-    fn setting_durations_need_units() {
-        assert_eq!(duration_ns("90m"), Some(90 * MINUTE_NS));
-        assert_eq!(duration_ns("INF"), Some(0));
-        for bad in ["", "3", "d", "3x", "-1h", "99999999999w"] {
+    fn durations_need_known_units() {
+        for (text, expected_ns) in [
+            ("INF", 0),
+            ("none", 0),
+            ("0", 0),
+            ("0mo", 0),
+            ("90m", 90 * MINUTE_NS),
+            ("2mo", 60 * D_NS),
+            ("1y", 365 * D_NS),
+            ("30days", 30 * D_NS),
+            ("0days", 0),
+            ("1day", D_NS),
+            ("1h 30m", 90 * MINUTE_NS),
+            ("1month 13h 30m", 2_630_016 * S_NS + 13 * H_NS + 30 * MINUTE_NS),
+            ("1year 2M", (31_557_600 + 2 * 2_630_016) * S_NS),
+            ("1y 1mo", 395 * D_NS),
+            (" 3 hours  1min30sec ", 3 * H_NS + 90 * S_NS),
+            ("2weeks 1s 1ms 1us 1ns", 2 * W_NS + 1_001_001_001),
+        ] {
+            assert_eq!(duration_ns(text), Some(expected_ns), "{text}");
+        }
+        for bad in ["", " ", "3", "d", "mo", "days", "3x", "1moon", "1 2days", "1.5y"] {
             assert_eq!(duration_ns(bad), None, "{bad}");
+        }
+        for negative in ["-1h", "-1y", "-1day", "1day -1h"] {
+            assert_eq!(duration_ns(negative), None, "{negative}");
+        }
+        for too_long in [
+            "99999999999w",
+            "293years",
+            "9223372036854775807y",
+            "9223372036854775808ns",
+            "292years 300days",
+        ] {
+            assert_eq!(duration_ns(too_long), None, "{too_long}");
         }
     }
 }

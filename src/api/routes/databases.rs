@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
-use crate::api::settings::{Settings, duration_ns, sum_ns};
+use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, execute};
 use crate::coordinator::database_lists::{list_databases, seen_by_name};
-use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 use crate::protocol::catalog::{CreateDatabase, is_inside};
 use crate::protocol::database::{PolicySpec, ToDatabase};
 use crate::query::result::{SeriesChunk, Values};
@@ -39,34 +38,11 @@ impl Body {
     fn duration_ns(&self) -> ApiResult<Option<i64>> {
         let Some(period) = &self.retention_period else { return Ok(None) };
         let Some(text) = period else { return Ok(Some(0)) };
-        duration_ns(text).or_else(|| sum_ns(text, unit_ns)).map(Some).ok_or_else(|| {
+        duration_ns(text).map(Some).ok_or_else(|| {
             let expected = "expected a duration such as 72h or 30d, or \"none\"";
             ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
         })
     }
-}
-
-/// Returns a unit of the crate `humantime`. The command `influxdb3` sends durations with these
-/// units, such as `1month 13h 30m`. In addition, `mo` is 30 days. Unlike in `humantime`, `y` is 365
-/// days.
-fn unit_ns(unit: &str) -> Option<i64> {
-    Some(match unit {
-        "nanos" | "nsec" | "ns" => 1,
-        "usec" | "us" | "µs" => US_NS,
-        "millis" | "msec" | "ms" => MS_NS,
-        "seconds" | "second" | "secs" | "sec" | "s" => S_NS,
-        "minutes" | "minute" | "mins" | "min" | "m" => MINUTE_NS,
-        "hours" | "hour" | "hrs" | "hr" | "h" => H_NS,
-        "days" | "day" | "d" => D_NS,
-        "weeks" | "week" | "wks" | "wk" | "w" => W_NS,
-        "mo" => 30 * D_NS,
-        // 30.44 days
-        "months" | "month" | "M" => 2_630_016 * S_NS,
-        "y" => 365 * D_NS,
-        // 365.25 days
-        "years" | "year" | "yrs" | "yr" => 31_557_600 * S_NS,
-        _ => return None,
-    })
 }
 
 pub(super) fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
@@ -215,47 +191,6 @@ fn configure(body: Body) -> ApiResult<(String, Change)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn period(text: &str) -> Option<i64> {
-        let body = format!("{{\"db\":\"d\",\"retention_period\":\"{text}\"}}");
-        serde_json::from_str::<Body>(&body).unwrap().duration_ns().ok().flatten()
-    }
-
-    #[test]
-    fn retention_periods_include_months_and_years() {
-        assert_eq!(period("2mo"), Some(60 * D_NS));
-        assert_eq!(period("1y"), Some(365 * D_NS));
-        assert_eq!(period("90m"), Some(D_NS / 16));
-        assert_eq!(period("0mo"), Some(0));
-        for refused in ["-1y", "mo", "1.5y", "9223372036854775807y"] {
-            assert_eq!(period(refused), None, "{refused}");
-        }
-    }
-
-    #[test]
-    fn retention_periods_include_humantime() {
-        for (text, expected_ns) in [
-            ("30days", 30 * D_NS),
-            ("0days", 0),
-            ("1day", D_NS),
-            ("1h 30m", 90 * MINUTE_NS),
-            ("1month 13h 30m", 2_630_016 * S_NS + 13 * H_NS + 30 * MINUTE_NS),
-            ("1year 2M", (31_557_600 + 2 * 2_630_016) * S_NS),
-            ("1y 1mo", 395 * D_NS),
-            (" 3 hours  1min30sec ", 3 * H_NS + 90 * S_NS),
-            ("2weeks 1s 1ms 1us 1ns", 2 * W_NS + 1_001_001_001),
-            ("none", 0),
-            ("0", 0),
-        ] {
-            assert_eq!(period(text), Some(expected_ns), "{text}");
-        }
-        for refused in ["", " ", "days", "1 2days", "1moon", "-1day", "1day -1h"] {
-            assert_eq!(period(refused), None, "{refused}");
-        }
-        for too_long in ["293years", "9223372036854775808ns", "292years 300days"] {
-            assert_eq!(period(too_long), None, "{too_long}");
-        }
-    }
 
     #[test]
     fn null_retention_is_infinite() {
