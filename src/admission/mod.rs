@@ -54,7 +54,7 @@ struct Ledger {
     /// The shares by database. A share removes its entry when it is dropped.
     shares: RefCell<BTreeMap<String, Weak<Share>>>,
     /// The uploads and waiting responses, oldest first.
-    uploads: RefCell<BTreeMap<u64, Weak<dyn Evictable>>>,
+    uploads: RefCell<BTreeMap<u64, Weak<Evictable>>>,
     next_id: Cell<u64>,
 }
 
@@ -121,28 +121,27 @@ impl Admission {
         content: T,
         now_ns: i64,
     ) -> Upload<T> {
-        let upload = self.register(|id| UploadState {
-            id,
-            content: RefCell::new(Some(content)),
-            counters,
-            last_active_ns: Cell::new(now_ns),
-        });
-        Upload(upload)
+        let content = Rc::new(RefCell::new(Some(content)));
+        let evicted = Rc::clone(&content);
+        let evict =
+            move || evicted.try_borrow_mut().is_ok_and(|mut content| content.take().is_some());
+        Upload { content, entry: self.register(counters, now_ns, evict) }
     }
 
-    /// Creates an entry of the list of uploads. The entry calls [`Self::unregister`] when it is
-    /// dropped.
-    fn register<T: Evictable + 'static>(&self, create: impl FnOnce(u64) -> T) -> Rc<T> {
+    /// Adds an entry to the list of uploads. `evict` drops the content, and returns `false` if the
+    /// content is in use or already dropped.
+    fn register(
+        &self,
+        counters: PermitCounters,
+        now_ns: i64,
+        evict: impl Fn() -> bool + 'static,
+    ) -> Rc<Evictable> {
         let id = self.0.next_id.get();
         self.0.next_id.set(id + 1);
-        let entry = Rc::new(create(id));
-        let weak: Weak<T> = Rc::downgrade(&entry);
-        self.0.uploads.borrow_mut().insert(id, weak);
+        let last_active_ns = Cell::new(now_ns);
+        let entry = Rc::new(Evictable { id, counters, last_active_ns, evict: Box::new(evict) });
+        self.0.uploads.borrow_mut().insert(id, Rc::downgrade(&entry));
         entry
-    }
-
-    fn unregister(&self, id: u64) {
-        self.0.uploads.borrow_mut().remove(&id);
     }
 
     /// Evicts an upload of the database that uses the most bytes. The candidates are uploads of the
@@ -154,15 +153,15 @@ impl Admission {
         let mut candidates: Vec<_> = uploads
             .into_iter()
             .filter(|upload| {
-                let PermitCounters { share: of, bytes } = upload.counters();
+                let PermitCounters { share: of, bytes } = &upload.counters;
                 bytes.get() > 0 && (Rc::ptr_eq(of, share) || of.bytes.get() > will_hold)
             })
             .collect();
         candidates.sort_by_key(|upload| {
-            (std::cmp::Reverse(upload.counters().share.bytes.get()), upload.last_active_ns())
+            (std::cmp::Reverse(upload.counters.share.bytes.get()), upload.last_active_ns.get())
         });
         // The upload that requests bytes is in use, so it cannot be evicted.
-        candidates.into_iter().any(|upload| upload.evict())
+        candidates.into_iter().any(|upload| (upload.evict)())
     }
 }
 
@@ -260,63 +259,46 @@ impl Drop for Permit {
     }
 }
 
-trait Evictable {
-    fn counters(&self) -> &PermitCounters;
-    fn last_active_ns(&self) -> i64;
-    /// Drops the content. Returns `false` if the content is in use or already dropped.
-    fn evict(&self) -> bool;
-}
-
-struct UploadState<T> {
+/// An upload or a waiting response. The entry leaves the list when it is dropped.
+struct Evictable {
     id: u64,
-    content: RefCell<Option<T>>,
     counters: PermitCounters,
-    /// The time of the last received bytes.
+    /// The time of the last received or sent bytes.
     last_active_ns: Cell<i64>,
+    evict: Box<dyn Fn() -> bool>,
 }
 
-impl<T> Drop for UploadState<T> {
+impl Drop for Evictable {
     fn drop(&mut self) {
-        self.counters.share.budget.unregister(self.id);
-    }
-}
-
-impl<T> Evictable for UploadState<T> {
-    fn counters(&self) -> &PermitCounters {
-        &self.counters
-    }
-
-    fn last_active_ns(&self) -> i64 {
-        self.last_active_ns.get()
-    }
-
-    fn evict(&self) -> bool {
-        self.content.try_borrow_mut().is_ok_and(|mut content| content.take().is_some())
+        self.counters.share.budget.0.uploads.borrow_mut().remove(&self.id);
     }
 }
 
 /// The received part of a request body, which the module can evict.
-pub struct Upload<T>(Rc<UploadState<T>>);
+pub struct Upload<T> {
+    content: Rc<RefCell<Option<T>>>,
+    entry: Rc<Evictable>,
+}
 
 impl<T> Upload<T> {
     /// Calls `work` with the content. Returns `None` if the upload was evicted.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        self.0.content.borrow_mut().as_mut().map(work)
+        self.content.borrow_mut().as_mut().map(work)
     }
 
     /// Records that bytes were received. Recently active uploads are evicted last.
     pub fn record_activity(&self, now_ns: i64) {
-        self.0.last_active_ns.set(now_ns);
+        self.entry.last_active_ns.set(now_ns);
     }
 
     /// Whether the upload was evicted.
     pub fn is_gone(&self) -> bool {
-        self.0.content.borrow().is_none()
+        self.content.borrow().is_none()
     }
 
     /// Returns the complete content. Afterwards the content cannot be evicted.
     pub fn finish(self) -> Option<T> {
-        self.0.content.borrow_mut().take()
+        self.content.borrow_mut().take()
     }
 }
 

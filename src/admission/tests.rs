@@ -66,7 +66,7 @@ fn largest_database_loses_stalest_upload() {
         .map(|(database, second)| Sender::new(&admission, database, second * S_NS))
         .into();
     for (sender, bytes) in senders.iter_mut().zip([2 * MB, 3 * MB, 0, 4 * MB]) {
-        let since_ns = sender.upload.0.last_active_ns.get();
+        let since_ns = sender.upload.entry.last_active_ns.get();
         assert_eq!(sender.receive(bytes, since_ns), Some(Ok(())));
     }
     // The first upload continues, so the second upload is evicted. The third upload holds no bytes.

@@ -17,7 +17,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::{Admission, Evictable, Permit, PermitCounters};
+use super::{Admission, Evictable, Permit};
 use crate::model::limits::{
     FIRST_QUERIES_BYTES_MAX, LONG_QUERIES_MAX, LONG_QUERIES_TOTAL_MAX, LONG_QUERY_BYTES_MAX,
     LONG_QUERY_NS, PAGE_BYTES_MAX, PAGE_BYTES_MIN, PAGES_BYTES_MAX, QUERIES_BYTES_MAX,
@@ -308,15 +308,22 @@ impl QueryReservation {
     /// Marks the response as waiting for its client since `now_ns`. After [`SLOW_READER_NS`], other
     /// queries may evict the response.
     pub fn wait_for_client(&self, now_ns: i64) -> SlowReader {
-        let reader = self.0.shared.reservations.register(|id| SlowReaderState {
-            id,
-            reservation: self.clone(),
-            counters: self.0.permit.borrow().counters(),
-            since_ns: now_ns,
-            is_gone: Cell::new(false),
-        });
+        let (reservation, is_gone) = (self.clone(), Rc::new(Cell::new(false)));
+        let was_evicted = Rc::clone(&is_gone);
+        let evict = move || {
+            let Reservation { shared, permit, .. } = &*reservation.0;
+            let waited_ns = shared.now_ns.get().saturating_sub(now_ns);
+            if waited_ns < SLOW_READER_NS || was_evicted.replace(true) {
+                return false;
+            }
+            permit.borrow_mut().shrink_to(0);
+            reservation.0.release_spare();
+            true
+        };
+        let counters = self.0.permit.borrow().counters();
+        let entry = self.0.shared.reservations.register(counters, now_ns, evict);
         self.0.has_reader.set(false);
-        SlowReader(reader)
+        SlowReader { reservation: self.clone(), is_gone, _entry: entry }
     }
 }
 
@@ -573,50 +580,22 @@ impl Drop for BufferMemory {
 }
 
 /// A response that waits for its client.
-#[derive(Debug)]
-pub struct SlowReader(Rc<SlowReaderState>);
+pub struct SlowReader {
+    reservation: QueryReservation,
+    is_gone: Rc<Cell<bool>>,
+    _entry: Rc<Evictable>,
+}
 
 impl SlowReader {
     /// Whether the response was evicted.
     pub fn is_gone(&self) -> bool {
-        self.0.is_gone.get()
+        self.is_gone.get()
     }
 }
 
-#[derive(Debug)]
-struct SlowReaderState {
-    id: u64,
-    reservation: QueryReservation,
-    counters: PermitCounters,
-    since_ns: i64,
-    is_gone: Cell<bool>,
-}
-
-impl Drop for SlowReaderState {
+impl Drop for SlowReader {
     fn drop(&mut self) {
-        let reservation = &self.reservation.0;
-        reservation.has_reader.set(true);
-        reservation.shared.reservations.unregister(self.id);
-    }
-}
-
-impl Evictable for SlowReaderState {
-    fn counters(&self) -> &PermitCounters {
-        &self.counters
-    }
-
-    fn last_active_ns(&self) -> i64 {
-        self.since_ns
-    }
-
-    fn evict(&self) -> bool {
-        let waited_ns = self.reservation.0.shared.now_ns.get().saturating_sub(self.since_ns);
-        if waited_ns < SLOW_READER_NS || self.is_gone.replace(true) {
-            return false;
-        }
-        self.reservation.0.permit.borrow_mut().shrink_to(0);
-        self.reservation.0.release_spare();
-        true
+        self.reservation.0.has_reader.set(true);
     }
 }
 
