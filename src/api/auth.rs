@@ -5,7 +5,7 @@
 //! [`crate::coordinator::identify`] checks all other credentials.
 
 use base64::Engine;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 
 use super::http::{Parameters, RequestHead};
 use super::settings::Settings;
@@ -156,7 +156,9 @@ fn from_header(value: &str) -> Option<Credentials> {
             credentials
         }
         "basic" => {
-            let decoded = String::from_utf8(LENIENT.decode(rest).ok()?).ok()?;
+            // Some clients omit the padding.
+            let decoded = STANDARD_PAD_INDIFFERENT.decode(rest).ok()?;
+            let decoded = String::from_utf8(decoded).ok()?;
             let (user, secret) = decoded.split_once(':')?;
             Credentials::pair(Some(user.to_owned()), secret.to_owned())
         }
@@ -164,12 +166,6 @@ fn from_header(value: &str) -> Option<Credentials> {
     };
     (!credentials.token.is_empty()).then_some(credentials)
 }
-
-/// Accepts base64 without padding, because some clients omit it.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 #[cfg(test)]
 mod tests {
