@@ -3,7 +3,7 @@
 
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::routes::{Access, Body, ROUTES};
-use tidemark::model::limits::{BODY_BYTES_MAX, QUERY_TEXT_BYTES_MAX};
+use tidemark::model::limits::{BODY_BYTES_MAX, QUERY_BODY_PER_TEXT, QUERY_TEXT_BYTES_MAX};
 use tidemark::protocol::call::Address;
 
 use crate::product::{Product, TOKEN};
@@ -102,7 +102,7 @@ fn too_long(sample: &Sample, body: Body) -> Option<u16> {
         _ if is_influxql(sample) => Some(400),
         // The platform limits the length of a URL.
         Body::None => None,
-        Body::Bytes(_) | Body::Times(..) | Body::Lines => Some(413),
+        Body::Bytes(_) | Body::Query | Body::Lines => Some(413),
     }
 }
 
@@ -123,7 +123,7 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
     match (body, faults.is_long) {
         (_, false) => {}
         // The text is longer than the limit for texts, but shorter than the limit for bodies.
-        (Body::None | Body::Times(..), true) if is_influxql(sample) => {
+        (Body::None | Body::Query, true) if is_influxql(sample) => {
             let long = format!("FROM{}m", "+".repeat(QUERY_TEXT_BYTES_MAX));
             query = query.replace("FROM+m", &long);
             text = text.replace("FROM+m", &long);
@@ -131,7 +131,7 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
         }
         (Body::None, true) => {}
         (Body::Bytes(bytes), true) => text.push_str(&spaces(bytes + 1)),
-        (Body::Times(times, _), true) => text.push_str(&spaces(times * QUERY_TEXT_BYTES_MAX)),
+        (Body::Query, true) => text.push_str(&spaces(QUERY_BODY_PER_TEXT * QUERY_TEXT_BYTES_MAX)),
         (Body::Lines, true) => {
             headers.push(("content-length".into(), (BODY_BYTES_MAX + 1).to_string()));
         }

@@ -21,7 +21,9 @@ use crate::batch::from_lines::BatchBuilder;
 use crate::line_protocol::{Options, Parser, Rejected, TimestampUnit};
 use crate::model::bug::OrBug;
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::limits::{BODY_FIRST_ROOM_BYTES, PARSED_PIECE_BYTES, RETAINED_TEXT_BYTES_MAX};
+use crate::model::limits::{
+    BODY_FIRST_ROOM_BYTES, PARSED_PIECE_BYTES, QUERY_BODY_PER_TEXT, RETAINED_TEXT_BYTES_MAX,
+};
 use crate::protocol::call::{Call, Platform};
 use crate::protocol::round::Request;
 
@@ -29,7 +31,7 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     let (times, limit) = match body {
         Body::None => (0, Limit::BodyBytes),
         Body::Bytes(bytes) => return Ceiling { limit: Limit::BodyBytes, bytes },
-        Body::Times(times, limit) => (times, limit),
+        Body::Query => (QUERY_BODY_PER_TEXT, Limit::QueryTextBytes),
         Body::Lines if is_packed => (1, Limit::BodyCompressedBytes),
         Body::Lines => (1, Limit::BodyBytes),
     };

@@ -21,9 +21,8 @@ mod write;
 
 use super::error::ErrorShape;
 use super::params::Dialect;
-use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
-use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
+use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX};
 use buckets::Resource;
 use handler::Begin;
 
@@ -73,16 +72,14 @@ pub enum Body {
     None,
     /// The whole body, up to this number of bytes.
     Bytes(usize),
-    /// The whole body, up to a multiple of the operator's limit.
-    Times(usize, Limit),
+    /// The whole body of a query, up to a multiple of the operator's limit for the query's text.
+    Query,
     /// Line protocol, plain or compressed, which is converted into columns while it arrives.
     Lines,
 }
 
 const WRITE: Access = Access::Policy(PermissionKind::Write);
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
-/// The limit of a query's body. The body may be larger than the text because of percent-encoding.
-const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 
 /// Every route.
 #[rustfmt::skip]
@@ -98,7 +95,7 @@ pub static ROUTES: &[Route] = &[
     ]),
     route("/query", ErrorShape::Query(Dialect::V1), &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
-        on(&["POST"], Access::Statements, QUERY, query::begin),
+        on(&["POST"], Access::Statements, Body::Query, query::begin),
     ]),
     route("/ping", ErrorShape::Other, &[
         on(&["GET", "HEAD", "POST"], Access::Open, Body::None, health::begin_ping),
@@ -141,18 +138,18 @@ pub static ROUTES: &[Route] = &[
     ]),
     route("/api/v3/query_influxql", ErrorShape::Query(Dialect::V3), &[
         on(&["GET"], Access::Statements, Body::None, query_v3::influxql::begin),
-        on(&["POST"], Access::Statements, QUERY, query_v3::influxql::begin),
+        on(&["POST"], Access::Statements, Body::Query, query_v3::influxql::begin),
     ]),
     route("/api/v3/query_sql", ErrorShape::Query(Dialect::V3), &[
         on(&["GET"], Access::Statements, Body::None, query_v3::sql::begin),
-        on(&["POST"], Access::Statements, QUERY, query_v3::sql::begin),
+        on(&["POST"], Access::Statements, Body::Query, query_v3::sql::begin),
     ]),
     route("/arrow.flight.protocol.FlightService/{id}", ErrorShape::Flight, &[
-        on(&["POST"], Access::Statements, QUERY, flight::begin),
+        on(&["POST"], Access::Statements, Body::Query, flight::begin),
     ]),
     route("/api/v3/export", ErrorShape::Other, &[
         on(&["GET"], Access::Policy(PermissionKind::Read), Body::None, export::begin),
-        on(&["POST"], Access::Policy(PermissionKind::Read), QUERY, export::begin),
+        on(&["POST"], Access::Policy(PermissionKind::Read), Body::Query, export::begin),
     ]),
     route("/api/v3/configure/database", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, databases::begin_list),
