@@ -25,6 +25,7 @@ use crate::coordinator::{Io, Machine, Task};
 use crate::line_protocol::TimestampUnit;
 use crate::model::bug::OrBug;
 use crate::model::ids::PolicyId;
+use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
 
 /// The parts of a request that a route uses.
@@ -270,6 +271,12 @@ impl Delivery {
     /// Whether the status was sent. A later error can only truncate the body.
     pub(super) fn is_streaming(&self) -> bool {
         self.is_streaming
+    }
+
+    /// Returns the number of bytes at which a piece is sent. The first bytes wait longer, because
+    /// the status cannot change afterwards.
+    pub(super) fn piece_bytes_min(&self) -> usize {
+        if self.is_streaming { REPLY_PIECE_BYTES } else { WHOLE_REPLY_BYTES_MAX }
     }
 
     /// Returns the action that sends a piece.

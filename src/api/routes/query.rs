@@ -24,9 +24,7 @@ use crate::coordinator::statement::{Execution, Session, read_only_warning};
 use crate::influxql;
 use crate::influxql::ast::{Effect, Statement};
 use crate::influxql::bound_params::Params;
-use crate::model::limits::{
-    MSGPACK_BYTES_MAX, REPLY_PIECE_BYTES, REPLY_PIECE_ROWS, WHOLE_REPLY_BYTES_MAX,
-};
+use crate::model::limits::{MSGPACK_BYTES_MAX, REPLY_PIECE_BYTES, REPLY_PIECE_ROWS};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
 use crate::query::source::Defaults;
@@ -245,11 +243,7 @@ impl QueryResponder {
 
     /// Sends the written bytes if there are enough for a piece.
     fn flush(&mut self) -> Option<Action> {
-        let limit = match (self.chunked, self.delivery.is_streaming()) {
-            (true, _) => 1,
-            (false, false) => WHOLE_REPLY_BYTES_MAX,
-            (false, true) => REPLY_PIECE_BYTES,
-        };
+        let limit = if self.chunked { 1 } else { self.delivery.piece_bytes_min() };
         // Bytes stay in the writer until they are sent. If a value cannot be encoded, the writer
         // can then still replace these bytes and return only the error, like 1.x.
         if self.writer.bytes() < limit {

@@ -25,7 +25,7 @@ use crate::influxql::ast::{ListOf, Statement};
 use crate::influxql::bound_params::Params;
 use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;
-use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
+use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::protocol::call::{Address, Call, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::sql::{FromSql, Parameter, ToSql};
@@ -206,11 +206,8 @@ impl TableQuery {
     }
 
     fn flush(&mut self) -> Option<Action> {
-        let limit = match self.delivery.is_streaming() {
-            true => REPLY_PIECE_BYTES,
-            false => WHOLE_REPLY_BYTES_MAX,
-        };
-        if self.ready_bytes() < limit || self.format == TableFormat::Parquet {
+        let is_short = self.ready_bytes() < self.delivery.piece_bytes_min();
+        if is_short || self.format == TableFormat::Parquet {
             return None;
         }
         let bytes = self.take_bytes();
