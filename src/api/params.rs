@@ -171,14 +171,12 @@ impl QueryParams {
             let rows = parameters.get("chunk_size").and_then(|size| size.parse().ok());
             rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
         });
-        // Splits `database/policy`, like the write routes of v2 and v3. In 1.x, no database name
-        // contains a slash.
-        let (database, named) = name::split_bucket(parameters.filled("db").unwrap_or_default());
-        let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
+        // In 1.x, no database name contains a slash.
+        let (database, policy) = database_and_policy(parameters.get("db").unwrap_or_default());
         Ok(Self {
             q: q.ok_or(ParamsError::MissingQuery)?,
-            database: some(database),
-            policy: filled("rp").or_else(|| named.and_then(some)),
+            database,
+            policy: filled("rp").or(policy),
             epoch,
             pretty: parameters.get("pretty") == Some("true"),
             chunk_rows,
@@ -193,6 +191,13 @@ impl QueryParams {
             },
         })
     }
+}
+
+/// Splits `database/policy`. Empty names are absent.
+pub fn database_and_policy(bucket: &str) -> (Option<String>, Option<String>) {
+    let (database, policy) = name::split_bucket(bucket);
+    let named = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
+    (named(database), policy.and_then(named))
 }
 
 const MULTIPART: &str = "multipart/form-data";

@@ -25,6 +25,7 @@ use crate::model::grant::PermissionKind;
 use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX};
 use buckets::Resource;
 use handler::Begin;
+use query_v3::{influxql, sql};
 
 /// A path and its operations.
 pub struct Route {
@@ -137,12 +138,14 @@ pub static ROUTES: &[Route] = &[
         on(&["GET", "POST"], Access::Open, Body::None, health::begin_setup),
     ]),
     route("/api/v3/query_influxql", ErrorShape::Query(Dialect::V3), &[
-        on(&["GET"], Access::Statements, Body::None, query_v3::influxql::begin),
-        on(&["POST"], Access::Statements, Body::Query, query_v3::influxql::begin),
+        on(&["GET"], Access::Statements, Body::None, |_| query_v3::begin(influxql::for_statement)),
+        on(&["POST"], Access::Statements, Body::Query, |_| {
+            query_v3::begin(influxql::for_statement)
+        }),
     ]),
     route("/api/v3/query_sql", ErrorShape::Query(Dialect::V3), &[
-        on(&["GET"], Access::Statements, Body::None, query_v3::sql::begin),
-        on(&["POST"], Access::Statements, Body::Query, query_v3::sql::begin),
+        on(&["GET"], Access::Statements, Body::None, |_| query_v3::begin(sql::for_statement)),
+        on(&["POST"], Access::Statements, Body::Query, |_| query_v3::begin(sql::for_statement)),
     ]),
     route("/arrow.flight.protocol.FlightService/{id}", ErrorShape::Flight, &[
         on(&["POST"], Access::Statements, Body::Query, flight::begin),

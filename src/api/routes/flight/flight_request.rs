@@ -12,9 +12,9 @@ use super::messages::{
 use super::prepared::Prepared;
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::RequestHead;
+use crate::api::params::database_and_policy;
 use crate::api::routes::query_v3::{QueryRequest, values};
 use crate::api::settings::Settings;
-use crate::model::name;
 use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
 
@@ -65,14 +65,13 @@ impl<'a> Metadata<'a> {
         text: &str,
         params: Vec<(String, Parameter)>,
     ) -> ApiResult<QueryRequest> {
-        let database = self.database.as_deref().unwrap_or_default();
-        let (database, policy) = name::split_bucket(database);
-        if database.is_empty() {
+        let (database, policy) = database_and_policy(self.database.as_deref().unwrap_or_default());
+        if database.is_none() {
             return invalid(NO_DATABASE);
         }
         Ok(QueryRequest {
-            database: Some(database.to_owned()),
-            policy: policy.filter(|name| !name.is_empty()).map(str::to_owned),
+            database,
+            policy,
             q: text.trim().to_owned(),
             format: TableFormat::Arrow,
             params,

@@ -12,7 +12,7 @@ use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
+use crate::api::routes::handler::{Delivery, Responder, StartResult};
 use crate::api::routes::query::{authorise, databases};
 use crate::api::routes::query_v3::{QueryRequest, database_not_found};
 use crate::api::settings::Settings;
@@ -41,11 +41,6 @@ const ONE_STATEMENT: &str = "must provide only one InfluxQl statement per query"
 const PARQUET: &str = "format=parquet needs SQL, which the server does not have: run `npm run \
                        sql` once and start or deploy again (docs/SQL.md), or use arrow, csv, json, \
                        jsonl or pretty";
-
-/// Creates the request for `GET` and `POST /api/v3/query_influxql`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    super::begin(for_statement)
-}
 
 /// Creates the response to a statement.
 pub fn for_statement(requested: QueryRequest, isolate: &Isolate<'_>) -> StartResult {

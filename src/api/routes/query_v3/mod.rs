@@ -15,14 +15,15 @@ use serde_json::{Map, Value};
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::{Parameters, RequestHead};
 use crate::api::isolate_state::Isolate;
-use crate::api::params::form_fields;
+use crate::api::params::{database_and_policy, form_fields};
 use crate::api::routes::handler::{Incoming, PendingRequest, StartResult, json_body};
-use crate::model::name;
 use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
 
 /// Creates the request for a query route. `start` creates the response to the parsed request.
-fn begin(start: fn(QueryRequest, &Isolate<'_>) -> StartResult) -> ApiResult<PendingRequest> {
+pub(super) fn begin(
+    start: fn(QueryRequest, &Isolate<'_>) -> StartResult,
+) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(move |admitted, isolate, body| {
         let Incoming { head, url, .. } = admitted.request;
         let request = QueryRequest::parse(head, url, &body)?;
@@ -91,15 +92,8 @@ impl QueryRequest {
             Some(object) => object,
             None => object(text("params").unwrap_or_default())?,
         };
-        let (database, policy) = name::split_bucket(db.as_deref().unwrap_or_default());
-        let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
-        Ok(Self {
-            database: some(database),
-            policy: policy.and_then(some),
-            q,
-            format,
-            params: values(params)?,
-        })
+        let (database, policy) = database_and_policy(db.as_deref().unwrap_or_default());
+        Ok(Self { database, policy, q, format, params: values(params)? })
     }
 }
 

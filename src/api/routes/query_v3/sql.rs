@@ -7,7 +7,7 @@ use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
+use crate::api::routes::handler::{Delivery, Responder, StartResult};
 use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
@@ -26,11 +26,6 @@ struct RunningStatement {
     statement: Option<(SqlStatement, Session)>,
     query: Option<Box<SqlQuery>>,
     delivery: Delivery,
-}
-
-/// Creates the request for `GET` and `POST /api/v3/query_sql`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    super::begin(for_statement)
 }
 
 /// Creates the response to a statement.
