@@ -119,8 +119,10 @@ struct Export {
     /// `None` exports all measurements.
     measurement: Option<String>,
     times: Window,
-    /// The value of `after`: `None` without the parameter, `Some(None)` without a value.
-    after: Option<Option<Position>>,
+    /// Whether the request has the parameter `after`, so that the response may end early.
+    may_end_early: bool,
+    /// The value of `after`.
+    start: Option<Position>,
 }
 
 impl Export {
@@ -132,20 +134,14 @@ impl Export {
     ) -> ApiResult<Self> {
         let time = |name: &str| url.filled(name).map(|text| time_ns(name, text)).transpose();
         let times = Window { start_ns: time("start")?, end_ns: time("end")? };
-        let after = match after {
-            None => None,
-            Some("") => Some(None),
-            Some(text) => match Position::parse(text) {
-                Some(position) => Some(Some(position)),
-                None => {
-                    return invalid(
-                        "the parameter \"after\" must be a value from an earlier response",
-                    );
-                }
-            },
-        };
+        let may_end_early = after.is_some();
+        let start = after.filter(|text| !text.is_empty()).map(Position::parse);
+        if start == Some(None) {
+            return invalid("the parameter \"after\" must be a value from an earlier response");
+        }
+        let start = start.flatten();
         // The default policy may have changed since the previous response.
-        if let Some(Some(Position { policy: of_position, .. })) = &after {
+        if let Some(Position { policy: of_position, .. }) = &start {
             if policy.as_ref().is_some_and(|named| named != of_position) {
                 return invalid(format!(
                     "the parameter \"after\" continues an export of retention policy \
@@ -155,7 +151,7 @@ impl Export {
             policy = Some(of_position.clone());
         }
         let measurement = url.filled("measurement").map(str::to_owned);
-        Ok(Self { session, policy, measurement, times, after })
+        Ok(Self { session, policy, measurement, times, may_end_early, start })
     }
 
     /// Emits the points of every measurement and window.
@@ -172,7 +168,7 @@ impl Export {
             window,
             row: None,
         };
-        let start = self.after.as_ref().and_then(Option::as_ref);
+        let start = self.start.as_ref();
         let later = start.into_iter().flat_map(|start| {
             let later = windows.iter().filter_map(move |window| window.after(start.window));
             later.map(move |window| start_of(&start.measurement, window))
@@ -182,7 +178,7 @@ impl Export {
             .iter()
             .flat_map(|name| windows.iter().map(move |window| start_of(name, *window)));
         let (mut out, mut has_sent, mut calls) = (Vec::new(), false, 0);
-        for mut position in start.cloned().into_iter().chain(later).chain(others) {
+        'export: for mut position in start.cloned().into_iter().chain(later).chain(others) {
             select.replace(Some(self.execution(&policy, &position)?));
             let mut replies = Replies::default();
             loop {
@@ -198,15 +194,13 @@ impl Export {
                         let most = limits.calls_before_end().saturating_sub(CALLS_RESERVED);
                         // A response ends early only if it contains at least one point, because the
                         // next request would otherwise start at the same position.
-                        let after = self.after.as_ref();
-                        if calls > most && after.is_some_and(|a| a.as_ref() != Some(&position)) {
+                        if calls > most && self.may_end_early && start != Some(&position) {
                             out.extend_from_slice(format!("# after: {position}\n").as_bytes());
                             let end = select.take().and_then(|mut select| select.stop());
                             if let Some(end) = end {
                                 io.calls(vec![end]).await;
                             }
-                            output.emit(Ok(out)).await;
-                            return Ok(());
+                            break 'export;
                         }
                         replies = io.calls(requests).await;
                         continue;
