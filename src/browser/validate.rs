@@ -1,19 +1,11 @@
 //! Checks line protocol while the user types, with the parser of the write path.
 
-use std::ops::Range;
-
 use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, TimestampUnit};
-use crate::model::time::{D_NS, Precision, S_NS};
+use crate::model::time::Precision;
 
-/// The range of suspicious times: the first 50 days of 1970. A recent time ([`LIKELY_S`]) whose
-/// timestamp is parsed in a unit that is 1,000 times too fine gives a result within the first 48
-/// days.
-const TOO_EARLY_NS: Range<i64> = 1..50 * D_NS;
-
-/// The range of likely times of points, in seconds since 1970: the years 2002 to 2099. The range
-/// excludes 10^9, because a timestamp of 10^9 ns is probably a made-up time in 1970.
-const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
+/// Timestamps that are recent times in a coarser unit, but are more likely made-up times in 1970.
+const MADE_UP: [i64; 3] = [1_000_000_000, 1_000_000_000_000, 1_000_000_000_000_000];
 
 /// The result of checking a text without a schema: the numbers of accepted and rejected lines, and
 /// the errors.
@@ -94,19 +86,15 @@ impl Validation {
 }
 
 impl SuspectUnit {
-    /// Counts the times that were probably meant in a coarser unit than `precision`, the unit in
-    /// which they were parsed. The first such time determines the coarser unit.
-    fn among(times_ns: impl Iterator<Item = i64>, precision: Precision) -> Option<Self> {
-        let coarser = [("s", Precision::Second), ("ms", Precision::Millisecond)];
-        let coarser = coarser.into_iter().chain([("us", Precision::Microsecond)]);
-        let coarser: Vec<_> =
-            coarser.filter(|(_, other)| other.unit_ns() > precision.unit_ns()).collect();
+    /// Counts the times that were probably meant in a coarser unit than `given`, the unit in which
+    /// they were parsed. The first such time determines the coarser unit.
+    fn among(times_ns: impl Iterator<Item = i64>, given: Precision) -> Option<Self> {
         let mut found: Option<Self> = None;
-        for time_ns in times_ns.filter(|time_ns| TOO_EARLY_NS.contains(time_ns)) {
-            let count = time_ns / precision.unit_ns();
-            let is_likely = |unit: Precision| LIKELY_S.contains(&(count / (S_NS / unit.unit_ns())));
-            let unit = coarser.iter().find(|(_, unit)| is_likely(*unit)).map(|(name, _)| *name);
-            let Some(unit) = unit else { continue };
+        for time_ns in times_ns {
+            let count = time_ns / given.unit_ns();
+            let unit = Precision::of_magnitude(count)
+                .filter(|unit| unit.unit_ns() > given.unit_ns() && !MADE_UP.contains(&count));
+            let Some(unit) = unit.map(Precision::parameter) else { continue };
             let known = found.get_or_insert(Self { unit, lines: 0 });
             known.lines = known.lines.saturating_add(u32::from(known.unit == unit));
         }
