@@ -63,8 +63,6 @@ pub struct Exchange {
     confirm: Option<Task<()>>,
     /// The number of calls that the platform has counted so far.
     calls: usize,
-    /// Whether the host has received the head of the response.
-    has_begun: bool,
 }
 
 /// The step that a request has reached.
@@ -118,7 +116,6 @@ impl Exchange {
             reader: None,
             confirm: None,
             calls: 0,
-            has_begun: false,
         };
         let action =
             exchange.run(service, platform, |exchange, isolate| exchange.route(isolate, route));
@@ -224,7 +221,7 @@ impl Exchange {
         let action = catch(|| step(self, isolate));
         let action = self.within_calls(platform, action);
         let action = action.or_else(|error| match &mut self.responder {
-            Some(responder) if self.has_begun => responder.fail(error),
+            Some(responder) if self.record.status > 0 => responder.fail(error),
             _ => Err(error),
         });
         self.complete_response(action)
@@ -420,7 +417,6 @@ impl Exchange {
             _ => None,
         });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
-            self.has_begun = true;
             self.record.status = response.status;
             headers::finish(response, &self.head, &self.record.id, self.origins.as_ref());
             response.headers.push(("Server-Timing", self.spans.server_timing().into()));
