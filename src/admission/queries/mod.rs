@@ -93,8 +93,7 @@ impl QueryMemory {
             start_bytes: Cell::new(QUERY_START_BYTES),
             refused_bytes: Cell::new(0),
             restarts: Cell::new(0),
-            has_started: Cell::new(false),
-            started_ns: Cell::new(i64::MIN),
+            started_ns: Cell::new(None),
             has_grown: Cell::new(false),
             is_long: Cell::new(false),
             has_reader: Cell::new(true),
@@ -187,8 +186,8 @@ struct Reservation {
     start_bytes: Cell<usize>,
     refused_bytes: Cell<usize>,
     restarts: Cell<u32>,
-    has_started: Cell<bool>,
-    started_ns: Cell<i64>,
+    /// `None` while the query waits to start.
+    started_ns: Cell<Option<i64>>,
     /// Whether the query has ever reserved more than the initial bytes. A query that grows for the
     /// first time must let large queries run first; a query that has grown continues.
     has_grown: Cell<bool>,
@@ -213,7 +212,7 @@ impl QueryReservation {
     pub fn start(&self, now_ns: i64) -> bool {
         let reservation = &self.0;
         reservation.shared.now_ns.set(now_ns);
-        if reservation.has_started.get() {
+        if reservation.started_ns.get().is_some() {
             return true;
         }
         let starts = match reservation.kind() {
@@ -230,8 +229,7 @@ impl QueryReservation {
             let mut started = reservation.shared.started.borrow_mut();
             started.retain(|other| other.strong_count() > 0 && is_other(other));
             started.push(Rc::downgrade(reservation));
-            reservation.has_started.set(true);
-            reservation.started_ns.set(now_ns);
+            reservation.started_ns.set(Some(now_ns));
         }
         starts
     }
@@ -276,7 +274,7 @@ impl QueryReservation {
         reservation.pages_bytes.set(HALF_BYTES);
         reservation.release_spare();
         reservation.permit.borrow_mut().shrink_to(reservation.used_bytes.get());
-        reservation.has_started.set(false);
+        reservation.started_ns.set(None);
         reservation.queue();
         true
     }
@@ -345,7 +343,9 @@ impl Shared {
     /// client does not read, because such queries can be evicted.
     fn count_running(&self, is_such: impl Fn(&Reservation) -> bool) -> usize {
         let is_one = |reservation: &Rc<Reservation>| {
-            reservation.has_started.get() && reservation.has_reader.get() && is_such(reservation)
+            reservation.started_ns.get().is_some()
+                && reservation.has_reader.get()
+                && is_such(reservation)
         };
         self.started.borrow().iter().filter_map(Weak::upgrade).filter(is_one).count()
     }
@@ -404,7 +404,8 @@ impl Reservation {
         };
         let now_ns = self.shared.now_ns.get();
         let is_new = |reservation: &Self| {
-            now_ns.saturating_sub(reservation.started_ns.get()) < LONG_QUERY_NS
+            let started_ns = reservation.started_ns.get();
+            started_ns.is_some_and(|ns| now_ns.saturating_sub(ns) < LONG_QUERY_NS)
         };
         self.shared.count_running(is_other) < LONG_QUERIES_TOTAL_MAX
             && self.shared.count_running(|reservation| is_other(reservation) && is_new(reservation))

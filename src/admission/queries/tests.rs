@@ -179,7 +179,7 @@ fn large_query_restarts_when_memory_frees() {
     for _ in 1..RESTARTS_MAX {
         assert_eq!(parts[1].set(33 * MB), Err(OutOfMemory::Now), "others have begun");
         assert!(reservations[1].restart());
-        reservations[1].0.has_started.set(true);
+        reservations[1].0.started_ns.set(Some(NOW_NS));
     }
     assert_eq!((parts[1].set(33 * MB), reservations[1].restart()), (Err(OutOfMemory::Now), false));
     parts.clear();
