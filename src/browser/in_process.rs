@@ -81,8 +81,8 @@ pub(crate) struct LocalPlatform {
     now_ns: Cell<i64>,
     random: Cell<u64>,
     objects: Cell<u64>,
-    has_sql: Cell<bool>,
-    has_backups: Cell<bool>,
+    has_sql: bool,
+    has_backups: bool,
 }
 
 #[cfg(test)]
@@ -106,11 +106,11 @@ impl Platform for LocalPlatform {
     }
 
     fn has_sql(&self) -> bool {
-        self.has_sql.get()
+        self.has_sql
     }
 
     fn has_backups(&self) -> bool {
-        self.has_backups.get()
+        self.has_backups
     }
 
     fn limits(&self) -> Limits {
@@ -176,13 +176,13 @@ impl InProcess {
     /// Uses `session` for SQL statements, one after another, starting with the next request.
     pub fn set_sql(&mut self, session: SqlSession) {
         self.sql = Some(session);
-        self.platform.has_sql.set(true);
+        self.platform.has_sql = true;
     }
 
     /// Uses `place` as the backup store.
     pub fn set_backups(&mut self, place: BackupStore) {
         self.backups = Some(place);
-        self.platform.has_backups.set(true);
+        self.platform.has_backups = true;
     }
 
     /// Returns the size of each object's storage in bytes. A wiped object has 0 bytes.
@@ -256,7 +256,7 @@ impl InProcess {
         let (mut exchange, mut action) = Exchange::start(&mut self.service, &self.platform, head);
         let mut calls = VecDeque::new();
         let mut streamed: Option<Response> = None;
-        let mut was_streamed = false;
+        self.last_was_streamed = false;
         let response = loop {
             action = match action {
                 Action::ReadBody => {
@@ -272,7 +272,7 @@ impl InProcess {
                 Action::Respond(response) => break response,
                 Action::Stream(response) => {
                     streamed = Some(response);
-                    was_streamed = true;
+                    self.last_was_streamed = true;
                     exchange.proceed(&mut self.service, &self.platform)
                 }
                 Action::Bytes(bytes) => {
@@ -286,7 +286,6 @@ impl InProcess {
                 Action::End => break streamed.take().unwrap_or_else(internal_error),
             };
         };
-        self.last_was_streamed = was_streamed;
         self.last_log_line = exchange.log_line(&mut self.service, &self.platform);
         let mut calls = exchange.background_calls(&mut self.service, &self.platform, None);
         while let Some(call) = calls.pop() {
