@@ -225,7 +225,7 @@ impl ApiError {
     pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
         let (status, code) = (self.status(), self.code());
-        let mut response = response_with_code(shape, status, code, [&message; 2], pretty, |out| {
+        let mut response = error_response(shape, status, code, [&message; 2], pretty, |out| {
             if shape != ErrorShape::V2 {
                 out.key("error");
                 out.string(&message);
@@ -410,16 +410,6 @@ impl ErrorShape {
 pub(super) fn error_response(
     shape: ErrorShape,
     status: u16,
-    messages: [&str; 2],
-    pretty: bool,
-    fields: impl FnOnce(&mut Emitter),
-) -> Response {
-    response_with_code(shape, status, code(status), messages, pretty, fields)
-}
-
-fn response_with_code(
-    shape: ErrorShape,
-    status: u16,
     code: &'static str,
     [message, header]: [&str; 2],
     pretty: bool,
@@ -441,7 +431,8 @@ fn response_with_code(
         .with_header("X-Platform-Error-Code", code)
 }
 
-fn code(status: u16) -> &'static str {
+/// Returns the value of `code` in the body of an error with this status.
+pub(super) fn code(status: u16) -> &'static str {
     match status {
         400 => "invalid",
         401 => "unauthorized",

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use crate::api::error::{ApiError, ApiResult, ErrorShape, error_response};
+use crate::api::error::{ApiError, ApiResult, ErrorShape, code, error_response};
 use crate::api::exchange::receive_body::Parsed;
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
@@ -283,9 +283,9 @@ impl RejectedLines {
     }
 
     fn response(&self, pretty: bool) -> Response {
-        let shape = ErrorShape::Write(self.dialect);
+        let (shape, status) = (ErrorShape::Write(self.dialect), self.status());
         let messages = [self.message.as_str(), &self.short_message];
-        error_response(shape, self.status(), messages, pretty, |out| {
+        error_response(shape, status, code(status), messages, pretty, |out| {
             match self.dialect {
                 Dialect::V3 => self.list(out),
                 Dialect::V2 => {}
