@@ -4,8 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tidemark::api::action::Action;
-use tidemark::api::exchange::Exchange;
+use tidemark::api::exchange::{Action, Exchange};
 use tidemark::api::isolate_state::Service;
 use tidemark::model::limits::{
     QUERIES_BYTES_MAX, REPLY_PIECE_BYTES, REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX,

@@ -7,9 +7,8 @@
 //! estimated from the size of the body and from the lines parsed so far. If growing columns were
 //! doubled instead, they would temporarily need up to three times their size.
 
-use super::{Exchange, ExchangeStage, catch};
+use super::{Action, Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
-use crate::api::action::Action;
 use crate::api::content_encoding::{self, Ceiling, Inflation};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::{Isolate, Service};

@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::admission::QueryReservation;
-use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::exchange::Action;
 use crate::api::exchange::receive_body::Parsed;
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
