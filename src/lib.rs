@@ -1,27 +1,7 @@
 //! Tidemark: an InfluxDB-compatible time-series database that runs at the edge.
 //!
-//! This page describes the flow of data, the modules and the invariants. `docs/ARCHITECTURE.md`
-//! shows the whole repository on one screen.
-//!
-//! # The flow
-//!
-//! ```text
-//! request → params → batch → shard → part → scan → result → response
-//! ```
-//!
-//! A **write** is authenticated. The parameters of the three write routes (1.x, 2.x and 3) become
-//! one [`api::params::WriteParams`]. The body is inflated within a memory budget and parsed into
-//! columns ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema
-//! and splits the rows by shard. A *shard* is an object that stores a part of a database's points.
-//! Each shard with rows receives one binary message, the *frame*. The shard appends the frame to
-//! its [`wal`], adds the rows to its [`memtable`] and acknowledges the frame. A flush writes the
-//! rows in memory as a [`part`], a sorted and immutable run of rows. A merge combines many parts
-//! into few.
-//!
-//! A **query** is parsed ([`influxql`]) and compiled against the schema ([`query`]) into scan
-//! requests, which go to every shard that may contain rows. A shard returns partial aggregates or
-//! column pages ([`scan`]). The Worker merges the pages, computes the result and writes it in the
-//! client's format ([`response`]).
+//! `docs/ARCHITECTURE.md` describes the path of a write, a query and a delete. This page describes
+//! the places where code runs, the modules and the invariants.
 //!
 //! # The four places where code runs
 //!
