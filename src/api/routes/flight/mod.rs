@@ -10,11 +10,13 @@
 //! | `flight_request` | tickets, commands and headers: the requested data |
 //! | `reading` | the response of a running statement, split into Flight messages |
 //! | `listings` | lists of catalogs, schemas, tables, types and keys; the server's features |
-//! | `prepared` | prepared statements: their handles, placeholders and values |
+//! | `prepared` | prepared statements: their handles and placeholders |
+//! | `parameters` | the values that a client binds to a prepared statement |
 
 mod flight_request;
 mod listings;
 mod messages;
+mod parameters;
 mod prepared;
 mod reading;
 
