@@ -2,7 +2,7 @@
 //! changes and drops databases.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::{Parameters, Response};
@@ -56,32 +56,20 @@ pub(super) fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 /// Returns the list of databases. The column `deleted` is always false, because a dropped database
 /// disappears immediately.
 fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
-    let deleted = url.get("show_deleted") == Some("true");
-    let row = |name: &String| match deleted {
-        true => json!({ "iox::database": name, "deleted": false }),
-        false => json!({ "iox::database": name }),
-    };
-    let rows: Vec<_> = names.iter().map(row).collect();
-    let (kind, text) = match url.filled("format").unwrap_or("json") {
-        "json" => ("application/json", format!("{}\n", Value::Array(rows))),
+    let format = match url.filled("format").unwrap_or("json") {
+        "json" => TableFormat::Json,
         // The command `influxdb3` sends the second name.
-        "jsonl" | "json_lines" => {
-            ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect())
-        }
-        "csv" => return table(TableFormat::Csv, names, deleted),
-        "pretty" => return table(TableFormat::Pretty, names, deleted),
+        "jsonl" | "json_lines" => TableFormat::JsonLines,
+        "csv" => TableFormat::Csv,
+        "pretty" => TableFormat::Pretty,
         other => {
             let expected = "expected json, jsonl, csv or pretty";
             return invalid(format!("invalid format \"{other}\": {expected}"));
         }
     };
-    Ok(Response::ok(kind, text))
-}
-
-fn table(format: TableFormat, names: &[String], deleted: bool) -> ApiResult<Response> {
     let mut columns = vec!["iox::database"];
     let mut values = vec![Values::String(names.iter().map(String::as_str).collect())];
-    if deleted {
+    if url.get("show_deleted") == Some("true") {
         columns.push("deleted");
         values.push(Values::Boolean(vec![false; names.len()]));
     }
