@@ -259,7 +259,8 @@ impl InProcess {
         let response = loop {
             action = match action {
                 Action::ReadBody => {
-                    let refusal = exchange.piece(body.len(), now_ns, |held| held.append(&mut body));
+                    let body = std::mem::take(&mut body);
+                    let refusal = exchange.piece(body.len(), now_ns, |held| *held = body);
                     refusal.unwrap_or_else(|| exchange.end_body(&mut self.service, &self.platform))
                 }
                 Action::Calls(more) => {
