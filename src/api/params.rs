@@ -86,8 +86,8 @@ pub enum ParamsError {
     Precision { place: &'static str, value: String, expected: &'static str },
     #[error("invalid epoch \"{0}\": expected one of ns, u, ms, s, m, h")]
     Epoch(String),
-    #[error("invalid value \"{value}\" of {name}: expected true or false")]
-    Switch { name: &'static str, value: String },
+    #[error("invalid value \"{0}\" of accept_partial: expected true or false")]
+    AcceptPartial(String),
     /// The query text is missing (1.x's message).
     #[error("missing required parameter \"q\"")]
     MissingQuery,
@@ -116,10 +116,7 @@ impl WriteParams {
             accept_partial: match parameters.filled("accept_partial") {
                 None | Some("true") => true,
                 Some("false") => false,
-                Some(value) => {
-                    let (name, value) = ("accept_partial", value.to_owned());
-                    return Err(ParamsError::Switch { name, value });
-                }
+                Some(value) => return Err(ParamsError::AcceptPartial(value.to_owned())),
             },
         })
     }
