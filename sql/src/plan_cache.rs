@@ -20,7 +20,6 @@ use datafusion::sql::parser::Statement;
 use crate::limits::{CACHED_COLUMNS_MAX, CACHED_PLANS_MAX};
 use crate::messages::TableSchema;
 use crate::plan::Plan;
-use crate::sessions::Capabilities;
 
 /// The operators that have no state between two executions.
 const STATELESS: [&str; 17] = [
@@ -53,7 +52,8 @@ pub(crate) struct PlanCache(Mutex<VecDeque<(PlanInputs, Plan)>>);
 #[derive(Debug, PartialEq)]
 pub(crate) struct PlanInputs {
     pub(crate) statement: Statement,
-    pub(crate) capabilities: Capabilities,
+    /// Whether shards group rows.
+    pub(crate) shards_group: bool,
     pub(crate) tables: Vec<TableSchema>,
 }
 

@@ -27,7 +27,7 @@ use crate::messages::{
 };
 use crate::plan::{self, Plan};
 use crate::plan_cache::{PlanCache, PlanInputs};
-use crate::sessions::{Capabilities, Sessions};
+use crate::sessions::Sessions;
 use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
 
@@ -78,9 +78,9 @@ impl Engine {
         &self,
         text: &str,
         now: DateTime<Utc>,
-        capabilities: Capabilities,
+        shards_group: bool,
     ) -> Result<(SessionState, Statement), QueryError> {
-        let state = self.sessions.acquire(now, &self.pool, capabilities)?;
+        let state = self.sessions.acquire(now, &self.pool, shards_group)?;
         let statement = plan::parse(&state, text)?;
         Ok((state, statement))
     }
@@ -141,7 +141,8 @@ struct Preparing {
     parameters: Vec<(String, Parameter)>,
     /// Whether the caller also needs the types of the parameters.
     is_prepared: bool,
-    capabilities: Capabilities,
+    /// Whether shards compute aggregates, and select the first or last rows of groups.
+    shards_group: bool,
     state: SessionState,
     statement: Statement,
     /// Whether the cache may contain the plan of the statement.
@@ -167,17 +168,14 @@ impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
         let QueryRequest { text, parameters, now_ns, format, tables, .. } = request;
         let is_prepared = format == PREPARED_FORMAT;
-        let capabilities = Capabilities {
-            aggregates: request.aggregates,
-            first_of_groups: request.first_of_groups,
-        };
+        let shards_group = request.aggregates && request.first_of_groups;
         if parameters.len() > PARAMETERS_MAX {
             let message = format!("the statement has more than {PARAMETERS_MAX} parameters");
             return Err(QueryError::invalid(message));
         }
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
-        let (state, statement) = engine.parse(&text, now, capabilities)?;
+        let (state, statement) = engine.parse(&text, now, shards_group)?;
         let mut wanted = plan::requests(&state, &statement)?;
         let needs_only_tables = matches!(wanted.as_slice(), [] | [SessionRequest::Tables(_)]);
         let may_be_cached =
@@ -189,7 +187,7 @@ impl Query {
             engine: engine.clone(),
             parameters,
             is_prepared,
-            capabilities,
+            shards_group,
             state,
             statement,
             may_be_cached,
@@ -417,9 +415,9 @@ impl Preparing {
             self.parameters.clear();
         }
         self.may_be_cached &= self.parameters.is_empty();
-        let Self { engine, parameters, is_prepared, capabilities, state, .. } = self;
+        let Self { engine, parameters, is_prepared, shards_group, state, .. } = self;
         let (may_be_cached, system) = (self.may_be_cached, self.system);
-        let inputs = PlanInputs { statement: self.statement, capabilities, tables: self.tables };
+        let inputs = PlanInputs { statement: self.statement, shards_group, tables: self.tables };
         let cached = match may_be_cached {
             true => engine.plans.find(&inputs)?,
             false => None,
@@ -440,7 +438,7 @@ impl Preparing {
                 plan
             }
         };
-        engine.sessions.release(capabilities, state);
+        engine.sessions.release(shards_group, state);
         Ok((planned?, filter))
     }
 }

@@ -22,33 +22,27 @@ use crate::limits::{BATCH_ROWS, SESSIONS_IDLE_MAX};
 use crate::set_comparisons::NameSets;
 use crate::{functions, gapfill, tables};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Capabilities {
-    /// Whether shards can compute aggregates.
-    pub(crate) aggregates: bool,
-    /// Whether shards can also select the first or last rows of groups.
-    pub(crate) first_of_groups: bool,
-}
-
+/// The idle sessions, and for each of them whether shards group rows.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<Vec<(Capabilities, SessionState)>>);
+pub(crate) struct Sessions(Mutex<Vec<(bool, SessionState)>>);
 
 impl Sessions {
-    /// Returns a session without tables. `now` is the time of the statement.
+    /// Returns a session without tables. `now` is the time of the statement. `shards_group` is
+    /// whether shards compute aggregates, and select the first or last rows of groups.
     pub(crate) fn acquire(
         &self,
         now: DateTime<Utc>,
         pool: &Arc<dyn MemoryPool>,
-        capabilities: Capabilities,
+        shards_group: bool,
     ) -> Result<SessionState, QueryError> {
         let cached = {
             let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = idle.iter().position(|(known, _)| *known == capabilities);
+            let at = idle.iter().position(|(known, _)| *known == shards_group);
             at.map(|at| idle.swap_remove(at).1)
         };
         let mut state = match cached {
             Some(state) => state,
-            None => new_state(pool, capabilities)?,
+            None => new_state(pool, shards_group)?,
         };
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let options = Arc::clone(state.config_options());
@@ -59,20 +53,17 @@ impl Sessions {
         Ok(state)
     }
 
-    pub(crate) fn release(&self, capabilities: Capabilities, mut state: SessionState) {
+    pub(crate) fn release(&self, shards_group: bool, mut state: SessionState) {
         // This call removes the tables of the statement.
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < SESSIONS_IDLE_MAX {
-            idle.push((capabilities, state));
+            idle.push((shards_group, state));
         }
     }
 }
 
-fn new_state(
-    pool: &Arc<dyn MemoryPool>,
-    capabilities: Capabilities,
-) -> Result<SessionState, QueryError> {
+fn new_state(pool: &Arc<dyn MemoryPool>, shards_group: bool) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::clone(pool))
@@ -91,7 +82,7 @@ fn new_state(
         .with_optimizer_rules(rules)
         .with_physical_optimizer_rules(physical_rules())
         .with_query_planner(gapfill::planner());
-    let mut state = tables::rules(capabilities)
+    let mut state = tables::rules(shards_group)
         .fold(builder, SessionStateBuilder::with_physical_optimizer_rule)
         .build();
     functions::register(&mut state)?;

@@ -29,27 +29,17 @@ use super::first_rows::by_time;
 use super::over_scan::OverScan;
 use super::scan::Scanned;
 use crate::messages::{AggregateCall, Aggregates};
-use crate::sessions::Capabilities;
 
 pub(super) fn push_down(
     node: Arc<dyn ExecutionPlan>,
-    capabilities: Capabilities,
 ) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    Ok(match node.downcast_ref() {
-        Some(aggregate) if capabilities.aggregates => match second_half(aggregate, capabilities)? {
-            Some(second_half) => Transformed::yes(second_half),
-            None => Transformed::no(node),
-        },
-        _ => Transformed::no(node),
-    })
+    let pushed = node.downcast_ref().map(second_half).transpose()?.flatten();
+    Ok(pushed.map_or_else(|| Transformed::no(node), Transformed::yes))
 }
 
 /// Returns the final aggregate over a scan that computes the partial aggregate, or `None` if shards
 /// cannot compute the aggregate.
-fn second_half(
-    aggregate: &AggregateExec,
-    capabilities: Capabilities,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn second_half(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
     let Some(input) = found else { return Ok(None) };
     let mut requested = RequestBuilder::new(&input);
@@ -57,9 +47,6 @@ fn second_half(
     if groups.iter().any(|(expr, _)| requested.group(expr).is_none())
         || aggregate.aggr_expr().iter().any(|function| requested.function(function).is_none())
     {
-        return Ok(None);
-    }
-    if !capabilities.first_of_groups && !requested.of_rows.is_empty() {
         return Ok(None);
     }
     requested.place_rows();
@@ -113,9 +100,8 @@ struct RequestBuilder<'a> {
     /// The columns that are read from the first row and from the last row. A single call must read
     /// all columns of a row, so that all values come from the same row.
     rows: [Vec<String>; 2],
-    /// For each source that reads the first or last row: the index in `sources`, the row, and the
-    /// column in the row's call.
-    of_rows: Vec<(usize, usize, usize)>,
+    /// For each source that reads the first or last row: the index in `sources`, and the row.
+    of_rows: Vec<(usize, usize)>,
 }
 
 /// The column of the time in the result of a row's call. The next column of the result also
@@ -276,7 +262,7 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn push_of_row(&mut self, is_first: bool, column: usize, source: fn(usize) -> Source) {
-        self.of_rows.push((self.sources.len(), usize::from(!is_first), column));
+        self.of_rows.push((self.sources.len(), usize::from(!is_first)));
         self.sources.push(source(column));
     }
 
@@ -285,7 +271,7 @@ impl<'a> RequestBuilder<'a> {
     fn place_rows(&mut self) {
         use AggregateFunction::{FirstRow, LastRow};
         for (which, function) in [FirstRow, LastRow].into_iter().enumerate() {
-            let of_row: Vec<_> = self.of_rows.extract_if(.., |(_, row, _)| *row == which).collect();
+            let of_row: Vec<_> = self.of_rows.extract_if(.., |(_, row)| *row == which).collect();
             if of_row.is_empty() {
                 continue;
             }
@@ -293,7 +279,7 @@ impl<'a> RequestBuilder<'a> {
             let columns = ROW_BESIDE + aux.len();
             let call = AggregateCall { function, field: None, as_float: false, aux };
             let start = self.place(call, columns);
-            for (at, _, _) in of_row {
+            for (at, _) in of_row {
                 if let Some(Source::Field(column) | Source::IsPresent(column)) =
                     self.sources.get_mut(at)
                 {

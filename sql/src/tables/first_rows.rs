@@ -29,39 +29,43 @@ use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceCh
 use super::aggregates::takes_all_rows;
 use super::over_scan::{OverScan, with_scan};
 use crate::messages::TimeOrder;
-use crate::sessions::Capabilities;
 
-pub(super) fn limit(
+pub(super) fn limit_sort(
     node: Arc<dyn ExecutionPlan>,
-    capabilities: Capabilities,
 ) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    let limited = match (node.downcast_ref(), node.downcast_ref(), node.downcast_ref()) {
-        (Some(sort), _, _) => of_sort(sort)?,
-        (_, Some(aggregate), _) if capabilities.first_of_groups => of_aggregate(aggregate)?,
-        (_, _, Some(filter)) if capabilities.first_of_groups => of_filter(filter)?,
+    let limited = node.downcast_ref().map(of_sort).transpose()?.flatten();
+    with_input(node, limited)
+}
+
+pub(super) fn limit_groups(
+    node: Arc<dyn ExecutionPlan>,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let limited = match (node.downcast_ref(), node.downcast_ref()) {
+        (Some(aggregate), _) => of_aggregate(aggregate)?,
+        (_, Some(filter)) => of_filter(filter)?,
         _ => None,
     };
-    let Some(input) = limited else { return Ok(Transformed::no(node)) };
+    with_input(node, limited)
+}
+
+fn with_input(
+    node: Arc<dyn ExecutionPlan>,
+    input: Option<Arc<dyn ExecutionPlan>>,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(input) = input else { return Ok(Transformed::no(node)) };
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     node.replace_children(vec![input], options).map(Transformed::yes)
 }
 
-/// The number of rows that a plan needs of each group of `tags`, in the order of time.
-struct NeededRows {
+/// Returns `node` with a scan that returns only the first `rows` rows of each group of `tags`.
+fn limited(
+    node: &Arc<dyn ExecutionPlan>,
+    input: &OverScan<'_>,
     tags: Vec<String>,
     order: TimeOrder,
     rows: u64,
-}
-
-impl NeededRows {
-    fn limit(
-        self,
-        input: &OverScan<'_>,
-        node: &Arc<dyn ExecutionPlan>,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let scan = input.scan.first_of_groups(self.tags, self.order, self.rows);
-        scan.map(|scan| with_scan(node, &(Arc::new(scan) as Arc<dyn ExecutionPlan>))).transpose()
-    }
+) -> Result<Arc<dyn ExecutionPlan>> {
+    with_scan(node, input.scan.first_of_groups(tags, order, rows))
 }
 
 fn time_order(descending: bool) -> TimeOrder {
@@ -75,7 +79,7 @@ fn of_sort(sort: &SortExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let input = OverScan::of(sort.input()).filter(|input| input.is_time(&only.expr));
     let Some(input) = input else { return Ok(None) };
     let order = time_order(only.options.descending);
-    NeededRows { tags: Vec::new(), order, rows: rows as u64 }.limit(&input, sort.input())
+    limited(sort.input(), &input, Vec::new(), order, rows as u64).map(Some)
 }
 
 /// Returns the tags if all of `exprs` are tags.
@@ -104,7 +108,7 @@ fn of_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPla
     let mut orders = aggregate.aggr_expr().iter().map(|call| order_of(&input, &tags, call));
     let Some(Some(order)) = orders.next() else { return Ok(None) };
     match orders.all(|other| other == Some(order)) {
-        true => NeededRows { tags, order, rows: 1 }.limit(&input, node),
+        true => limited(node, &input, tags, order, 1).map(Some),
         false => Ok(None),
     }
 }
@@ -165,7 +169,7 @@ fn of_filter(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if sort.fetch().is_some() {
         return Ok(None);
     }
-    NeededRows { tags, order, rows }.limit(&input, filter.input())
+    limited(filter.input(), &input, tags, order, rows).map(Some)
 }
 
 /// Returns the tags and the time order by which a window function numbers the rows. The window must

@@ -34,7 +34,6 @@ pub(crate) use row_filter::{Constants, RowFilter};
 pub(crate) use rows_cap::copies_large_values;
 
 use crate::messages::{SystemTable, TableSchema};
-use crate::sessions::Capabilities;
 use measurement::Measurement;
 
 pub(crate) const CATALOG: &str = "public";
@@ -46,30 +45,27 @@ pub(crate) const INFLUXDB_SCHEMA: &str = "influxdb_schema";
 /// The rows of system tables. The values of a row are texts in the order of the table's columns.
 pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
 
-/// Returns the rules that change physical plans, in the order in which they run.
+/// Returns the rules that change physical plans, in the order in which they run. `shards_group` is
+/// whether shards compute aggregates, and select the first or last rows of groups.
 pub(crate) fn rules(
-    capabilities: Capabilities,
+    shards_group: bool,
 ) -> impl Iterator<Item = Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let rule = move |(name, rewrite)| -> Arc<dyn PhysicalOptimizerRule + Send + Sync> {
-        Arc::new(NodeRule { name, rewrite, capabilities })
-    };
-    let rules: [(&str, Rewrite); 3] = [
-        ("first_rows", first_rows::limit),
-        ("aggregate_at_shards", aggregates::push_down),
-        ("cap_rows", rows_cap::cap),
-    ];
-    rules.into_iter().map(rule)
+    let mut rules = vec![NodeRule { name: "first_rows", rewrite: first_rows::limit_sort }];
+    if shards_group {
+        rules.extend([
+            NodeRule { name: "first_rows_of_groups", rewrite: first_rows::limit_groups },
+            NodeRule { name: "aggregate_at_shards", rewrite: aggregates::push_down },
+        ]);
+    }
+    rules.push(NodeRule { name: "cap_rows", rewrite: rows_cap::cap });
+    rules.into_iter().map(|rule| Arc::new(rule) as Arc<dyn PhysicalOptimizerRule + Send + Sync>)
 }
-
-type Rewrite =
-    fn(Arc<dyn ExecutionPlan>, Capabilities) -> Result<Transformed<Arc<dyn ExecutionPlan>>>;
 
 /// A rule that rewrites one operator after another, from the scans to the result.
 #[derive(Debug)]
 struct NodeRule {
     name: &'static str,
-    rewrite: Rewrite,
-    capabilities: Capabilities,
+    rewrite: fn(Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>>,
 }
 
 impl PhysicalOptimizerRule for NodeRule {
@@ -78,7 +74,7 @@ impl PhysicalOptimizerRule for NodeRule {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| (self.rewrite)(node, self.capabilities)).data()
+        plan.transform_up(self.rewrite).data()
     }
 
     fn name(&self) -> &str {

@@ -88,12 +88,13 @@ impl<'a> OverScan<'a> {
 /// Replaces the only scan below `node`.
 pub(super) fn with_scan(
     node: &Arc<dyn ExecutionPlan>,
-    scan: &Arc<dyn ExecutionPlan>,
+    scan: Scan,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let scan: Arc<dyn ExecutionPlan> = Arc::new(scan);
     Arc::clone(node)
         .transform_up(|node| {
             Ok(match node.is::<Scan>() {
-                true => Transformed::yes(Arc::clone(scan)),
+                true => Transformed::yes(Arc::clone(&scan)),
                 false => Transformed::no(node),
             })
         })

@@ -36,17 +36,13 @@ use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
     WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
 };
-use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
 use crate::tables::pairs_cap::{self, BuildRows, Side};
 use crate::tables::pieces::{Piece, in_pieces};
 use crate::tables::window_rows::{self, Results};
 use crate::turns::Pace;
 
-pub(super) fn cap(
-    node: Arc<dyn ExecutionPlan>,
-    _: Capabilities,
-) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let node = limit_copied(pass_batches(pairs_cap::cap(node)?)?)?;
     if let Some(limit) = makes_rows(&node) {
         let input = match lists(&node) {

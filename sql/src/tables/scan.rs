@@ -89,20 +89,12 @@ impl Scan {
         Self::new(request, sources, schema)
     }
 
-    /// Returns a scan that returns only the first `rows` rows by time of each group, or `None` if
-    /// this scan already has a limit. The values of the tags determine the group.
-    pub(super) fn first_of_groups(
-        &self,
-        tags: Vec<String>,
-        order: TimeOrder,
-        rows: u64,
-    ) -> Option<Self> {
-        if !self.takes_all() {
-            return None;
-        }
+    /// Returns a scan that returns only the first `rows` rows by time of each group. The values of
+    /// the tags determine the group. This scan must have no limit.
+    pub(super) fn first_of_groups(&self, tags: Vec<String>, order: TimeOrder, rows: u64) -> Self {
         let (rows_max, first) = (Some(rows), Some(order));
         let request = ScanRequest { rows_max, first, first_of: tags, ..self.request.clone() };
-        Some(Self { request, ..self.clone() })
+        Self { request, ..self.clone() }
     }
 }
 
