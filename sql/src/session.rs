@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use datafusion::arrow::array::{Array as _, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -74,23 +74,46 @@ impl Engine {
         self.plans.len()
     }
 
-    fn parse(
-        &self,
-        text: &str,
-        now: DateTime<Utc>,
-        shards_group: bool,
-    ) -> Result<(SessionState, Statement), QueryError> {
-        let state = self.sessions.acquire(now, &self.pool, shards_group)?;
-        let statement = plan::parse(&state, text)?;
-        Ok((state, statement))
-    }
-
     /// Starts a query.
     ///
     /// # Errors
     /// Returns an error if the text is not exactly one read-only statement or exceeds a limit.
     pub fn open(&self, request: QueryRequest) -> Result<Query, QueryError> {
-        Query::open(self, request)
+        let QueryRequest { text, parameters, now_ns, format, tables, .. } = request;
+        let is_prepared = format == PREPARED_FORMAT;
+        let shards_group = request.aggregates && request.first_of_groups;
+        if parameters.len() > PARAMETERS_MAX {
+            let message = format!("the statement has more than {PARAMETERS_MAX} parameters");
+            return Err(QueryError::invalid(message));
+        }
+        complexity::check(&text)?;
+        let now = DateTime::from_timestamp_nanos(now_ns);
+        let state = self.sessions.acquire(now, &self.pool, shards_group)?;
+        let statement = plan::parse(&state, &text)?;
+        let mut wanted = plan::requests(&state, &statement)?;
+        let needs_only_tables = matches!(wanted.as_slice(), [] | [SessionRequest::Tables(_)]);
+        let may_be_cached =
+            text.len() <= CACHED_TEXT_BYTES_MAX && needs_only_tables && !is_prepared;
+        // A gap-filling statement reads its time range from its conditions.
+        let may_move_conditions = may_be_cached && !is_named(&text, "gapfill");
+        let tables = take_known_tables(&mut wanted, tables, &text);
+        let preparing = Preparing {
+            engine: self.clone(),
+            parameters,
+            is_prepared,
+            shards_group,
+            state,
+            statement,
+            may_be_cached,
+            may_move_conditions,
+            missing: wanted.len(),
+            unsent: wanted,
+            tables,
+            system: SystemRows::new(),
+        };
+        let turns = Turns::new().map_err(|error| QueryError::internal(error.to_string()))?;
+        let stage = QueryStage::Preparing(Box::new(preparing));
+        Ok(Query { exchange: Arc::default(), stage, turns })
     }
 }
 
@@ -165,43 +188,6 @@ enum Event {
 }
 
 impl Query {
-    fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
-        let QueryRequest { text, parameters, now_ns, format, tables, .. } = request;
-        let is_prepared = format == PREPARED_FORMAT;
-        let shards_group = request.aggregates && request.first_of_groups;
-        if parameters.len() > PARAMETERS_MAX {
-            let message = format!("the statement has more than {PARAMETERS_MAX} parameters");
-            return Err(QueryError::invalid(message));
-        }
-        complexity::check(&text)?;
-        let now = DateTime::from_timestamp_nanos(now_ns);
-        let (state, statement) = engine.parse(&text, now, shards_group)?;
-        let mut wanted = plan::requests(&state, &statement)?;
-        let needs_only_tables = matches!(wanted.as_slice(), [] | [SessionRequest::Tables(_)]);
-        let may_be_cached =
-            text.len() <= CACHED_TEXT_BYTES_MAX && needs_only_tables && !is_prepared;
-        // A gap-filling statement reads its time range from its conditions.
-        let may_move_conditions = may_be_cached && !is_named(&text, "gapfill");
-        let tables = take_known_tables(&mut wanted, tables, &text);
-        let preparing = Preparing {
-            engine: engine.clone(),
-            parameters,
-            is_prepared,
-            shards_group,
-            state,
-            statement,
-            may_be_cached,
-            may_move_conditions,
-            missing: wanted.len(),
-            unsent: wanted,
-            tables,
-            system: SystemRows::new(),
-        };
-        let turns = Turns::new().map_err(|error| QueryError::internal(error.to_string()))?;
-        let stage = QueryStage::Preparing(Box::new(preparing));
-        Ok(Self { exchange: Arc::default(), stage, turns })
-    }
-
     /// Processes `replies`, and runs the query until it needs another reply. Replies may arrive in
     /// any order and in several steps.
     ///
