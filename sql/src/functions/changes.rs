@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, UInt64Array,
+    ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, TimestampNanosecondArray, UInt64Array,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
@@ -158,51 +158,42 @@ impl Evaluator {
 
     fn rates(&self, values: &ArrayRef, times: &ArrayRef, unit_ns: f64) -> Result<Float64Array> {
         let times = times.as_primitive::<TimestampNanosecondType>();
-        let times = (0..times.len()).map(|row| times.is_valid(row).then(|| times.value(row)));
         // Integers are subtracted before they are converted to floats, because floats cannot
         // represent all digits of large integers.
-        let values: Vec<Option<Number>> = match values.data_type() {
-            DataType::Int64 => numbers(values.as_primitive::<Int64Type>().iter(), Number::Integer),
+        Ok(match values.data_type() {
+            DataType::Int64 => {
+                let values = values.as_primitive::<Int64Type>();
+                self.rates_of(values.iter(), times, unit_ns, |a: i64, b| {
+                    (i128::from(a) - i128::from(b)) as f64
+                })
+            }
             DataType::UInt64 => {
-                numbers(values.as_primitive::<UInt64Type>().iter(), Number::Unsigned)
+                let values = values.as_primitive::<UInt64Type>();
+                self.rates_of(values.iter(), times, unit_ns, |a: u64, b| {
+                    (i128::from(a) - i128::from(b)) as f64
+                })
             }
             _ => {
-                let floats = cast(values, &DataType::Float64)?;
-                numbers(floats.as_primitive::<Float64Type>().iter(), Number::Float)
+                let values = cast(values, &DataType::Float64)?;
+                let values = values.as_primitive::<Float64Type>();
+                self.rates_of(values.iter(), times, unit_ns, |a: f64, b| a - b)
             }
-        };
-        let points = values.into_iter().zip(times).map(|(value, time)| value.zip(time));
+        })
+    }
+
+    fn rates_of<T: Copy>(
+        &self,
+        values: impl Iterator<Item = Option<T>>,
+        times: &TimestampNanosecondArray,
+        unit_ns: f64,
+        minus: impl Fn(T, T) -> f64,
+    ) -> Float64Array {
+        let points = values.zip(times.iter()).map(|(value, time)| value.zip(time));
         let rates = consecutive(points, |(value, time), (before, from)| {
-            value.minus(before) / (time.saturating_sub(from) as f64 / unit_ns)
+            minus(value, before) / (time.saturating_sub(from) as f64 / unit_ns)
         });
-        Ok(rates.map(|rate| self.keep_value(rate)).collect())
+        rates.map(|rate| self.keep_value(rate)).collect()
     }
-}
-
-#[derive(Clone, Copy)]
-enum Number {
-    Integer(i64),
-    Unsigned(u64),
-    Float(f64),
-}
-
-impl Number {
-    fn minus(self, other: Self) -> f64 {
-        match (self, other) {
-            (Self::Integer(a), Self::Integer(b)) => (i128::from(a) - i128::from(b)) as f64,
-            (Self::Unsigned(a), Self::Unsigned(b)) => (i128::from(a) - i128::from(b)) as f64,
-            (Self::Float(a), Self::Float(b)) => a - b,
-            // All values of a column have the same type.
-            _ => f64::NAN,
-        }
-    }
-}
-
-fn numbers<T>(
-    values: impl Iterator<Item = Option<T>>,
-    number: fn(T) -> Number,
-) -> Vec<Option<Number>> {
-    values.map(|value| value.map(number)).collect()
 }
 
 /// Calls `make` for each pair of consecutive values. Skips NULLs.
