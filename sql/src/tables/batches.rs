@@ -123,7 +123,7 @@ impl PageRows {
         let column = |(source, wanted): (&Source, &FieldRef)| {
             let column = match *source {
                 Source::Time => times(&self.times_ns, rows),
-                Source::Tag(at) => tag(self.tags.get(at)?, rows),
+                Source::Tag(at) => tag(self.tags.get(at)?, rows)?,
                 Source::Field(at) => field(self.fields.get(at)?, rows),
                 Source::Count(at) => count(self.fields.get(at)?, rows),
                 Source::IsPresent(at) => is_present(self.fields.get(at)?, rows),
@@ -241,7 +241,7 @@ fn field(column: &Column, rows: &Range<usize>) -> ArrayRef {
 }
 
 /// Returns the values of a tag. If a series lacks the tag, its values are NULL.
-fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
+fn tag(column: &StringColumn, rows: &Range<usize>) -> Option<ArrayRef> {
     // A small batch of a page with many entries looks up only its rows.
     let has_few_entries = column.entries().len() <= ENTRIES_PER_ROW * rows.len();
     let Some(codes) = column.codes().filter(|_| has_few_entries) else {
@@ -252,7 +252,7 @@ fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
                 value => built.append_value(value),
             }
         }
-        return Arc::new(built.finish());
+        return Some(Arc::new(built.finish()));
     };
     let entries: Vec<&str> = column.entries().collect();
     let mut keys = vec![None; entries.len()];
@@ -270,10 +270,6 @@ fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
         }))
     };
     let keys: Int32Array = part(codes, rows).iter().map(&mut key).collect();
-    let values = StringArray::from(values);
-    match DictionaryArray::try_new(keys, Arc::new(values)) {
-        Ok(array) => Arc::new(array),
-        // This branch is unreachable, because every key has a value.
-        Err(_) => Arc::new(StringDictionaryBuilder::<Int32Type>::new().finish()),
-    }
+    let tags = DictionaryArray::try_new(keys, Arc::new(StringArray::from(values))).ok()?;
+    Some(Arc::new(tags))
 }
