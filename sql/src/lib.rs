@@ -25,6 +25,7 @@
 //! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |
 //! | `set_comparisons` | `> ALL` of a table with itself | the same plan with an alias |
 //! | `turns`, `exchange` | a plan and pages | batches, one turn at a time |
+//! | `value_sizes` | arrays | the sizes of their values, for limits |
 //! | [`output`] | batches | JSON, CSV, a text table, Parquet, Arrow |
 //! | `query_session` | request messages | reply messages of a session |
 //! | `worker`, `worker.js` | – | the Worker: the numbered sessions of an instance |
@@ -54,6 +55,7 @@ mod set_comparisons;
 mod sizes;
 mod tables;
 mod turns;
+mod value_sizes;
 #[cfg(target_arch = "wasm32")]
 #[expect(unreachable_pub, reason = "wasm-bindgen exports only public items")]
 mod worker;

@@ -18,7 +18,6 @@ use tokio::task::JoinHandle;
 use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
-use crate::functions::{batch_bytes, largest_value_bytes};
 use crate::limits::{
     BATCHES_WAITING_MAX, CACHED_TEXT_BYTES_MAX, PARAMETERS_MAX, PIECE_BYTES, POOL_BYTES_MAX,
 };
@@ -30,6 +29,7 @@ use crate::plan_cache::{PlanCache, PlanInputs};
 use crate::sessions::Sessions;
 use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
+use crate::value_sizes::{batch_bytes, largest_value_bytes};
 
 /// The number of rows above which a batch is sent alone. A batch of more than `PIECE_BYTES` bytes
 /// is also sent alone.

@@ -25,13 +25,13 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use binning::Binning;
 use bounded::{Bounded, COSTS, Cost};
-pub(crate) use bounded::{batch_bytes, elements, largest_value_bytes, longest_list, slice_bytes};
 use calls::CheckedCalls;
 use changes::Change;
 use operators::{CONCAT, ILIKE, LIKE, TextOperator};
 use patterns::Checked;
 use selectors::{Kind, Selector};
 use text_comparisons::TextComparisons;
+pub(crate) use text_comparisons::is_text;
 use tz::Tz;
 use unix_times::{FROM_UNIXTIME, TO_TIMESTAMP, UnixTime};
 

@@ -100,7 +100,8 @@ fn cast_numbers<'e>(
     Ok(is_changed)
 }
 
-pub(super) fn is_text(data_type: &DataType) -> bool {
+/// Whether the values are texts or tags.
+pub(crate) fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => value.is_string(),
         other => other.is_string(),

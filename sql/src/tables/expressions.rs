@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::{
@@ -19,7 +19,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 
-use crate::functions::is_checked;
+use crate::functions::{is_checked, is_text};
 use crate::limits::{
     BATCH_EXPRESSIONS_MAX, BATCH_ROWS, BYTES_PER_ROW, CHECKED_BATCH_ROWS, COPIED_BATCH_ROWS,
     EXPRESSIONS_PER_ROW, LONG_CONSTANT_BYTES, TURN_BYTES_MAX, WINDOW_ROWS_MAX,
@@ -69,7 +69,8 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
             converts |= part.is::<ScalarFunctionExpr>()
                 || part.is::<CastExpr>()
                 || part.is::<TryCastExpr>();
-            reads_text |= part.is::<Column>() && part.data_type(&input).is_ok_and(is_text);
+            reads_text |=
+                part.is::<Column>() && part.data_type(&input).is_ok_and(|of| is_text(&of));
             if let Some(literal) = part.downcast_ref::<Literal>() {
                 let bytes = literal.value().size();
                 parts.constant_bytes += if bytes >= LONG_CONSTANT_BYTES { bytes } else { 0 };
@@ -87,13 +88,6 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(parts)
-}
-
-fn is_text(data_type: DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => values.is_string(),
-        other => other.is_string(),
-    }
 }
 
 /// Returns the number of operands that an expression may read for each row: the arguments of a

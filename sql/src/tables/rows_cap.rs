@@ -31,7 +31,6 @@ use datafusion::physical_plan::{
 };
 
 use crate::error::QueryError;
-use crate::functions::{batch_bytes, elements, largest_value_bytes, longest_list, slice_bytes};
 use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, TURN_BYTES_MAX,
     WINDOW_BYTES_MAX, WINDOW_ROWS_MAX,
@@ -41,6 +40,7 @@ use crate::tables::pairs_cap::{self, BuildRows, Side};
 use crate::tables::pieces::{Piece, in_pieces};
 use crate::tables::window_rows::{self, Results};
 use crate::turns::Pace;
+use crate::value_sizes::{batch_bytes, elements, largest_value_bytes, longest_list, slice_bytes};
 
 pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let node = limit_copied(pass_batches(pairs_cap::cap(node)?)?)?;

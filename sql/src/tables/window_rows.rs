@@ -18,8 +18,8 @@ use datafusion::physical_expr::window::{
 use datafusion::physical_plan::windows::WindowUDFExpr;
 use datafusion::scalar::ScalarValue;
 
-use crate::functions::largest_value_bytes;
 use crate::limits::{WINDOW_FRAME_ROWS, WINDOW_LIST_PAIRS_MAX, WINDOW_REPEATED_PAIRS_MAX};
+use crate::value_sizes::largest_value_bytes;
 
 /// The window functions whose results are values of different rows. The total size of their texts
 /// is at most the size of the input.
