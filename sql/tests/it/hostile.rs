@@ -429,14 +429,12 @@ fn joins_with_costly_conditions_take_several_turns() {
 
 #[test]
 fn joins_copy_long_constants_to_small_batches() {
-    let (engine, database) = (Engine::default(), Database::default());
     for condition in ["true", "a.k = b.value % 1"] {
         let text = format!(
             "SELECT t, value FROM (SELECT repeat('x', 65536) AS t, 0 AS k) a \
              JOIN generate_series(1, 600) b ON {condition}"
         );
-        let answered = database.run(&engine, request(&text, Vec::new()), Layout::PLAIN).unwrap();
-        let rows: Vec<usize> = answered.batches.iter().map(|batch| batch.num_rows()).collect();
+        let rows = batch_rows(&Database::default(), &text);
         assert_eq!(rows.iter().sum::<usize>(), 600, "{condition}");
         assert!(rows.iter().all(|rows| rows * 65_536 <= TURN_BYTES_MAX), "{condition}: {rows:?}");
     }
@@ -551,10 +549,7 @@ fn calls_with_many_arguments_get_small_batches() {
         format!("CASE value {} END", whens.join(" ")),
     ] {
         let text = format!("SELECT {call} FROM generate_series(1, 3000)");
-        let answered =
-            Database::default().run(&Engine::default(), request(&text, Vec::new()), Layout::PLAIN);
-        let batches = answered.unwrap().batches;
-        let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+        let rows = batch_rows(&Database::default(), &text);
         assert_eq!(rows.iter().sum::<usize>(), 3_000, "{call:.20}");
         assert!(rows.iter().all(|&rows| rows <= 1_000), "{call:.20}: {rows:?}");
     }

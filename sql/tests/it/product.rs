@@ -16,22 +16,26 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
 pub(crate) struct Product(InProcess);
 
+/// Returns SQL in this process.
+fn sql_session() -> SqlSession {
+    let (engine, mut session) = (Engine::default(), QuerySession::default());
+    Box::new(move |message: &[u8]| Ok(session.turn(&engine, message)))
+}
+
 impl Product {
     pub(crate) fn new(shards: u32) -> Self {
-        let (engine, mut session) = (Engine::default(), QuerySession::default());
-        let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
-        Self::with(&[("DEFAULT_SHARDS", &shards.to_string())], Box::new(sql))
+        Self::with(&[("DEFAULT_SHARDS", &shards.to_string())], sql_session())
     }
 
     /// Creates a server whose shards compute no aggregates.
     pub(crate) fn without_aggregates() -> Self {
-        let (engine, mut session) = (Engine::default(), QuerySession::default());
+        let mut sql = sql_session();
         let sql = move |message: &[u8]| {
             let (_, mut message) = envelope::decode::<ToSql>(message).unwrap();
             if let ToSql::Open(request) = &mut message {
                 (request.aggregates, request.first_of_groups) = (false, false);
             }
-            Ok(session.turn(&engine, &envelope::encode(&message)))
+            sql(&envelope::encode(&message))
         };
         Self::with(&[("DEFAULT_SHARDS", "1")], Box::new(sql))
     }
@@ -143,10 +147,8 @@ fn shard_count_does_not_change_results() {
 
 #[test]
 fn cpu_limit_applies_to_sql() {
-    let (engine, mut session) = (Engine::default(), QuerySession::default());
-    let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
     let set = [("DEFAULT_SHARDS", "1"), ("QUERY_CPU_MS_MAX", "100")];
-    let mut product = Product::with(&set, Box::new(sql));
+    let mut product = Product::with(&set, sql_session());
     product.write(&lines());
     let (status, body) = product.sql(
         "SELECT count(*) FROM generate_series(1, 3000) a CROSS JOIN generate_series(1, 3000) b \
@@ -173,11 +175,10 @@ fn next_statement_reads_new_points() {
 #[test]
 fn sql_statements_take_few_turns() {
     let turns = Arc::new(AtomicUsize::new(0));
-    let (engine, mut session) = (Engine::default(), QuerySession::default());
-    let counted = Arc::clone(&turns);
+    let (counted, mut sql) = (Arc::clone(&turns), sql_session());
     let sql = move |message: &[u8]| {
         counted.fetch_add(1, Ordering::Relaxed);
-        Ok(session.turn(&engine, message))
+        sql(message)
     };
     let mut product = Product::with(&[("DEFAULT_SHARDS", "2")], Box::new(sql));
     product.write(&lines());
@@ -215,9 +216,7 @@ fn sql_errors_have_their_status() {
 #[test]
 fn sql_limits_series_and_points() {
     let ask = |name: &str, limit: &str, text: &str| {
-        let (engine, mut session) = (Engine::default(), QuerySession::default());
-        let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
-        let mut product = Product::with(&[(name, limit), ("DEFAULT_SHARDS", "2")], Box::new(sql));
+        let mut product = Product::with(&[(name, limit), ("DEFAULT_SHARDS", "2")], sql_session());
         product.write("m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1");
         product.sql(text)
     };
