@@ -68,8 +68,7 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
         // Forwards the rest of a message that has begun. Without the rest, a client whose clock is
         // slightly behind would report a broken message instead of an exceeded deadline.
         upstream.frames.is_last_message = true;
-        let rest =
-            timeout(proxy.limits.time("lingerMs"), upstream.pass(&proxy.limits, &sent, &mut reply));
+        let rest = timeout(proxy.limits.linger, upstream.pass(&proxy.limits, &sent, &mut reply));
         is_damaged = !matches!(rest.await, Ok(Ok(())));
     }
     let is_complete = outcome.is_ok() && sent.is_complete();
@@ -98,7 +97,7 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
             while let Some(Ok(_)) = upstream.body.frame().await {}
             proxy.upstream.keep(upstream.sender).await;
         };
-        let _ = timeout(proxy.limits.time("lingerMs"), end).await;
+        let _ = timeout(proxy.limits.linger, end).await;
     }
 }
 
@@ -136,7 +135,7 @@ async fn exchange(
 ) -> Result<HeaderMap, Status> {
     let limits = &proxy.limits;
     let _permit = proxy.calls.try_acquire().map_err(|_| {
-        let max = limits.number("callsMax");
+        let max = limits.calls_max;
         let message = format!("callsMax ({max}) calls are running: retry later");
         Status::new(Code::ResourceExhausted, message)
     })?;
@@ -191,7 +190,7 @@ async fn unless_silent<T>(
     sent: &Sent,
     work: impl Future<Output = T>,
 ) -> Result<T, Status> {
-    let limit = limits.time("answerMs");
+    let limit = limits.answer;
     let mut work = pin!(work);
     loop {
         let was_complete = sent.is_complete();

@@ -149,7 +149,7 @@ pub fn trailers_of(trailers: &HeaderMap) -> Result<HeaderMap, Status> {
 /// Checks the size of headers, which is computed as in HTTP/2.
 pub fn must_fit(whose: &str, headers: &HeaderMap, limits: &Limits) -> Result<(), Status> {
     let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-    fit(whose, "headers", bytes, "headerBytesMax", limits)
+    fit(whose, "headers", bytes, "headerBytesMax", limits.header_bytes_max)
 }
 
 /// Checks the kind and the length of a frame.
@@ -161,8 +161,10 @@ pub fn must_pass(
     length: usize,
 ) -> Result<(), Status> {
     match kind {
-        0 => fit(whose, "a message", length, "messageBytesMax", limits),
-        TRAILERS if has_trailers => fit(whose, "trailers", length, "trailerBytesMax", limits),
+        0 => fit(whose, "a message", length, "messageBytesMax", limits.message_bytes_max),
+        TRAILERS if has_trailers => {
+            fit(whose, "trailers", length, "trailerBytesMax", limits.trailer_bytes_max)
+        }
         _ => Err(Status::new(
             Code::Unimplemented,
             format!(
@@ -172,8 +174,7 @@ pub fn must_pass(
     }
 }
 
-fn fit(whose: &str, what: &str, bytes: usize, limit: &str, limits: &Limits) -> Result<(), Status> {
-    let max = limits.number(limit);
+fn fit(whose: &str, what: &str, bytes: usize, limit: &str, max: usize) -> Result<(), Status> {
     if bytes <= max {
         return Ok(());
     }

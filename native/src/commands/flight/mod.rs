@@ -74,7 +74,7 @@ fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     let (to_stop, stop) = watch::channel(Stop::No);
     let proxy = Arc::new(Proxy {
         upstream: Upstream::new(to.clone())?,
-        calls: Semaphore::new(limits.number("callsMax")),
+        calls: Semaphore::new(limits.calls_max),
         limits,
         is_logged: is_logged()?,
         stop,
@@ -131,7 +131,7 @@ async fn serve(
             _ = signals.join_next() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() < proxy.limits.number("connectionsMax") => {
+                Ok((stream, _)) if connections.len() < proxy.limits.connections_max => {
                     connections.spawn(connect(Arc::clone(&proxy), stream, tls.clone()));
                 }
                 // There are too many connections, so this connection is closed.
@@ -141,12 +141,10 @@ async fn serve(
         }
     }
     drop(listener);
-    for (stop, limit) in [(Stop::Graceful, "graceMs"), (Stop::Now, "lingerMs")] {
+    let limits = &proxy.limits;
+    for (stop, limit) in [(Stop::Graceful, limits.grace), (Stop::Now, limits.linger)] {
         to_stop.send_replace(stop);
-        let _ = timeout(proxy.limits.time(limit), async {
-            while connections.join_next().await.is_some() {}
-        })
-        .await;
+        let _ = timeout(limit, async { while connections.join_next().await.is_some() {} }).await;
     }
 }
 
@@ -157,7 +155,7 @@ async fn connect(proxy: Arc<Proxy>, stream: TcpStream, tls: Option<Tls>) {
         None => serve_connection(proxy, stream).await,
         Some(Tls(settings)) => {
             let handshake = TlsAcceptor::from(settings).accept(stream);
-            if let Ok(Ok(stream)) = timeout(proxy.limits.time("connectMs"), handshake).await {
+            if let Ok(Ok(stream)) = timeout(proxy.limits.connect, handshake).await {
                 serve_connection(proxy, stream).await;
             }
         }
@@ -167,16 +165,14 @@ async fn connect(proxy: Arc<Proxy>, stream: TcpStream, tls: Option<Tls>) {
 async fn serve_connection(proxy: Arc<Proxy>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let limits = &proxy.limits;
     let handshake = h2::server::Builder::new()
-        .max_concurrent_streams(limits.number("callsPerConnectionMax") as u32)
+        .max_concurrent_streams(limits.calls_per_connection_max as u32)
         // `convert::must_fit` checks the limit, and returns a gRPC error.
-        .max_header_list_size(4 * limits.number("headerBytesMax") as u32)
+        .max_header_list_size(4 * limits.header_bytes_max as u32)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits.connection_window_bytes())
         .max_send_buffer_size(STREAM_WINDOW_BYTES as usize)
         .handshake::<_, Bytes>(stream);
-    let Ok(Ok(mut connection)) =
-        timeout(limits.time("pingMs") + limits.time("pingAnswerMs"), handshake).await
-    else {
+    let Ok(Ok(mut connection)) = timeout(limits.ping + limits.ping_answer, handshake).await else {
         return;
     };
     let mut is_lost = pin!(is_lost(connection.ping_pong(), limits));
@@ -207,8 +203,8 @@ async fn serve_connection(proxy: Arc<Proxy>, stream: impl AsyncRead + AsyncWrite
 async fn is_lost(pings: Option<PingPong>, limits: &Limits) {
     let Some(mut pings) = pings else { return };
     loop {
-        sleep(limits.time("pingMs")).await;
-        let reply = timeout(limits.time("pingAnswerMs"), pings.ping(Ping::opaque())).await;
+        sleep(limits.ping).await;
+        let reply = timeout(limits.ping_answer, pings.ping(Ping::opaque())).await;
         if !matches!(reply, Ok(Ok(_))) {
             return;
         }

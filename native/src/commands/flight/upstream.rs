@@ -124,7 +124,7 @@ impl Upstream {
 
     /// Returns a free connection, or a new one.
     async fn sender(&self, limits: &Limits) -> Result<Sender, Reason> {
-        let limit = limits.time("connectMs");
+        let limit = limits.connect;
         let late = |_| format!("no connection within {} ms (connectMs)", limit.as_millis());
         timeout(limit, self.connected(limits)).await.map_err(late)?
     }
@@ -133,7 +133,7 @@ impl Upstream {
         if self.is_http1.load(Ordering::Relaxed) {
             let mut idle = self.idle.lock().await;
             idle.retain(|(sender, since)| {
-                sender.is_ready() && since.elapsed() < limits.time("upstreamIdleMs")
+                sender.is_ready() && since.elapsed() < limits.upstream_idle
             });
             let free = idle.pop();
             drop(idle);
@@ -149,7 +149,7 @@ impl Upstream {
             return self.connect(limits).await;
         }
         sessions.retain(|session| !session.sender.is_closed());
-        let is_full = sessions.len() >= limits.number("upstreamSessionsMax");
+        let is_full = sessions.len() >= limits.upstream_sessions_max;
         if let Some(best) = sessions.iter().min_by_key(|session| session.calls())
             && (is_full || best.calls() < best.streams_max.load(Ordering::Relaxed))
         {
@@ -167,7 +167,7 @@ impl Upstream {
         let host = self.to.host().unwrap_or_default().trim_matches(['[', ']']);
         let port = if self.tls.is_some() { 443 } else { 80 };
         let addresses = lookup_host((host, self.to.port_u16().unwrap_or(port))).await?;
-        let stream = connect_to_any(addresses.collect(), limits.time("connectMs")).await?;
+        let stream = connect_to_any(addresses.collect(), limits.connect).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -182,17 +182,17 @@ impl Upstream {
         }
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .keep_alive_interval(limits.time("pingMs"))
-            .keep_alive_timeout(limits.time("pingAnswerMs"))
+            .keep_alive_interval(limits.ping)
+            .keep_alive_timeout(limits.ping_answer)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(limits.connection_window_bytes())
             // Further calls wait until the server has sent its own limit.
             .initial_max_send_streams(1)
             // `convert::must_fit` checks the limit, and returns a gRPC error.
-            .max_header_list_size(4 * limits.number("headerBytesMax") as u32)
+            .max_header_list_size(4 * limits.header_bytes_max as u32)
             .handshake(TokioIo::new(stream))
             .await?;
-        let calls_max = limits.number("callsPerConnectionMax");
+        let calls_max = limits.calls_per_connection_max;
         let streams_max = Arc::new(AtomicUsize::new(calls_max));
         let session = Session { sender, streams_max: Arc::clone(&streams_max) };
         tokio::spawn(async move {
@@ -220,9 +220,9 @@ impl Upstream {
         headers: &HeaderMap,
         mut body: RequestBody,
     ) -> Result<(Sender, Response<Incoming>), Reason> {
-        let limit = limits.time("connectMs");
+        let limit = limits.connect;
         let is_read = Arc::clone(&body.is_read);
-        let mut further_tries = limits.number("upstreamSessionsMax");
+        let mut further_tries = limits.upstream_sessions_max;
         loop {
             let mut sender = self.sender(limits).await?;
             let request = self.request(&sender, path, headers.clone(), body)?;
