@@ -54,8 +54,7 @@ impl Alarms {
         let (changes, receiver) = channel();
         let keeper = std::thread::Builder::new().name("alarms".to_owned());
         let spawned = keeper.spawn(move || keep(&connection, &receiver));
-        let thread = spawned
-            .map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;
+        let thread = spawned.map_err(Failure::thread)?;
         Ok((Self { changes }, thread, stored))
     }
 

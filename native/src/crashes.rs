@@ -83,9 +83,7 @@ pub struct Refused(BTreeMap<(Address, Work), i64>);
 impl Refused {
     /// Opens the file `crashes`, to which [`record`] adds lines.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let cannot = |reason: std::io::Error| {
-            Failure(format!("{} cannot be used: {reason}", path.display()))
-        };
+        let cannot = |reason: std::io::Error| Failure::file("used", path, reason);
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(reason) if reason.kind() == ErrorKind::NotFound => String::new(),

@@ -23,7 +23,7 @@ impl Folder {
     /// Opens and locks the folder. Creates the folder if it is missing. Only its owner has access.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         create(path)?;
-        let path = path.canonicalize().map_err(|reason| cannot("be opened", path, &reason))?;
+        let path = path.canonicalize().map_err(|reason| Failure::file("opened", path, reason))?;
         if path.join("objects").exists() {
             return Err(Failure(format!(
                 "{} contains the data of a server on workerd, which this program cannot read: \
@@ -38,7 +38,7 @@ impl Folder {
             .truncate(false)
             .mode(0o600)
             .open(path.join("lock"))
-            .map_err(|reason| cannot("be written to", &path, &reason))?;
+            .map_err(|reason| Failure::file("written to", &path, reason))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -48,7 +48,9 @@ impl Folder {
                     path.display()
                 )));
             }
-            Err(TryLockError::Error(reason)) => return Err(cannot("be locked", &path, &reason)),
+            Err(TryLockError::Error(reason)) => {
+                return Err(Failure::file("locked", &path, reason));
+            }
         }
         let folder = Self { path, _lock: lock };
         create(&folder.store())?;
@@ -79,7 +81,7 @@ impl Folder {
     /// Returns the objects whose files are not empty.
     pub fn objects(&self) -> Result<Vec<Address>, Failure> {
         let store = self.store();
-        let unreadable = |reason: std::io::Error| cannot("be read", &store, &reason);
+        let unreadable = |reason: std::io::Error| Failure::file("read", &store, reason);
         let mut objects = Vec::new();
         for entry in std::fs::read_dir(&store).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
@@ -118,10 +120,10 @@ impl Folder {
             // A crash after the creation of the file left the file empty.
             Ok(_) => {
                 std::fs::remove_file(&file)
-                    .map_err(|reason| cannot("be written", &file, &reason))?;
+                    .map_err(|reason| Failure::file("written", &file, reason))?;
             }
             Err(reason) if reason.kind() == ErrorKind::NotFound => {}
-            Err(reason) => return Err(cannot("be read", &file, &reason)),
+            Err(reason) => return Err(Failure::file("read", &file, reason)),
         }
         let token = format!("{:016x}{:016x}", random_u64(), random_u64());
         OpenOptions::new()
@@ -133,7 +135,7 @@ impl Folder {
                 opened.write_all(format!("{token}\n").as_bytes())?;
                 opened.sync_all()
             })
-            .map_err(|reason| cannot("be written", &file, &reason))?;
+            .map_err(|reason| Failure::file("written", &file, reason))?;
         sync(&self.path);
         Ok(token)
     }
@@ -144,7 +146,7 @@ impl Folder {
 pub fn create(path: &Path) -> Result<(), Failure> {
     let missing = path.ancestors().take_while(|folder| !folder.exists()).count();
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    created.map_err(|reason| cannot("be created", path, &reason))?;
+    created.map_err(|reason| Failure::file("created", path, reason))?;
     // An existing folder may not be durable, because an earlier run ended before it was synced.
     path.ancestors().take(missing.max(1)).filter_map(Path::parent).for_each(sync);
     Ok(())
@@ -156,8 +158,4 @@ pub fn create(path: &Path) -> Result<(), Failure> {
 fn sync(folder: &Path) {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let _ = File::open(folder).and_then(|opened| opened.sync_all());
-}
-
-fn cannot(verb: &str, path: &Path, reason: &std::io::Error) -> Failure {
-    Failure(format!("{} cannot {verb}: {reason}", path.display()))
 }

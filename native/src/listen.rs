@@ -135,9 +135,7 @@ fn start(
             Err(Failure(reason)) => eprintln!("{reason}"),
         };
         let thread = std::thread::Builder::new().name(format!("engine-{index}")).spawn(body);
-        threads.push(
-            thread.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?,
-        );
+        threads.push(thread.map_err(Failure::thread)?);
     }
     Ok(threads)
 }
@@ -249,16 +247,14 @@ async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<J
 
 /// Returns the settings for TLS with a certificate and a key.
 pub fn tls(cert: &std::path::Path, key: &std::path::Path) -> Result<Tls, Failure> {
-    let cannot = |path: &std::path::Path, reason: String| {
-        Failure(format!("{} cannot be used for TLS: {reason}", path.display()))
-    };
+    const USED: &str = "used for TLS";
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|reason| cannot(cert, reason.to_string()))?;
+        .map_err(|reason| Failure::file(USED, cert, reason))?;
     let secret =
-        PrivateKeyDer::from_pem_file(key).map_err(|reason| cannot(key, reason.to_string()))?;
+        PrivateKeyDer::from_pem_file(key).map_err(|reason| Failure::file(USED, key, reason))?;
     let settings = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, secret);
-    let mut settings = settings.map_err(|reason| cannot(cert, reason.to_string()))?;
+    let mut settings = settings.map_err(|reason| Failure::file(USED, cert, reason))?;
     settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Tls(Arc::new(settings)))
 }

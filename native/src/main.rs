@@ -32,6 +32,8 @@ mod sql;
 mod store;
 mod unsent;
 
+use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 // Without this reference, the crate is not linked.
@@ -50,6 +52,15 @@ struct Failure(String);
 impl Failure {
     fn of(sentence: &str) -> Self {
         Self(sentence.to_owned())
+    }
+
+    /// Returns the failure to use a file or folder. `verb` is a participle, such as "written".
+    fn file(verb: &str, path: &Path, reason: impl Display) -> Self {
+        Self(format!("{} cannot be {verb}: {reason}", path.display()))
+    }
+
+    fn thread(reason: std::io::Error) -> Self {
+        Self(format!("a thread could not be started: {reason}"))
     }
 }
 

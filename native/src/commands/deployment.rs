@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use super::http_client::{JSON, Request, Server};
 use super::result_text::{list, text};
 use super::steps::{number, texts};
-use super::{cannot, print, quoted};
+use super::{print, quoted};
 use crate::Failure;
 
 /// The maximum number of tokens and users in one request.
@@ -95,7 +95,7 @@ pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let _ = remove_file(&part);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    let cannot_write = |reason: std::io::Error| cannot("written", path, &reason);
+    let cannot_write = |reason: std::io::Error| Failure::file("written", path, reason);
     let mut file = BufWriter::new(options.open(&part).map_err(cannot_write)?);
     let kinds = ["database", "policy", "query", "token", "user"];
     let mut counts: BTreeMap<_, u64> = kinds.iter().map(|kind| ((*kind).to_owned(), 0)).collect();
@@ -249,7 +249,7 @@ fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> R
 /// Imports all records in a file. Does not change existing definitions, except for policies of
 /// databases without measurements.
 pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
-    let file = File::open(path).map_err(|reason| cannot("read", path, &reason))?;
+    let file = File::open(path).map_err(|reason| Failure::file("read", path, reason))?;
     let mut reader = BufReader::new(file);
     let kept = kept_policies(server)?;
     let (mut created, mut failures) = (0, Vec::new());
@@ -258,7 +258,7 @@ pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     for number in 1.. {
         line.clear();
         let read = reader.by_ref().take(RECORD_BYTES_MAX).read_line(&mut line);
-        if read.map_err(|reason| cannot("read", path, &reason))? == 0 {
+        if read.map_err(|reason| Failure::file("read", path, reason))? == 0 {
             break;
         }
         if line.trim().is_empty() {

@@ -9,7 +9,6 @@ use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::cannot;
 use crate::Failure;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -41,9 +40,11 @@ impl Lines {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let source: Box<dyn Read> = match path.as_os_str() == "-" {
             true => Box::new(stdin()),
-            false => Box::new(File::open(path).map_err(|reason| cannot("read", path, &reason))?),
+            false => {
+                Box::new(File::open(path).map_err(|reason| Failure::file("read", path, reason))?)
+            }
         };
-        Self::of(source).map_err(|reason| cannot("read", path, &reason))
+        Self::of(source).map_err(|reason| Failure::file("read", path, reason))
     }
 
     fn of(source: impl Read + 'static) -> io::Result<Self> {

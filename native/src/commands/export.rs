@@ -192,7 +192,7 @@ fn export_lines(
     };
     // The file gets its final name only after it is complete.
     let part = PathBuf::from(format!("{out}.part"));
-    let cannot_write = |reason: io::Error| Failure(format!("{out} cannot be written: {reason}"));
+    let cannot_write = |reason: io::Error| Failure::file("written", Path::new(out), reason);
     let write = || {
         let file = BufWriter::new(File::create(&part).map_err(cannot_write)?);
         let mut file = match out.ends_with(".gz") {

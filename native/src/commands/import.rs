@@ -26,7 +26,7 @@ use super::result_text::{list, text};
 use super::rows::{Shape, line_of};
 use super::steps::must_respond;
 use super::tally::{Destination, Sum, Tally};
-use super::{CONNECTION, Command, cannot, quoted};
+use super::{CONNECTION, Command, quoted, replace_file};
 use crate::Failure;
 use crate::printable::printable;
 
@@ -318,7 +318,7 @@ impl<'a> Import<'a> {
         // SQL rows are converted to lines with times in nanoseconds.
         let precision = if shape.is_some() { Precision::Nanosecond } else { precision };
         let file = (path != "-").then(|| fs::metadata(path)).transpose();
-        let file = file.map_err(|reason| cannot("read", Path::new(path), &reason))?;
+        let file = file.map_err(|reason| Failure::file("read", Path::new(path), reason))?;
         // A pipe, such as `<(…)` in a shell, has no folder for the progress file.
         let is_file = file.as_ref().is_some_and(fs::Metadata::is_file);
         let size = file.as_ref().map_or(0, fs::Metadata::len);
@@ -488,7 +488,7 @@ impl<'a> Import<'a> {
         let read = match fs::read(&self.state_file) {
             Ok(read) => read,
             Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(0),
-            Err(reason) => return Err(cannot("read", &self.state_file, &reason)),
+            Err(reason) => return Err(Failure::file("read", &self.state_file, reason)),
         };
         let file = self.state_file.display();
         let state = serde_json::from_slice::<Value>(&read).unwrap_or_default();
@@ -524,12 +524,7 @@ impl<'a> Import<'a> {
                 "input": self.input, "lines": lines, "points": self.points,
                 "rejected": self.rejected,
             });
-            // The old file is replaced only by a complete new file, even if the program ends
-            // unexpectedly.
-            let part = self.state_file.with_added_extension("part");
-            fs::write(&part, format!("{state}\n"))
-                .and_then(|()| fs::rename(&part, &self.state_file))
-                .map_err(|reason| cannot("written", &self.state_file, &reason))?;
+            replace_file(&self.state_file, &format!("{state}\n"))?;
         }
         if self.shown.elapsed() >= PROGRESS {
             self.show("");

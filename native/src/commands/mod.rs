@@ -33,7 +33,9 @@ mod token;
 mod verify;
 
 use std::borrow::Cow;
+use std::fs;
 use std::io::{ErrorKind, IsTerminal as _, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use lexopt::Parser;
@@ -112,8 +114,12 @@ fn write_piece(out: &mut impl Write, text: &[u8]) -> Result<bool, Failure> {
     }
 }
 
-fn cannot(verb: &str, path: &std::path::Path, reason: &std::io::Error) -> Failure {
-    Failure(format!("{} cannot be {verb}: {reason}", path.display()))
+/// Writes a file. The old file is replaced only by a complete new file, even if the program ends
+/// unexpectedly.
+fn replace_file(path: &Path, text: &str) -> Result<(), Failure> {
+    let part = path.with_added_extension("part");
+    let written = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
+    written.map_err(|reason| Failure::file("written", path, reason))
 }
 
 fn quoted(name: &str) -> String {

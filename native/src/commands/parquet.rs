@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tidemark::influxql::time_literal::{self, format_utc};
 
-use super::cannot;
 use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Response, Server};
+use super::replace_file;
 use super::result_text::{list, text};
 use super::steps::{Progress, bytes_text, number};
 use crate::Failure;
@@ -57,7 +57,7 @@ pub fn export_parquet(
         start: line.value("start"),
         end: line.value("end"),
     };
-    fs::create_dir_all(folder).map_err(|reason| cannot("written", folder, &reason))?;
+    fs::create_dir_all(folder).map_err(|reason| Failure::file("written", folder, reason))?;
     let known = finished_files(folder, database, policy)?;
     let (mut files, mut new) = (Vec::new(), 0);
     let mut progress = Progress::new();
@@ -80,12 +80,9 @@ pub fn export_parquet(
         "version": 1, "database": database, "policy": policy, "start": export.start,
         "end": export.end, "made_at": format_utc(now_ns()), "files": files,
     });
-    // The manifest is written last, with an atomic rename.
+    // The manifest is written last.
     let path = folder.join(MANIFEST);
-    let part = folder.join("manifest.json.part");
-    let written =
-        fs::write(&part, format!("{manifest:#}\n")).and_then(|()| fs::rename(&part, &path));
-    written.map_err(|reason| cannot("written", &path, &reason))?;
+    replace_file(&path, &format!("{manifest:#}\n"))?;
     let _ = fs::remove_file(folder.join(FILES));
     stderr_line!(
         "{count} files with {rows} rows, {bytes}; {new} of them are new. {} lists them.",
@@ -106,7 +103,7 @@ fn finished_files(
     let path = folder.join(MANIFEST);
     if let Ok(manifest) = File::open(&path) {
         let parsed = serde_json::from_reader::<_, Value>(BufReader::new(manifest));
-        let manifest = parsed.map_err(|reason| cannot("read", &path, &reason.into()))?;
+        let manifest = parsed.map_err(|reason| Failure::file("read", &path, reason))?;
         let exported = [text(&manifest, "database"), text(&manifest, "policy")];
         if exported != [database, policy.unwrap_or_default()] {
             return Err(Failure(format!(
@@ -238,7 +235,7 @@ impl Export<'_> {
         let path = self.folder.join(FILES);
         let opened = OpenOptions::new().append(true).create(true).open(&path);
         let written = opened.and_then(|mut files| files.write_all(format!("{file}\n").as_bytes()));
-        written.map_err(|reason| cannot("written", &path, &reason))
+        written.map_err(|reason| Failure::file("written", &path, reason))
     }
 
     /// Downloads the rows of one day to a file. The file gets its final name only after it is
@@ -256,7 +253,7 @@ impl Export<'_> {
         let response = self.sql(&q, "parquet")?;
         let target = self.folder.join(path);
         let part = target.with_extension("parquet.part");
-        let cannot_write = |reason: std::io::Error| cannot("written", &target, &reason);
+        let cannot_write = |reason: std::io::Error| Failure::file("written", &target, reason);
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(cannot_write)?;
         }
@@ -293,7 +290,7 @@ fn copy(
         }
         hash.update(piece);
         bytes += length as u64;
-        file.write_all(piece).map_err(|reason| cannot("written", target, &reason))?;
+        file.write_all(piece).map_err(|reason| Failure::file("written", target, reason))?;
     }
 }
 

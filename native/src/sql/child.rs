@@ -33,7 +33,7 @@ pub fn run() -> Result<(), Failure> {
             // that never arrives.
             std::process::exit(1)
         });
-    computing.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;
+    computing.map_err(Failure::thread)?;
     let mut input = stdin().lock();
     let broken = |reason: io::Error| Failure(format!("SQL cannot read its input: {reason}"));
     while let Some(frame) = read(&mut input).map_err(broken)? {
