@@ -65,7 +65,7 @@ pub struct ProcessLimits {
 #[derive(Debug)]
 struct Supervisor {
     limits: ProcessLimits,
-    running: Arc<tokio::sync::Mutex<Running>>,
+    running: tokio::sync::Mutex<Running>,
     permits: Arc<Semaphore>,
 }
 
@@ -256,7 +256,7 @@ impl Supervisor {
     fn new(limits: ProcessLimits) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(SQL_STATEMENTS_MAX));
         let running = Running { process: None, ended: 0, used: Instant::now() };
-        Arc::new(Self { limits, running: Arc::new(running.into()), permits })
+        Arc::new(Self { limits, running: running.into(), permits })
     }
 
     /// Passes a message to the process. Starts the process if it is not running.
@@ -293,12 +293,12 @@ impl Supervisor {
             return Err("the message is too large".to_owned());
         };
         if running.process.is_none() {
-            let started = Process::start();
+            let started = Process::start(self.limits);
             running.process = Some(started.map_err(|e| format!("SQL did not start: {e}"))?);
             tokio::spawn(Arc::clone(self).end_if_unused(running.ended));
         }
         state.opened = Some(running.ended);
-        let (reply, is_over) = running.call(head, message, &self.limits).await?;
+        let (reply, is_over) = running.call(head, message).await?;
         if is_over {
             state.close();
         }
@@ -321,7 +321,7 @@ impl Supervisor {
         if state.close() == Some(running.ended) {
             let head = Head { session, kind: Kind::End, length: 0 };
             // After an error, the session no longer exists.
-            let _ = running.call(head, &[], &self.limits).await;
+            let _ = running.call(head, &[]).await;
         }
     }
 
@@ -361,14 +361,9 @@ impl Supervisor {
 
 impl Running {
     /// Passes a message to the process. After an error, the process has ended.
-    async fn call(
-        &mut self,
-        head: Head,
-        message: &[u8],
-        limits: &ProcessLimits,
-    ) -> Result<Reply, String> {
+    async fn call(&mut self, head: Head, message: &[u8]) -> Result<Reply, String> {
         let process = self.process.as_mut().ok_or("lost: the SQL process has ended")?;
-        let result = process.call(head, message, limits).await;
+        let result = process.call(head, message).await;
         self.used = Instant::now();
         if result.is_err() {
             self.end().await;

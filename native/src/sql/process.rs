@@ -30,6 +30,7 @@ pub struct Process {
     input: ChildStdin,
     output: ChildStdout,
     id: u32,
+    limits: ProcessLimits,
 }
 
 /// The reply, and whether it is the last reply of the session.
@@ -40,7 +41,7 @@ impl Process {
     ///
     /// # Errors
     /// Returns the operating system's error.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(limits: ProcessLimits) -> io::Result<Self> {
         let mut command = Command::new(own_program()?);
         command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -49,29 +50,24 @@ impl Process {
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;
         let id = child.id().ok_or_else(missing)?;
-        Ok(Self { child, input, output, id })
+        Ok(Self { child, input, output, id, limits })
     }
 
     /// Sends a message to a session and returns its reply. Kills the process if the call takes more
-    /// time or memory than `limits` allow.
+    /// time or memory than the limits allow.
     ///
     /// # Errors
     /// Returns an error text for `tidemark::protocol::sql::error_reply`. The process then no longer
     /// exists.
-    pub async fn call(
-        &mut self,
-        head: Head,
-        message: &[u8],
-        limits: &ProcessLimits,
-    ) -> Result<Reply, String> {
-        let id = self.id;
+    pub async fn call(&mut self, head: Head, message: &[u8]) -> Result<Reply, String> {
+        let (id, limits) = (self.id, self.limits);
         let exceeded = tokio::select! {
             biased;
             reply = self.exchange(head, message) => match reply {
                 Ok(reply) => return Ok(reply),
                 Err(_) => None,
             },
-            reason = watch(id, limits) => Some(reason),
+            reason = watch(id, &limits) => Some(reason),
         };
         match exceeded {
             Some((reason, memory_bytes)) => {
@@ -99,7 +95,7 @@ impl Process {
         memory_bytes(self.id)
     }
 
-    async fn exchange(&mut self, head: Head, message: &[u8]) -> io::Result<(Vec<u8>, bool)> {
+    async fn exchange(&mut self, head: Head, message: &[u8]) -> io::Result<Reply> {
         self.input.write_all(&head.to_bytes()).await?;
         self.input.write_all(message).await?;
         self.input.flush().await?;
