@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use tidemark::shard::page_queue::Pages;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 
+use crate::address;
 use crate::alarms::Alarms;
 use crate::connection;
 use crate::crashes::{self, Refused, Work};
@@ -81,12 +83,9 @@ impl Shared {
     /// Returns the number of the thread that owns an object, or `None` if the address has no
     /// object. The number depends on the object's name.
     fn owner(&self, address: &Address) -> Option<usize> {
-        let name = crate::address::parts(address)?;
-        let bytes = name.iter().flat_map(|part| part.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Some(((hash >> 32) % self.threads.len().max(1) as u64) as usize)
+        let mut hasher = DefaultHasher::new();
+        address::parts(address)?.hash(&mut hasher);
+        Some((hasher.finish() % self.threads.len().max(1) as u64) as usize)
     }
 }
 
