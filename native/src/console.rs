@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
 };
@@ -30,7 +30,7 @@ impl AsRef<[u8]> for SentFile {
 }
 
 /// Returns the response for a path of the console, or `None` for any other path.
-pub fn response_of<B>(request: &Request<B>, reader: &Arc<Reader>) -> Option<HttpResponse> {
+pub fn response_of(request: &Request<Incoming>, reader: &Arc<Reader>) -> Option<HttpResponse> {
     let path = request.uri().path();
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };
@@ -60,8 +60,8 @@ pub fn response_of<B>(request: &Request<B>, reader: &Arc<Reader>) -> Option<Http
     Some(response)
 }
 
-fn file<B>(
-    request: &Request<B>,
+fn file(
+    request: &Request<Incoming>,
     extension: &str,
     sent: SentFile,
     status: StatusCode,

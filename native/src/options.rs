@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
-use lexopt::{Arg, Parser, ValueExt as _};
+use lexopt::{Arg, Parser};
 
 use crate::{Failure, commands};
 
@@ -23,26 +23,6 @@ pub enum Command {
 /// Reads the command line of this process.
 pub fn read() -> Result<Command, Failure> {
     parse(Parser::from_env())
-}
-
-/// Returns the value of the option `--name`. The parser must have read this option immediately
-/// before.
-///
-/// # Errors
-/// Returns [`lexopt::Error`] if the value is absent. A value that looks like an option must follow
-/// `=`.
-pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error> {
-    if let Some(joined) = parser.optional_value() {
-        return joined.string();
-    }
-    let value = parser.value()?.string()?;
-    match value.starts_with("--") {
-        true => Err(format!(
-            "Option '--{name}' has no value: use --{name}={value} for a value that begins with --"
-        )
-        .into()),
-        false => Ok(value),
-    }
 }
 
 fn parse(mut parser: Parser) -> Result<Command, Failure> {

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::env;
 
-use lexopt::{Arg, Parser};
+use lexopt::{Arg, Parser, ValueExt as _};
 
 use super::Command;
 use crate::Failure;
-use crate::options::value_of;
 
 /// The arguments and options of a command.
 pub struct Arguments {
@@ -102,5 +101,25 @@ impl Arguments {
     /// Returns the failure with the text `sentence` and a reference to the help.
     pub fn invalid(&self, sentence: &str) -> Failure {
         Failure(format!("{sentence}. See tidemark {} --help.", self.command.name))
+    }
+}
+
+/// Returns the value of the option `--name`. The parser must have read this option immediately
+/// before.
+///
+/// # Errors
+/// Returns [`lexopt::Error`] if the value is absent. A value that looks like an option must follow
+/// `=`.
+fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error> {
+    if let Some(joined) = parser.optional_value() {
+        return joined.string();
+    }
+    let value = parser.value()?.string()?;
+    match value.starts_with("--") {
+        true => Err(format!(
+            "Option '--{name}' has no value: use --{name}={value} for a value that begins with --"
+        )
+        .into()),
+        false => Ok(value),
     }
 }

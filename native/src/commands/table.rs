@@ -8,10 +8,9 @@ use crate::Failure;
 use crate::printable::printable;
 
 /// Returns the lines of a table with a header. Numbers are right-aligned.
-pub fn lines<S: AsRef<str>>(head: &[S], rows: &[Vec<Value>]) -> Vec<String> {
+pub fn lines(head: &[&str], rows: &[Vec<Value>]) -> Vec<String> {
     let columns = head.len();
-    let mut cells =
-        vec![head.iter().map(|name| printable(name.as_ref()).into_owned()).collect::<Vec<_>>()];
+    let mut cells = vec![head.iter().map(|name| printable(name).into_owned()).collect::<Vec<_>>()];
     cells.extend(rows.iter().map(|row| row.iter().take(columns).map(shown).collect()));
     let width = |text: &String| text.chars().count();
     let mut widths = vec![0; columns];
