@@ -149,7 +149,7 @@
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
 //! | the parameters of writes and queries | `api/params.rs` |
-//! | a file of `influx_inspect export` | `native/src/commands/dump.rs` |
+//! | a file of `influx_inspect export` | `native/src/commands/import/dump.rs` |
 //! | the database in a web page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |
 //!

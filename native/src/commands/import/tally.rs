@@ -1,10 +1,16 @@
-//! Sums the field values and the time range of each measurement in a file, for a comparison with
+//! Sums the field values and the time range of each measurement in a file, and compares the sums with
 //! the database.
 
 use std::collections::HashMap;
 
+use serde_json::Value;
 use tidemark::line_protocol::unescape_name;
 use tidemark::model::time::Precision;
+
+use super::destination::{Destination, query};
+use crate::Failure;
+use crate::commands::http_client::Server;
+use crate::commands::quoted;
 
 /// The maximum number of measurements with separate sums. For all other measurements, values are
 /// only counted.
@@ -63,14 +69,6 @@ fn point_of(text: &[u8]) -> Option<Point> {
     let name = String::from_utf8_lossy(text.get(..named)?);
     let measurement = unescape_name(&name).into_owned();
     Some(Point { measurement, values, timestamp })
-}
-
-/// The database and the policy into which lines are imported.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Destination {
-    pub database: String,
-    /// The name of the retention policy. An empty name means the default policy.
-    pub policy: String,
 }
 
 /// The number of values and the time range of one measurement.
@@ -149,9 +147,108 @@ impl Tally {
     }
 }
 
+fn source_of(Sum { destination, measurement, .. }: &Sum) -> String {
+    let policy =
+        if destination.policy.is_empty() { String::new() } else { quoted(&destination.policy) };
+    format!("{}.{policy}.{}", quoted(&destination.database), quoted(measurement))
+}
+
+/// Returns the number of values that the database contains in the time range of a sum.
+pub fn count(server: &Server, sum: &Sum) -> Result<u64, String> {
+    let range =
+        sum.range_ns.map(|(first, last)| format!(" WHERE time >= {first} AND time <= {last}"));
+    let q = format!("SELECT count(*) FROM {}{}", source_of(sum), range.unwrap_or_default());
+    let answer = query(server, &q).map_err(|Failure(reason)| reason)?;
+    if let Some(error) = answer.error {
+        return Err(error);
+    }
+    let row = answer.rows.first().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    Ok(row.iter().skip(1).filter_map(Value::as_u64).sum())
+}
+
+/// Compares the sums of a file with the database. Reports each measurement with a different count,
+/// and finally a summary. If the first count fails, for example because the token has no read
+/// permission, compares no measurements.
+pub fn compare(
+    sums: &[Sum],
+    others: u64,
+    count: impl Fn(&Sum) -> Result<u64, String>,
+    mut report: impl FnMut(String),
+) {
+    let (mut counted, mut in_file, mut in_database, mut different) = (0, 0, 0, 0);
+    for sum in sums {
+        let (source, values) = (source_of(sum), sum.values);
+        let found = match count(sum) {
+            Ok(found) => found,
+            Err(reason) if counted == 0 => {
+                return report(format!("not compared with the database: {reason}"));
+            }
+            Err(reason) => {
+                report(format!(
+                    "{source}: {values} values in the file; the values in the database could not \
+                     be counted: {reason}"
+                ));
+                continue;
+            }
+        };
+        counted += 1;
+        in_file += values;
+        in_database += found;
+        if found != values {
+            different += 1;
+            report(format!(
+                "{source}: {values} values in the file, {found} in the database in the same time \
+                 range"
+            ));
+        }
+    }
+    let plural = if counted == 1 { "" } else { "s" };
+    let equal = if different == 0 { ", with equal counts for each measurement" } else { "" };
+    report(format!(
+        "compared {counted} measurement{plural}: {in_file} values in the file, {in_database} in \
+         the database{equal}"
+    ));
+    if others > 0 {
+        report(format!("{others} values of further measurements were not compared"));
+    }
+    if different > 0 {
+        report(
+            "The database has fewer values if lines were rejected or if the file repeats points. \
+             The database has more values if it contained points before the import."
+                .to_owned(),
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn uncountable_measurement_does_not_stop_comparison() {
+        let destination = Destination { database: "d".to_owned(), policy: "p".to_owned() };
+        let mut tally = Tally::new(Precision::Nanosecond);
+        for name in ["a", "b", "c"] {
+            tally.add_line(format!("{name} v=1 1").as_bytes(), true, &destination);
+        }
+        let mut said_without = |refused: &str| {
+            let mut lines = Vec::new();
+            let count = |sum: &Sum| match sum.measurement == refused {
+                true => Err("too many".to_owned()),
+                false => Ok(1),
+            };
+            compare(tally.sums(), 0, count, |line| lines.push(line));
+            lines
+        };
+        let expected = [
+            "\"d\".\"p\".\"b\": 1 values in the file; the values in the database could not be \
+             counted: too many",
+            "compared 2 measurements: 2 values in the file, 2 in the database, with equal counts \
+             for each measurement",
+        ];
+        assert_eq!(said_without("b"), expected);
+        assert_eq!(said_without("a"), ["not compared with the database: too many"]);
+    }
 
     #[test]
     fn tally_parses_points_like_server() {

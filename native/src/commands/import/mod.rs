@@ -4,12 +4,16 @@
 //! others. A file next to the input stores the progress, so that a repeated command continues after
 //! the last completed batch.
 
+mod destination;
+mod dump;
+mod rows;
+mod tally;
+
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -20,19 +24,20 @@ use tidemark::model::time::Precision;
 
 use super::command_line::Arguments;
 use super::deployment::import_deployment;
-use super::dump::{Dump, DumpLine, Lines};
-use super::http_client::{FORM, Request, Server, form};
-use super::result_text::{list, text};
-use super::rows::{Shape, line_of};
+use super::http_client::{Request, Server, form};
+use super::result_text::text;
 use super::steps::must_respond;
-use super::tally::{Destination, Sum, Tally};
 use super::{CONNECTION, Command, quoted, replace_file};
 use crate::Failure;
 use crate::printable::printable;
+use destination::{Destination, QueryResult, ensure, query, send};
+use dump::{Dump, DumpLine, Lines};
+use rows::{Shape, line_of};
+use tally::{Tally, compare, count};
 
 pub const COMMAND: Command = Command {
     name: "import",
-    help: include_str!("import.txt"),
+    help: include_str!("../import.txt"),
     connection: CONNECTION,
     values: &[
         "access",
@@ -50,10 +55,6 @@ pub const COMMAND: Command = Command {
 
 /// The size at which a batch is complete, in bytes. A batch may exceed this size by one point.
 const BATCH_BYTES_MAX: usize = 1_000_000;
-/// The maximum number of attempts if a request fails temporarily.
-const TRIES_MAX: u32 = 10;
-/// The maximum pause, in seconds, between two attempts if the response has no `Retry-After` header.
-const PAUSE_S_MAX: u64 = 30;
 const PROGRESS: Duration = Duration::from_secs(1);
 const SHOWN_CHARACTERS_MAX: usize = 200;
 
@@ -118,116 +119,6 @@ fn must_exist(path: &str) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure(format!("{path} does not exist."))),
     }
-}
-
-/// Sends a request, and retries it after temporary failures. Returns the status and the text of the
-/// response.
-fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure> {
-    for tries in 1.. {
-        let mut pause_s = 2_u64.pow(tries - 1).min(PAUSE_S_MAX);
-        let reason = match server.send(request) {
-            Ok(response) if response.is_redirect() => return Err(response.failure()),
-            Ok(response) => {
-                let status = response.status();
-                let wait_s = response.header("Retry-After").and_then(|wait| wait.parse().ok());
-                pause_s = wait_s.filter(|wait_s| *wait_s > 0).unwrap_or(pause_s);
-                match response.text() {
-                    Ok(text) if status != 429 && status < 500 => return Ok((status, text)),
-                    Ok(text) => format!("{status} {}", text.trim()),
-                    Err(Failure(reason)) => reason,
-                }
-            }
-            Err(Failure(reason)) => reason,
-        };
-        if tries == TRIES_MAX {
-            return Err(Failure(format!("the request failed {TRIES_MAX} times: {reason}")));
-        }
-        stderr_line!("the request failed, and is sent again in {pause_s} s: {reason}");
-        sleep(Duration::from_secs(pause_s));
-    }
-    Err(Failure::of("The request was not sent."))
-}
-
-struct QueryResult {
-    status: u16,
-    error: Option<String>,
-    rows: Vec<Value>,
-}
-
-/// Runs one statement. The error is either the error of the statement, or the status and text of
-/// the response.
-fn query(server: &Server, q: &str) -> Result<QueryResult, Failure> {
-    let body = form(&[("q", Some(q))]);
-    let (status, text_of) = send(server, &Request::post("/query", FORM, body.as_bytes()))?;
-    if status != 200 {
-        let error = Some(format!("{status} {}", text_of.trim()));
-        return Ok(QueryResult { status, error, rows: Vec::new() });
-    }
-    let response: Value = serde_json::from_str(&text_of)
-        .map_err(|reason| Failure(format!("The response is not JSON: {reason}.")))?;
-    let results = list(&response, "results");
-    let error = results.iter().find_map(|result| result.get("error")?.as_str().map(str::to_owned));
-    let series = results.first().and_then(|result| list(result, "series").first());
-    let rows = series.map(|series| list(series, "values").to_vec()).unwrap_or_default();
-    Ok(QueryResult { status, error, rows })
-}
-
-fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
-    let QueryResult { status, error, .. } = query(server, statement)?;
-    match error {
-        None => stderr_line!("created {what}, which keeps points permanently"),
-        Some(_) if status == 403 => {
-            return Err(Failure(format!(
-                "{what} does not exist, and this token may not create it: run `{statement}` with \
-                 the admin token, then repeat this command"
-            )));
-        }
-        Some(error) => return Err(Failure(format!("{statement}: {error}"))),
-    }
-    Ok(())
-}
-
-/// Ensures that a database and policy exist. A missing database or policy is created with an
-/// unlimited duration.
-fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
-    let database = quoted(&destination.database);
-    let listed = query(server, "SHOW DATABASES")?;
-    if listed.status != 200 {
-        return Err(Failure(format!("SHOW DATABASES: {}", listed.error.unwrap_or_default())));
-    }
-    let cell = |row: &Value, column: usize| {
-        row.get(column).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    if !listed.rows.iter().any(|row| cell(row, 0) == destination.database) {
-        create(server, &format!("database {database}"), &format!("CREATE DATABASE {database}"))?;
-    }
-    // A token without read permission cannot list the policies. Without the list, the responses to
-    // writes report any problems.
-    let shown = query(server, &format!("SHOW RETENTION POLICIES ON {database}"))?;
-    if shown.error.is_some() {
-        return Ok(());
-    }
-    let is_wanted = |row: &&Value| match destination.policy.is_empty() {
-        true => row.get(4) == Some(&Value::Bool(true)),
-        false => cell(row, 0) == destination.policy,
-    };
-    let Some(found) = shown.rows.iter().find(is_wanted) else {
-        if destination.policy.is_empty() {
-            return Ok(());
-        }
-        let on = format!("{} ON {database}", quoted(&destination.policy));
-        let statement = format!("CREATE RETENTION POLICY {on} DURATION INF REPLICATION 1");
-        return create(server, &format!("retention policy {on}"), &statement);
-    };
-    let duration = cell(found, 1);
-    if duration != "0s" {
-        let on = format!("{} ON {database}", quoted(&cell(found, 0)));
-        stderr_line!(
-            "retention policy {on} keeps points for {duration}: the server rejects older lines, \
-             unless you first run `ALTER RETENTION POLICY {on} DURATION INF`"
-        );
-    }
-    Ok(())
 }
 
 struct NumberedLine {
@@ -641,110 +532,11 @@ fn number_before(text: &str, words: &str) -> Option<u64> {
     before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn source_of(Sum { destination, measurement, .. }: &Sum) -> String {
-    let policy =
-        if destination.policy.is_empty() { String::new() } else { quoted(&destination.policy) };
-    format!("{}.{policy}.{}", quoted(&destination.database), quoted(measurement))
-}
-
-/// Returns the number of values that the database contains in the time range of a sum.
-fn count(server: &Server, sum: &Sum) -> Result<u64, String> {
-    let range =
-        sum.range_ns.map(|(first, last)| format!(" WHERE time >= {first} AND time <= {last}"));
-    let q = format!("SELECT count(*) FROM {}{}", source_of(sum), range.unwrap_or_default());
-    let answer = query(server, &q).map_err(|Failure(reason)| reason)?;
-    if let Some(error) = answer.error {
-        return Err(error);
-    }
-    let row = answer.rows.first().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    Ok(row.iter().skip(1).filter_map(Value::as_u64).sum())
-}
-
-/// Compares the sums of a file with the database. Reports each measurement with a different count,
-/// and finally a summary. If the first count fails, for example because the token has no read
-/// permission, compares no measurements.
-fn compare(
-    sums: &[Sum],
-    others: u64,
-    count: impl Fn(&Sum) -> Result<u64, String>,
-    mut report: impl FnMut(String),
-) {
-    let (mut counted, mut in_file, mut in_database, mut different) = (0, 0, 0, 0);
-    for sum in sums {
-        let (source, values) = (source_of(sum), sum.values);
-        let found = match count(sum) {
-            Ok(found) => found,
-            Err(reason) if counted == 0 => {
-                return report(format!("not compared with the database: {reason}"));
-            }
-            Err(reason) => {
-                report(format!(
-                    "{source}: {values} values in the file; the values in the database could not \
-                     be counted: {reason}"
-                ));
-                continue;
-            }
-        };
-        counted += 1;
-        in_file += values;
-        in_database += found;
-        if found != values {
-            different += 1;
-            report(format!(
-                "{source}: {values} values in the file, {found} in the database in the same time \
-                 range"
-            ));
-        }
-    }
-    let plural = if counted == 1 { "" } else { "s" };
-    let equal = if different == 0 { ", with equal counts for each measurement" } else { "" };
-    report(format!(
-        "compared {counted} measurement{plural}: {in_file} values in the file, {in_database} in \
-         the database{equal}"
-    ));
-    if others > 0 {
-        report(format!("{others} values of further measurements were not compared"));
-    }
-    if different > 0 {
-        report(
-            "The database has fewer values if lines were rejected or if the file repeats points. \
-             The database has more values if it contained points before the import."
-                .to_owned(),
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsRawFd as _;
 
     use super::*;
-
-    #[test]
-    fn uncountable_measurement_does_not_stop_comparison() {
-        let destination = Destination { database: "d".to_owned(), policy: "p".to_owned() };
-        let mut tally = Tally::new(Precision::Nanosecond);
-        for name in ["a", "b", "c"] {
-            tally.add_line(format!("{name} v=1 1").as_bytes(), true, &destination);
-        }
-        let mut said_without = |refused: &str| {
-            let mut lines = Vec::new();
-            let count = |sum: &Sum| match sum.measurement == refused {
-                true => Err("too many".to_owned()),
-                false => Ok(1),
-            };
-            compare(tally.sums(), 0, count, |line| lines.push(line));
-            lines
-        };
-        let expected = [
-            "\"d\".\"p\".\"b\": 1 values in the file; the values in the database could not be \
-             counted: too many",
-            "compared 2 measurements: 2 values in the file, 2 in the database, with equal counts \
-             for each measurement",
-        ];
-        assert_eq!(said_without("b"), expected);
-        assert_eq!(said_without("a"), ["not compared with the database: too many"]);
-    }
 
     #[test]
     fn import_removes_points_with_invalid_utf8() {
