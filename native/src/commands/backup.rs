@@ -8,8 +8,8 @@ use tidemark::influxql::time_literal::format_utc;
 
 use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Server, form};
-use super::result_text::{list as array, text};
-use super::steps::{bytes_text, finish, number};
+use super::json::{array, number, text};
+use super::steps::{bytes_text, finish};
 use super::{CONNECTION, Command, print, table};
 use crate::Failure;
 

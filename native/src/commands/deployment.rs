@@ -21,8 +21,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::http_client::{JSON, Request, Server};
-use super::result_text::{list, text};
-use super::steps::{number, texts};
+use super::json::{array, number, text, texts};
 use super::{print, quoted};
 use crate::Failure;
 
@@ -36,15 +35,15 @@ const ACCESS: &str = "/api/v3/configure/access";
 /// contains the name of the series.
 fn rows_of(server: &Server, q: &str) -> Result<Vec<Value>, Failure> {
     let response = server.query(q, None, None, JSON)?.json()?;
-    let result = list(&response, "results").first().unwrap_or(&Value::Null);
+    let result = array(&response, "results").first().unwrap_or(&Value::Null);
     if let Some(error) = result.get("error").and_then(Value::as_str) {
         return Err(Failure(format!("{q}: {error}")));
     }
     let mut rows = Vec::new();
-    for series in list(result, "series") {
-        let columns = list(series, "columns").iter().filter_map(Value::as_str);
+    for series in array(result, "series") {
+        let columns = array(series, "columns").iter().filter_map(Value::as_str);
         let columns: Vec<_> = columns.collect();
-        for values in list(series, "values") {
+        for values in array(series, "values") {
             let mut row = json!({ "of": series.get("name") });
             for (at, column) in columns.iter().enumerate() {
                 row[*column] = values.get(at).cloned().unwrap_or_default();
@@ -81,7 +80,7 @@ fn records(
     while next.is_object() {
         let path = format!("{ACCESS}?kind={}&after={}", text(&next, "kind"), next["after"]);
         let mut page = server.must(&Request::new("GET", path))?.json()?;
-        list(&page, "rows").iter().try_for_each(&mut write)?;
+        array(&page, "rows").iter().try_for_each(&mut write)?;
         next = page.get_mut("next").map(Value::take).unwrap_or_default();
     }
     Ok(())
@@ -128,7 +127,7 @@ fn duration_of(duration: &str) -> String {
 
 fn error_of(server: &Server, q: &str) -> Result<Option<String>, Failure> {
     let response = server.query(q, None, None, JSON)?.json()?;
-    let result = list(&response, "results").first();
+    let result = array(&response, "results").first();
     Ok(result.and_then(|result| result.get("error")?.as_str().map(str::to_owned)))
 }
 

@@ -11,7 +11,6 @@ macro_rules! stderr_line {
     ($($text:tt)*) => { $crate::log::message(&format!($($text)*)) };
 }
 
-mod result_text;
 mod backup;
 mod command_line;
 mod deployment;
@@ -19,9 +18,11 @@ mod export;
 mod flight;
 mod http_client;
 mod import;
+mod json;
 mod parquet;
 mod query;
 mod restore;
+mod result_text;
 pub mod serve;
 mod shell;
 mod steps;

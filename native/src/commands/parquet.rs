@@ -12,9 +12,9 @@ use tidemark::influxql::time_literal::{self, format_utc};
 
 use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Response, Server};
+use super::json::{array, number, text};
 use super::replace_file;
-use super::result_text::{list, text};
-use super::steps::{Progress, bytes_text, number};
+use super::steps::{Progress, bytes_text};
 use crate::Failure;
 use crate::platform::now_ns;
 
@@ -112,7 +112,7 @@ fn finished_files(
                 exported.join(" ").trim_end()
             )));
         }
-        list(&manifest, "files").iter().cloned().for_each(|file| _ = add(file));
+        array(&manifest, "files").iter().cloned().for_each(|file| _ = add(file));
     }
     if let Ok(files) = File::open(folder.join(FILES)) {
         let mut reader = BufReader::new(files);

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::command_line::Arguments;
 use super::http_client::{Server, form};
-use super::steps::{bytes_text, finish, number};
+use super::json::number;
+use super::steps::{bytes_text, finish};
 use super::{CONNECTION, Command};
 use crate::Failure;
 

@@ -2,30 +2,20 @@
 
 use serde_json::Value;
 
+use super::json::{array, text};
 use super::{print, table};
 use crate::Failure;
 use crate::printable::printable;
-
-/// Returns the elements of an array in an object. Returns an empty slice if the object has no such
-/// array.
-pub fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// Returns a text in an object. Returns an empty text if the object has no such text.
-pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
 
 /// Prints the results of a response. Writes tables and messages to standard output, and errors of
 /// statements to standard error. Returns whether every statement succeeded.
 pub fn show(response: &Value) -> Result<bool, Failure> {
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
-    for result in list(response, "results") {
-        for series in list(result, "series") {
+    for result in array(response, "results") {
+        for series in array(result, "series") {
             append(series, &mut lines);
         }
-        for message in list(result, "messages") {
+        for message in array(result, "messages") {
             let (level, text) = (text(message, "level"), text(message, "text"));
             lines.push(printable(&format!("{level}: {text}")).into_owned());
         }
@@ -57,8 +47,9 @@ fn append(series: &Value, lines: &mut Vec<String>) {
         lines.push(printable(&title.join(" ")).into_owned());
     }
     let head: Vec<_> =
-        list(series, "columns").iter().map(|name| name.as_str().unwrap_or_default()).collect();
-    let rows = list(series, "values").iter().map(|row| row.as_array().cloned().unwrap_or_default());
+        array(series, "columns").iter().map(|name| name.as_str().unwrap_or_default()).collect();
+    let rows =
+        array(series, "values").iter().map(|row| row.as_array().cloned().unwrap_or_default());
     lines.extend(table::lines(&head, &rows.collect::<Vec<_>>()));
     lines.push(String::new());
 }

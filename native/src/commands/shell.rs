@@ -19,9 +19,9 @@ use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use serde_json::Value;
 
 use super::http_client::{JSON, Server};
+use super::json::array;
 use super::print;
 use super::query::{Format, Settings, show};
-use super::result_text::list;
 use crate::Failure;
 
 /// The maximum time until the server starts the response to a completion request, and between two
@@ -67,8 +67,8 @@ impl Names<'_> {
 
     fn first_column(&self, q: &str) -> Result<BTreeSet<String>, Failure> {
         let response = self.server.query(q, self.database.as_deref(), None, JSON)?.json()?;
-        let series = list(&response, "results").iter().flat_map(|result| list(result, "series"));
-        let names = series.flat_map(|series| list(series, "values")).filter_map(|row| row.get(0));
+        let series = array(&response, "results").iter().flat_map(|result| array(result, "series"));
+        let names = series.flat_map(|series| array(series, "values")).filter_map(|row| row.get(0));
         let names = names.filter_map(Value::as_str);
         // The terminal would execute control characters in its list of completions.
         Ok(names.filter(|name| !name.contains(char::is_control)).map(str::to_owned).collect())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::http_client::{Request, Response, Server};
-use super::result_text::{list, text};
+use super::json::{number, texts};
 use crate::Failure;
 use crate::printable::printable;
 
@@ -70,7 +70,8 @@ pub fn until_success<T>(
     request: &Request<'_>,
     mut read: impl FnMut(Response) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    for failures in 1.. {
+    let mut failures = 0;
+    loop {
         let failure = match server.send(request) {
             Ok(response) if response.is_success() => match read(response) {
                 Ok(done) => return Ok(done),
@@ -80,12 +81,12 @@ pub fn until_success<T>(
             Ok(response) => return Err(response.failure()),
             Err(failure) => failure,
         };
+        failures += 1;
         if failures == FAILURES_MAX {
             return Err(failure);
         }
         sleep(PAUSE * 2_u32.pow(failures - 1));
     }
-    Err(Failure::of("The request was not sent."))
 }
 
 #[derive(Debug, Default)]
@@ -94,20 +95,6 @@ pub struct Sums {
     pub values: u64,
     pub bytes: u64,
     pub damaged: Vec<String>,
-}
-
-/// Returns a number in an object, or 0 if the number is absent.
-pub fn number(value: &Value, name: &str) -> u64 {
-    value.get(name).and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Returns the position at which the next request continues, or `None` before the first response.
-pub fn resume(last: &Value) -> Option<&str> {
-    Some(text(last, "resume")).filter(|resume| !resume.is_empty())
-}
-
-pub fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
-    list(value, name).iter().filter_map(|text| text.as_str().map(str::to_owned))
 }
 
 /// Repeats a request until no work remains. `path` returns the path of the next request and

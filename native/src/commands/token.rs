@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Server, form};
-use super::result_text::{list as array, text};
-use super::steps::number;
+use super::json::{array, number, text};
 use super::{CONNECTION, Command, print, table};
 use crate::Failure;
 

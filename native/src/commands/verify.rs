@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use super::command_line::Arguments;
 use super::http_client::{Server, form};
-use super::steps::{bytes_text, finish, resume};
+use super::json::text;
+use super::steps::{bytes_text, finish};
 use super::{CONNECTION, Command, print};
 use crate::Failure;
 
@@ -45,4 +48,9 @@ fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     }
     stderr_line!("{id} is undamaged: {read}.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the position at which the next request continues, or `None` before the first response.
+fn resume(last: &Value) -> Option<&str> {
+    Some(text(last, "resume")).filter(|resume| !resume.is_empty())
 }

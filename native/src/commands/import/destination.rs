@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::Failure;
 use crate::commands::http_client::{FORM, Request, Server, form};
+use crate::commands::json::array;
 use crate::commands::quoted;
-use crate::commands::result_text::list;
 
 /// The maximum number of attempts if a request fails temporarily.
 const TRIES_MAX: u32 = 10;
@@ -26,7 +26,9 @@ pub struct Destination {
 /// Sends a request, and retries it after temporary failures. Returns the status and the text of the
 /// response.
 pub fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure> {
-    for tries in 1.. {
+    let mut tries = 0;
+    loop {
+        tries += 1;
         let mut pause_s = 2_u64.pow(tries - 1).min(PAUSE_S_MAX);
         let reason = match server.send(request) {
             Ok(response) if response.is_redirect() => return Err(response.failure()),
@@ -48,7 +50,6 @@ pub fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Fai
         stderr_line!("the request failed, and is sent again in {pause_s} s: {reason}");
         sleep(Duration::from_secs(pause_s));
     }
-    Err(Failure::of("The request was not sent."))
 }
 
 pub struct QueryResult {
@@ -68,10 +69,10 @@ pub fn query(server: &Server, q: &str) -> Result<QueryResult, Failure> {
     }
     let response: Value = serde_json::from_str(&text_of)
         .map_err(|reason| Failure(format!("The response is not JSON: {reason}.")))?;
-    let results = list(&response, "results");
+    let results = array(&response, "results");
     let error = results.iter().find_map(|result| result.get("error")?.as_str().map(str::to_owned));
-    let series = results.first().and_then(|result| list(result, "series").first());
-    let rows = series.map(|series| list(series, "values").to_vec()).unwrap_or_default();
+    let series = results.first().and_then(|result| array(result, "series").first());
+    let rows = series.map(|series| array(series, "values").to_vec()).unwrap_or_default();
     Ok(QueryResult { status, error, rows })
 }
 

@@ -25,7 +25,7 @@ use tidemark::model::time::Precision;
 use super::command_line::Arguments;
 use super::deployment::import_deployment;
 use super::http_client::{Request, Server, form};
-use super::result_text::text;
+use super::json::text;
 use super::steps::must_respond;
 use super::{CONNECTION, Command, quoted, replace_file};
 use crate::Failure;
