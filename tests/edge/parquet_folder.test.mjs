@@ -24,7 +24,7 @@ test('a folder of Parquet files contains every row by measurement and day, and a
   const lines = Array.from({ length: 100 }, (_, n) => [line('m', n), line('öl\\ 1', n * 2)]).flat();
   await server.mustWrite(lines.join('\n'), { db: 'd', precision: 's' });
   const run = async () => {
-    const words = ['export', '--database', 'd', '--format', 'parquet', '--by', 'day', folder];
+    const words = ['export', '--database', 'd', '--format', 'parquet', folder];
     const { code, said } = await command(words, { url: server.url });
     assert.equal(code, 0, said);
     const [, files, rows, made] = /^(\d+) files with (\d+) rows, .*; (\d+) of them are new\. \S*manifest\.json lists them\.$/m.exec(said);

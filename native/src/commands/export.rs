@@ -21,7 +21,7 @@ pub const COMMAND: Command = Command {
     name: "export",
     help: include_str!("export.txt"),
     connection: CONNECTION,
-    values: &["database", "policy", "measurement", "start", "end", "format", "by", "access", "out"],
+    values: &["database", "policy", "measurement", "start", "end", "format", "access", "out"],
     switches: &[],
     run,
 };

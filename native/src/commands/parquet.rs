@@ -46,9 +46,6 @@ pub fn export_parquet(
     database: &str,
     folder: &Path,
 ) -> Result<(), Failure> {
-    if line.value("by").unwrap_or("day") != "day" {
-        return Err(Failure::of("The export writes one file per day: use --by day."));
-    }
     let policy = line.value("policy");
     let export = Export {
         server,
