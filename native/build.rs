@@ -39,7 +39,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         if path.is_dir() {
             collect(&path, files)?;
         } else {
-            files.push(path.canonicalize().map(|_| path)?);
+            files.push(path);
         }
     }
     Ok(())

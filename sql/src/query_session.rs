@@ -117,9 +117,15 @@ impl RunningQuery {
         };
         let format = format.ok_or_else(|| QueryError::internal("unknown result format"))?;
         let query = engine.open(request)?;
-        let (writer, written) = (None, BytesMut::new());
-        let (is_cut_short, is_done, has_rows) = (false, false, false);
-        Ok(Self { query, format, writer, written, is_cut_short, is_done, has_rows })
+        Ok(Self {
+            query,
+            format,
+            writer: None,
+            written: BytesMut::new(),
+            is_cut_short: false,
+            is_done: false,
+            has_rows: false,
+        })
     }
 
     fn turn(&mut self, replies: Vec<SessionReply>) -> Result<FromSql, QueryError> {

@@ -71,13 +71,7 @@ impl ScalarUDFImpl for Binning {
             None => 0,
         };
         let width = arguments::constant_interval(name, width)?;
-        let bins = match self.on_wall_clock {
-            true => {
-                let zone = arguments::zone_of(&time.data_type())?;
-                Bins::on_wall_clock(width, origin_ns, zone)?
-            }
-            false => Bins::new(width, origin_ns)?,
-        };
+        let bins = Bins::for_times(&time.data_type(), width, origin_ns, self.on_wall_clock)?;
         arguments::map_times(name, time, |at| bins.start_ns(at))
     }
 }

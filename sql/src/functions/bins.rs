@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Datelike, Months, TimeDelta, TimeZone, Utc};
 use datafusion::arrow::array::timezone::Tz;
-use datafusion::arrow::datatypes::IntervalMonthDayNano;
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::error::Result;
 
+use super::arguments::zone_of;
 use crate::error::QueryError;
 
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -37,7 +38,7 @@ impl Bins {
     /// # Errors
     /// Returns an error if the width is 0, negative or too large. Also returns an error if the
     /// width combines months with shorter units.
-    pub(crate) fn new(interval: IntervalMonthDayNano, origin_ns: i64) -> Result<Self> {
+    fn new(interval: IntervalMonthDayNano, origin_ns: i64) -> Result<Self> {
         let days_ns = i64::from(interval.days).checked_mul(DAY_NS);
         let ns = days_ns.and_then(|days| days.checked_add(interval.nanoseconds));
         let Some(ns) = ns else {
@@ -61,11 +62,27 @@ impl Bins {
         Ok(Self { width, origin_ns, zone: None })
     }
 
+    /// Creates bins for times of this type.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::new`] and [`Self::on_wall_clock`].
+    pub(crate) fn for_times(
+        times: &DataType,
+        interval: IntervalMonthDayNano,
+        origin_ns: i64,
+        on_wall_clock: bool,
+    ) -> Result<Self> {
+        match on_wall_clock {
+            true => Self::on_wall_clock(interval, origin_ns, zone_of(times)?),
+            false => Self::new(interval, origin_ns),
+        }
+    }
+
     /// Creates bins in the local time of a time zone.
     ///
     /// # Errors
     /// Returns the errors of [`Self::new`]. Also returns an error if the width is in months.
-    pub(crate) fn on_wall_clock(
+    fn on_wall_clock(
         interval: IntervalMonthDayNano,
         origin_ns: i64,
         zone: Option<Tz>,

@@ -19,7 +19,6 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use super::exec::GapFillExec;
 use crate::error::QueryError;
-use crate::functions::arguments::zone_of;
 use crate::functions::bins::Bins;
 
 /// The value of a column in an added row.
@@ -152,11 +151,9 @@ impl ExtensionPlanner for Planner {
             _ => return Err(QueryError::internal("gap filling received another input").into()),
         };
         let Spec { time, fills, interval, origin_ns, on_wall_clock, range } = node.spec.clone();
-        let zone = zone_of(input.schema().field(time).data_type())?;
-        let bins = match on_wall_clock {
-            true => Bins::on_wall_clock(interval, origin_ns, zone)?,
-            false => Bins::new(interval, origin_ns)?,
-        };
+        let schema = input.schema();
+        let times = schema.field(time).data_type();
+        let bins = Bins::for_times(times, interval, origin_ns, on_wall_clock)?;
         Ok(Some(Arc::new(GapFillExec::new(Arc::clone(input), time, fills, bins, range))))
     }
 }

@@ -19,7 +19,10 @@ fn csv_with(
     parameters: &[(&str, Parameter)],
 ) -> String {
     let named = |(name, value): &(&str, Parameter)| ((*name).to_owned(), value.clone());
-    let request = request(text, parameters.iter().map(named).collect());
+    csv_of(database, engine, request(text, parameters.iter().map(named).collect()))
+}
+
+fn csv_of(database: &Database, engine: &Engine, request: QueryRequest) -> String {
     let answered = database.run(engine, request, Layout::PLAIN).unwrap();
     String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap()
 }
@@ -101,8 +104,7 @@ fn statements_relative_to_now_share_plan() {
         AND time <= date_trunc('second', now())";
     for (now_s, sum) in [(1, "1.0"), (2, "2.0"), (3, "4.0"), (4, "\"\"")] {
         let request = QueryRequest { now_ns: now_s * 1_000_000_000, ..request(text, Vec::new()) };
-        let answered = database.run(&engine, request, Layout::PLAIN).unwrap();
-        let csv = String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap();
+        let csv = csv_of(&database, &engine, request);
         assert_eq!(csv, format!("s\n{sum}\n"), "{now_s}");
         assert_eq!(engine.cached_plans(), 1, "{now_s}");
     }
@@ -179,8 +181,7 @@ fn now_is_evaluated_per_execution() {
     let text = "SELECT now() AS n FROM m";
     for now_ns in [1_000_000_000, 2_000_000_000] {
         let request = QueryRequest { now_ns, ..request(text, Vec::new()) };
-        let answered = database.run(&engine, request, Layout::PLAIN).unwrap();
-        let csv = String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap();
+        let csv = csv_of(&database, &engine, request);
         assert_eq!(csv, format!("n\n1970-01-01T00:00:0{}\n", now_ns / 1_000_000_000));
     }
     assert_eq!(engine.cached_plans(), 0);
