@@ -25,8 +25,8 @@ use crate::connection_permits::ConnectionPermit;
 use crate::console;
 use crate::engine::{Busy, EngineThread};
 use crate::limits::{
-    CLOSE_S_MAX, FIRST_CLOSE_S_MAX, FIRST_HEAD_S_MAX, HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX,
-    RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+    CLOSE_WAIT_MAX, FIRST_CLOSE_WAIT_MAX, FIRST_HEAD_WAIT_MAX, HANDSHAKE_MAX, HEAD_BYTES_MAX,
+    HEAD_WAIT_MAX, RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::reply::{self, Form};
 use crate::request_line::{BodyLength, EscapedRequestLines};
@@ -73,7 +73,7 @@ pub async fn serve(engine: Rc<EngineThread>, stream: TcpStream, info: Connection
         Some(Tls(settings)) => {
             let handshake = TlsAcceptor::from(settings).accept(stream);
             // A failed handshake, for example with a client that does not use TLS, is not logged.
-            if let Ok(Ok(stream)) = timeout(HANDSHAKE_S_MAX, handshake).await {
+            if let Ok(Ok(stream)) = timeout(HANDSHAKE_MAX, handshake).await {
                 serve_http(engine, stream, peer).await;
             }
         }
@@ -101,18 +101,18 @@ async fn serve_http(
     // The connection itself has two references to `reader`. Each running request and each unsent
     // part of a response has another one.
     let is_idle = || Arc::strong_count(&reader) <= 2;
-    let silence = silence(&last_request, is_idle, FIRST_HEAD_S_MAX, HEAD_S_MAX);
+    let silence = silence(&last_request, is_idle, FIRST_HEAD_WAIT_MAX, HEAD_WAIT_MAX);
     let mut builder = Builder::new(LocalExecutor);
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_S_MAX)
+        .header_read_timeout(HEAD_WAIT_MAX)
         .title_case_headers(true)
         .max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD_S_MAX)
+        .keep_alive_interval(HEAD_WAIT_MAX)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
@@ -130,8 +130,8 @@ async fn serve_http(
     }
     connection.as_mut().graceful_shutdown();
     let idle_max = match last_request.get() {
-        None => FIRST_CLOSE_S_MAX,
-        Some(_) => CLOSE_S_MAX,
+        None => FIRST_CLOSE_WAIT_MAX,
+        Some(_) => CLOSE_WAIT_MAX,
     };
     tokio::select! {
         biased;

@@ -10,16 +10,16 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 /// The maximum time from the start of a connection until the client has sent the head of the first
 /// request.
-pub const FIRST_HEAD_S_MAX: Duration = Duration::from_secs(10);
+pub const FIRST_HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The maximum time until the client has sent the head of a further request. The timeout starts
 /// after each HTTP/1.1 response, and at the start of each HTTP/2 request. If an HTTP/2 request runs
 /// at the timeout, the timeout starts again.
-pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
+pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(75);
 /// The time without a running request after which the program ends a connection to which it has
 /// sent GOAWAY.
-pub const CLOSE_S_MAX: Duration = Duration::from_secs(10);
-/// Like [`CLOSE_S_MAX`], for a connection whose client has sent no request.
-pub const FIRST_CLOSE_S_MAX: Duration = Duration::from_secs(1);
+pub const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Like [`CLOSE_WAIT_MAX`], for a connection whose client has sent no request.
+pub const FIRST_CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
 /// The size of the receive window of an HTTP/2 connection and of each of its streams, in bytes. For
@@ -31,7 +31,7 @@ pub const UNSENT_BYTES_MAX: usize = 128_000_000;
 /// The maximum size of a request's head, in bytes.
 pub const HEAD_BYTES_MAX: usize = 128 << 10;
 /// The maximum duration of a TLS handshake.
-pub const HANDSHAKE_S_MAX: Duration = Duration::from_secs(10);
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The maximum number of messages that wait between two threads. Further calls fail with an
 /// overload error.
 pub const THREAD_MESSAGES_MAX: usize = 10_000;
