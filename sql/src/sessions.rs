@@ -44,7 +44,6 @@ impl Sessions {
             Some(state) => state,
             None => new_state(pool, shards_group)?,
         };
-        state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let options = Arc::clone(state.config_options());
         let mut properties = ExecutionProps::new();
         properties.query_execution_start_time = Some(now);
