@@ -2,32 +2,32 @@
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 use tidemark::api::drive::{Next, RequestBody};
-use tidemark::model::limits::{BODY_PACED_AFTER_BYTES, CANCEL_CHECK_MS};
+use tidemark::model::limits::BODY_PACED_AFTER_BYTES;
 use tokio::task::yield_now;
 use tokio::time::timeout_at;
+
+use crate::limits::CANCEL_CHECK;
 
 /// The client disconnected before the end of the body.
 #[derive(Debug)]
 pub struct Disconnected;
-
-const NOTICE: Duration = Duration::from_millis(CANCEL_CHECK_MS as u64);
 
 pub struct BodyReader<'a> {
     body: &'a mut Incoming,
     piece: Bytes,
     bytes: usize,
     /// The end of the current interval. Pieces do not extend the interval.
-    notice_at: Instant,
+    check_at: Instant,
 }
 
 impl<'a> BodyReader<'a> {
     pub fn new(body: &'a mut Incoming) -> Self {
-        Self { body, piece: Bytes::new(), bytes: 0, notice_at: Instant::now() + NOTICE }
+        Self { body, piece: Bytes::new(), bytes: 0, check_at: Instant::now() + CANCEL_CHECK }
     }
 }
 
@@ -40,7 +40,7 @@ impl RequestBody for BodyReader<'_> {
             yield_now().await;
         }
         while !self.body.is_end_stream() {
-            match timeout_at(self.notice_at.into(), self.body.frame()).await {
+            match timeout_at(self.check_at.into(), self.body.frame()).await {
                 Ok(None) => return Ok(Next::End),
                 Ok(Some(Err(reason))) if is_invalid(&reason) => return Ok(Next::Invalid),
                 Ok(Some(Err(_))) => return Err(Disconnected),
@@ -56,8 +56,8 @@ impl RequestBody for BodyReader<'_> {
                 }
                 Err(_) => {}
             }
-            if Instant::now() >= self.notice_at {
-                self.notice_at = Instant::now() + NOTICE;
+            if Instant::now() >= self.check_at {
+                self.check_at = Instant::now() + CANCEL_CHECK;
                 return Ok(Next::Waiting);
             }
         }

@@ -195,7 +195,7 @@ impl EngineThread {
 
     /// Processes messages until the thread ends.
     pub async fn run(self: Rc<Self>, mut messages: mpsc::Receiver<ThreadMessage>) {
-        spawn_local(Rc::clone(&self).ring());
+        spawn_local(Rc::clone(&self).fire_alarms());
         while let Some(thread_message) = messages.recv().await {
             match thread_message {
                 ThreadMessage::Connection(stream, info) => {
@@ -325,7 +325,7 @@ impl EngineThread {
     }
 
     /// Fires due alarms until the program ends.
-    async fn ring(self: Rc<Self>) {
+    async fn fire_alarms(self: Rc<Self>) {
         loop {
             let now_ns = now_ns();
             loop {

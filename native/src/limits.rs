@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tidemark::model::limits::CANCEL_CHECK_MS;
+
 /// The maximum number of open connections. If half of the open-file limit is lower, that half is
 /// the maximum. At the maximum, new connections wait. A single client may use half of the
 /// connections, and further connections of this client are refused.
@@ -28,6 +30,8 @@ pub const RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
 /// The maximum number of bytes of all responses that are not sent. Above this number, the program
 /// closes the connections of clients that do not read.
 pub const UNSENT_BYTES_MAX: usize = 128_000_000;
+/// The interval between two checks of a stalled upload or an unread response.
+pub const CANCEL_CHECK: Duration = Duration::from_millis(CANCEL_CHECK_MS as u64);
 /// The maximum size of a request's head, in bytes.
 pub const HEAD_BYTES_MAX: usize = 128 << 10;
 /// The maximum duration of a TLS handshake.

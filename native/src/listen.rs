@@ -41,7 +41,7 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The limit `OPEN_MAX` of macOS.
 const MACOS_OPEN_FILES_MAX: u64 = 10_240;
 /// The interval at which the program checks whether all requests have finished.
-const LOOK: Duration = Duration::from_millis(5);
+const END_CHECK: Duration = Duration::from_millis(5);
 
 /// Runs the database until a termination signal arrives.
 pub fn serve(options: Options) -> Result<(), Failure> {
@@ -124,13 +124,13 @@ fn start(
     token: Option<&str>,
 ) -> Result<Vec<JoinHandle<()>>, Failure> {
     let mut threads = Vec::new();
-    for (index, letters) in receivers.into_iter().enumerate() {
+    for (index, messages) in receivers.into_iter().enumerate() {
         let (shared, runtime) = (Arc::clone(shared), runtime()?);
         let (alarms, token) = (alarms.to_vec(), token.map(str::to_owned));
         let body = move || match read_settings(token.as_deref(), shared.threads.len()) {
             Ok(settings) => {
                 let engine = EngineThread::new(shared, index, settings, &alarms);
-                LocalSet::new().block_on(&runtime, engine.run(letters));
+                LocalSet::new().block_on(&runtime, engine.run(messages));
             }
             Err(Failure(reason)) => eprintln!("{reason}"),
         };
@@ -232,7 +232,7 @@ async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<J
     let _ = end.send(true);
     let began = Instant::now();
     while shared.busy.load(Ordering::Relaxed) > 0 && began.elapsed() < GRACE {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(END_CHECK).await;
     }
     for thread in &shared.threads {
         let _ = thread.send(ThreadMessage::End).await;

@@ -36,7 +36,7 @@ pub fn start() {
         for entry in entries {
             let dropped = DROPPED.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                write(&described("log_lines_dropped", &[("lines", dropped.into())]));
+                write(&event_line("log_lines_dropped", &[("lines", dropped.into())]));
             }
             match entry {
                 Entry::Line(text) => write(&text),
@@ -97,7 +97,7 @@ pub fn message(text: &str) {
 
 /// Writes an event with the current time.
 pub fn event(name: &str, more: &[(&str, Value)]) {
-    line(&described(name, more));
+    line(&event_line(name, more));
 }
 
 /// Adds the current time to a line, which must be a JSON object with at least one key.
@@ -106,7 +106,7 @@ pub fn request(object: &str) {
     line(&format!("{{\"time\":\"{}\",{rest}", now()));
 }
 
-fn described(name: &str, more: &[(&str, Value)]) -> String {
+fn event_line(name: &str, more: &[(&str, Value)]) -> String {
     let mut event = Map::new();
     event.insert("time".to_owned(), now().into());
     event.insert("event".to_owned(), name.into());

@@ -6,7 +6,6 @@ use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -17,17 +16,14 @@ use tidemark::api::drive::ResponseBody;
 use tidemark::api::grpc_web::Code;
 use tidemark::api::headers;
 use tidemark::api::http::{RequestHead, Response};
-use tidemark::model::limits::CANCEL_CHECK_MS;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::engine::Shared;
 use crate::grpc;
-use crate::limits::PACKED_BYTES_MIN;
+use crate::limits::{CANCEL_CHECK, PACKED_BYTES_MIN};
 use crate::request_task::HttpResponse;
 use crate::unsent::Reader;
-
-const NOTICE: Duration = Duration::from_millis(CANCEL_CHECK_MS as u64);
 
 /// The format in which the client expects its response.
 #[derive(Clone, Debug)]
@@ -257,7 +253,7 @@ impl ResponseBody for Pieces {
             return Ok(());
         }
         let permit = loop {
-            match timeout(NOTICE, self.to.reserve()).await {
+            match timeout(CANCEL_CHECK, self.to.reserve()).await {
                 Ok(permit) => break permit.map_err(|_| TruncatedResponse)?,
                 Err(_) if is_stopped() => return Ok(()),
                 Err(_) => {}

@@ -123,13 +123,13 @@ pub(super) const COSTS: &[(&str, Cost)] = &[
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bounded {
-    stock: Arc<ScalarUDF>,
+    inner: Arc<ScalarUDF>,
     cost: Cost,
 }
 
 impl Bounded {
-    pub(super) fn new(stock: Arc<ScalarUDF>, cost: Cost) -> Self {
-        Self { stock, cost }
+    pub(super) fn new(inner: Arc<ScalarUDF>, cost: Cost) -> Self {
+        Self { inner, cost }
     }
 
     pub(super) fn cost(&self) -> Cost {
@@ -395,27 +395,27 @@ fn widest(value: Option<&ColumnarValue>) -> Result<i128> {
 
 impl ScalarUDFImpl for Bounded {
     fn name(&self) -> &str {
-        self.stock.name()
+        self.inner.name()
     }
 
     fn aliases(&self) -> &[String] {
-        self.stock.aliases()
+        self.inner.aliases()
     }
 
     fn signature(&self) -> &Signature {
-        self.stock.signature()
+        self.inner.signature()
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        self.stock.return_type(given)
+        self.inner.return_type(given)
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        self.stock.return_field_from_args(args)
+        self.inner.return_field_from_args(args)
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        self.stock.coerce_types(given)
+        self.inner.coerce_types(given)
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
@@ -431,7 +431,7 @@ impl ScalarUDFImpl for Bounded {
         if self.cost == Cost::Sum && self.constant_bytes(&args) > TURN_BYTES_MAX as i128 {
             return Err(turns::too_many_bytes().into());
         }
-        Ok(match self.stock.simplify(args, info)? {
+        Ok(match self.inner.simplify(args, info)? {
             // If DataFusion simplifies the call to another call of the same function, the cost of
             // the new call is checked too.
             ExprSimplifyResult::Simplified(Expr::ScalarFunction(call))
@@ -447,6 +447,6 @@ impl ScalarUDFImpl for Bounded {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         self.check(&args)?;
-        self.stock.invoke_with_args(args)
+        self.inner.invoke_with_args(args)
     }
 }

@@ -87,12 +87,12 @@ impl AggregateUDFImpl for Selector {
         let DataType::Struct(fields) = args.return_type().clone() else {
             return Err(QueryError::internal(self.name()).into());
         };
-        Ok(Box::new(Chosen { kind: self.kind, fields, row: None }))
+        Ok(Box::new(SelectorState { kind: self.kind, fields, row: None }))
     }
 }
 
 #[derive(Debug)]
-struct Chosen {
+struct SelectorState {
     kind: Kind,
     fields: Fields,
     row: Option<Row>,
@@ -105,7 +105,7 @@ struct Row {
     columns: Vec<ScalarValue>,
 }
 
-impl Chosen {
+impl SelectorState {
     /// Compares the current row with input rows or with the states of other accumulators.
     fn compare(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let [values, times, ..] = columns else { return Ok(()) };
@@ -150,7 +150,7 @@ impl Chosen {
     }
 }
 
-impl Accumulator for Chosen {
+impl Accumulator for SelectorState {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.compare(values)
     }

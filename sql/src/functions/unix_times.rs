@@ -26,30 +26,30 @@ const NS_PER_SECOND: i64 = 1_000_000_000;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct UnixTime {
-    stock: Arc<ScalarUDF>,
+    inner: Arc<ScalarUDF>,
 }
 
 impl UnixTime {
-    pub(super) fn new(stock: Arc<ScalarUDF>) -> Self {
-        Self { stock }
+    pub(super) fn new(inner: Arc<ScalarUDF>) -> Self {
+        Self { inner }
     }
 }
 
 impl ScalarUDFImpl for UnixTime {
     fn name(&self) -> &str {
-        self.stock.name()
+        self.inner.name()
     }
 
     fn signature(&self) -> &Signature {
-        self.stock.signature()
+        self.inner.signature()
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
-        self.stock.return_type(given)
+        self.inner.return_type(given)
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        self.stock.return_field_from_args(args)
+        self.inner.return_field_from_args(args)
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -61,7 +61,7 @@ impl ScalarUDFImpl for UnixTime {
             (FROM_UNIXTIME, [first, ..]) => *first = to_seconds(first)?,
             _ => {}
         }
-        self.stock.invoke_with_args(args)
+        self.inner.invoke_with_args(args)
     }
 }
 

@@ -70,21 +70,21 @@ impl FilledRows {
         (first_ns, last_ns): (i64, i64),
     ) -> Result<()> {
         let first = group.start as u32;
-        let mut came =
+        let mut rows =
             group.map(|row| (row, times.is_valid(row).then(|| times.value(row)))).peekable();
         let mut bin = bins.start_ns(first_ns).filter(|_| first_ns <= last_ns);
         while let Some(start_ns) = bin.filter(|start| *start <= last_ns) {
             // Rows outside the range of bins remain unchanged, for example rows whose time is NULL.
             while let Some((row, time)) =
-                came.next_if(|(_, time)| time.is_some_and(|time| time < start_ns))
+                rows.next_if(|(_, time)| time.is_some_and(|time| time < start_ns))
             {
                 self.push(time, Some(row), first)?;
             }
-            let row = came.next_if(|(_, time)| *time == Some(start_ns)).map(|(row, _)| row);
+            let row = rows.next_if(|(_, time)| *time == Some(start_ns)).map(|(row, _)| row);
             self.push(Some(start_ns), row, first)?;
             bin = bins.next_ns(start_ns);
         }
-        for (row, time) in came {
+        for (row, time) in rows {
             self.push(time, Some(row), first)?;
         }
         Ok(())
@@ -136,12 +136,12 @@ impl FilledRows {
 pub(super) struct Filler {
     fills: Vec<Fill>,
     time: usize,
-    memory: Vec<Memory>,
+    states: Vec<ColumnState>,
 }
 
 /// The state of one column while its rows are filled.
 #[derive(Clone, Copy, Debug, Default)]
-struct Memory {
+struct ColumnState {
     /// The current group. A new group resets the state.
     group: Option<u32>,
     last: Option<usize>,
@@ -152,7 +152,7 @@ struct Memory {
 
 impl Filler {
     pub(super) fn new(fills: &[Fill], time: usize) -> Self {
-        Self { fills: fills.to_vec(), time, memory: vec![Memory::default(); fills.len()] }
+        Self { fills: fills.to_vec(), time, states: vec![ColumnState::default(); fills.len()] }
     }
 
     /// Returns the columns for the rows in `range`. The rows must follow the rows of the previous
@@ -168,8 +168,8 @@ impl Filler {
         let mut columns = Vec::with_capacity(self.fills.len());
         for (at, fill) in self.fills.iter().enumerate() {
             let column = rows.input.column(at);
-            let mut none = Memory::default();
-            let memory = self.memory.get_mut(at).unwrap_or(&mut none);
+            let mut none = ColumnState::default();
+            let state = self.states.get_mut(at).unwrap_or(&mut none);
             columns.push(match fill {
                 Fill::Key if at == self.time => bins_column(rows, &range, column.data_type()),
                 Fill::Key => {
@@ -181,20 +181,20 @@ impl Filler {
                 Fill::Previous => {
                     let picks: UInt32Array = range
                         .clone()
-                        .map(|row| memory.see(rows, row, column).map(|pick| pick as u32))
+                        .map(|row| state.advance(rows, row, column).map(|pick| pick as u32))
                         .collect();
                     take(column, &picks, None)?
                 }
-                Fill::Linear => linear(memory, rows, &range, column)?,
+                Fill::Linear => linear(state, rows, &range, column)?,
             });
         }
         Ok(columns)
     }
 }
 
-impl Memory {
+impl ColumnState {
     /// Advances to `row`. Returns the input index of the last row that has a value.
-    fn see(&mut self, rows: &FilledRows, row: usize, column: &ArrayRef) -> Option<usize> {
+    fn advance(&mut self, rows: &FilledRows, row: usize, column: &ArrayRef) -> Option<usize> {
         if self.group != rows.group(row) {
             *self = Self { group: rows.group(row), ..Self::default() };
         }
@@ -243,13 +243,13 @@ enum Point {
 }
 
 fn linear(
-    memory: &mut Memory,
+    state: &mut ColumnState,
     rows: &FilledRows,
     range: &Range<usize>,
     column: &ArrayRef,
 ) -> Result<ArrayRef> {
     let mut points = |values: &ArrayRef| -> Vec<Point> {
-        range.clone().map(|row| point(memory, rows, row, values)).collect()
+        range.clone().map(|row| point(state, rows, row, values)).collect()
     };
     if let DataType::Struct(fields) = column.data_type() {
         let parts = column.as_struct();
@@ -268,13 +268,13 @@ fn linear(
     interpolated(&points(column), column)
 }
 
-fn point(memory: &mut Memory, rows: &FilledRows, row: usize, values: &ArrayRef) -> Point {
-    let Some(from) = memory.see(rows, row, values) else { return Point::Nothing };
-    if memory.last == Some(row) {
+fn point(state: &mut ColumnState, rows: &FilledRows, row: usize, values: &ArrayRef) -> Point {
+    let Some(from) = state.advance(rows, row, values) else { return Point::Nothing };
+    if state.last == Some(row) {
         return Point::Original(from);
     }
-    let Some(next) = memory.look_ahead(rows, row, values) else { return Point::Nothing };
-    let times = (memory.last.and_then(|last| rows.time_ns(last)), rows.time_ns(row));
+    let Some(next) = state.look_ahead(rows, row, values) else { return Point::Nothing };
+    let times = (state.last.and_then(|last| rows.time_ns(last)), rows.time_ns(row));
     let (Some(to), (Some(start), Some(at)), Some(end)) =
         (rows.pick(next), times, rows.time_ns(next))
     else {
