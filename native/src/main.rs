@@ -39,7 +39,6 @@ use std::process::ExitCode;
 // Without this reference, the crate is not linked.
 #[cfg(target_env = "musl")]
 use musl_memory as _;
-use options::Command;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
@@ -73,24 +72,8 @@ fn main() -> ExitCode {
         crashes::record();
         std::process::abort();
     }));
-    let result = options::read().and_then(|command| match command {
-        Command::Named(command, mut parser) => commands::run(command, &mut parser),
-        #[cfg(feature = "sql")]
-        Command::SqlProcess => sql::child::run().map(|()| ExitCode::SUCCESS),
-        Command::Help(text) => {
-            log::line(text.trim_end());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Version => {
-            log::line(concat!("tidemark ", env!("CARGO_PKG_VERSION")));
-            Ok(ExitCode::SUCCESS)
-        }
-    });
-    match result {
-        Ok(code) => code,
-        Err(Failure(sentence)) => {
-            log::message(&sentence);
-            ExitCode::FAILURE
-        }
-    }
+    options::run(lexopt::Parser::from_env()).unwrap_or_else(|Failure(sentence)| {
+        log::message(&sentence);
+        ExitCode::FAILURE
+    })
 }

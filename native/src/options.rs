@@ -1,31 +1,18 @@
-//! Parses the command line up to the name of the command, and values that several commands have.
+//! Runs the command that the command line names, and parses values that several commands have.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
 
-use crate::{Failure, commands};
+use crate::{Failure, commands, log};
 
 /// The argument that starts the SQL process. Only this program uses the argument.
 pub const SQL_PROCESS: &str = "sql-process";
 
-pub enum Command {
-    #[cfg(feature = "sql")]
-    SqlProcess,
-    /// A command, and the rest of the command line.
-    Named(&'static commands::Command, Parser),
-    /// `--help`, for the program or for one command
-    Help(String),
-    Version,
-}
-
-/// Reads the command line of this process.
-pub fn read() -> Result<Command, Failure> {
-    parse(Parser::from_env())
-}
-
-fn parse(mut parser: Parser) -> Result<Command, Failure> {
+/// Runs the command line of this process.
+pub fn run(mut parser: Parser) -> Result<ExitCode, Failure> {
     let early = |option: String| {
         Failure(format!(
             "Unexpected option \"{option}\": write options after the command, as tidemark --help \
@@ -33,8 +20,10 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
         ))
     };
     let name = match parser.next().map_err(invalid)? {
-        None | Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help(overview())),
-        Some(Arg::Long("version") | Arg::Short('V')) => return Ok(Command::Version),
+        None | Some(Arg::Long("help") | Arg::Short('h')) => return print(&overview()),
+        Some(Arg::Long("version") | Arg::Short('V')) => {
+            return print(concat!("tidemark ", env!("CARGO_PKG_VERSION")));
+        }
         Some(Arg::Long(name)) => return Err(early(format!("--{name}"))),
         Some(Arg::Short(name)) => return Err(early(format!("-{name}"))),
         Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
@@ -42,13 +31,18 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
     match (name.as_str(), named(&name)) {
         ("help", _) => {
             let of = parser.value().ok().and_then(|word| named(&word.to_string_lossy()));
-            Ok(Command::Help(of.map_or_else(overview, |command| command.help.to_owned())))
+            print(&of.map_or_else(overview, |command| command.help.to_owned()))
         }
         #[cfg(feature = "sql")]
-        (SQL_PROCESS, _) => Ok(Command::SqlProcess),
-        (_, Some(command)) => Ok(Command::Named(command, parser)),
+        (SQL_PROCESS, _) => crate::sql::child::run().map(|()| ExitCode::SUCCESS),
+        (_, Some(command)) => commands::run(command, &mut parser),
         (_, None) => Err(unknown_command(&name)),
     }
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    log::line(text.trim_end());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn named(name: &str) -> Option<&'static commands::Command> {
@@ -113,9 +107,7 @@ mod tests {
 
     #[test]
     fn options_follow_the_command() {
-        let parse = |words: &[&'static str]| parse(Parser::from_args(words.iter().copied()));
-        assert!(parse(&["query", "--data", "a"]).is_ok());
-        let Err(Failure(reason)) = parse(&["--database", "d", "query"]) else { panic!("no error") };
+        let Failure(reason) = run(Parser::from_args(["--database", "d", "query"])).unwrap_err();
         let early = "Unexpected option \"--database\": write options after the command";
         assert!(reason.starts_with(early), "{reason}");
     }
