@@ -105,12 +105,6 @@ enum Purpose {
     Behind,
 }
 
-/// An action of the object's thread after the commit.
-enum Output {
-    Calls(EventId, Vec<Call>),
-    AlarmHandled,
-}
-
 /// A loaded object with its events in progress.
 struct Object {
     engine: Rc<EngineThread>,
@@ -123,7 +117,10 @@ struct Object {
     event_ids: BTreeMap<EventId, Purpose>,
     /// The replies that the thread of the next commit sends.
     replies: Vec<(oneshot::Sender<ObjectReply>, Vec<u8>)>,
-    outputs: Vec<Output>,
+    /// The calls that this thread makes after the commit, and the events that make them.
+    calls: Vec<(EventId, Call)>,
+    /// Whether the commit contains the end of an alarm.
+    is_alarm_handled: bool,
 }
 
 impl Object {
@@ -162,8 +159,9 @@ impl Object {
 
     fn continue_event(&mut self, event_id: EventId, step: Step<Vec<u8>>) {
         let message = match step {
-            Step::Calls(calls) if calls.is_empty() => return,
-            Step::Calls(calls) => return self.outputs.push(Output::Calls(event_id, calls)),
+            Step::Calls(calls) => {
+                return self.calls.extend(calls.into_iter().map(|call| (event_id, call)));
+            }
             Step::Done(message) => message,
         };
         match self.event_ids.remove(&event_id) {
@@ -177,7 +175,7 @@ impl Object {
                     self.continue_event(event_id, step);
                 }
             }
-            Some(Purpose::Alarm) => self.outputs.push(Output::AlarmHandled),
+            Some(Purpose::Alarm) => self.is_alarm_handled = true,
             Some(Purpose::Behind) | None => {}
         }
     }
@@ -222,20 +220,16 @@ impl Object {
     }
 
     fn release(&mut self, inbox: &Rc<Inbox>) {
-        for output in self.outputs.drain(..) {
-            match output {
-                Output::Calls(event_id, calls) => {
-                    for call in calls {
-                        let (engine, inbox) = (Rc::clone(&self.engine), Rc::clone(inbox));
-                        let load = self.load;
-                        spawn_local(async move {
-                            let reply = calls::make_call(engine, None, call).await;
-                            inbox.push(Event::Reply { load, event_id, reply });
-                        });
-                    }
-                }
-                Output::AlarmHandled => self.engine.alarm_handled(&self.address),
-            }
+        for (event_id, call) in self.calls.drain(..) {
+            let (engine, inbox) = (Rc::clone(&self.engine), Rc::clone(inbox));
+            let load = self.load;
+            spawn_local(async move {
+                let reply = calls::make_call(engine, None, call).await;
+                inbox.push(Event::Reply { load, event_id, reply });
+            });
+        }
+        if std::mem::take(&mut self.is_alarm_handled) {
+            self.engine.alarm_handled(&self.address);
         }
     }
 }
@@ -311,7 +305,8 @@ async fn run_until_idle(
                     load: *loads,
                     event_ids: BTreeMap::new(),
                     replies: Vec::new(),
-                    outputs: Vec::new(),
+                    calls: Vec::new(),
+                    is_alarm_handled: false,
                 }
             }
         };
@@ -326,10 +321,9 @@ async fn run_until_idle(
         }
         crashes::end();
         object.commit().await;
-        loaded = match object.outputs.is_empty() && !object.store.is_wiped() {
-            true => Some(object),
-            false => object.committed().await,
-        };
+        let must_wait =
+            !object.calls.is_empty() || object.is_alarm_handled || object.store.is_wiped();
+        loaded = if must_wait { object.committed().await } else { Some(object) };
         if let Some(object) = &mut loaded {
             object.release(inbox);
         }
