@@ -11,7 +11,7 @@ use crate::{Failure, commands, log};
 /// The argument that starts the SQL process. Only this program uses the argument.
 pub const SQL_PROCESS: &str = "sql-process";
 
-/// Runs the command line of this process.
+/// Runs the command of a command line.
 pub fn run(mut parser: Parser) -> Result<ExitCode, Failure> {
     let early = |option: String| {
         Failure(format!(

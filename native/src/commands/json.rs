@@ -18,6 +18,7 @@ pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
+/// Returns the texts of an array in an object.
 pub fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
     array(value, name).iter().filter_map(|text| text.as_str().map(str::to_owned))
 }

@@ -62,7 +62,8 @@ impl Bins {
         Ok(Self { width, origin_ns, zone: None })
     }
 
-    /// Creates bins for times of this type.
+    /// Creates bins for times of this type. If `on_wall_clock` is set, the bins are in the local
+    /// time of the times' zone.
     ///
     /// # Errors
     /// Returns the errors of [`Self::new`] and [`Self::on_wall_clock`].

@@ -41,8 +41,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Returns the limits. For tests, the variable `FLIGHT_LIMITS` is a JSON object with values that
-    /// replace the defaults. Errors contain the names in this object.
+    /// Returns the limits. Tests replace defaults with a JSON object in the variable
+    /// `FLIGHT_LIMITS`. Errors contain the names in this object.
     pub fn read() -> Self {
         let text = std::env::var("FLIGHT_LIMITS").unwrap_or_default();
         let given = serde_json::from_str::<Value>(&text).unwrap_or_default();

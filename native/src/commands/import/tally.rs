@@ -1,5 +1,5 @@
-//! Sums the field values and the time range of each measurement in a file, and compares the sums with
-//! the database.
+//! Counts the field values and the time range of each measurement in a file, and compares the
+//! counts with the database.
 
 use std::collections::HashMap;
 
