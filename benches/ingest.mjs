@@ -1,11 +1,31 @@
 // Measures points per second, and CPU seconds per million points. Tidemark and InfluxDB take turns.
 
 import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { cpuSeconds } from './cpu_time.mjs';
 
 const answerMs = 60_000;
+const settleMs = 60_000;
+const intervalMs = 500;
+/** A server that uses a smaller share of one core is idle. */
+const idleShare = 0.1;
+
+/**
+ * Waits until the server is idle, but not longer than `settleMs`. Flushes and merges continue after
+ * the last response.
+ */
+async function settle(target) {
+  const until = performance.now() + settleMs;
+  let before = cpuSeconds(target.pid);
+  while (performance.now() < until) {
+    await sleep(intervalMs);
+    const after = cpuSeconds(target.pid);
+    if (after - before < (idleShare * intervalMs) / 1000) return;
+    before = after;
+  }
+}
 
 /** Sends a write. Rejects if the status is not 204. */
 function send(agent, target, path, body, gzip) {
@@ -28,8 +48,9 @@ function send(agent, target, path, body, gzip) {
 }
 
 /**
- * Writes all bodies. Resolves to points per second, CPU seconds per million points, and the
- * duration of each request in milliseconds.
+ * Writes all bodies, and then waits until the server is idle, so that its background work does not
+ * slow down the next server. Resolves to points per second, CPU seconds per million points with
+ * this work, and the duration of each request in milliseconds.
  */
 export async function slice(target, db, bodies, { connections, pointsPerBody, gzip = false }) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
@@ -48,6 +69,7 @@ export async function slice(target, db, bodies, { connections, pointsPerBody, gz
   };
   await Promise.all(Array.from({ length: connections }, connection));
   const seconds = (performance.now() - from) / 1000;
+  await settle(target);
   const cpu = cpuSeconds(target.pid) - cpuBefore;
   agent.destroy();
   const points = bodies.length * pointsPerBody;

@@ -96,13 +96,13 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
       : '`npm run bench -- ingest`: the first row of each case is `wrangler dev` with the development settings of ' +
         '`npm start` (no local observability, no log of requests, `WRANGLER_LOG=error`). The next rows are plain ' +
         '`workerd serve` and the native host.',
-    'Each case starts new servers and has three turns, in which the servers alternate. The bodies are compressed in ' +
-      'advance.',
+    'Each case starts new servers and has three turns, in which the servers alternate. A turn starts ' +
+      'when the background work of the turn before has ended. The bodies are compressed in advance.',
     'VictoriaMetrics acknowledges a write before the write is on disk. InfluxDB and Tidemark acknowledge a write only ' +
       'when it is on disk. The column *VictoriaMetrics* contains thousands of points per second.',
     'The ratio is the points per second ÷ the points per second of InfluxDB in the same turn (median of the turns). ' +
-      'CPU s/M is the number of CPU seconds of all processes per million points, and the CPU ratio is InfluxDB ÷ ' +
-      'Tidemark. p50 and p99 are latencies of a batch in all turns, including flushes.',
+      'CPU s/M is the number of CPU seconds of all processes per million points, until the server is idle again. The ' +
+      'CPU ratio is InfluxDB ÷ Tidemark. p50 and p99 are latencies of a batch in all turns, including flushes.',
   ];
   const partial = quick || wanted.length < cases.length || failed > 0;
   record({ title: onlyNative ? 'Ingest, native host' : 'Ingest', notes, head, rows, compared, partial });
