@@ -23,6 +23,7 @@ use crate::model::limits::{
     REPLY_PIECE_BYTES_MIN,
 };
 use crate::protocol::call::{Call, Platform, Reply};
+use crate::protocol::round::Request;
 
 /// A call in progress. Dropping the call cancels it.
 pub type PendingCall = Pin<Box<dyn Future<Output = Reply>>>;
@@ -137,9 +138,11 @@ impl<H: Host> Driver<H> {
             Action::Stream(response) => ResponseStart::Stream(response),
             // Only a bug returns any other action here. The response then has status 500 instead of
             // an empty body with status 200.
-            Action::ReadBody | Action::Calls(_) | Action::Bytes(_) | Action::End => {
-                ResponseStart::Complete(Response::empty(500))
-            }
+            Action::ReadBody
+            | Action::Calls(_)
+            | Action::Pause
+            | Action::Bytes(_)
+            | Action::End => ResponseStart::Complete(Response::empty(500)),
         })
     }
 
@@ -159,7 +162,11 @@ impl<H: Host> Driver<H> {
                 }
                 Action::End => return to.end().await.is_ok(),
                 // The status was already sent, so only a truncated body can report the error.
-                Action::ReadBody | Action::Calls(_) | Action::Respond(_) | Action::Stream(_) => {
+                Action::ReadBody
+                | Action::Calls(_)
+                | Action::Pause
+                | Action::Respond(_)
+                | Action::Stream(_) => {
                     to.abort(Code::Internal, "the response ended early").await;
                     return true;
                 }
@@ -222,16 +229,28 @@ impl<H: Host> Driver<H> {
         self.host.end_sql().await;
     }
 
-    /// Makes calls until the exchange returns another action. If a bug makes the exchange wait for
-    /// a reply although no call is in progress, the result is [`Action::Calls`].
+    /// Makes calls and pauses until the exchange returns another action. If a bug makes the
+    /// exchange wait for a reply although no call is in progress, the result is [`Action::Calls`].
     async fn make_calls(&mut self, mut action: Action) -> Action {
-        while let Action::Calls(calls) = action {
-            self.add_calls(calls);
-            let Some(reply) = self.calls.next().await else { return Action::Calls(Vec::new()) };
-            action =
-                self.step(|exchange, service, platform| exchange.reply(service, platform, reply));
+        loop {
+            action = match action {
+                Action::Calls(calls) => {
+                    self.add_calls(calls);
+                    let Some(reply) = self.calls.next().await else {
+                        return Action::Calls(Vec::new());
+                    };
+                    self.step(|exchange, service, platform| {
+                        exchange.reply(service, platform, reply)
+                    })
+                }
+                Action::Pause => {
+                    let Request { to, location, message } = Request::pause(0);
+                    let _ = self.host.call(Call { id: 0, to, location, message }).await;
+                    self.step(Exchange::proceed)
+                }
+                other => return other,
+            };
         }
-        action
     }
 
     /// Passes the body to the exchange piece by piece, and returns the next action.

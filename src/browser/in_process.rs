@@ -270,6 +270,10 @@ impl InProcess {
                     let reply = self.deliver(call);
                     exchange.reply(&mut self.service, &self.platform, reply)
                 }
+                Action::Pause => {
+                    self.watch(&Address::Pause);
+                    exchange.proceed(&mut self.service, &self.platform)
+                }
                 Action::Respond(response) => break response,
                 Action::Stream(response) => {
                     streamed = Some(response);

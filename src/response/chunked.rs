@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::json::{Document, Remainder};
 use super::{Ending, Writer};
-use crate::model::limits::{REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX};
+use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
@@ -96,7 +96,7 @@ impl Writer for Documents {
             ChunkCut::Rows | ChunkCut::Series => self.release(Remainder::Statement, Ending::Done),
         }
         let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
-        let (mut from, bytes_max) = (range.start, self.out.len() + REPLY_PIECE_BYTES_MAX);
+        let (mut from, bytes_max) = (range.start, self.out.len() + REPLY_PIECE_BYTES);
         loop {
             let (mut document, rows) = self.last.take().unwrap_or_else(|| (self.begin(), 0));
             let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(rows)));

@@ -9,7 +9,7 @@ use super::rows::printed_once;
 use super::{Ending, Writer, time};
 use crate::line_protocol::escape_tag;
 use crate::model::bug::OrBug;
-use crate::model::limits::REPLY_PIECE_BYTES_MAX;
+use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
@@ -58,11 +58,11 @@ impl Writer for CsvWriter {
         field(chunk.name.as_deref().unwrap_or_default(), &mut prefix);
         prefix.push(b',');
         field(&tags(chunk), &mut prefix);
-        let (rows, end, mut bytes_left) = (range.len(), range.end, REPLY_PIECE_BYTES_MAX);
+        let (rows, end, mut bytes_left) = (range.len(), range.end, REPLY_PIECE_BYTES);
         let columns = chunk.values.iter();
         let mut cells: Vec<Cells<'_>> =
             columns.map(|column| Cells::new(column, rows, self.epoch, &mut bytes_left)).collect();
-        let bytes_max = self.out.len() + REPLY_PIECE_BYTES_MAX;
+        let bytes_max = self.out.len() + REPLY_PIECE_BYTES;
         for row in range {
             if self.out.len() >= bytes_max {
                 return Some(row);

@@ -90,7 +90,7 @@ pub trait Writer {
     fn statement_begin(&mut self, id: u32);
 
     /// Writes the rows of the chunk at positions `rows`. Returns the position of the next row. This
-    /// position is before `rows.end` if the written rows have `REPLY_PIECE_BYTES_MAX` or more.
+    /// position is before `rows.end` if the written rows have `REPLY_PIECE_BYTES` or more.
     /// Returns `None` if the writer cannot store more rows.
     fn series(&mut self, chunk: &SeriesChunk, rows: Range<usize>) -> Option<usize>;
 

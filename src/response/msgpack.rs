@@ -13,7 +13,7 @@ use super::cell::Cell;
 use super::chunked::ChunkCut;
 use super::json::Remainder;
 use super::{Ending, WARNING, Writer};
-use crate::model::limits::{MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES_MAX};
+use crate::model::limits::{MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES};
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::SeriesChunk;
 
@@ -205,7 +205,7 @@ impl Writer for Packed {
             is_long || (cut == ChunkCut::Rows && rows.count == rows_max)
         };
         let (mut next, mut row_bytes) = (range.end, 0);
-        let out_bytes_max = self.out.bytes() + REPLY_PIECE_BYTES_MAX;
+        let out_bytes_max = self.out.bytes() + REPLY_PIECE_BYTES;
         for row in range {
             if cut != ChunkCut::Whole
                 && let (Some(open), Some(rows_max)) = (&self.open, self.chunk_rows)
@@ -214,7 +214,7 @@ impl Writer for Packed {
                 self.close_chunk(Remainder::Series, Ending::Done);
                 self.begin_series(chunk);
             }
-            if row_bytes >= REPLY_PIECE_BYTES_MAX || self.out.bytes() >= out_bytes_max {
+            if row_bytes >= REPLY_PIECE_BYTES || self.out.bytes() >= out_bytes_max {
                 next = row;
                 break;
             }

@@ -8,12 +8,12 @@ use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
 use super::time::{self, Clock};
 use crate::model::bug::{self, OrBug};
-use crate::model::limits::{PRINTED_TEXT_BYTES_MAX, REPLY_PIECE_BYTES_MAX};
+use crate::model::limits::{PRINTED_TEXT_BYTES_MAX, REPLY_PIECE_BYTES};
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
 /// Appends the rows as arrays to the open array of values. Returns the position of the next row,
-/// which is before the end of `range` if the text is longer than [`REPLY_PIECE_BYTES_MAX`].
+/// which is before the end of `range` if the text is longer than [`REPLY_PIECE_BYTES`].
 ///
 /// # Errors
 /// [`Unsupported`] for a value that JSON cannot represent. After this error, the caller must
@@ -28,7 +28,7 @@ pub(super) fn rows(
     let mut clock = Clock::new(epoch, &chunk.zone);
     let is_pretty = emitter.pretty;
     let mut cells = cells(&chunk.values, range.len(), is_pretty);
-    let (end, bytes_max) = (range.end, emitter.bytes() + REPLY_PIECE_BYTES_MAX);
+    let (end, bytes_max) = (range.end, emitter.bytes() + REPLY_PIECE_BYTES);
     if is_pretty {
         for row in range {
             if emitter.bytes() >= bytes_max {
@@ -50,7 +50,7 @@ pub(super) fn rows(
     let before = out.len();
     array(&mut cells, first, &mut clock, out)?;
     // Assumes that the other rows are approximately as long as the first row.
-    out.reserve(((out.len() - before + 1) * range.len()).min(REPLY_PIECE_BYTES_MAX));
+    out.reserve(((out.len() - before + 1) * range.len()).min(REPLY_PIECE_BYTES));
     for row in range {
         if out.len() >= bytes_max {
             return Ok(row);
@@ -111,7 +111,7 @@ struct AdjacentColumns<'a> {
 
 fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_>> {
     let mut cells: Vec<Cells<'_>> = Vec::with_capacity(columns.len());
-    let mut bytes_left = REPLY_PIECE_BYTES_MAX;
+    let mut bytes_left = REPLY_PIECE_BYTES;
     for column in columns {
         let next = Cells::new(column, rows, &mut bytes_left);
         match (cells.last_mut(), next) {

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::*;
 use crate::model::bug;
 use crate::model::limits::{
-    MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX,
+    MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX,
 };
 use crate::query::result::{ResultColumn, StringColumn, Values};
 
@@ -145,7 +145,7 @@ fn chunk_with_long_rows_is_written_in_parts() {
             let before = writer.held_bytes();
             next = writer.series(&whole, next..rows.min(next + rows_max)).unwrap();
             let growth = writer.held_bytes() - before;
-            assert!(growth < REPLY_PIECE_BYTES_MAX + 5 * text.len(), "{options:?}: {growth}");
+            assert!(growth < REPLY_PIECE_BYTES + 5 * text.len(), "{options:?}: {growth}");
             while writer.bytes() > 0 {
                 bytes.append(&mut writer.take_bytes());
             }

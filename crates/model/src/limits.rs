@@ -49,7 +49,8 @@ pub const BODY_PACED_AFTER_BYTES: usize = 2_000_000;
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
 /// The maximum size of a response that is sent as a whole, in bytes.
 pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
-/// The approximate size of the pieces of a longer response, in bytes.
+/// The approximate size of the pieces of a longer response, in bytes. The server writes such a piece
+/// in a few milliseconds, and then lets other requests run.
 pub const REPLY_PIECE_BYTES: usize = 256_000;
 /// The minimum size of a response piece if more bytes follow, in bytes. Sending a piece takes the
 /// runtime as much time as several thousand bytes.
@@ -57,9 +58,6 @@ pub const REPLY_PIECE_BYTES_MIN: usize = 32_000;
 /// The number of rows after which the written bytes may be sent. All windows of a series arrive as
 /// one chunk, so the number of chunks does not limit the number of bytes.
 pub const REPLY_PIECE_ROWS: usize = 8_192;
-/// The number of bytes after which the written bytes may be sent before [`REPLY_PIECE_ROWS`] rows
-/// are written. A row may be much longer in the response than in memory.
-pub const REPLY_PIECE_BYTES_MAX: usize = 1_000_000;
 /// The maximum number of rows in one batch of an Arrow stream. A batch may end earlier because of
 /// [`REPLY_PIECE_BYTES`].
 pub const ARROW_BATCH_ROWS_MAX: usize = 8_192;

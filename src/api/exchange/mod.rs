@@ -47,6 +47,8 @@ pub enum Action {
     /// Make these calls, and pass each reply to the exchange. If the list is empty, wait for the
     /// replies to earlier calls.
     Calls(Vec<Call>),
+    /// Let other requests run, then request the next action.
+    Pause,
     /// Send this complete response.
     Respond(Response),
     /// Send this response's head and body, then request the next action.
@@ -222,7 +224,7 @@ impl Exchange {
         self.run(service, platform, |exchange, isolate| exchange.advance(isolate, Some(reply)))
     }
 
-    /// Returns the next action after `Stream` or `Bytes`.
+    /// Returns the next action after `Pause`, `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
         self.run(service, platform, |exchange, isolate| exchange.advance(isolate, None))
     }

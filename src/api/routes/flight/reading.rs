@@ -140,6 +140,7 @@ impl Reading {
                 Action::Calls(calls) => return Ok(Progress::Calls(calls)),
                 Action::Stream(response) => response.body,
                 Action::Bytes(bytes) => bytes,
+                Action::Pause => Vec::new(),
                 Action::Respond(response) => {
                     self.is_complete = true;
                     response.body
