@@ -1,7 +1,7 @@
 // Generates the page of all limits from the constants in the code.
 
 import { code, generatedBy, table } from './reference_markdown.mjs';
-import { constantsOf, evaluate, moduleText } from './rust_source.mjs';
+import { constantsOf, moduleText, valuesOf } from './rust_source.mjs';
 
 const introduction = `# All limits
 
@@ -34,28 +34,9 @@ function formatted(name, value) {
 const withoutUnit = (text) => text.replace(/, in (?:nanoseconds|milliseconds|seconds)\b/g, '');
 
 export function limitValues() {
-  const known = new Map();
-  for (const { name, expression } of constantsOf(moduleText('crates/model/src/time.rs'))) {
-    if (/^[\w: *]+$/.test(expression)) known.set(name, /^[\d_]+$/.test(expression) ? BigInt(expression.replaceAll('_', '')) : evaluate(expression, known));
-  }
-  const all = constantsOf(moduleText('crates/model/src/limits.rs'));
-  // A constant may use another constant that is defined later in the source.
-  let pending = all;
-  while (pending.length > 0) {
-    const later = pending.filter(({ name, expression }) => {
-      if (expression.startsWith('[')) {
-        known.set(name, expression);
-        return false;
-      }
-      const names = expression.match(/[A-Z][A-Z_]{2,}/g) ?? [];
-      if (names.some((one) => one !== 'MAX' && !known.has(one))) return true;
-      known.set(name, evaluate(expression, known));
-      return false;
-    });
-    if (later.length === pending.length) throw new Error(`unknown value of ${later[0].name}`);
-    pending = later;
-  }
-  return all.map((one) => ({ ...one, value: known.get(one.name) }));
+  const limits = constantsOf(moduleText('crates/model/src/limits.rs'));
+  const values = valuesOf([...constantsOf(moduleText('crates/model/src/time.rs')), ...limits]);
+  return limits.map((one) => ({ ...one, value: values[one.name] }));
 }
 
 export function limitsPage() {

@@ -1,43 +1,28 @@
 // Reads constants and error types from Rust sources for the generated pages.
 
 import { readFileSync } from 'node:fs';
+import { createContext, runInContext } from 'node:vm';
 
 import { at } from '../project.mjs';
 
 /** Omits the unit tests. */
 export const moduleText = (path) => readFileSync(at(path), 'utf8').split('\n#[cfg(test)]')[0];
 
-/** Evaluates a constant expression. `known` maps the names of constants to values. */
-export function evaluate(expression, known) {
-  const tokens = expression.replace(/\bas \w+/g, '').match(/\d[\d_]*|[A-Za-z_]\w*(?:::\w+)*|<<|[()+\-*/]/g) ?? [];
-  let next = 0;
-  const levels = [['<<'], ['+', '-'], ['*', '/']];
-  const apply = {
-    '<<': (a, b) => a << b, '+': (a, b) => a + b, '-': (a, b) => a - b, '*': (a, b) => a * b, '/': (a, b) => a / b,
-  };
-  const primary = () => {
-    const token = tokens[next++];
-    if (token === '(') {
-      const value = level(0);
-      next += 1;
-      return value;
-    }
-    if (/^\d/.test(token)) return BigInt(token.replaceAll('_', ''));
-    const name = token.split('::').at(-1);
-    const value = token === 'u32::MAX' ? 4_294_967_295n : known.get(name);
-    if (value === undefined) throw new Error(`unknown constant ${token}`);
-    return value;
-  };
-  const level = (depth) => {
-    if (depth === levels.length) return primary();
-    let value = level(depth + 1);
-    while (levels[depth].includes(tokens[next])) {
-      const operator = tokens[next++];
-      value = apply[operator](value, level(depth + 1));
-    }
-    return value;
-  };
-  return level(0);
+/**
+ * Returns the values of constants by name. An expression may use other constants, in any order. A
+ * value is a bigint, or for a list the text of its expression.
+ */
+export function valuesOf(constants) {
+  const values = createContext({});
+  for (const { name, expression } of constants) {
+    const code = expression
+      .replaceAll('u32::MAX', '4_294_967_295')
+      .replace(/\bas \w+|\b\w+::/g, '')
+      .replace(/\b\d[\d_]*/g, (digits) => `${digits}n`);
+    const get = () => (expression.startsWith('[') ? expression : runInContext(code, values));
+    Object.defineProperty(values, name, { get });
+  }
+  return values;
 }
 
 /** Replaces each link by its text. */
