@@ -7,10 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
 use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::Changed;
@@ -22,7 +19,7 @@ use tidemark::query::result::ResultColumn;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, seeds};
+use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, run_seeds, seeds};
 
 const SEEDS: u64 = 1_000;
 const STEPS: u64 = 400;
@@ -250,41 +247,21 @@ fn run(seed: u64) -> Counts {
     counts
 }
 
-fn work(next: &AtomicU64, end: u64, sum: &Mutex<Counts>) {
-    loop {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed >= end {
-            return;
-        }
-        let counts = std::panic::catch_unwind(|| run(seed));
-        let counts = counts.unwrap_or_else(|_| panic!("SEED={seed} fails: run it alone with that"));
-        let mut sum = sum.lock().unwrap();
+#[test]
+fn random_schedules_match_allowed_results() {
+    let seeds = seeds(SEEDS);
+    let count = seeds.end - seeds.start;
+    let mut sum = Counts::default();
+    for counts in run_seeds(seeds, run) {
         sum.operations += counts.operations;
         sum.queries += counts.queries;
         sum.must += counts.must;
         sum.must_not += counts.must_not;
     }
-}
-
-#[test]
-#[expect(clippy::disallowed_methods, reason = "how fast it is, is printed; nothing depends on it")]
-fn random_schedules_match_allowed_results() {
-    let Range { start, end } = seeds(SEEDS);
-    let (next, sum) = (AtomicU64::new(start), Mutex::new(Counts::default()));
-    let from = Instant::now();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| work(&next, end, &sum));
-        }
-    });
-    let (sum, seeds) = (sum.into_inner().unwrap(), end - start);
-    let per_minute = |count: u64| count as f64 * 60.0 / from.elapsed().as_secs_f64();
     let fences = real_shard::FENCES.load(Ordering::Relaxed);
-    println!("{seeds} schedules, {:.0} per minute, {fences} fences", per_minute(seeds));
-    println!("{sum:?}");
-    if seeds > 1 {
-        assert!(sum.queries > seeds && sum.must > seeds && sum.must_not > seeds / 4, "{sum:?}");
-        assert!(fences > seeds / 2, "hardly a group has split");
+    println!("{count} schedules, {fences} fences, {sum:?}");
+    if count > 1 {
+        assert!(sum.queries > count && sum.must > count && sum.must_not > count / 4, "{sum:?}");
+        assert!(fences > count / 2, "hardly a group has split");
     }
 }

@@ -2,12 +2,8 @@
 //! least 200 operations each on all cores. `SEED=n` repeats one life, and `SEEDS=n` changes the
 //! number of lives. The nightly run uses 40,000 seeds.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Instant;
-
 use crate::fault_store::After;
+use crate::world::{run_seeds, seeds};
 
 use super::life::{Life, Step};
 
@@ -109,40 +105,19 @@ fn live(seed: u64) -> Taken {
     taken
 }
 
-fn work(next: &AtomicU64, end: u64, sum: &Mutex<Taken>) {
-    loop {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed >= end {
-            return;
-        }
-        let taken = std::panic::catch_unwind(|| live(seed));
-        let taken = taken.unwrap_or_else(|_| panic!("SEED={seed} fails: run it alone with that"));
-        sum.lock().unwrap().add(&taken);
-    }
-}
-
 #[test]
-#[expect(clippy::disallowed_methods, reason = "how fast it is, is printed; nothing depends on it")]
 fn random_shard_lives_match_model() {
-    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let only = given("SEED");
-    let (first, end) = only.map_or((0, given("SEEDS").unwrap_or(SEEDS)), |seed| (seed, seed + 1));
-    let (next, sum) = (AtomicU64::new(first), Mutex::new(Taken::default()));
-    let from = Instant::now();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| work(&next, end, &sum));
-        }
-    });
-    let sum = sum.into_inner().unwrap();
-    let (lives, all) = (end - first, sum.sum());
-    let per_minute = |count: u64| count as f64 * 60.0 / from.elapsed().as_secs_f64();
-    println!("{lives} lives, {:.0} per minute", per_minute(lives));
-    println!("{all} operations, {:.0} per minute", per_minute(all));
+    let seeds = seeds(SEEDS);
+    let lives = seeds.end - seeds.start;
+    let mut sum = Taken::default();
+    for taken in run_seeds(seeds, live) {
+        sum.add(&taken);
+    }
+    let all = sum.sum();
+    println!("{lives} lives, {all} operations");
     for ((_, name, _), count) in CHANCES.into_iter().zip(sum.steps) {
         println!("  {:5.2} % {name} ({count})", count as f64 * 100.0 / all as f64);
-        assert!(only.is_some() || count >= lives, "{name}");
+        assert!(lives == 1 || count >= lives, "{name}");
     }
     let Taken { faults, flushes, compactions, .. } = sum;
     println!("  among them {flushes} flushes, {compactions} compactions, {faults} failing steps");

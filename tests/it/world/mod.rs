@@ -14,7 +14,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use tidemark::admission::QueryMemory;
 use tidemark::browser::in_process::SqlSession;
@@ -649,6 +651,28 @@ pub(crate) fn seeds(default: u64) -> Range<u64> {
         Some(seed) => seed..seed + 1,
         None => 0..given("SEEDS").unwrap_or(default),
     }
+}
+
+/// Calls `run` with each seed, on all cores. Returns the results in any order.
+pub(crate) fn run_seeds<T: Send>(Range { start, end }: Range<u64>, run: fn(u64) -> T) -> Vec<T> {
+    let (next, results) = (AtomicU64::new(start), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
+            }
+            let result = std::panic::catch_unwind(|| run(seed));
+            let result = result.unwrap_or_else(|_| panic!("SEED={seed} fails: run it alone"));
+            results.lock().unwrap().push(result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    results.into_inner().unwrap()
 }
 
 /// Returns a unique seed for an isolate, so that different isolates create different names.
