@@ -44,7 +44,7 @@ fn at_rest() -> (Shard<MemoryStore>, RowSet) {
             fields: vec![(11, FieldValue::Integer(1))],
         };
         let points: Vec<Point> = (0..ROWS).map(point).collect();
-        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
         rows.extend((0..ROWS).map(|time_ns| (names[0].clone(), names[1].clone(), time_ns)));
         if host % 40 == 39 {
             shard.alarm(NOW_NS + host * 3_600_000_000_000);
@@ -99,7 +99,7 @@ fn cached_results_reflect_deletes() {
             let group_by = [None, Some(HOST), Some(SITE)][rng.usize(..3)];
             let window_ns = [None, Some(10), Some(25)][rng.usize(..3)];
             let request = request(group_by, window_ns, Direction::descending_if(rng.bool()));
-            let found = sums(&mut shard, request.clone(), &stamp()).unwrap();
+            let found = sums(&mut shard, request.clone(), &STAMP).unwrap();
             assert_eq!(found, expected(&rows, &request));
             if rng.u8(..3) > 0 {
                 continue;
@@ -110,7 +110,7 @@ fn cached_results_reflect_deletes() {
             let by_host = rng.u8(..6) > 0;
             let predicate = if by_host { is(HOST, &host) } else { is(SITE, &site) };
             let deletion = Deletion { measurement: MEASUREMENT, predicate: Some(predicate), time };
-            shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
+            shard.delete(u64::MAX, &[deletion], &STAMP, NOW_NS).unwrap();
             rows.retain(|(of_host, of_site, time_ns)| {
                 let is_it = if by_host { *of_host == host } else { *of_site == site };
                 !is_it || !time.contains(*time_ns)
@@ -135,12 +135,11 @@ fn regex_of_delete_is_compiled_once() {
     // Compiling this regex takes milliseconds. A query that compiled it for each measurement would
     // need seconds.
     let predicate = matches("^\\pL{20}$");
-    let mut shard = reopen(MemoryStore::new());
-    shard.open(&settings()).unwrap();
+    let (_, mut shard) = opened();
     let hosts = ["x".to_owned(), "x".repeat(20)];
     let points = |of| hosts.iter().map(move |host| series(of, host));
     let points: Vec<Point> = (1..=MEASUREMENTS).flat_map(points).collect();
-    shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
     let started = ThreadTime::now();
     let deletions: Vec<Deletion> = (1..=MEASUREMENTS)
         .map(MeasurementId)
@@ -150,7 +149,7 @@ fn regex_of_delete_is_compiled_once() {
             time: TimeRange::ALL,
         })
         .collect();
-    shard.delete(u64::MAX, &deletions, &stamp(), NOW_NS).unwrap();
+    shard.delete(u64::MAX, &deletions, &STAMP, NOW_NS).unwrap();
     // The first round replays the log. In the second round, the rows are in a part.
     for _ in 0..2 {
         for of in 1..=MEASUREMENTS {
@@ -181,15 +180,13 @@ fn pending_deletes_are_limited() {
         (|n| matches(&format!("^\\pL{{20}}{n}$")), "REGEXES_COMPILED_BYTES_MAX", 0),
     ];
     for (predicate, limit, accepted) in cases {
-        let store = MemoryStore::new();
-        let mut shard = reopen(store.clone());
-        shard.open(&settings()).unwrap();
+        let (store, mut shard) = opened();
         let point = series(MEASUREMENT.0, "x");
-        shard.append(&encode(&[point]), &stamp(), NOW_NS).unwrap();
+        shard.append(&encode(&[point]), &STAMP, NOW_NS).unwrap();
         let delete = |shard: &mut Shard<MemoryStore>, n: usize| {
             let predicate = Some(predicate(n));
             let deletion = Deletion { measurement: MEASUREMENT, predicate, time: TimeRange::ALL };
-            shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS)
+            shard.delete(u64::MAX, &[deletion], &STAMP, NOW_NS)
         };
         let done = (0..2_000).take_while(|&n| delete(&mut shard, n).is_ok()).count();
         assert!(done == accepted || accepted == 0 && (1..100).contains(&done), "{limit}: {done}");
@@ -212,10 +209,9 @@ fn scans_of_an_event_share_the_steps_of_regexes() {
     const MEASUREMENTS: u32 = 12;
     let mut rng = fastrand::Rng::with_seed(3);
     let host: String = (0..6_000).map(|_| rng.choice(['a', 'b']).unwrap()).collect();
-    let mut shard = reopen(MemoryStore::new());
-    shard.open(&settings()).unwrap();
+    let (_, mut shard) = opened();
     let points: Vec<Point> = (1..=MEASUREMENTS).map(|of| series(of, &host)).collect();
-    shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
     let mut pages = |regex: &str| {
         let scan = |of| ScanRequest {
             measurement: MeasurementId(of),
@@ -223,7 +219,7 @@ fn scans_of_an_event_share_the_steps_of_regexes() {
             ..request(None, None, Direction::Ascending)
         };
         let further = (2..=MEASUREMENTS).map(scan).collect();
-        let message = ToShard::Scan { query: 0, stamp: stamp(), request: scan(1), further };
+        let message = ToShard::Scan { query: 0, stamp: STAMP, request: scan(1), further };
         let FromShard::Scanned { further, .. } = shard.handle(&message, NOW_NS) else { panic!() };
         1 + further.len()
     };
@@ -236,14 +232,12 @@ fn scans_of_an_event_share_the_steps_of_regexes() {
 /// The row may contain a delete that a newer release wrote.
 #[test]
 fn delete_keeps_damaged_tombstone() {
-    let store = MemoryStore::new();
-    let mut shard = reopen(store.clone());
-    shard.open(&settings()).unwrap();
-    shard.append(&encode(&[series(MEASUREMENT.0, "x")]), &stamp(), NOW_NS).unwrap();
+    let (store, mut shard) = opened();
+    shard.append(&encode(&[series(MEASUREMENT.0, "x")]), &STAMP, NOW_NS).unwrap();
     let delete = |shard: &mut Shard<MemoryStore>| {
         let predicate = Some(is(HOST, "y"));
         let deletion = Deletion { measurement: MEASUREMENT, predicate, time: TimeRange::ALL };
-        shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS)
+        shard.delete(u64::MAX, &[deletion], &STAMP, NOW_NS)
     };
     delete(&mut shard).unwrap();
     store.put(Table::Tombstone, 0, b"damaged", b"").unwrap();
@@ -255,8 +249,7 @@ fn delete_keeps_damaged_tombstone() {
 #[test]
 fn search_for_deleted_rows_takes_several_events() {
     const HOUR_NS: i64 = 3_600_000_000_000;
-    let mut shard = reopen(MemoryStore::new());
-    shard.open(&settings()).unwrap();
+    let (_, mut shard) = opened();
     let mut now_ns = NOW_NS;
     for part in 0..8 {
         let point = |number| {
@@ -264,14 +257,14 @@ fn search_for_deleted_rows_takes_several_events() {
             Point { time_ns, ..series(MEASUREMENT.0, &format!("h{number}")) }
         };
         let points: Vec<Point> = (0..1_000).map(point).collect();
-        shard.append(&encode(&points), &stamp(), now_ns).unwrap();
+        shard.append(&encode(&points), &STAMP, now_ns).unwrap();
         now_ns += HOUR_NS;
         shard.alarm(now_ns);
     }
     for number in 0..200 {
         let predicate = Some(is(HOST, &format!("x{number}")));
         let deletion = Deletion { measurement: MEASUREMENT, predicate, time: TimeRange::ALL };
-        shard.delete(u64::MAX, &[deletion], &stamp(), now_ns).unwrap();
+        shard.delete(u64::MAX, &[deletion], &STAMP, now_ns).unwrap();
     }
     let stats = shard.stats().unwrap();
     assert_eq!((stats.parts, stats.tombstones), (8, 200));
@@ -289,12 +282,11 @@ fn search_for_deleted_rows_takes_several_events() {
 #[test]
 fn search_for_measurements_of_deletes_is_limited() {
     const HOUR_NS: i64 = 3_600_000_000_000;
-    let mut shard = reopen(MemoryStore::new());
-    shard.open(&settings()).unwrap();
+    let (_, mut shard) = opened();
     let mut now_ns = NOW_NS;
     for part in 0..12 {
         let point = Point { time_ns: part * WINDOW_NS + 1, ..series(MEASUREMENT.0, "x") };
-        shard.append(&encode(&[point]), &stamp(), now_ns).unwrap();
+        shard.append(&encode(&[point]), &STAMP, now_ns).unwrap();
         now_ns += HOUR_NS;
         shard.alarm(now_ns);
     }
@@ -302,7 +294,7 @@ fn search_for_measurements_of_deletes_is_limited() {
         let of =
             |of| Deletion { measurement: MeasurementId(of), predicate: None, time: TimeRange::ALL };
         let deletions: Vec<Deletion> = (100..100 + absent).map(of).collect();
-        shard.delete(u64::MAX, &deletions, &stamp(), now_ns).unwrap();
+        shard.delete(u64::MAX, &deletions, &STAMP, now_ns).unwrap();
         let stats = shard.stats().unwrap();
         assert_eq!(stats.parts, 12);
         stats.tombstones
@@ -314,10 +306,9 @@ fn search_for_measurements_of_deletes_is_limited() {
 
 #[test]
 fn scan_of_hidden_series_pauses() {
-    let mut shard = reopen(MemoryStore::new());
-    shard.open(&settings()).unwrap();
+    let (_, mut shard) = opened();
     let points = (0..4_000).map(|number| series(MEASUREMENT.0, &format!("h{number}")));
-    shard.append(&encode(&points.collect::<Vec<_>>()), &stamp(), NOW_NS).unwrap();
+    shard.append(&encode(&points.collect::<Vec<_>>()), &STAMP, NOW_NS).unwrap();
     shard.alarm(NOW_NS + 3_600_000_000_000);
     // Each delete hides every series, and the conditions of all deletes are evaluated.
     for number in 0..200 {
@@ -326,12 +317,12 @@ fn scan_of_hidden_series_pauses() {
         let predicate = Predicate::Compare(Comparison::NotEqual, host, literal);
         let deletion =
             Deletion { measurement: MEASUREMENT, predicate: Some(predicate), time: TimeRange::ALL };
-        shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
+        shard.delete(u64::MAX, &[deletion], &STAMP, NOW_NS).unwrap();
     }
     let mut request =
         ScanRequest { time: TimeRange::ALL, ..request(None, None, Direction::Ascending) };
     for pages in 1.. {
-        let page = shard.scan(&request, &stamp()).unwrap();
+        let page = shard.scan(&request, &STAMP).unwrap();
         assert!(page.groups.is_empty() && pages < 100, "{pages} pages");
         if page.position.is_none() {
             assert!(pages > 1);

@@ -26,7 +26,7 @@ fn directories_are_cached_after_first_read() {
     let mut shard = reopen(store.clone());
     shard.open(&ShardSettings { window_ns: i64::MAX, ..settings() }).unwrap();
     for measurement in 1..=MEASUREMENTS {
-        shard.append(&encode(&points(measurement)), &stamp(), NOW_NS).unwrap();
+        shard.append(&encode(&points(measurement)), &STAMP, NOW_NS).unwrap();
     }
     let mut later_ns = NOW_NS;
     while let Some(due_ns) = shard.next_due(later_ns) {

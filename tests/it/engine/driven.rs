@@ -90,7 +90,7 @@ fn due_work_runs_after_reply() {
     let mut walk = [50; 10];
     loop {
         let frame = rows_written::batch(number, &mut walk);
-        let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
+        let reply = object.reply(&ToShard::Append { stamp: STAMP, frame });
         assert!(matches!(reply, FromShard::Appended { .. }));
         assert_eq!(flushes(&mut object), 0, "no reply waits for it");
         if object.run_due_work() {
@@ -110,7 +110,7 @@ fn alarm_runs_unfinished_due_work() {
     // The callers disconnect, so that the work after their reply is cancelled.
     for number in 0..100 {
         let frame = rows_written::batch(number, &mut walk);
-        let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
+        let reply = object.reply(&ToShard::Append { stamp: STAMP, frame });
         assert!(matches!(reply, FromShard::Appended { .. }));
         if object.alarms_set == 2 {
             break;

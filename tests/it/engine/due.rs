@@ -14,13 +14,6 @@ const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 const ROWS: usize = 5_000;
 
-fn opened() -> (MemoryStore, Shard<MemoryStore>) {
-    let store = MemoryStore::new();
-    let mut shard = reopen(store.clone());
-    shard.open(&settings()).unwrap();
-    (store, shard)
-}
-
 /// Encodes one row for each series, all at the same time.
 fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     let names: Vec<String> = series.clone().map(|number| format!("host_{number}")).collect();
@@ -41,7 +34,7 @@ fn reloaded_shard_remembers_quiet_slots() {
     let (store, mut shard) = opened();
     let mut now_ns = NOW_NS;
     for _ in 0..2 {
-        shard.append(&values_of(0..3), &stamp(), now_ns).unwrap();
+        shard.append(&values_of(0..3), &STAMP, now_ns).unwrap();
         now_ns += PAUSE_NS;
         run_due(&mut shard, now_ns);
     }
@@ -65,7 +58,7 @@ fn quiet_slots_survive_wider_windows() {
         let tags = vec![(1, "a".to_owned())];
         let fields = vec![(11, FieldValue::Integer(1))];
         let frame = encode(&[Point { measurement: 1, tags, time_ns, fields }]);
-        shard.append(&frame, &Stamp { generation, ..stamp() }, now_ns).unwrap();
+        shard.append(&frame, &Stamp { generation, ..STAMP }, now_ns).unwrap();
         run_due(shard, now_ns + PAUSE_NS);
     };
     write(&mut shard, 1, 1, NOW_NS);
@@ -84,7 +77,7 @@ fn frames_of_a_flush(series: impl Fn(usize) -> std::ops::Range<usize>) -> usize 
         if shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
             return frame;
         }
-        shard.append(&values_of(series(frame)), &stamp(), NOW_NS).unwrap();
+        shard.append(&values_of(series(frame)), &STAMP, NOW_NS).unwrap();
     }
     0
 }
@@ -103,7 +96,7 @@ fn merge_steps_limit_series() {
     let (_, mut shard) = opened();
     for flush in 0..2 {
         let now_ns = NOW_NS + flush as i64 * PAUSE_NS;
-        shard.append(&values_of(flush * SERIES..(flush + 1) * SERIES), &stamp(), now_ns).unwrap();
+        shard.append(&values_of(flush * SERIES..(flush + 1) * SERIES), &STAMP, now_ns).unwrap();
         run_due(&mut shard, now_ns + PAUSE_NS);
     }
     assert_eq!(shard.stats().unwrap().parts, 2);
@@ -142,7 +135,7 @@ fn flush_size_is_limited() {
             if number % 4 == 3 {
                 shard = reopen(store.clone());
             }
-            shard.append(&frame(number), &stamp(), NOW_NS).unwrap();
+            shard.append(&frame(number), &STAMP, NOW_NS).unwrap();
             let stats = shard.stats().unwrap();
             most_bytes = most_bytes.max(stats.wal_bytes);
             most_cells = most_cells.max(stats.wal_frames * ROWS as u64 * fields);
@@ -183,7 +176,7 @@ fn random_values(from_ns: i64) -> Vec<u8> {
 fn weighed_bytes_exclude_unused_values() {
     let (store, mut shard) = with_small_values();
     for hour in 0..5 {
-        shard.append(&random_values(hour * HOUR_NS), &stamp(), NOW_NS).unwrap();
+        shard.append(&random_values(hour * HOUR_NS), &STAMP, NOW_NS).unwrap();
     }
     let now_ns = 5 * HOUR_NS;
     shard.alarm(now_ns);
@@ -203,7 +196,7 @@ fn weighed_bytes_exclude_unused_values() {
 #[test]
 fn unused_values_are_deleted_in_steps() {
     let (store, mut shard) = with_small_values();
-    shard.append(&random_values(0), &stamp(), NOW_NS).unwrap();
+    shard.append(&random_values(0), &STAMP, NOW_NS).unwrap();
     let now_ns = NOW_NS + 10 * HOUR_NS;
     let values = || store.heads(Table::Value, 0..=KEY_MAX, 10_000).unwrap().len();
     shard.alarm(now_ns);
@@ -223,7 +216,7 @@ fn merge_pauses_while_series_are_deleted() {
     let limits = Limits { step_cells: 10_000, ..Limits::default() };
     let mut shard = reopen(MemoryStore::new()).with_limits(limits);
     shard.open(&settings()).unwrap();
-    shard.append(&values_of(0..20_000), &stamp(), NOW_NS).unwrap();
+    shard.append(&values_of(0..20_000), &STAMP, NOW_NS).unwrap();
     let now_ns = NOW_NS + PAUSE_NS;
     run_due(&mut shard, now_ns);
     let host = Box::new(Operand::Tag(ColumnId(1)));
@@ -233,7 +226,7 @@ fn merge_pauses_while_series_are_deleted() {
         predicate: Some(Predicate::Compare(Comparison::NotEqual, host, value)),
         time: TimeRange::ALL,
     };
-    shard.delete(u64::MAX, &[deletion], &stamp(), now_ns).unwrap();
+    shard.delete(u64::MAX, &[deletion], &STAMP, now_ns).unwrap();
     // Each of five steps of the merge passes about 4,000 deleted series.
     let events = run_due(&mut shard, now_ns + PAUSE_NS);
     assert!((7..12).contains(&events), "{events}");

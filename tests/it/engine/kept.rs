@@ -151,12 +151,12 @@ pub(super) fn count_series<S: Store>(
     }
 }
 
-fn second_by_second() -> Shard<tidemark::store::memory::MemoryStore> {
-    let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
+fn second_by_second() -> Shard<MemoryStore> {
+    let mut shard = reopen(MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
     for half in [0..5_000, 5_000..10_000] {
         let points: Vec<Point> = half.map(|time_ns| point(time_ns, 1)).collect();
-        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
         shard.alarm(NOW_NS + 3_600_000_000_000);
     }
     shard
@@ -178,8 +178,8 @@ fn repeated_query_reads_only_new_rows() {
     };
     let ask = |question: Question, shard: &mut Shard<_>| {
         let request = question.request(MeasurementId(1));
-        let stats = shard.scan(&request, &stamp()).unwrap().stats;
-        let sums = question.ask(shard, MeasurementId(1), &stamp()).unwrap();
+        let stats = shard.scan(&request, &STAMP).unwrap().stats;
+        let sums = question.ask(shard, MeasurementId(1), &STAMP).unwrap();
         (stats.rows_scanned, stats.rows_kept, sums.values().sum::<i64>())
     };
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 0, 9_000));
@@ -189,7 +189,7 @@ fn repeated_query_reads_only_new_rows() {
     assert_eq!((rows, sum), (9_000, 9_000));
     assert!((7_500..9_000).contains(&kept), "all but the two ends: {kept}");
     // A late write changes only one tile.
-    shard.append(&encode(&[point(4_444, 3)]), &stamp(), NOW_NS).unwrap();
+    shard.append(&encode(&[point(4_444, 3)]), &STAMP, NOW_NS).unwrap();
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
     assert_eq!((rows, sum), (9_000, 9_002));
     assert!((8_000..9_000).contains(&kept), "all but one tile: {kept}");
@@ -197,14 +197,14 @@ fn repeated_query_reads_only_new_rows() {
 
 #[test]
 fn repeated_query_returns_identical_digits() {
-    let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
+    let mut shard = reopen(MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
     for host in 0..8 {
         let tags = vec![(1, format!("h{host}"))];
         let value = |time_ns| point(time_ns, (time_ns * 7_919 + host) % 1_000);
         let points: Vec<Point> =
             (0..9_000).map(|at_ns| Point { tags: tags.clone(), ..value(at_ns) }).collect();
-        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
     }
     shard.alarm(NOW_NS + 3_600_000_000_000);
     let call = AggregateCall { function: AggregateFunction::Stddev, ..sum() };
@@ -216,7 +216,7 @@ fn repeated_query_returns_identical_digits() {
         let window = Some(Window { every_ns: 100, offset_ns: 0, zone: Vec::new() });
         let output = Output::Aggregates { calls, window, limit: None };
         let request = ScanRequest { output, ..question.request(MeasurementId(1)) };
-        let page = shard.scan(&request, &stamp()).unwrap();
+        let page = shard.scan(&request, &STAMP).unwrap();
         assert!(page.position.is_none());
         let GroupData::Partials(states) = &page.groups[0].data else { panic!("states") };
         (page.stats.rows_kept > 0, partial::finish(&call, &states[0]).unwrap())
@@ -227,13 +227,13 @@ fn repeated_query_returns_identical_digits() {
     assert_eq!(first.1, third.1);
 }
 
-fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
-    let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
+fn many_series() -> Shard<MemoryStore> {
+    let mut shard = reopen(MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
     for at_ns in 0..20 {
         let of = |id| Point { tags: vec![(1, format!("id{id:05}"))], ..point(at_ns * 100, id) };
         let points: Vec<Point> = (0..1_000).map(of).collect();
-        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
     }
     shard.alarm(NOW_NS + 3_600_000_000_000);
     shard
@@ -243,7 +243,7 @@ fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
 fn rows_of<S: Store>(shard: &mut Shard<S>, request: ScanRequest) -> (u64, u64, usize) {
     let (mut rows, mut kept, mut pieces) = (0, 0, 0);
     let mut next = Some(request);
-    while let Some(page) = next_page(shard, &mut next, &stamp()).unwrap() {
+    while let Some(page) = next_page(shard, &mut next, &STAMP).unwrap() {
         assert_eq!(page.until, None, "it fits a slice");
         rows += page.stats.rows_scanned;
         kept += page.stats.rows_kept;

@@ -188,13 +188,13 @@ impl Life {
         if let Some(target) = &mut self.target {
             let store = FaultStore::new(target.store.inner.snapshot());
             target.shard = new_shard(&store, 40_000_000, self.limits, draw_seed());
-            let found = read_whole(&mut target.shard, &stamp(), target.ids).unwrap();
+            let found = read_whole(&mut target.shard, &STAMP, target.ids).unwrap();
             target.grid.assert_is(&found);
         }
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { generation: self.settings.generation, ..stamp() }
+        Stamp { generation: self.settings.generation, ..STAMP }
     }
 
     fn random_rows(&mut self) -> Vec<Cells> {
@@ -350,7 +350,7 @@ impl Life {
             target.shard.open(&target_settings)?;
             for page in rows.chunks(9) {
                 let frame = grid::encode(page, ids);
-                target.shard.append(&frame, &super::stamp(), self.now_ns)?;
+                target.shard.append(&frame, &STAMP, self.now_ns)?;
             }
         }
         self.configure(|settings, _| settings.range.end_ns = from_ns)?;

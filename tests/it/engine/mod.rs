@@ -35,6 +35,7 @@ use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::refusal::Refusal;
 use tidemark::store::Store;
+use tidemark::store::memory::MemoryStore;
 
 use crate::every_row::{Row, every_row, part_count};
 use crate::world::draw_seed;
@@ -217,10 +218,6 @@ pub(crate) const STAMP: Stamp = Stamp {
     meter: None,
 };
 
-pub(super) fn stamp() -> Stamp {
-    STAMP
-}
-
 pub(super) fn budget() -> Rc<Budget> {
     Budget::new(40_000_000, draw_seed())
 }
@@ -228,6 +225,14 @@ pub(super) fn budget() -> Rc<Budget> {
 /// Opens a shard with `store`, as a new object would.
 pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
     Shard::new(store, budget(), 9_000_000_000)
+}
+
+/// Creates an open shard with an empty store.
+pub(super) fn opened() -> (MemoryStore, Shard<MemoryStore>) {
+    let store = MemoryStore::new();
+    let mut shard = reopen(store.clone());
+    shard.open(&settings()).unwrap();
+    (store, shard)
 }
 
 /// Creates a request for all rows of measurement 1.
@@ -275,7 +280,7 @@ pub(super) fn read<S: Store>(
 ) -> Result<Model, Refusal> {
     let columns: Vec<ColumnId> = FIELDS.iter().map(|&id| ColumnId(id)).collect();
     let of = MeasurementId(measurement);
-    shard.with_reader(&stamp(), &[of], |reader| {
+    shard.with_reader(&STAMP, &[of], |reader| {
         let mut model = Model::new();
         every_row(reader, of, time, &columns, &mut |(tags, time_ns, values)| {
             let tags: Vec<(u32, String)> = tags.iter().map(|(id, v)| (id.0, v.clone())).collect();

@@ -23,8 +23,7 @@ struct Object {
 
 impl Object {
     fn new() -> Self {
-        let mut shard = reopen(MemoryStore::new());
-        shard.open(&settings()).unwrap();
+        let (_, shard) = opened();
         Self { host: ShardEvents::new(shard, Rc::default()), platform: TestPlatform::new(1) }
     }
 
@@ -68,13 +67,13 @@ fn page(query: u64, is_first: bool) -> ToShard {
         resume: (!is_first).then(|| (0, Vec::new())),
         page_bytes: PAGE_BYTES_MAX,
     };
-    ToShard::Summarise { query, stamp: stamp(), request }
+    ToShard::Summarise { query, stamp: STAMP, request }
 }
 
 fn write() -> ToShard {
     let fields = vec![(11, FieldValue::Integer(1))];
     let point = Point { measurement: 1, tags: Vec::new(), time_ns: 1, fields };
-    ToShard::Append { stamp: stamp(), frame: encode(&[point]) }
+    ToShard::Append { stamp: STAMP, frame: encode(&[point]) }
 }
 
 #[test]
@@ -115,8 +114,7 @@ fn page_limit_does_not_block_writes() {
 /// An event ends before it has executed all scans, because their series take time.
 #[test]
 fn series_count_as_work_of_an_event() {
-    let mut shard = reopen(MemoryStore::new());
-    shard.open(&settings()).unwrap();
+    let (_, mut shard) = opened();
     let point = |n: u32| Point {
         measurement: 1,
         tags: vec![(1, format!("h{n}"))],
@@ -124,11 +122,11 @@ fn series_count_as_work_of_an_event() {
         fields: vec![(11, FieldValue::Integer(1))],
     };
     let points: Vec<Point> = (0..1_000).map(point).collect();
-    shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
     let fields = vec![Input { column: ColumnId(11), field_type: field_type(11), cast: None }];
     let output = Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false };
     let further = vec![scan_of(output.clone()); 40];
-    let message = ToShard::Scan { query: 0, stamp: stamp(), request: scan_of(output), further };
+    let message = ToShard::Scan { query: 0, stamp: STAMP, request: scan_of(output), further };
     let FromShard::Scanned { further, .. } = shard.handle(&message, NOW_NS) else { panic!() };
     assert!((4..10).contains(&further.len()), "{} pages", further.len());
 }

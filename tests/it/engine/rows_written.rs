@@ -61,7 +61,7 @@ fn million_points_write_few_rows() {
     let mut walk = [50; 10];
     for number in 0..BATCHES {
         let frame = batch(number, &mut walk);
-        let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
+        let reply = object.reply(&ToShard::Append { stamp: STAMP, frame });
         assert!(matches!(reply, FromShard::Appended { .. }), "{reply:?}");
         object.run_due_work();
     }
@@ -110,13 +110,13 @@ fn hour_query_reads_few_rows() {
     // A batch contains fifty time steps. Batches at intervals of 17 minutes fill a month.
     let month_ns = 30 * 24 * HOUR_NS;
     for number in 0..52 {
-        shard.append(&batch_every(number, &mut walk, month_ns / 2_600), &stamp(), NOW_NS).unwrap();
+        shard.append(&batch_every(number, &mut walk, month_ns / 2_600), &STAMP, NOW_NS).unwrap();
         run_due(&mut shard, NOW_NS);
     }
     let request = one_hour(1_700_000_000_000_000_000 + month_ns / 2);
     let read = |shard: &mut Shard<MemoryStore>| {
         let before = store.row_counts().read;
-        let page = shard.scan(&request, &stamp()).unwrap();
+        let page = shard.scan(&request, &STAMP).unwrap();
         assert_eq!(page.stats.rows_read, store.row_counts().read - before);
         assert!(page.stats.rows_scanned > 0);
         page.stats.rows_read

@@ -18,13 +18,6 @@ use crate::fault_store::{After, FaultStore};
 
 const LATER_NS: i64 = NOW_NS + 700_000_000_000;
 
-fn opened() -> (MemoryStore, Shard<MemoryStore>) {
-    let store = MemoryStore::new();
-    let mut shard = reopen(store.clone());
-    shard.open(&settings()).unwrap();
-    (store, shard)
-}
-
 fn point(measurement: u32, time_ns: i64, field: u32, value: FieldValue) -> Point {
     let tags = vec![(1, "a".to_owned())];
     Point { measurement, tags, time_ns, fields: vec![(field, value)] }
@@ -35,7 +28,7 @@ fn integer(measurement: u32, time_ns: i64, value: i64) -> Point {
 }
 
 fn append<S: Store>(shard: &mut Shard<S>, points: &[Point]) -> Result<(), Refusal> {
-    shard.append(&encode(points), &stamp(), NOW_NS).map(drop)
+    shard.append(&encode(points), &STAMP, NOW_NS).map(drop)
 }
 
 fn pause<S: Store>(shard: &mut Shard<S>) {
@@ -94,17 +87,10 @@ fn older_generation_is_stale() {
     shard.configure(&settings()).unwrap();
     for mut shard in [shard, reopen(store)] {
         let frame = encode(&[integer(1, 1, 1)]);
-        assert_eq!(shard.append(&frame, &stamp(), NOW_NS), Err(Refusal::Stale));
-        let other = Stamp {
-            policy: PolicyId(8),
-            generation: 3,
-            schema_version: 1,
-            fresh: false,
-            access: 0,
-            meter: None,
-        };
+        assert_eq!(shard.append(&frame, &STAMP, NOW_NS), Err(Refusal::Stale));
+        let other = Stamp { policy: PolicyId(8), generation: 3, ..STAMP };
         assert_eq!(shard.append(&frame, &other, NOW_NS), Err(Refusal::Stale));
-        let stamp = Stamp { generation: 3, ..stamp() };
+        let stamp = Stamp { generation: 3, ..STAMP };
         assert!(shard.append(&frame, &stamp, NOW_NS).is_ok());
         let outside = encode(&[integer(1, 1, 1), integer(2, 100, 1)]);
         assert_eq!(shard.append(&outside, &stamp, NOW_NS), Err(Refusal::OutOfRange));
@@ -114,7 +100,7 @@ fn older_generation_is_stale() {
 #[test]
 fn shard_remembers_highest_schema_version() {
     let (store, mut shard) = opened();
-    let stamped = |schema_version| Stamp { schema_version, ..stamp() };
+    let stamped = |schema_version| Stamp { schema_version, ..STAMP };
     shard.append(&encode(&[integer(1, 1, 1)]), &stamped(7), NOW_NS).unwrap();
     shard.append(&encode(&[integer(1, 2, 1)]), &stamped(3), NOW_NS).unwrap();
     let ask = |shard: &mut Shard<MemoryStore>, version| {
@@ -149,20 +135,20 @@ fn wrong_types_and_dropped_measurements_rejected() {
         for shard in [&mut shard, &mut reopen(store.clone())] {
             let before = store.row_counts().written;
             let mut frame = encode(&wrong(12, FieldValue::Unsigned(1)));
-            assert!(shard.append(&frame[..9], &stamp(), NOW_NS).is_err());
+            assert!(shard.append(&frame[..9], &STAMP, NOW_NS).is_err());
             // A frame can give any type to any id. Here, the changed header gives the values of
             // field 12 to field 11.
             frame = renamed(frame);
             let conflict =
                 Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
-            assert_eq!(shard.append(&frame, &stamp(), NOW_NS), Err(conflict));
+            assert_eq!(shard.append(&frame, &STAMP, NOW_NS), Err(conflict));
             assert_eq!(store.row_counts().written, before);
             assert!(shard.next_due(NOW_NS).is_some_and(|due| due >= NOW_NS) || flush);
         }
     }
     let retired = vec![MeasurementId(1)];
     shard.configure(&ShardSettings { generation: 2, retired, ..settings() }).unwrap();
-    let stamp = Stamp { generation: 2, ..stamp() };
+    let stamp = Stamp { generation: 2, ..STAMP };
     let refusal = Refusal::RetiredMeasurement { measurement: MeasurementId(1) };
     let frame = encode(&[integer(1, 1, 1)]);
     assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
@@ -193,7 +179,7 @@ fn dropped_measurement_stays_dropped() {
     let before = store.row_counts();
     shard.configure(&settings_of(4, &[1, 2])).unwrap();
     assert_eq!(store.row_counts().since(before).written, 0, "a repeat");
-    let stamp = Stamp { generation: 4, ..stamp() };
+    let stamp = Stamp { generation: 4, ..STAMP };
     let seen = |shard: &mut Shard<MemoryStore>| {
         let parts = |of| {
             shard.with_reader(&stamp, &[MeasurementId(of)], |reader| {
@@ -239,7 +225,7 @@ fn dropped_measurement_frees_its_columns() {
     // The next measurement is dropped after the shard has deleted its rows.
     let time = TimeRange::ALL;
     let deletion = Deletion { measurement: MeasurementId(2), predicate: None, time };
-    shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
+    shard.delete(u64::MAX, &[deletion], &STAMP, NOW_NS).unwrap();
     pause(&mut shard);
     assert_eq!((rows(&store, Table::Schema), shard.stats().unwrap().parts), (1, 0));
     shard.configure(&dropping(&[1, 2])).unwrap();
@@ -290,7 +276,7 @@ fn cold_append_writes_one_row() {
     }
     let fresh = store.snapshot();
     let mut cold = reopen(fresh.clone());
-    cold.append(&encode(&[integer(1, 20, 20)]), &stamp(), NOW_NS).unwrap();
+    cold.append(&encode(&[integer(1, 20, 20)]), &STAMP, NOW_NS).unwrap();
     // The shard reads its state row, twenty heads, and the measurement's columns.
     let (counts, billed) = (cold.stats().unwrap().counters, fresh.row_counts());
     assert_eq!((billed.written, counts.rows_read), (1, 22));
@@ -326,7 +312,7 @@ fn expired_parts_free_their_storage() {
     let (store, mut shard) = opened();
     let kept = ShardSettings { generation: 2, duration_ns: 10 * WINDOW_NS, ..settings() };
     shard.configure(&kept).unwrap();
-    let stamp = Stamp { generation: 2, ..stamp() };
+    let stamp = Stamp { generation: 2, ..STAMP };
     let points = [integer(1, LATER_NS - 20 * WINDOW_NS, 1), integer(1, LATER_NS - 20, 2)];
     shard.append(&encode(&points), &stamp, NOW_NS).unwrap();
     shard.alarm(LATER_NS);
@@ -410,7 +396,7 @@ fn rule_12_failing_shard_job_retries_hourly() {
 #[test]
 fn shard_messages_dispatch_to_methods() {
     let mut shard = reopen(MemoryStore::new());
-    let message = ToShard::Append { stamp: stamp(), frame: encode(&[integer(1, 1, 1)]) };
+    let message = ToShard::Append { stamp: STAMP, frame: encode(&[integer(1, 1, 1)]) };
     assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
     assert_eq!(shard.handle(&ToShard::Open(settings()), NOW_NS), FromShard::Done);
     assert!(matches!(shard.handle(&message, NOW_NS), FromShard::Appended { bytes: 1.., .. }));
@@ -424,7 +410,7 @@ fn reported_bug_stores_nothing() {
     let store = FaultStore::new(MemoryStore::new());
     let mut shard = reopen(store.clone());
     let append =
-        |value| ToShard::Append { stamp: stamp(), frame: encode(&[integer(1, value, value)]) };
+        |value| ToShard::Append { stamp: STAMP, frame: encode(&[integer(1, value, value)]) };
     assert_eq!(shard.handle(&ToShard::Open(settings()), NOW_NS), FromShard::Done);
     assert!(matches!(shard.handle(&append(1), NOW_NS), FromShard::Appended { .. }));
     let stored = rows(&store.inner, Table::Wal);
@@ -459,7 +445,7 @@ fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<Mem
     for (value, window_ns) in (1..).zip(widths_ns) {
         let generation = 1 + value as u64;
         shard.configure(&ShardSettings { window_ns, generation, ..settings() }).unwrap();
-        let stamp = Stamp { generation, ..stamp() };
+        let stamp = Stamp { generation, ..STAMP };
         shard.append(&encode(&written(value)), &stamp, NOW_NS).unwrap();
         shard.alarm(LATER_NS);
     }
@@ -470,7 +456,7 @@ fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<Mem
 
 fn values(shard: &mut Shard<MemoryStore>, generation: u64) -> Vec<FieldValue> {
     let columns = [ColumnId(11)];
-    let stamp = Stamp { generation, ..stamp() };
+    let stamp = Stamp { generation, ..STAMP };
     let found = shard.with_reader(&stamp, &[MeasurementId(1)], |reader| {
         let mut found = BTreeMap::new();
         let see = &mut |(_, time_ns, mut values): Row<'_>| {
@@ -487,7 +473,7 @@ fn merge_keeps_overwrites_across_window_widths() {
     for widths_ns in WIDTHS_NS {
         let (_, mut shard) = overwritten(widths_ns, 0);
         for later in 1..=3 {
-            let stamp = Stamp { generation: 4, ..stamp() };
+            let stamp = Stamp { generation: 4, ..STAMP };
             shard.append(&encode(&[integer(1, FIRST_NS - later, 2)]), &stamp, NOW_NS).unwrap();
             shard.alarm(LATER_NS);
         }
@@ -526,23 +512,23 @@ fn of_everything(measurements: u32) -> Vec<u8> {
 fn frame_with_many_measurements_works() {
     const MEASUREMENTS: u32 = 6_000;
     let (store, mut shard) = opened();
-    shard.append(&of_everything(MEASUREMENTS), &stamp(), NOW_NS).unwrap();
+    shard.append(&of_everything(MEASUREMENTS), &STAMP, NOW_NS).unwrap();
     let head = store.heads(Table::Wal, 0..=0, 1).unwrap();
     assert!(head[0].1.len() < 100, "the head of its row names none: {}", head[0].1.len());
     let mut shard = reopen(store.clone());
     assert_eq!(shard.stats().unwrap().counters.points, u64::from(MEASUREMENTS));
     let conflict = encode(&[point(MEASUREMENTS, 2, 11, FieldValue::Integer(1))]);
-    assert!(shard.append(&conflict, &stamp(), NOW_NS).is_ok(), "the type that is stored");
+    assert!(shard.append(&conflict, &STAMP, NOW_NS).is_ok(), "the type that is stored");
     let deletion =
         Deletion { measurement: MeasurementId(2), predicate: None, time: TimeRange::ALL };
-    shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
+    shard.delete(u64::MAX, &[deletion], &STAMP, NOW_NS).unwrap();
     let found = |shard: &mut Shard<MemoryStore>| -> Vec<usize> {
         [1, 2, MEASUREMENTS].map(|of| read(shard, of, TimeRange::ALL).unwrap().len()).into()
     };
     assert_eq!(found(&mut shard), [1, 0, 2]);
     let range = TimeRange::new(i64::MIN, 2);
     shard.configure(&ShardSettings { range, generation: 2, ..settings() }).unwrap();
-    let stamp = Stamp { generation: 2, ..stamp() };
+    let stamp = Stamp { generation: 2, ..STAMP };
     let left = |shard: &mut Shard<MemoryStore>, of| {
         shard
             .with_reader(&stamp, &[MeasurementId(of)], |reader| {
@@ -597,11 +583,11 @@ fn contradictory_frame_is_rejected_whole() {
     let unsigned = point(1, 2, 12, FieldValue::Unsigned(1));
     let both = renamed(apart(&[integer(1, 1, 1), unsigned.clone()]));
     let conflict = Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
-    assert_eq!(shard.append(&both, &stamp(), NOW_NS), Err(conflict.clone()));
+    assert_eq!(shard.append(&both, &STAMP, NOW_NS), Err(conflict.clone()));
     assert_eq!((rows(&store, Table::Wal), rows(&store, Table::Schema)), (0, 0));
     // The shard has not stored a type for this column, so it accepts the first type that it
     // receives.
     let frame = renamed(encode(&[unsigned]));
-    shard.append(&frame, &stamp(), NOW_NS).unwrap();
+    shard.append(&frame, &STAMP, NOW_NS).unwrap();
     assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(conflict));
 }

@@ -82,7 +82,7 @@ impl Story {
             0..5 => {
                 let points = self.points();
                 apply(&mut self.rows, &points);
-                self.shard.append(&encode(&points), &stamp(), self.now_ns).unwrap();
+                self.shard.append(&encode(&points), &STAMP, self.now_ns).unwrap();
                 self.sequence += 1;
             }
             5..8 => {
@@ -104,7 +104,7 @@ impl Story {
             *of != measurement || !time.contains(*time_ns) || !takes(predicate.as_ref(), tags)
         });
         let deletion = Deletion { measurement: MeasurementId(measurement), predicate, time };
-        self.shard.delete(u64::MAX, &[deletion], &stamp(), self.now_ns).unwrap();
+        self.shard.delete(u64::MAX, &[deletion], &STAMP, self.now_ns).unwrap();
         self.has_deleted = true;
     }
 
@@ -179,7 +179,7 @@ impl Story {
         for _ in 0..5_000 {
             let ask =
                 |reader: &dyn tidemark::scan::reader::Reader| summarise(reader, &request, limits);
-            let page = self.shard.with_reader(&stamp(), &request.measurements, ask).unwrap();
+            let page = self.shard.with_reader(&STAMP, &request.measurements, ask).unwrap();
             let items = || page.measurements.iter().flat_map(|found| &found.items);
             let lengths = || items().map(|item| item.iter().map(String::len).sum::<usize>());
             let longest = lengths().max().unwrap_or_default();
@@ -381,7 +381,7 @@ fn summary_page_ends_while_condition_excludes_series() {
     for is_flushed in [false, true] {
         let store = MemoryStore::new();
         let mut shard = opened(&store, Limits::default());
-        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
         if is_flushed {
             shard.alarm(NOW_NS + PAUSE_NS);
         }
@@ -400,7 +400,7 @@ fn summary_page_ends_while_condition_excludes_series() {
                 let ask = |reader: &dyn tidemark::scan::reader::Reader| {
                     summarise(reader, &request, limits)
                 };
-                let page = shard.with_reader(&stamp(), &request.measurements, ask).unwrap();
+                let page = shard.with_reader(&STAMP, &request.measurements, ask).unwrap();
                 assert!(
                     page.stats.cells <= 2 * limits.keys + 2,
                     "{} {request:?}",
