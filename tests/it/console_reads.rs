@@ -12,6 +12,8 @@ use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 use tidemark::browser::influxql_outline::PageOutline;
 
+use crate::product::{form, head};
+
 const TEXTS: u32 = 60_000;
 const THREADS: u32 = 4;
 /// The maximum number of characters of a generated text. Longer texts are truncated.
@@ -110,8 +112,7 @@ fn mutated(random: &mut fastrand::Rng) -> String {
 }
 
 fn asked(text: &str, settings: &Settings) -> ApiResult<()> {
-    let query = form_urlencoded::Serializer::new("read_only=true&".to_owned());
-    let query = { query }.append_pair("q", text).finish();
+    let query = form(&[("read_only", "true"), ("q", text)]);
     let head = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };
     let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
     QueryResponder::new(params.map_err(ApiError::from)?, None, settings, 0).map(drop)
@@ -179,14 +180,8 @@ impl Server {
     }
 
     fn post(&mut self, text: &str) -> u16 {
-        let query = form_urlencoded::Serializer::new("db=d&".to_owned());
-        let query = { query }.append_pair("q", text).finish();
-        let head = RequestHead {
-            method: "POST".to_owned(),
-            path: "/query".to_owned(),
-            query,
-            headers: vec![("authorization".to_owned(), "Token 0123456789abcdef".to_owned())],
-        };
+        let target = format!("/query?{}", form(&[("db", "d"), ("q", text)]));
+        let head = head("POST", &target, &[("authorization", "Token 0123456789abcdef")]);
         self.inner.request(head, Vec::new(), 1).status
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidemark::model::limits::{CONTINUOUS_QUERIES_BYTES_MAX, CONTINUOUS_QUERIES_MAX};
 
-use crate::product::Product;
+use crate::product::{Product, form};
 
 const CREATE: &str = "CREATE CONTINUOUS QUERY c ON d BEGIN SELECT sum(v) INTO d.long.t FROM m \
                       GROUP BY time(1m), host END";
@@ -129,9 +129,8 @@ fn continuous_query_that_could_not_run_is_refused() {
             "CREATE CONTINUOUS QUERY c ON d BEGIN SELECT sum(v) INTO d.long.t FROM m WHERE \
              {condition} GROUP BY time(1m) END"
         );
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("q", &q).append_pair("params", r#"{"r":{"regex":"a\nb"}}"#);
-        String::from_utf8(product.post("/query?db=d", &form.finish()).body).unwrap()
+        let form = form(&[("q", &q), ("params", r#"{"r":{"regex":"a\nb"}}"#)]);
+        String::from_utf8(product.post("/query?db=d", &form).body).unwrap()
     };
     let refused = create("host =~ $r");
     assert!(refused.contains("its text cannot be parsed"), "{refused}");

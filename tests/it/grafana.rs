@@ -6,7 +6,7 @@ use base64::Engine;
 use serde_json::{Value, json};
 use tidemark::api::http::RequestHead;
 
-use crate::product::{Product, TOKEN};
+use crate::product::{Product, TOKEN, form};
 
 struct Grafana {
     product: Product,
@@ -29,17 +29,14 @@ impl Grafana {
     }
 
     fn ask(&mut self, q: &str) -> Value {
-        let encode = |pairs: &[(&str, &str)]| {
-            form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-        };
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("grafana:{TOKEN}"));
         let mut headers = vec![("authorization".to_owned(), format!("Basic {basic}"))];
         let (method, query, body) = if self.post {
-            let form = "application/x-www-form-urlencoded".to_owned();
-            headers.push(("content-type".to_owned(), form));
-            ("POST", encode(&[("db", "telegraf"), ("epoch", "ms")]), encode(&[("q", q)]))
+            let content = "application/x-www-form-urlencoded".to_owned();
+            headers.push(("content-type".to_owned(), content));
+            ("POST", form(&[("db", "telegraf"), ("epoch", "ms")]), form(&[("q", q)]))
         } else {
-            ("GET", encode(&[("db", "telegraf"), ("epoch", "ms"), ("q", q)]), String::new())
+            ("GET", form(&[("db", "telegraf"), ("epoch", "ms"), ("q", q)]), String::new())
         };
         let (method, path) = (method.to_owned(), "/query".to_owned());
         let head = RequestHead { method, path, query, headers };

@@ -11,6 +11,7 @@ use tidemark::protocol::call::{Call, Reply};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::allocator::{live, peak_since};
+use crate::product::form;
 use crate::protocol::{create, write};
 use crate::world::platform::TestPlatform;
 use crate::world::{Client, Edge, World, real_shard};
@@ -121,10 +122,7 @@ fn loaded(shards: u32) -> World {
 }
 
 fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usize) {
-    let target = |text: &&str| {
-        let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
-        format!("/query?db=db&q={text}")
-    };
+    let target = |text: &&str| format!("/query?{}", form(&[("db", "db"), ("q", text)]));
     get(world, &texts.iter().map(target).collect::<Vec<_>>())
 }
 

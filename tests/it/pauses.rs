@@ -12,7 +12,7 @@ use cpu_time::ThreadTime;
 use serde_json::Value;
 
 use crate::grammar::{Rule, generate};
-use crate::product::Product;
+use crate::product::{Product, error_of, form};
 
 const STATEMENTS: usize = 40;
 const TEXT_BYTES_MAX: usize = 8_000;
@@ -123,11 +123,6 @@ fn product(settings: &[(&str, &str)]) -> Product {
     product
 }
 
-fn error_of(answer: &Value) -> String {
-    let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
-    error.unwrap_or_default().to_owned()
-}
-
 #[test]
 fn source_limit_applies_before_expansion() {
     let mut product = product(&[("SOURCES_PER_QUERY_MAX", "300")]);
@@ -210,11 +205,8 @@ fn bound_values_count_as_text() {
     let mut product = product(&[]);
     let condition = vec!["s = $a"; 300].join(" OR ");
     let params = format!("{{\"a\":\"{}\"}}", "x".repeat(1_000));
-    let form = form_urlencoded::Serializer::new(String::new())
-        .append_pair("q", &format!("SELECT v FROM m WHERE {condition}"))
-        .append_pair("params", &params)
-        .finish();
-    let response = product.post("/query?db=db", &form);
+    let q = format!("SELECT v FROM m WHERE {condition}");
+    let response = product.post("/query?db=db", &form(&[("q", &q), ("params", &params)]));
     let text = String::from_utf8(response.body).unwrap();
     assert_eq!(response.status, 400, "{text}");
     assert!(text.contains("(QUERY_TEXT_BYTES_MAX)"), "{text}");
@@ -226,8 +218,7 @@ fn regexes_are_limited_by_their_work() {
     let conditions: Vec<String> = (0..100).map(|n| format!("t =~ /\\pL{{20}}{n}/")).collect();
     let text = format!("SELECT v FROM nowhere WHERE {}", conditions.join(" OR "));
     let answer = |product: &mut Product, text: &str| {
-        let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
-        let response = product.post("/query?db=db", &format!("q={text}"));
+        let response = product.post("/query?db=db", &form(&[("q", text)]));
         String::from_utf8(response.body).unwrap()
     };
     let error = answer(&mut product, &text);
@@ -436,8 +427,7 @@ fn longest_pause_of_statements_is_reported() {
         let q = generate(INFLUXQL, "statement", &mut random, TEXT_BYTES_MAX);
         longest.set(Duration::ZERO);
         last.set(ThreadTime::now());
-        let text: String = form_urlencoded::byte_serialize(q.as_bytes()).collect();
-        let response = product.post("/query?db=db", &format!("q={text}"));
+        let response = product.post("/query?db=db", &form(&[("q", &q)]));
         assert!(matches!(response.status, 200 | 400), "{}: {q}", response.status);
         watch();
         assert!(longest.get() < PATIENCE, "{:?}: {q}", longest.get());

@@ -29,6 +29,17 @@ pub(crate) fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Requ
     RequestHead { method, path, query, headers: headers.collect() }
 }
 
+/// Encodes pairs of names and values as a query string or a form.
+pub(crate) fn form(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// Returns the error of a query or of its first statement, or an empty text.
+pub(crate) fn error_of(answer: &Value) -> String {
+    let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
+    error.unwrap_or_default().to_owned()
+}
+
 pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     let mut headers = response.headers.iter();
     let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
@@ -152,9 +163,7 @@ impl Product {
 
     /// Runs a statement. The timestamps in the response are in seconds.
     pub(crate) fn query(&mut self, db: &str, q: &str) -> Value {
-        let form: String =
-            form_urlencoded::Serializer::new(String::new()).append_pair("q", q).finish();
-        let response = self.post(&format!("/query?db={db}&epoch=s"), &form);
+        let response = self.post(&format!("/query?db={db}&epoch=s"), &form(&[("q", q)]));
         let text = String::from_utf8(response.body).unwrap();
         assert_eq!(response.status, 200, "{q}: {text}");
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{q}: {e}: {text}"))

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use serde_json::Value;
 
-use crate::product::Product;
+use crate::product::{Product, error_of};
 
 /// Far more CPU time than any statement needs. Without the limits, a statement would need hours.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,11 +19,6 @@ fn product() -> Product {
         .collect();
     product.write("db", &lines);
     product
-}
-
-fn error_of(answer: &Value) -> String {
-    let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
-    error.unwrap_or_default().to_owned()
 }
 
 #[test]

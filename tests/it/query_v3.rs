@@ -8,12 +8,11 @@ use arrow_ipc::reader::StreamReader;
 use serde_json::{Value, json};
 use tidemark::api::http::Response;
 
-use crate::product::{AUTHORIZATION, Product};
+use crate::product::{AUTHORIZATION, Product, form};
 
 fn ask(product: &mut Product, q: &str, format: &str) -> Response {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("db", "db").append_pair("q", q).append_pair("format", format);
-    let target = format!("/api/v3/query_influxql?{}", query.finish());
+    let query = form(&[("db", "db"), ("q", q), ("format", format)]);
+    let target = format!("/api/v3/query_influxql?{query}");
     product.send("GET", &target, &[AUTHORIZATION], "")
 }
 

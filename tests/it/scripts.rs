@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::product::Product;
+use crate::product::{Product, form};
 use crate::query_script::{QueryRequest, Server, Summary, run_dir};
 
 struct Scripted {
@@ -34,8 +34,8 @@ fn fresh(shards: &str, split_bytes: &str) -> Product {
 
 impl Server for Scripted {
     fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String) {
-        let target = encoded(&[("db", db), ("rp", rp), ("precision", precision)]);
-        let create = encoded(&[("q", &format!("CREATE DATABASE \"{db}\""))]);
+        let target = form(&[("db", db), ("rp", rp), ("precision", precision)]);
+        let create = form(&[("q", &format!("CREATE DATABASE \"{db}\""))]);
         self.product.ask("POST", "/query", &create, &[], "");
         self.product.ask("POST", "/write", &target, &[], body)
     }
@@ -45,7 +45,7 @@ impl Server for Scripted {
             request.params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let accept: Vec<_> =
             request.accept.iter().map(|accept| ("accept", accept.as_str())).collect();
-        self.product.ask(request.method, "/query", &encoded(&pairs), &accept, "")
+        self.product.ask(request.method, "/query", &form(&pairs), &accept, "")
     }
 
     fn reset(&mut self) {
@@ -57,10 +57,6 @@ impl Server for Scripted {
         self.product.rest();
         self.product.sleep();
     }
-}
-
-fn encoded(pairs: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 fn scripts() -> PathBuf {

@@ -10,7 +10,7 @@ use tidemark::api::routes::ROUTES;
 use tidemark::model::limits::SHARDS_PER_GROUP_MAX;
 use tidemark::protocol::call::Address;
 
-use crate::product::Product;
+use crate::product::{Product, form};
 use crate::repository::text;
 
 /// The limit of the free plan for calls to objects and bindings in one request.
@@ -209,9 +209,7 @@ fn every_route_has_counted_calls() {
 fn export(product: &mut Product, calls_max: u64) -> (String, usize) {
     let (mut points, mut after) = (String::new(), String::new());
     for requests in 1.. {
-        let query: String =
-            form_urlencoded::Serializer::new(String::new()).append_pair("after", &after).finish();
-        let target = format!("/api/v3/export?db=d&{query}");
+        let target = format!("/api/v3/export?{}", form(&[("db", "d"), ("after", &after)]));
         let (calls, response) = calls(product, |p| p.ask_alone("GET", &target, ""));
         let text = body(&response);
         assert_eq!(response.status, 200, "{text}");
@@ -298,9 +296,7 @@ fn deletes_of_many_shards_respect_limit() {
             product.write("d", &(0..500).map(line).collect::<Vec<_>>().join("\n"));
         }
         let deletes = "DELETE FROM m1; DROP SERIES FROM m2";
-        let deletes: String =
-            form_urlencoded::Serializer::new(String::new()).append_pair("q", deletes).finish();
-        let target = format!("/query?db=d&{deletes}");
+        let target = format!("/query?{}", form(&[("db", "d"), ("q", deletes)]));
         let (calls, response) = calls(&mut product, |p| p.ask_alone("POST", &target, ""));
         let text = body(&response);
         assert!(response.status == 200 && !text.contains("error"), "{calls_max} calls: {text}");
