@@ -37,9 +37,7 @@ pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
 }
 
 pub(crate) fn call_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
-    let faults = std::mem::take(&mut world.faults);
     let spares = std::mem::replace(&mut world.spares_clients, true);
-    world.faults = faults;
     let reply = ask(world, Address::Catalog, envelope::encode(message));
     world.spares_clients = spares;
     envelope::decode(&reply).unwrap().1
