@@ -5,10 +5,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { has } from './harness.mjs';
-import { ended, grpcClient, rawCall, transcoding } from './grpc_client.mjs';
-import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_server.mjs';
+import { chain, ended, grpcClient, rawCall, transcoding } from './grpc_client.mjs';
+import { certificate, frame, grpcWebServer, json, trailerFrame } from './grpc_web_server.mjs';
 
-const json = (value) => Buffer.from(JSON.stringify(value));
 const protocols = ['http/1.1', 'https/1.1', 'h2'];
 
 function over(name, act, { limits } = {}) {
@@ -16,9 +15,8 @@ function over(name, act, { limits } = {}) {
     test(`${name}, over ${protocol}`, async (t) => {
       if (protocol !== 'http/1.1' && !has(t, 'openssl', ['version'])) return;
       const tls = protocol === 'http/1.1' ? null : certificate(t);
-      const server = await grpcWebServer(t, { protocol, tls });
-      const { address, callsOf } = await transcoding(t, server.url, { trusts: server.trusts, limits });
-      await act({ t, server, client: grpcClient(t, address), callsOf, address });
+      const { server, ...more } = await chain(t, { protocol, tls, limits });
+      await act({ t, server, ...more });
       const version = protocol === 'h2' ? '2.0' : '1.1';
       assert.ok(server.calls.every((call) => call.version === version), 'another protocol was spoken');
     });

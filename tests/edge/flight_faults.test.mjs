@@ -6,20 +6,10 @@ import { constants } from 'node:http2';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { grpcClient, openCall, rawCall, transcoding } from './grpc_client.mjs';
-import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_server.mjs';
-import { has } from './harness.mjs';
+import { chain, openCall, rawCall } from './grpc_client.mjs';
+import { frame, grpcWebServer, json, protocolsOf, trailerFrame } from './grpc_web_server.mjs';
 
-const json = (value) => Buffer.from(JSON.stringify(value));
 const base64 = (bytes) => Buffer.from(bytes).toString('base64');
-
-async function chain(t, { limits, ...about } = {}) {
-  const server = await grpcWebServer(t, about);
-  const { address, port, callsOf } = await transcoding(t, server.url, { trusts: server.trusts, limits });
-  const client = grpcClient(t, address);
-  const say = (what) => client.ask('Say', json(what));
-  return { server, client, say, port, address, callsOf };
-}
 
 test('each HTTP status is converted to a gRPC status with the text of the server', async (t) => {
   const { say } = await chain(t);
@@ -79,8 +69,7 @@ test('trailers are parsed in every form that servers send', async (t) => {
 
 test('a truncated response results in DataLoss, for any kind and position of the truncation', async (t) => {
   const whole = Buffer.concat([frame(Buffer.from('one')), frame(Buffer.from('two')), trailerFrame({ 'grpc-status': 0 })]);
-  const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
-  for (const kind of kinds) {
+  for (const kind of protocolsOf(t)) {
     const { say, client } = await chain(t, kind);
     for (const isCut of [true, false]) {
       for (let end = 0; end < whole.length; end += 1) {
@@ -161,8 +150,7 @@ test('a deadline is forwarded to the server and enforced by the transcoder', asy
 });
 
 test('if a client cancels a call, the transcoder cancels the call at the server', async (t) => {
-  const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
-  for (const kind of kinds) {
+  for (const kind of protocolsOf(t)) {
     const { server, client, port, callsOf } = await chain(t, kind);
     const waiting = client.stream('Wait', Buffer.from('x'));
     const streaming = client.stream('Many', json({ messages: 1e9, bytes: 1_000 }));
@@ -192,8 +180,7 @@ test('if a client cancels a call, the transcoder cancels the call at the server'
 });
 
 test('calls return Unavailable while the server is down, and succeed after its restart', async (t) => {
-  const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
-  for (const kind of kinds) {
+  for (const kind of protocolsOf(t)) {
     const { server, client } = await chain(t, kind);
     assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
     const streaming = client.stream('Many', json({ messages: 1e9, bytes: 1_000 }));

@@ -6,16 +6,13 @@ import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ended, grpcClient, openCall, rawCall, transcoding } from './grpc_client.mjs';
-import { certificate, frame, grpcWebServer } from './grpc_web_server.mjs';
+import { chain, ended, grpcClient, openCall, rawCall, transcoding } from './grpc_client.mjs';
+import { certificate, frame, grpcWebServer, json, protocolsOf } from './grpc_web_server.mjs';
 import { has } from './harness.mjs';
 
-const json = (value) => Buffer.from(JSON.stringify(value));
-
 test('calls and connections above a limit are rejected until others end', async (t) => {
-  const server = await grpcWebServer(t);
   const limits = { callsMax: 3, connectionsMax: 2, callsPerConnectionMax: 2 };
-  const { address, port } = await transcoding(t, server.url, { limits });
+  const { server, address, port } = await chain(t, { limits });
   const [one, two, three] = [0, 1, 2].map(() => grpcClient(t, address));
   const waiting = [one, one, two].map((client) => client.ask('Wait', Buffer.from('x')));
   while (server.calls.length < 3) await sleep(5);
@@ -36,25 +33,17 @@ test('calls and connections above a limit are rejected until others end', async 
 });
 
 test('headers above their maximum size are rejected in both directions', async (t) => {
-  const server = await grpcWebServer(t);
-  const { address, port } = await transcoding(t, server.url, { limits: { headerBytesMax: 4_096 } });
-  // HTTP/2 counts the bytes of the names and values, and 32 bytes for each header.
-  const { headers } = await rawCall(t, port, { headers: { long: 'x'.repeat(4_000) } });
-  assert.deepEqual([headers['grpc-status'], server.calls.length], ['8', 0]);
-  assert.match(headers['grpc-message'], /^the request has headers of 4\d\d\d bytes: headerBytesMax is 4096$/);
-  const client = grpcClient(t, address);
-  const said = json({ headers: { 'content-type': 'application/grpc-web', long: 'x'.repeat(5_000) } });
-  const back = await client.ask('Say', said);
-  const isOver = /^the response has headers of 5\d\d\d bytes: headerBytesMax is 4096$/;
-  assert.equal(back.code, 8);
-  assert.match(back.details, isOver);
-  assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
-  if (!has(t, 'openssl', ['version'])) return;
-  const modern = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
-  const over = await transcoding(t, modern.url, { trusts: modern.trusts, limits: { headerBytesMax: 4_096 } });
-  const same = await grpcClient(t, over.address).ask('Say', said);
-  assert.equal(same.code, 8);
-  assert.match(same.details, isOver);
+  for (const about of protocolsOf(t)) {
+    const { server, client, say, port } = await chain(t, { ...about, limits: { headerBytesMax: 4_096 } });
+    // HTTP/2 counts the bytes of the names and values, and 32 bytes for each header.
+    const { headers } = await rawCall(t, port, { headers: { long: 'x'.repeat(4_000) } });
+    assert.deepEqual([headers['grpc-status'], server.calls.length], ['8', 0]);
+    assert.match(headers['grpc-message'], /^the request has headers of 4\d\d\d bytes: headerBytesMax is 4096$/);
+    const back = await say({ headers: { 'content-type': 'application/grpc-web', long: 'x'.repeat(5_000) } });
+    assert.equal(back.code, 8);
+    assert.match(back.details, /^the response has headers of 5\d\d\d bytes: headerBytesMax is 4096$/);
+    assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
+  }
 });
 
 /** The function `hush` interrupts the connections without a signal to either end. */
@@ -85,8 +74,7 @@ async function wire(t, to) {
 }
 
 test('a client that disappears is detected, and its call ends at the server', async (t) => {
-  const server = await grpcWebServer(t);
-  const { port, callsOf } = await transcoding(t, server.url, { limits: { pingMs: 50, pingAnswerMs: 200 } });
+  const { server, port, callsOf } = await chain(t, { limits: { pingMs: 50, pingAnswerMs: 200 } });
   const middle = await wire(t, port);
   const call = openCall(t, middle.port, 'Echo');
   call.write(frame(Buffer.from('x')));
@@ -104,9 +92,7 @@ test('a client that disappears is detected, and its call ends at the server', as
 });
 
 test('the transcoder waits for a slow server that sends nothing, and either side may keep the connection alive', async (t) => {
-  const tls = has(t, 'openssl', ['version']) && certificate(t);
-  const kinds = tls ? [{}, { protocol: 'h2', tls }] : [{}];
-  await Promise.all(kinds.map(async (about) => {
+  await Promise.all(protocolsOf(t).map(async (about) => {
     const server = await grpcWebServer(t, about);
     // `upstreamIdleMs` is so short that the transcoder would close an idle connection during the
     // test.
@@ -144,9 +130,7 @@ test('a server that disappears is detected, and its calls fail', async (t) => {
 });
 
 test('during a stop, running calls may complete, and calls that take too long are ended', async (t) => {
-  const server = await grpcWebServer(t);
-  const { address, port, child } = await transcoding(t, server.url, { limits: { graceMs: 3_000, lingerMs: 200 } });
-  const client = grpcClient(t, address);
+  const { server, client, port, child } = await chain(t, { limits: { graceMs: 3_000, lingerMs: 200 } });
   const call = client.bidi('Echo');
   const soon = ended(call);
   const never = client.ask('Wait', Buffer.from('x'));
@@ -173,16 +157,14 @@ test('during a stop, running calls may complete, and calls that take too long ar
 });
 
 test('idle connections do not delay a stop', { timeout: 30_000 }, async (t) => {
-  const server = await grpcWebServer(t);
-  const { address, child } = await transcoding(t, server.url, { limits: { graceMs: 60_000 } });
-  assert.equal((await grpcClient(t, address).ask('Count', Buffer.from('x'))).code, 0);
+  const { client, child } = await chain(t, { limits: { graceMs: 60_000 } });
+  assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
   child.kill('SIGTERM');
   assert.equal((await child.ended).code, 0);
 });
 
 test('a call whose client reads nothing ends at its deadline, and during a stop', async (t) => {
-  const server = await grpcWebServer(t);
-  const { port, calls, child } = await transcoding(t, server.url, { limits: { graceMs: 100, lingerMs: 100 } });
+  const { server, port, calls, child } = await chain(t, { limits: { graceMs: 100, lingerMs: 100 } });
   const timed = openCall(t, port, 'Many', { headers: { 'grpc-timeout': '200m' } });
   timed.end(frame(json({ messages: 1e9, bytes: 10_000 })));
   await once(timed, 'response');
@@ -200,10 +182,8 @@ test('a call whose client reads nothing ends at its deadline, and during a stop'
 
 test('calls above the streams that the server permits use further connections, or fail after a limit', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
-  const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t), settings: { maxConcurrentStreams: 2 } });
   const limits = { upstreamSessionsMax: 2, connectMs: 400 };
-  const { address } = await transcoding(t, server.url, { trusts: server.trusts, limits });
-  const client = grpcClient(t, address);
+  const { server, client } = await chain(t, { protocol: 'h2', tls: certificate(t), settings: { maxConcurrentStreams: 2 }, limits });
   const waiting = [];
   for (let count = 1; count <= 4; count += 1) {
     waiting.push(client.ask('Wait', Buffer.from('x')));
@@ -219,9 +199,7 @@ test('calls above the streams that the server permits use further connections, o
 
 test('after a GOAWAY, running calls complete, and new calls use a new connection', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
-  const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
-  const { address } = await transcoding(t, server.url, { trusts: server.trusts });
-  const client = grpcClient(t, address);
+  const { server, client } = await chain(t, { protocol: 'h2', tls: certificate(t) });
   for (let round = 1; round <= 3; round += 1) {
     const running = client.ask('Wait', Buffer.from('x'));
     while (server.calls.length < 2 * round - 1) await sleep(5);
@@ -235,16 +213,13 @@ test('after a GOAWAY, running calls complete, and new calls use a new connection
 });
 
 test('a call ends with a status if the server stays silent after the whole request', async (t) => {
-  const tls = has(t, 'openssl', ['version']) && certificate(t);
-  for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
-    const server = await grpcWebServer(t, about);
-    const { address } = await transcoding(t, server.url, { trusts: server.trusts, limits: { answerMs: 200 } });
-    const client = grpcClient(t, address);
+  for (const about of protocolsOf(t)) {
+    const { server, client, say } = await chain(t, { ...about, limits: { answerMs: 200 } });
     const details = 'the server sent nothing for 200 ms (answerMs)';
     const never = await client.ask('Wait', Buffer.from('x'));
     assert.deepEqual([never.code, never.details], [14, details]);
     const body = frame(Buffer.from('one')).toString('base64');
-    const half = await client.ask('Say', json({ body, isOpen: true }));
+    const half = await say({ body, isOpen: true });
     assert.deepEqual([half.code, half.details, half.messages.map(String)], [14, details, ['one']]);
     await Promise.all(server.calls.map(({ gone }) => gone));
     assert.deepEqual(server.calls.map(({ isGone }) => isGone), [true, true]);
@@ -257,7 +232,7 @@ test('a call ends with a status if the server stays silent after the whole reque
     const { code, messages } = await end;
     assert.deepEqual([code, messages.map(String)], [0, ['a', 'b']]);
     // Pauses of 100 ms do not end a response, even if they exceed the limit together.
-    const slow = await client.ask('Say', json({ body: Buffer.concat([frame(Buffer.from('one')), frame(Buffer.from('two'))]).toString('base64'), pieceBytes: 4, pauseMs: 100 }));
+    const slow = await say({ body: Buffer.concat([frame(Buffer.from('one')), frame(Buffer.from('two'))]).toString('base64'), pieceBytes: 4, pauseMs: 100 });
     assert.deepEqual([slow.code, slow.messages.map(String)], [15, ['one', 'two']]);
   }
 });

@@ -9,10 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { flightProgram } from './flight_program.mjs';
 import { grpcClient, openCall } from './grpc_client.mjs';
-import { certificate, frame, grpcWebServer } from './grpc_web_server.mjs';
+import { certificate, frame, grpcWebServer, json } from './grpc_web_server.mjs';
 import { has } from './harness.mjs';
 
-const json = (value) => Buffer.from(JSON.stringify(value));
 const megabyte = 1_000_000;
 
 /**

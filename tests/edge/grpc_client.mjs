@@ -5,12 +5,13 @@ import { connect } from 'node:http2';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 
 import { flightProgram } from './flight_program.mjs';
+import { grpcWebServer, json } from './grpc_web_server.mjs';
 
 const asIs = (bytes) => bytes;
 const pathOf = (method) => (method.startsWith('/') ? method : `/test.Stand/${method}`);
 
 /** Converts an object to metadata. The object's values are texts or arrays of texts. */
-export function metadataOf(object = {}) {
+function metadataOf(object = {}) {
   const metadata = new Metadata();
   for (const [name, values] of Object.entries(object)) for (const value of [values].flat()) metadata.add(name, value);
   return metadata;
@@ -62,6 +63,17 @@ export function ended(call) {
 export function transcoding(t, to, { tls = null, limits = {}, ...more } = {}) {
   const words = tls ? ['--tls-cert', tls.file, '--tls-key', tls.keyFile] : [];
   return flightProgram(t, to, { words, limits: { graceMs: 200, lingerMs: 300, ...limits }, ...more });
+}
+
+/**
+ * Starts a gRPC-Web server, `tidemark flight` in front of the server, and a client. `say(response)`
+ * requests a response from the server.
+ */
+export async function chain(t, { limits, ...about } = {}) {
+  const server = await grpcWebServer(t, about);
+  const transcoder = await transcoding(t, server.url, { trusts: server.trusts, limits });
+  const client = grpcClient(t, transcoder.address);
+  return { server, client, say: (response) => client.ask('Say', json(response)), ...transcoder };
 }
 
 /**

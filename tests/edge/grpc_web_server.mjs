@@ -9,7 +9,7 @@ import { createSecureServer } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
 
-import { temporaryFolder } from './harness.mjs';
+import { has, temporaryFolder } from './harness.mjs';
 
 /** Encodes a frame, which consists of flags, length and payload. */
 export function frame(payload, flags = 0) {
@@ -18,6 +18,9 @@ export function frame(payload, flags = 0) {
   head.writeUInt32BE(payload.length, 1);
   return Buffer.concat([head, payload]);
 }
+
+/** Encodes the message of a method of this server. */
+export const json = (value) => Buffer.from(JSON.stringify(value));
 
 export const trailerFrame = (trailers) =>
   frame(Buffer.from(Object.entries(trailers).map(([name, value]) => `${name}: ${value}\r\n`).join(''), 'latin1'), 0x80);
@@ -65,7 +68,7 @@ const methods = {
     const all = await allOf(messages);
     response.writeHead(200, type);
     const bytes = all.reduce((sum, { length }) => sum + length, 0);
-    response.write(frame(Buffer.from(JSON.stringify({ messages: all.length, bytes }))));
+    response.write(frame(json({ messages: all.length, bytes })));
     response.end(trailerFrame({ 'grpc-status': 0 }));
   },
   /** Returns `messages` messages, each with `bytes` bytes. */
@@ -126,6 +129,9 @@ export function certificate(t) {
   execFileSync('openssl', [...asked, '-days', '2', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-addext', 'basicConstraints=critical,CA:FALSE', '-keyout', key, '-out', file], { stdio: 'ignore' });
   return { key: readFileSync(key), cert: readFileSync(file), file, keyFile: key };
 }
+
+/** Returns the options of a server for each protocol that a test can use. HTTP/2 needs openssl. */
+export const protocolsOf = (t) => (has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}]);
 
 function serverOf(protocol, { tls, settings }, answer) {
   if (protocol === 'http/1.1') return createServer(answer);
