@@ -2,6 +2,8 @@
 // with one server. `tidemark flight` runs in front of the Worker.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
@@ -114,6 +116,17 @@ const CASES = {
     assert.equal(isSoon, true, 'the deadline was not kept');
   },
 };
+
+/**
+ * Starts a program that queries before, during and after a restart of the server. `next` resolves to
+ * the next line that the program prints. `tell` sends a line for which the program waits.
+ */
+export function conversation(t, program, args) {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
+}
 
 /** If the server is down, a gRPC client waits for a few seconds before it connects again. */
 const reconnectMs = 5_000;

@@ -3,8 +3,6 @@
 // additional cases.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 
 import { InfluxDBClient, setLogger } from '@influxdata/influxdb3-client';
@@ -12,7 +10,7 @@ import { build } from 'esbuild';
 
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
-import { columns, comesBack, judge, judgeRestart, manyRows, ofJavaScript, served } from './flight_cases.mjs';
+import { columns, comesBack, conversation, judge, judgeRestart, manyRows, ofJavaScript, served } from './flight_cases.mjs';
 import { casesOf, rowsOf } from './flight_js.mjs';
 import { token, withoutSql } from './harness.mjs';
 import { hasPythonClients, order, orderMs, pythonProgram } from './python.mjs';
@@ -106,20 +104,12 @@ async function dbapi(what) {
   assert.deepEqual(superset.virtual, ['host', 'i']);
 }
 
-/** `tell` sends a line for which the script waits. `said` returns the printed lines. */
-function conversation(t, script, what) {
-  const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
-  const child = spawn(pythonProgram, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  t.after(() => child.kill('SIGKILL'));
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
-}
-
 /** Restarts the server, and tests that the running clients can then query again. */
 async function restart(t, { server, what, port }) {
   const gone = new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token });
   const one = () => rowsOf(gone, 'SELECT 1 AS one', 'd').then((rows) => rows.length, String);
-  const python = conversation(t, 'flight_matrix', { action: 'restarted', ...what });
+  const file = at('tests', 'edge', 'python', 'flight_matrix.py');
+  const python = conversation(t, pythonProgram, ['-B', file, JSON.stringify({ action: 'restarted', ...what })]);
   const javascript = [await one()];
   assert.equal(await python.next(), 'away');
   await server.kill();

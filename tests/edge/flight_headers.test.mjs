@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { test } from 'node:test';
 
+import { frame } from './grpc_web_server.mjs';
 import { tidemark, token, WorkerHost } from './harness.mjs';
 
 function answer(it, { method = 'POST', path = 'DoGet', headers = {}, body = '' }) {
@@ -21,12 +22,6 @@ function answer(it, { method = 'POST', path = 'DoGet', headers = {}, body = '' }
   });
 }
 
-function message(bytes) {
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(bytes.length, 1);
-  return Buffer.concat([head, bytes]);
-}
-
 test('each Flight response is streamed without Content-Length, for any status', async (t) => {
   const it = await tidemark(t, {}, WorkerHost);
   const { headers: whole } = await answer(it, { method: 'GET', path: '/ready' });
@@ -34,9 +29,9 @@ test('each Flight response is streamed without Content-Length, for any status', 
   const of = (type, more = {}) => ({ 'Content-Type': type, ...more });
   const bearer = { Authorization: `Bearer ${token}` };
   const web = 'application/grpc-web+proto';
-  const ticket = message(Buffer.from('\x0a\x08nonsense', 'latin1'));
+  const ticket = frame(Buffer.from('\x0a\x08nonsense', 'latin1'));
   for (const [what, status, grpcStatus, given] of [
-    ['a handshake', 200, /grpc-status: ?0/, { path: 'Handshake', headers: of(web, bearer), body: message(Buffer.alloc(0)) }],
+    ['a handshake', 200, /grpc-status: ?0/, { path: 'Handshake', headers: of(web, bearer), body: frame(Buffer.alloc(0)) }],
     ['a wrong ticket', 200, /grpc-status: ?[1-9]/, { headers: of(web, bearer), body: ticket }],
     ['no token', 200, /grpc-status: ?16/, { headers: of(web), body: ticket }],
     ['a wrong token', 200, /grpc-status: ?16/, { headers: of(web, { Authorization: 'Bearer wrong' }), body: ticket }],

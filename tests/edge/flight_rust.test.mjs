@@ -3,13 +3,12 @@
 // contains neither of these crates.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 
 import { run } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
-import { columns, comesBack, judge, judgeRestart, served } from './flight_cases.mjs';
+import { columns, comesBack, conversation, judge, judgeRestart, served } from './flight_cases.mjs';
 import { has, token, withoutSql } from './harness.mjs';
 
 const folder = at('tests', 'edge', 'rust', 'flight');
@@ -68,16 +67,13 @@ test("the Flight SQL client of arrow-rs works", options, async (t) => {
   const { server, port, other } = await served(t);
   await t.test('every case', async () => judge('arrow-rs', await asked('cases', port, other), ofRust));
   await t.test('a server that is temporarily down', async (one) => {
-    const child = spawn(program, ['restarted', String(port), token, other], { stdio: ['pipe', 'pipe', 'inherit'] });
-    one.after(() => child.kill('SIGKILL'));
-    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-    const next = async () => (await lines.next()).value;
+    const { next, tell } = conversation(one, program, ['restarted', String(port), token, other]);
     assert.equal(await next(), 'away');
     await server.kill();
-    child.stdin.write('\n');
+    tell();
     assert.equal(await next(), 'back');
     await comesBack(server);
-    child.stdin.write('\n');
+    tell();
     judgeRestart('arrow-rs', JSON.parse(await next()));
   });
 });
