@@ -13,7 +13,9 @@
 //   `scale` runs on the native host instead of workerd.
 // - `shapes` and `sql` accept `--workerd`: the Worker instead of the native host.
 // - `hostile` accepts `--seconds N`, and `host` accepts `--gigabytes N`.
-// - `scale` has its own options (scale/choices.mjs).
+// - `scale` accepts `--size full`, and `--only NAME` for each wanted scenario.
+
+import { parseArgs } from 'node:util';
 
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
@@ -37,20 +39,28 @@ import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
 const parts = ['parsers', 'shard', 'ingest', 'shares', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'hostile', 'host', 'scale'];
-const onlyNative = process.argv.includes('--native');
-const onlyWorkerd = process.argv.includes('--workerd');
+const { values: options, positionals: given } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: 'boolean' },
+    native: { type: 'boolean' },
+    workerd: { type: 'boolean' },
+    sizes: { type: 'boolean' },
+    seconds: { type: 'string', default: '60' },
+    gigabytes: { type: 'string', default: '1' },
+    size: { type: 'string', default: 'small' },
+    only: { type: 'string', multiple: true, default: [] },
+  },
+});
+const { quick, native: onlyNative, workerd: onlyWorkerd } = options;
 const ofNative = ['rows', 'flight', 'hostile', 'host', ...(onlyWorkerd ? [] : ['shapes', 'sql']), ...(onlyNative ? ['scale'] : [])];
-const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
-const quick = process.argv.includes('--quick');
 const asked = parts.filter((part) => given.includes(part));
 const names = given.filter((name) => !parts.includes(name));
 const wanted = (part) => given.length === 0 || asked.includes(part);
 
-/** Returns the number after an option, or `usual` if the option is missing. */
-function numberOf(option, usual, what) {
-  const at = process.argv.indexOf(option);
-  const number = at < 0 ? usual : Number(process.argv[at + 1]);
-  if (!(number > 0)) throw new UserError(`${option} is a number of ${what}.`);
+function numberOf(option) {
+  const number = Number(options[option]);
+  if (!(number > 0)) throw new UserError(`--${option} ${options[option]}: it has to be a positive number.`);
   return number;
 }
 
@@ -144,7 +154,7 @@ await finishWith(async () => {
     await packages();
     await worker();
   }
-  if (asked.includes('shapes')) await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
+  if (asked.includes('shapes')) await (options.sizes ? shapesAtTwoSizes() : queryShapes());
   if (asked.includes('rows')) await largeResult(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   if (asked.includes('cold')) {
     await packages();
@@ -154,14 +164,13 @@ await finishWith(async () => {
   if (asked.includes('sql')) await (onlyWorkerd ? sqlOfWorker(await prepareAll()) : sql(native));
   if (asked.includes('flight')) await flight(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   if (asked.includes('hostile')) {
-    const seconds = numberOf('--seconds', 60, 'seconds');
-    whole = (await hostile(native, { seconds, only: names.filter((name) => name !== String(seconds)) })) && whole;
+    whole = (await hostile(native, { seconds: numberOf('seconds'), only: names })) && whole;
   }
-  if (asked.includes('host')) await host({ gigabytes: numberOf('--gigabytes', 1, 'gigabytes'), quick });
+  if (asked.includes('host')) await host({ gigabytes: numberOf('gigabytes'), quick });
   if (asked.includes('scale')) {
     await packages();
     if (!onlyNative) await worker();
-    whole = (await scale(process.argv.slice(2))) && whole;
+    whole = (await scale(options)) && whole;
   }
   return whole ? 0 : 1;
 });

@@ -2,8 +2,8 @@
 // with InfluxDB, for a small and a large size. A scenario is a file in `scale/`, whose `run` resolves
 // to rows of the table. InfluxDB is the last of its `sides`.
 
+import { UserError } from '../scripts/project.mjs';
 import { circumstances, record, table } from './results.mjs';
-import { choices } from './scale/choices.mjs';
 import * as deletes from './scale/deletes.mjs';
 import * as fields from './scale/fields.mjs';
 import * as history from './scale/history.mjs';
@@ -25,12 +25,21 @@ const scenarios = [history, measurements, series, shards, panels, deletes, field
  */
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
+/** Returns the scenarios with these names, or without names all scenarios. */
+function chosen(size, names) {
+  if (!['small', 'full'].includes(size)) throw new UserError(`--size ${size}: it has to be small or full.`);
+  const known = scenarios.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown) throw new UserError(`There is no scenario ${unknown}: say one of ${known.join(', ')}.`);
+  return scenarios.filter(({ name }) => names.length === 0 || names.includes(name));
+}
+
 /**
  * Runs the scenarios. Each scenario has its own table, because all scenarios together take two
  * hours. Resolves to whether every scenario completed.
  */
-export async function scale(args) {
-  const { size, wanted } = choices(args.filter((arg) => arg !== '--native'), scenarios);
+export async function scale({ size, only }) {
+  const wanted = chosen(size, only);
   const hasPeer = hasInfluxdb();
   process.env[influxdbColdSetting] = '5s';
   const isRecorded = size === 'full' && hasPeer;
