@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 
 import { lost, stopped } from '../../sql/sessions.js';
 
-export const defaultLimits = {
+const defaultLimits = {
   /** Turns of ordinary statements take less than one second. */
   turnMs: 5_000,
   /** The maximum memory of the process during a turn. */
