@@ -28,7 +28,7 @@ fn product(shards: u32) -> Product {
     product
 }
 
-fn database(product: &mut Product, name: &str, shards: u32) {
+pub(crate) fn database(product: &mut Product, name: &str, shards: u32) {
     let settings = json!({"db": name, "shards": shards}).to_string();
     assert_eq!(product.configure("POST", &settings).0, 200);
 }
@@ -37,7 +37,7 @@ fn to_next_minute(product: &mut Product) {
     product.pass(60 - product.now_s().rem_euclid(60));
 }
 
-fn set(product: &mut Product, body: &Value) -> Value {
+pub(crate) fn set(product: &mut Product, body: &Value) -> Value {
     admin(product, ("POST", ROUTE), &body.to_string(), 200)
 }
 
@@ -70,7 +70,7 @@ fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u
 
 /// The documentation promises that `taken` differs from `limit` by at most a quarter.
 #[track_caller]
-fn assert_kept(taken: u64, limit: u64) {
+pub(crate) fn assert_kept(taken: u64, limit: u64) {
     assert!(taken * 4 >= limit * 3 && taken * 4 <= limit * 5, "{taken} of {limit}");
 }
 

@@ -1,6 +1,7 @@
 //! Tests that each request writes one log line, and that no log line contains a secret.
 
 use crate::product::{Product, gzip, header};
+use crate::tokens::encoded;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -197,8 +198,7 @@ fn secrets_are_shown_at_most_once() {
     let made: Value = serde_json::from_slice(&made.body).unwrap();
     let token = made["token"].as_str().unwrap().to_owned();
     assert!(!product.log_line().unwrap().contains(&token));
-    let quoted = |q: &str| form_urlencoded::byte_serialize(q.as_bytes()).collect::<String>();
-    let create = quoted(&format!("CREATE USER u WITH PASSWORD '{CANARY}'"));
+    let create = encoded(&format!("CREATE USER u WITH PASSWORD '{CANARY}'"));
     let secrets = [token.as_str(), CANARY];
     let bearer = ("authorization", format!("Bearer {token}"));
     let of_user = ("authorization", format!("Token u:{CANARY}"));
@@ -210,7 +210,7 @@ fn secrets_are_shown_at_most_once() {
         ("POST", format!("/query?q={create}"), &bearer),
         (
             "POST",
-            format!("/query?q={}", quoted(&format!("SET PASSWORD FOR u = '{CANARY}'"))),
+            format!("/query?q={}", encoded(&format!("SET PASSWORD FOR u = '{CANARY}'"))),
             &admin,
         ),
         ("POST", "/query?q=SHOW+USERS".to_owned(), &admin),

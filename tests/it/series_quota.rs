@@ -7,20 +7,14 @@ use serde_json::{Value, json};
 use tidemark::protocol::call::Address;
 
 use crate::product::Product;
-use crate::tokens::{admin, body};
-
-const ROUTE: &str = "/api/v3/configure/quota";
+use crate::quotas::{assert_kept, database, set};
+use crate::tokens::body;
 
 fn product(shards: u32) -> Product {
     let settings = [("AUTO_CREATE_RETENTION", "INF"), ("LOG_REQUESTS", "none")];
     let mut product = Product::with(&settings);
-    let settings = json!({"db": "d", "shards": shards}).to_string();
-    assert_eq!(product.configure("POST", &settings).0, 200);
+    database(&mut product, "d", shards);
     product
-}
-
-fn set(product: &mut Product, body: &Value) {
-    admin(product, ("POST", ROUTE), &body.to_string(), 200);
 }
 
 fn points(series: impl Iterator<Item = usize>, time: usize) -> String {
@@ -46,12 +40,6 @@ fn series(product: &mut Product) -> (u64, u64) {
     (exact.sum(), used[2].as_u64().unwrap())
 }
 
-/// The documentation promises that `found` differs from `expected` by at most a quarter.
-#[track_caller]
-fn assert_about(found: u64, expected: u64) {
-    assert!(found * 4 >= expected * 3 && found * 4 <= expected * 5, "{found} of {expected}");
-}
-
 #[test]
 fn series_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
@@ -75,8 +63,8 @@ fn series_quota_is_accurate_within_quarter() {
                 }
             }
             let (exact, used) = series(&mut product);
-            assert_about(exact, allowed);
-            assert_about(used, exact);
+            assert_kept(exact, allowed);
+            assert_kept(used, exact);
             assert!(first_refusal.unwrap() * 4 >= allowed * 3, "{first_refusal:?} of {allowed}");
         }
     }
