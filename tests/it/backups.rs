@@ -121,12 +121,12 @@ fn restored_database_returns_same_results() {
         product.write(name, "m,host=h1 f=7 1699000003\nnew f=1 5\ngone v=9 5");
         product.rest();
         let count = "SELECT count(f) FROM m WHERE host = 'h1'";
-        assert_eq!(product.query(name, count)["results"][0]["series"][0]["values"][0][1], 5);
+        assert_eq!(product.values(name, count)[0][1], 5);
         let (status, body) = send(&mut product, "POST", &format!("/debug/verify?db={name}"));
         assert_eq!((status, &body["damaged"]), (200, &json!([])));
         let again = finish(&mut product, "POST", &format!("/api/v3/restore?db={name}&from={id}"));
         assert_eq!(again["remaining"], 0);
-        assert_eq!(product.query(name, count)["results"][0]["series"][0]["values"][0][1], 5);
+        assert_eq!(product.values(name, count)[0][1], 5);
     }
 }
 
@@ -311,8 +311,7 @@ fn restore_needs_new_or_empty_database() {
     place.heal();
     product.write("other", "kept f=1 1");
     assert_eq!(send(&mut product, "POST", &target).0, 409);
-    let kept = product.query("other", "SELECT f FROM kept");
-    assert_eq!(kept["results"][0]["series"][0]["values"][0][1], 1);
+    assert_eq!(product.values("other", "SELECT f FROM kept")[0][1], 1);
 }
 
 #[test]

@@ -69,8 +69,7 @@ fn short_windows_do_not_starve_other_queries() {
     let points: String = (0..20).map(|run| format!("n v=1 {}\n", begin_ns + run * 1_000)).collect();
     assert_eq!(product.post("/write?db=d", &points).status, 204);
     let runs = |product: &mut Product| {
-        let answer = product.query("d", "SELECT count(sum) FROM d.long.u");
-        answer["results"][0]["series"][0]["values"][0][1].as_i64().unwrap()
+        product.values("d", "SELECT count(sum) FROM d.long.u")[0][1].as_i64().unwrap()
     };
     product.wait(60);
     let before = runs(&mut product);

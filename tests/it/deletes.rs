@@ -179,10 +179,8 @@ fn compaction_frees_space_of_deleted_rows() {
         product.rest();
     }
     let full = stat(&mut product, "diskBytes");
-    let count = |product: &mut Product| {
-        product.query("a", "SELECT count(v) FROM m")["results"][0]["series"][0]["values"][0][1]
-            .as_u64()
-    };
+    let count =
+        |product: &mut Product| product.values("a", "SELECT count(v) FROM m")[0][1].as_u64();
     assert_eq!(count(&mut product), Some(24_000));
     product.query("a", "DELETE FROM m WHERE host =~ /h[1-9]/");
     assert_eq!(count(&mut product), Some(2_400));
@@ -208,8 +206,8 @@ fn show_tag_values_reads_few_rows() {
     }
     let show = |product: &mut Product| {
         let before = stat(product, "rowsRead");
-        let answer = product.query("a", "SHOW TAG VALUES FROM m WITH KEY = host");
-        let rows = answer["results"][0]["series"][0]["values"].as_array().map(Vec::len);
+        let rows = product.values("a", "SHOW TAG VALUES FROM m WITH KEY = host");
+        let rows = rows.as_array().map(Vec::len);
         assert_eq!(rows, Some(100));
         stat(product, "rowsRead") - before
     };
@@ -278,10 +276,7 @@ fn show_hides_expired_series_at_once() {
     product.query("", "CREATE DATABASE a WITH DURATION 1h");
     let now_s = product.now_s();
     product.write("a", &format!("m,host=old v=1 {}\nm,host=new v=1 {}", now_s - 3_000, now_s));
-    let hosts = |product: &mut Product| {
-        let shown = product.query("a", "SHOW TAG VALUES WITH KEY = host");
-        shown["results"][0]["series"][0]["values"].clone()
-    };
+    let hosts = |product: &mut Product| product.values("a", "SHOW TAG VALUES WITH KEY = host");
     assert_eq!(hosts(&mut product), json!([["host", "new"], ["host", "old"]]));
     product.pass(1_200);
     assert_eq!(hosts(&mut product), json!([["host", "new"]]));
@@ -309,8 +304,7 @@ fn full_shard_rejects_only_writes() {
     assert!(text.contains("full") && text.contains("60000"), "{text}");
     let retry = refused.headers.iter().any(|(name, _)| *name == "Retry-After");
     assert!(retry, "{:?}", refused.headers);
-    let count = product.query("a", "SELECT count(v) FROM m");
-    assert_eq!(count["results"][0]["series"][0]["values"][0][1], json!(written * 10));
+    assert_eq!(product.values("a", "SELECT count(v) FROM m")[0][1], json!(written * 10));
     product.query("a", "DELETE FROM m WHERE host != 'h0'");
     product.rest();
     assert!(stat(&mut product, "diskBytes") < 60_000);
@@ -345,9 +339,7 @@ fn large_overwrites_compact_to_last_values() {
         product.write("a", &heavy(round, 5_000 - 1_000 * round));
         product.rest();
     }
-    let number = |product: &mut Product, q: &str| {
-        product.query("a", q)["results"][0]["series"][0]["values"][0][1].as_u64()
-    };
+    let number = |product: &mut Product, q: &str| product.values("a", q)[0][1].as_u64();
     // The three rounds wrote 5,000, 4,000 and 3,000 rows with the same times. Only the last row at
     // each time counts.
     assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(5_000));
@@ -482,7 +474,6 @@ fn v2_delete_accepts_long_predicates() {
     });
     let response = product.post("/api/v2/delete?bucket=db", &body.to_string());
     assert_eq!(response.status, 204, "{response:?}");
-    let left = product.query("db", "SELECT count(f), max(f) FROM m");
-    assert_eq!(left["results"][0]["series"][0]["values"][0][1], 2_999);
-    assert_eq!(left["results"][0]["series"][0]["values"][0][2], 2_998);
+    let left = product.values("db", "SELECT count(f), max(f) FROM m");
+    assert_eq!((&left[0][1], &left[0][2]), (&json!(2_999), &json!(2_998)));
 }

@@ -196,8 +196,7 @@ fn delete_comparisons_are_limited() {
         let expected = "the condition has more than 100 comparisons";
         assert!(error.starts_with(expected), "{error}");
     }
-    let count = product.query("db", "SELECT count(v) FROM m");
-    assert_eq!(count["results"][0]["series"][0]["values"][0][1], 5_000);
+    assert_eq!(product.values("db", "SELECT count(v) FROM m")[0][1], 5_000);
 }
 
 #[test]
@@ -260,7 +259,7 @@ fn regexes_are_limited_by_their_work() {
         assert!(error.contains("this expression may need many steps"), "{statement}: {error}");
     }
     let count = "SELECT count(text) FROM long";
-    assert_eq!(product.query("db", count)["results"][0]["series"][0]["values"][0][1], 20);
+    assert_eq!(product.values("db", count)[0][1], 20);
     assert!(!answer(&mut product, "DELETE FROM long WHERE label =~ /a[ab]*a$/").contains("error"));
 }
 
@@ -399,8 +398,7 @@ fn cpu_limit_applies_per_statement() {
     assert!(error.ends_with(&format!("limit 100 (QUERY_CPU_MS_MAX): {advice}")), "{error}");
     let small = "SELECT count(v) FROM m";
     for _ in 0..3 {
-        let answer = product.query("db", small);
-        assert_eq!(answer["results"][0]["series"][0]["values"][0][1], 5_000);
+        assert_eq!(product.values("db", small)[0][1], 5_000);
     }
 }
 

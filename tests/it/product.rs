@@ -169,6 +169,11 @@ impl Product {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{q}: {e}: {text}"))
     }
 
+    /// Returns the rows of the first series that a statement returns.
+    pub(crate) fn values(&mut self, db: &str, q: &str) -> Value {
+        self.query(db, q)["results"][0]["series"][0]["values"].clone()
+    }
+
     /// Runs alarms until all data is flushed and merged.
     pub(crate) fn rest(&mut self) {
         self.pass_hours(8);

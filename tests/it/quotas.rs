@@ -132,8 +132,7 @@ fn cells_quota_is_accurate_within_quarter() {
         set(&mut product, &json!({"db": "d", "cells_per_minute": QUOTA_VALUE_MAX}));
         to_next_minute(&mut product);
         product.query("d", &ask());
-        let stats = product.query("d", "SHOW STATS FOR 'quota'");
-        let cells = stats["results"][0]["series"][0]["values"][0][2].as_u64().unwrap();
+        let cells = product.values("d", "SHOW STATS FOR 'quota'")[0][2].as_u64().unwrap();
         assert!((2_000..20_000).contains(&cells), "{cells}");
         set(&mut product, &json!({"db": "d", "cells_per_minute": 20 * cells}));
         for _ in 0..2 {
@@ -405,10 +404,8 @@ fn quotas_keep_acknowledged_points() {
     product.rest();
     product.sleep();
     product.rest();
-    let answer = product.query("d", "SELECT count(v) FROM m");
-    assert_eq!(answer["results"][0]["series"][0]["values"][0][1], acknowledged);
-    let groups = product.query("d", "SHOW SHARD GROUPS");
-    assert!(groups["results"][0]["series"][0]["values"].as_array().unwrap().len() > 1);
+    assert_eq!(product.values("d", "SELECT count(v) FROM m")[0][1], acknowledged);
+    assert!(product.values("d", "SHOW SHARD GROUPS").as_array().unwrap().len() > 1);
 }
 
 /// PROTOCOL.md rule 2: the limits that were acknowledged last apply, for any writer.

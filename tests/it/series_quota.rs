@@ -98,9 +98,8 @@ fn series_quota_rejects_only_new_series() {
             }
             assert!(!error.contains("line 1 ") && !error.contains("line 3 "), "{error}");
         }
-        let count = product.query("d", "SELECT count(v) FROM m");
         let points = 1_500 * 7 + 2 * 6;
-        assert_eq!(count["results"][0]["series"][0]["values"][0][1], points);
+        assert_eq!(product.values("d", "SELECT count(v) FROM m")[0][1], points);
         assert_eq!(series(&mut product).0, 1_500);
     }
 }

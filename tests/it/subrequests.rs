@@ -269,10 +269,8 @@ fn export_resumes_inside_a_measurement() {
 
 #[test]
 fn delete_exceeding_call_limit_deletes_nothing() {
-    let count = |product: &mut Product| {
-        let answer = product.query("d", "SELECT count(v) FROM m1");
-        answer["results"][0]["series"][0]["values"][0][1].as_u64()
-    };
+    let count =
+        |product: &mut Product| product.values("d", "SELECT count(v) FROM m1")[0][1].as_u64();
     let mut product = large(&[("CALLS_PER_REQUEST_MAX", "60")]);
     let before = count(&mut product);
     let answer = product.query("d", "DELETE FROM m1");
@@ -303,9 +301,8 @@ fn deletes_of_many_shards_respect_limit() {
         let (internal, of_object) = (calls.internal, calls.most_of_object);
         assert!(internal <= calls_max && of_object <= calls_max, "{internal}, {of_object}");
         for (measurement, rest) in [("m1", None), ("m2", None), ("m3", Some(500))] {
-            let answer = product.query("d", &format!("SELECT count(v) FROM {measurement}"));
-            let count = &answer["results"][0]["series"][0]["values"][0][1];
-            assert_eq!(count.as_u64(), rest, "{calls_max} calls: {answer}");
+            let rows = product.values("d", &format!("SELECT count(v) FROM {measurement}"));
+            assert_eq!(rows[0][1].as_u64(), rest, "{calls_max} calls");
         }
     }
 }

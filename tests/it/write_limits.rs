@@ -363,9 +363,9 @@ fn later_lines_win_in_large_write() {
     let mut product = product();
     let lines: String = (0..70_000).map(|n| format!("m v={n}i {}\n", n % 69_990)).collect();
     assert_eq!(post(&mut product, lines.into_bytes(), &[]), (204, String::new()));
-    let found = product.query("db", "SELECT count(v), sum(v) FROM m");
     let sum = (10..70_000_u64).sum::<u64>();
-    assert_eq!(found["results"][0]["series"][0]["values"][0], serde_json::json!([0, 69_990, sum]));
+    let found = product.values("db", "SELECT count(v), sum(v) FROM m");
+    assert_eq!(found, serde_json::json!([[0, 69_990, sum]]));
 }
 
 /// The number of tag values is not limited. With `LONG_TESTS=1`, writes a million tag values.
@@ -378,8 +378,7 @@ fn tag_values_are_not_limited() {
         let lines: String = (first..first + 10_000).map(|n| format!("m,id={n} v=1 1\n")).collect();
         assert_eq!(post(&mut product, lines.into_bytes(), &[]).0, 204, "{request}");
     }
-    let found = product.query("db", "SELECT count(v) FROM m");
-    assert_eq!(found["results"][0]["series"][0]["values"][0][1], requests * 10_000);
+    assert_eq!(product.values("db", "SELECT count(v) FROM m")[0][1], requests * 10_000);
 }
 
 /// The header of a frame may have any length. It does not depend on the row size of the log.
@@ -394,8 +393,7 @@ fn write_columns_are_not_limited() {
     assert_eq!((status, text.as_str()), (204, ""));
     for n in [0, 70, 119] {
         let q = format!("SELECT {}, {} FROM m{n}", name(0), name(599));
-        let found = product.query("db", &q);
-        let values = &found["results"][0]["series"][0]["values"];
-        assert_eq!(values, &serde_json::json!([[1, 1, 1]]), "m{n}");
+        let values = product.values("db", &q);
+        assert_eq!(values, serde_json::json!([[1, 1, 1]]), "m{n}");
     }
 }
