@@ -12,6 +12,9 @@ import { circumstances, record } from './results.mjs';
 
 const target = process.env.CARGO_TARGET_DIR ?? at('target');
 
+/** Measured turns of each shape. */
+const rounds = 15;
+
 const shapes = ['cpu integers', 'two decimals', 'full floats', 'iot mix', 'new series'];
 
 /**
@@ -64,7 +67,7 @@ function side(command, args) {
 }
 
 /** Prints and records MB per CPU second, and the medians of the ratios in each turn. */
-export async function parsers({ native: binary, wasm: module }, rounds = 15) {
+export async function parsers({ native: binary, wasm: module }) {
   const native = side(binary, ['turns']);
   const wasm = side(newNode(), [at('benches', 'line_protocol_wasm.mjs'), module]);
   const heads = [

@@ -28,11 +28,11 @@ export async function buildNative(profile = 'debug') {
 
 /**
  * Starts the program and waits until it responds. `data` is the data folder, and `vars` are the
- * settings. `secret` is the admin token, or null. `words` are further command-line options. `log`
- * is a file descriptor for the request log, or null for no log.
+ * settings. `secret` is the admin token, or null. `log` is a file descriptor for the request log,
+ * or null for no log.
  */
-export async function startNative({ port, data, vars = {}, secret, backups = false, words = [], profile = 'debug', log = null }) {
-  const line = ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, ...words];
+export async function startNative({ port, data, vars = {}, secret, backups = false, profile = 'debug', log = null }) {
+  const line = ['serve', '--listen', `127.0.0.1:${port}`, '--data', data];
   if (backups) {
     mkdirSync(data, { recursive: true });
     line.push('--backups', join(data, 'backups'));

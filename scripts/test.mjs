@@ -36,9 +36,9 @@ async function succeeds(command, args, env = {}) {
 /**
  * Runs `cargo test`. A passing test that prints a line `SKIPPED name: reason` counts as skipped.
  */
-async function cargoTests(args, env = {}) {
+async function cargoTests(args) {
   const all = ['test', '--no-fail-fast', ...args];
-  const { code, output } = await run('cargo', all, { quiet: true, env });
+  const { code, output } = await run('cargo', all, { quiet: true, env: withClippy });
   const sum = (what) =>
     [...output.matchAll(new RegExp(`^test result: .*?(\\d+) ${what}`, 'gm'))]
       .map((found) => Number(found[1]))
@@ -60,7 +60,7 @@ async function cargoTests(args, env = {}) {
 async function rustTests() {
   // `cargo test` does not compile the benchmarks.
   const built = await succeeds('cargo', ['build', '--workspace', '--all-targets'], withClippy);
-  return built.failed ? built : cargoTests(['--workspace', '--', '--show-output'], withClippy);
+  return built.failed ? built : cargoTests(['--workspace', '--', '--show-output']);
 }
 
 /** Runs the tests of the engine that must also pass in WASM. */
@@ -188,7 +188,7 @@ const steps = [
   ['deploy dry run', deployDryRun],
   ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
   ['SQL, size for the page', async () => sqlSize()],
-  ['native host and SQL, with clippy', () => cargoTests([...native], withClippy)],
+  ['native host and SQL, with clippy', () => cargoTests(native)],
   ['native host, end to end', nativeEdgeTests],
   ['end to end', () => edgeTests()],
 ];

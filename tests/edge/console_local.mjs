@@ -22,13 +22,13 @@ export async function builtHost(t) {
 }
 
 /** Resolves to null without chromium. */
-export async function local(t, { hash = '' } = {}) {
+export async function local(t) {
   if (!hasChromium(t)) return null;
   const host = await builtHost(t);
   const browser = await launched(t);
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 } });
   const it = { host, context, problems: [] };
-  it.page = await another(it, hash);
+  it.page = await another(it);
   return it;
 }
 

@@ -18,9 +18,9 @@ setLogger({ error() {}, warn() {} });
 const configure = '/api/v3/configure/token';
 
 /** Creates a token and returns its secret, which only this response contains. */
-async function makeToken(server, name, databases, actions, more = {}) {
+async function makeToken(server, name, databases, actions) {
   const permissions = [{ resource_type: 'db', resource_identifier: databases, actions }];
-  const body = JSON.stringify({ token_name: name, permissions, ...more });
+  const body = JSON.stringify({ token_name: name, permissions });
   const response = await server.fetch('/api/v3/enterprise/configure/token', { method: 'POST', body });
   assert.equal(response.status, 201);
   const { token } = await response.json();
