@@ -19,6 +19,7 @@ use crate::allocator::{live, peak_since};
 use crate::engine::{STAMP, encode_tables, run_due};
 use crate::every_row::{Row, every_row};
 use crate::memory_shard::opened;
+use crate::world::is_long;
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
@@ -107,7 +108,7 @@ fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) 
 }
 
 fn scale() -> usize {
-    if std::env::var("LONG_TESTS").is_ok_and(|value| value == "1") { 3 } else { 1 }
+    if is_long() { 3 } else { 1 }
 }
 
 #[test]

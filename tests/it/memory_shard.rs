@@ -28,6 +28,7 @@ use tidemark::store::memory::MemoryStore;
 use crate::allocator::{live, peak_since};
 use crate::engine::{STAMP, encode_block, next_page, run_due, scan_of, settings};
 use crate::every_row::part_count;
+use crate::world::is_long;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -315,10 +316,6 @@ fn overlaid_strings_stay_dictionary_encoded() {
     shard.alarm(NOW_NS + 700_000_000_000);
     check("flush", &store, before);
     scan("overlay in storage", &mut shard);
-}
-
-fn is_long() -> bool {
-    std::env::var("LONG_TESTS").is_ok_and(|value| value == "1")
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tidemark::response::{Format, Options};
 use crate::allocator::{live, peak_since};
 use crate::memory_server::Memory;
 use crate::product::Product;
+use crate::world::is_long;
 
 const INNER: [&str; 15] = [
     "SELECT v, w FROM m",
@@ -145,9 +146,8 @@ const BYTES_MAX: isize = 24_000_000;
 
 #[test]
 fn large_subquery_needs_bounded_memory() {
-    let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");
     // The rows are 2 times as large as the memory limit, or 24 times with `LONG_TESTS=1`.
-    let (writes, rows) = (if long { 240 } else { 24 }, 4_000);
+    let (writes, rows) = (if is_long() { 240 } else { 24 }, 4_000);
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION INF");
     let mut rng = Rng::with_seed(1);

@@ -6,6 +6,7 @@ use tidemark::model::configurable_limits::SETTABLE;
 use tidemark::model::limits::*;
 
 use crate::product::{AUTHORIZATION, Product, gzip};
+use crate::world::is_long;
 
 fn product() -> Product {
     let mut product = Product::with(&[]);
@@ -372,7 +373,7 @@ fn later_lines_win_in_large_write() {
 #[test]
 fn tag_values_are_not_limited() {
     let mut product = product();
-    let requests = if std::env::var_os("LONG_TESTS").is_some() { 100 } else { 3 };
+    let requests = if is_long() { 100 } else { 3 };
     for request in 0..requests {
         let first = request * 10_000;
         let lines: String = (first..first + 10_000).map(|n| format!("m,id={n} v=1 1\n")).collect();

@@ -14,6 +14,7 @@ use tidemark::model::time::Precision;
 use tidemark::model::value::FieldValue;
 
 use self::oracle::{NOW_NS, Point, points, shown};
+use crate::world::is_long;
 
 const CORPUS: &str = "../shared/data/line_protocol/corpus.json.gz";
 
@@ -239,7 +240,7 @@ fn mutated_lines_agree_with_influxdb_3() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut faults = Vec::new();
     // LONG_TESTS=1 tests ten million lines. Use the release profile for them.
-    let inputs = if std::env::var_os("LONG_TESTS").is_some() { 10_000_000 } else { 50_000 };
+    let inputs = if is_long() { 10_000_000 } else { 50_000 };
     for _ in 0..inputs {
         let mut line = seeds[random.usize(0..seeds.len())].to_vec();
         for _ in 0..random.usize(0..4) {
@@ -279,7 +280,7 @@ fn parsed_mutated_lines_round_trip() {
         "m,t=a,u=b v=1,w=2i,x=3u 1\ncpu\\ x,h\\,=a\\=b v\\ 1=\"a\\\"b\\\\ \"\r\n# c\nm v=T 9"
             .chars()
             .collect();
-    let inputs = if std::env::var_os("LONG_TESTS").is_some() { 1_000_000 } else { 20_000 };
+    let inputs = if is_long() { 1_000_000 } else { 20_000 };
     let mut points_read = 0;
     for _ in 0..inputs {
         let mut body = seed.clone();

@@ -653,6 +653,11 @@ pub(crate) fn seeds(default: u64) -> Range<u64> {
     }
 }
 
+/// The variable `LONG_TESTS=1` makes some tests much larger.
+pub(crate) fn is_long() -> bool {
+    std::env::var("LONG_TESTS").is_ok_and(|value| value == "1")
+}
+
 /// Calls `run` with each seed, on all cores. Returns the results in any order.
 pub(crate) fn run_seeds<T: Send>(Range { start, end }: Range<u64>, run: fn(u64) -> T) -> Vec<T> {
     let (next, results) = (AtomicU64::new(start), Mutex::new(Vec::new()));
