@@ -60,15 +60,15 @@ impl Product {
         let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);
         let settings =
             Settings::read(|name| given(name).or(token(name)).map(str::to_owned)).unwrap();
-        let mut inner = InProcess::new(settings, 1);
+        let inner = InProcess::new(settings, 1);
+        let mut product = Self { inner, now_ns: START_NS, tick_ns: S_NS };
         if given("SQL").is_some() {
-            inner.set_sql(stand_in());
+            product.answer_sql(stand_in());
         }
         if given("BACKUPS").is_some() {
-            let place = MemoryPlace::default();
-            inner.set_backups(Box::new(move |message| place.answer(message)));
+            product.keep_backups(&MemoryPlace::default());
         }
-        Self { inner, now_ns: START_NS, tick_ns: S_NS }
+        product
     }
 
     pub(crate) fn answer_sql(&mut self, session: SqlSession) {
