@@ -1,6 +1,9 @@
 //! Tests random schedules in which two edges write and query while shard groups split. Messages are
 //! lost, repeated, delayed and reordered, objects crash between any two messages, and alarms are
 //! irregular. A model determines for every query which points and values it must and may return.
+//!
+//! In simulator.rs, each write has one point with a new time, and databases are dropped. Here,
+//! writes have several points, which may overwrite earlier points.
 
 use std::collections::BTreeMap;
 
