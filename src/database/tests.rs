@@ -290,11 +290,8 @@ fn jobs_alternate_with_late_continuous_query() {
         // The query is due again, although every run fails.
         platform.pass(CONTINUOUS_RETRY_NS_MAX);
         let (event_id, step) = runner.alarm(&platform);
-        let Step::Calls(calls) = step else {
-            events.push("run");
-            continue;
-        };
-        events.push("job");
+        events.push(if matches!(step, Step::Calls(_)) { "job" } else { "run" });
+        let Step::Calls(calls) = step else { continue };
         for call in calls {
             let reply = Reply { id: call.id, result: Ok(envelope::encode(&FromShard::Done)) };
             runner.resume(&platform, event_id, reply);

@@ -61,11 +61,13 @@ pub(crate) fn rules(
     rules.into_iter().map(|rule| Arc::new(rule) as Arc<dyn PhysicalOptimizerRule + Send + Sync>)
 }
 
+type Rewrite = fn(Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>>;
+
 /// A rule that rewrites one operator after another, from the scans to the result.
 #[derive(Debug)]
 struct NodeRule {
     name: &'static str,
-    rewrite: fn(Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>>,
+    rewrite: Rewrite,
 }
 
 impl PhysicalOptimizerRule for NodeRule {
