@@ -153,12 +153,20 @@ impl Executor {
         let Some(input) = self.node.inputs.get(self.next_input) else { return false };
         let stream = |binding: &Binding| {
             let scan = self.scans.get(binding.scan)?;
-            let is_derived = scan.subquery.is_some();
-            let shards = self.shards.get(binding.scan);
-            let shards = if is_derived { 1 } else { shards.copied().or_bug() };
+            let derived = scan.subquery.map(|subquery| self.derived.get(subquery));
+            let shards = match derived {
+                Some(_) => 1,
+                None => self.shards.get(binding.scan).copied().or_bug(),
+            };
             let number = binding.scan as u32;
             let (request, key) = (Rc::clone(&scan.request), Rc::clone(&binding.key));
-            Some(Stream::new(number, shards, request, key, is_derived, &self.reservation))
+            let is_derived = derived.is_some();
+            let mut stream =
+                Stream::new(number, shards, request, key, is_derived, &self.reservation);
+            if derived.flatten().is_some_and(|derived| !derived.is_stored()) {
+                stream.keep_all();
+            }
+            Some(stream)
         };
         let feeds = input.feeds.iter().map(|feed| feed.iter().filter_map(stream).collect());
         let feeds: Vec<Vec<Stream>> = feeds.collect();

@@ -70,6 +70,8 @@ pub(crate) struct Stream {
     shards: Vec<Progress>,
     slice: Slice,
     slice_bytes_max: usize,
+    /// Whether the stream may drop groups and read them again.
+    can_read_again: bool,
     reservation: QueryReservation,
     memory: BufferMemory,
     ready: VecDeque<(Vec<String>, GroupParts)>,
@@ -93,6 +95,7 @@ impl Stream {
             scan,
             slice: Slice::new(&request, is_derived),
             slice_bytes_max: SLICE_BYTES_MAX,
+            can_read_again: true,
             reservation: reservation.clone(),
             memory: reservation.buffer(),
             request,
@@ -101,6 +104,11 @@ impl Stream {
             ready: VecDeque::new(),
             is_over: shards == 0,
         }
+    }
+
+    /// Keeps all groups of each page, because the subquery returns every row or state only once.
+    pub(crate) fn keep_all(&mut self) {
+        self.can_read_again = false;
     }
 
     /// Starts an ascending result after the row at `time_ns` in a group. `value` returns the
@@ -176,14 +184,16 @@ impl Stream {
     /// Adds a page from a shard.
     ///
     /// # Errors
-    /// `QueryError::Page`, `QueryError::OutOfMemory` if a single group's states exceed the
-    /// query memory.
+    /// `QueryError::Page`, `QueryError::OutOfMemory` if a single group's states, or groups that
+    /// cannot be read again, exceed the query memory.
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<()> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
             self.slice.lower(until);
         }
-        self.slice.make_room(self.memory.affordable(self.slice_bytes_max));
+        if self.can_read_again {
+            self.slice.make_room(self.memory.affordable(self.slice_bytes_max));
+        }
         self.memory.set(self.slice.bytes())?;
         if let Some(progress) = self.shards.get_mut(shard as usize) {
             progress.is_through = page.position.is_none();

@@ -150,6 +150,31 @@ fn stream_merges_shard_rows_in_order() {
     }
 }
 
+/// A batch of a subquery is larger than a slice. The subquery returns the next batch instead of the
+/// same groups again.
+#[test]
+fn stream_keeps_all_groups_of_large_batch() {
+    let output =
+        Output::Rows { fields: Vec::new(), tags: Vec::new(), limit: None, every_row: true };
+    let request = ScanRequest { group_by: vec![ColumnId(1)], ..request(output) };
+    let key = [Some(0)].into();
+    let mut stream = Stream::new(0, 1, request, key, true, &QueryReservation::default());
+    stream.keep_all();
+    stream.slice_bytes_max = 1;
+    let group = |name: &str| Group {
+        key: vec![name.to_owned()],
+        data: GroupData::Rows { times_ns: vec![1, 2], fields: Vec::new(), tags: Vec::new() },
+    };
+    let groups = vec![group("a"), group("b")];
+    stream.supply(0, ScanPage { groups, ..ScanPage::default() }).unwrap();
+    let mut found = Vec::new();
+    while let Front::Group(key) = stream.front() {
+        found.extend_from_slice(key);
+        stream.pop();
+    }
+    assert_eq!(found, ["a", "b"]);
+}
+
 fn in_order(shards: &[Shard]) -> Vec<Row> {
     let mut rows: Vec<Row> = shards.iter().flat_map(|shard| shard.rows.clone()).collect();
     rows.sort_by(|a, b| {

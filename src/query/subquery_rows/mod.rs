@@ -133,6 +133,11 @@ impl Derived {
         self.mode == Mode::Streamed
     }
 
+    /// Whether all rows are stored, so that a scan can read them several times.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.mode == Mode::Whole
+    }
+
     /// Adds rows of the subquery. No folding may be in progress.
     pub(crate) fn push(&mut self, chunk: &SeriesChunk) -> Result<()> {
         let Some(name) = &chunk.name else { return Ok(()) };
