@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use xxhash_rust::xxh64::xxh64;
 
 use super::math;
-use super::result::{StringColumn, Values};
+use super::result::{Column, StringColumn, Values};
 use super::sort::{VALUES_AT_ONCE, select_nth, sort, sort_texts};
 use super::work::Work;
 use crate::model::bug::OrBug;
@@ -18,6 +18,9 @@ use crate::model::value::FieldValue;
 pub(crate) const SORT_KEY_BYTES: usize = size_of::<SortKey>();
 /// The size of the rank of a row's string.
 pub(crate) const RANK_BYTES: usize = size_of::<u64>();
+
+/// The work of finding the combination of one tag of a row, in the units of [`Work`].
+const COMBINATION_WORK: usize = 4;
 
 /// A value as an ordered number, and its row.
 type SortKey = (u64, u32);
@@ -250,6 +253,30 @@ async fn ranks(texts: &StringColumn, work: &Work) -> Vec<u64> {
     ranks
 }
 
+/// Returns the number of each row's combination of tag arguments. Tags may be long and may repeat,
+/// so each distinct tag is compared only once.
+pub(crate) async fn combinations(tags: &[Option<Column>], rows: usize, work: &Work) -> Vec<u32> {
+    let mut combinations = vec![0; rows];
+    for tag in tags.iter().flatten() {
+        let values: Vec<u64> = match &tag.values {
+            Values::String(texts) => ranks(texts, work).await,
+            Values::Float(values) => values.iter().map(|value| value.to_bits()).collect(),
+            Values::Integer(values) => values.iter().map(|&value| value as u64).collect(),
+            Values::Unsigned(values) => values.clone(),
+            Values::Boolean(values) => values.iter().map(|&value| value.into()).collect(),
+        };
+        // Maps a combination of the earlier tags and a value of this tag to a combination.
+        let mut known: HashMap<(u32, Option<u64>), u32, FixedState> = HashMap::default();
+        for (row, combination) in combinations.iter_mut().enumerate() {
+            let value = values.get(row).copied().filter(|_| tag.validity.is_valid(row));
+            let next = known.len() as u32;
+            *combination = *known.entry((*combination, value)).or_insert(next);
+            work.spend(COMBINATION_WORK).await;
+        }
+    }
+    combinations
+}
+
 fn all_rows(points: &Points<'_>) -> Vec<u32> {
     (0..points.values.len() as u32).collect()
 }
@@ -319,6 +346,7 @@ fn keys(values: &Values) -> Option<Vec<SortKey>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::value::FieldType;
     use crate::query::work;
 
     fn evaluate(function: WholeWindowFunction, points: &Points<'_>) -> Outcome {
@@ -409,6 +437,32 @@ mod tests {
         let part = sample(5, &first);
         assert!(drawn.iter().filter(|&&row| row < 50).all(|row| part.contains(row)));
         assert_eq!(sample(200, &all).len(), 100);
+    }
+
+    #[test]
+    fn combinations_distinguish_tags_and_nulls() {
+        let texts =
+            |texts: [&str; 5]| Some(Column::full(Values::String(texts.into_iter().collect())));
+        let mut with_null = Column::new(FieldType::String);
+        with_null.push_null();
+        let rest = Column::full(Values::String(["", "", "x", ""].into_iter().collect()));
+        assert!(with_null.extend_from(&rest));
+        let work = Work::default();
+        let tags = [texts(["a", "a", "b", "a", "a"]), None, Some(with_null)];
+        assert_eq!(work::complete(combinations(&tags, 5, &work), &work), [0, 1, 2, 3, 1]);
+        assert_eq!(work::complete(combinations(&[], 2, &work), &work), [0, 0]);
+    }
+
+    #[test]
+    fn combinations_of_long_tags_take_several_turns() {
+        let text = |row: usize| format!("{}{}", "x".repeat(60_000), row * 7 % 400);
+        let texts: Vec<String> = (0..400).map(text).collect();
+        let tag = Column::full(Values::String(texts.iter().map(String::as_str).collect()));
+        let work = Work::default();
+        let (found, pauses) =
+            work::tests::run(&work, 1_000_000, combinations(&[Some(tag)], 400, &work));
+        assert_eq!(found, (0..400).collect::<Vec<u32>>());
+        assert!(pauses >= 1, "{pauses} pauses");
     }
 
     /// Compares the results of large windows with simpler computations.

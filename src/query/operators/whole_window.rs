@@ -1,6 +1,5 @@
 //! Collects the rows of a window for functions that process all values of the window together.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
@@ -18,12 +17,9 @@ use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 use crate::query::sort::sort;
 use crate::query::whole_window::{
-    Outcome, Points, RANK_BYTES, SORT_KEY_BYTES, WholeWindowFunction,
+    Outcome, Points, RANK_BYTES, SORT_KEY_BYTES, WholeWindowFunction, combinations,
 };
 use crate::query::work::Work;
-
-/// The work of reading and comparing one tag of a row, in the units of [`Work`].
-const COMBINATION_WORK: usize = 4;
 
 /// The rows of a window, in the statement's direction.
 #[derive(Debug, Default)]
@@ -217,7 +213,10 @@ impl WholeWindowExecutor {
         let window = if self.reads_ascending() { window.reversed() } else { window };
         let Some(values) = &window.values else { return (Outcome::Value(None), window) };
         let tags = window.others.get(self.call.aux.len()..).or_bug();
-        let combinations = self.combinations(tags, values.len() as u32).await;
+        let combinations = match &self.plan.tags {
+            Some(_) => combinations(tags, values.len(), &self.work).await,
+            None => Vec::new(),
+        };
         let points = Points {
             times_ns: &window.times_ns,
             values: &values.values,
@@ -232,29 +231,6 @@ impl WholeWindowExecutor {
     /// reading order determines which of several equal values the function selects.
     fn reads_ascending(&self) -> bool {
         self.node.direction.is_descending() && self.plan.keeps_times()
-    }
-
-    /// Returns the number of each row's combination of tag arguments; empty without tag arguments.
-    async fn combinations(&self, tags: &[Option<Column>], count: u32) -> Vec<u32> {
-        if self.plan.tags.is_none() {
-            return Vec::new();
-        }
-        let mut known: HashMap<Vec<Option<String>>, u32, foldhash::fast::FixedState> =
-            HashMap::default();
-        let cell = |row: u32| {
-            let value = |column: &Option<Column>| match column.as_ref()?.get(row as usize)? {
-                FieldValue::String(text) => Some(text.into_string()),
-                other => Some(format!("{other:?}")),
-            };
-            tags.iter().map(value).collect::<Vec<_>>()
-        };
-        let mut combinations = Vec::new();
-        for row in 0..count {
-            let next = known.len() as u32;
-            combinations.push(*known.entry(cell(row)).or_insert(next));
-            self.work.spend(COMBINATION_WORK * tags.len()).await;
-        }
-        combinations
     }
 }
 
