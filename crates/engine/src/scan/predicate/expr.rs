@@ -6,7 +6,10 @@
 //! values are false, including `!=`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
+
+use foldhash::fast::FixedState;
 
 use super::Mask;
 use crate::batch::column::StringColumn;
@@ -18,6 +21,12 @@ use crate::scan::series_rows::{SeriesRows, ValueSlice};
 use tidemark_model::bug::OrBug;
 use tidemark_model::regex::Pattern;
 use tidemark_model::value::FieldValue;
+
+/// Whether two long texts of a batch are equal, by the addresses of the texts.
+pub(super) type TextPairs = HashMap<(usize, usize), bool, FixedState>;
+
+/// The minimum size, in bytes, of two texts whose comparison is stored in [`TextPairs`].
+const LONG_TEXT_BYTES: usize = 256;
 
 pub(super) struct Context<'a> {
     /// The rows. `None` means that only tags are known, and that fields have no value.
@@ -239,7 +248,12 @@ fn call<'a>(function: MathFunction, arguments: &[Data<'a>]) -> Data<'a> {
     result.map_or(Data::Nothing, Data::Float)
 }
 
-pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>) -> Mask {
+pub(super) fn compare(
+    comparison: Comparison,
+    a: Evaluated<'_>,
+    b: Evaluated<'_>,
+    known: &mut TextPairs,
+) -> Mask {
     let lane = match (&a.data, &b.data) {
         (Data::Integer(a), Data::Integer(b)) => Some(ordered(comparison, a, b)),
         (Data::Unsigned(a), Data::Unsigned(b)) => Some(ordered(comparison, a, b)),
@@ -261,7 +275,7 @@ pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>
             Comparison::NotEqual => Some(zip(a, b, |a, b| a != b)),
             _ => None,
         },
-        (Data::Text(a), Data::Text(b)) => Some(texts(comparison, a, b)),
+        (Data::Text(a), Data::Text(b)) => Some(texts(comparison, a, b, known)),
         (a, b) => floats(a).zip(floats(b)).map(|(a, b)| ordered(comparison, &a, &b)),
     };
     lane.map_or(Mask::None, |lane| mask(lane, both(a.valid, b.valid)))
@@ -292,7 +306,12 @@ fn ordered<'a, T: Copy + PartialOrd>(
     }
 }
 
-fn texts<'a>(comparison: Comparison, a: &Text<'_>, b: &Text<'_>) -> RowValues<'a, bool> {
+fn texts<'a>(
+    comparison: Comparison,
+    a: &Text<'_>,
+    b: &Text<'_>,
+    known: &mut TextPairs,
+) -> RowValues<'a, bool> {
     let holds = |a: &str, b: &str| match comparison {
         Comparison::Equal => a == b,
         Comparison::NotEqual => a != b,
@@ -304,11 +323,23 @@ fn texts<'a>(comparison: Comparison, a: &Text<'_>, b: &Text<'_>) -> RowValues<'a
     match (a, b) {
         (Text::One(a), b) => each(b, |b| holds(a, b)),
         (a, Text::One(b)) => each(a, |a| holds(a, b)),
+        // Conditions only test the texts of fields for equality.
         (Text::Many(a, a_rows), Text::Many(b, b_rows)) => {
+            let is_equal = comparison == Comparison::Equal;
             let rows = a_rows.clone().zip(b_rows.clone());
-            RowValues::Many(rows.map(|(i, j)| holds(a.get(i), b.get(j))).collect())
+            let compared = rows.map(|(i, j)| are_equal(a.get(i), b.get(j), known) == is_equal);
+            RowValues::Many(compared.collect())
         }
     }
+}
+
+/// Compares the texts of two fields. A long text may repeat in thousands of rows, but a column
+/// stores the text only once, so each pair of long texts is compared only once.
+fn are_equal(a: &str, b: &str, known: &mut TextPairs) -> bool {
+    if a.len() != b.len() || a.len() < LONG_TEXT_BYTES {
+        return a == b;
+    }
+    *known.entry((a.as_ptr().addr(), b.as_ptr().addr())).or_insert_with(|| a == b)
 }
 
 fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> RowValues<'a, bool> {

@@ -6,13 +6,14 @@
 
 mod expr;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
-use self::expr::{Context, reads_rows};
+use self::expr::{Context, TextPairs, reads_rows};
 use super::error::ScanError;
 use super::keys::SeriesTags;
 use super::page::CELLS_PER_PAGE_MAX;
@@ -29,6 +30,7 @@ pub(super) struct Filter<'a> {
     pub(super) predicate: Option<&'a Predicate>,
     patterns: HashMap<&'a str, Rc<Pattern>, FixedState>,
     regex_work: RegexWork,
+    text_pairs: RefCell<TextPairs>,
     /// Whether a condition reads fields, and must therefore be evaluated for rows.
     on_rows: bool,
     /// The cost of the conditions that read rows, for one row, in cells.
@@ -39,6 +41,8 @@ pub(super) struct Filter<'a> {
     key_cells: u64,
 }
 
+/// The number of bytes of a text that are compared in the time of one cell.
+const TEXT_BYTES_PER_CELL: usize = 64;
 /// The estimated cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 16;
 /// The number of cells that is subtracted from the cost for each row. Most predicates have one or
@@ -100,6 +104,7 @@ impl<'a> Filter<'a> {
             predicate,
             patterns: HashMap::default(),
             regex_work: patterns.work().clone(),
+            text_pairs: RefCell::default(),
             on_rows: false,
             row_cells: 0,
             row_terms: 0,
@@ -144,16 +149,19 @@ impl<'a> Filter<'a> {
 
     /// Adds the cost of a condition without AND or OR.
     fn add_cost(&mut self, leaf: &Predicate) {
-        let (mut operands, mut on_rows) = (0_u64, false);
+        let (mut operands, mut on_rows, mut text_bytes) = (0_u64, false, 0);
         leaf.operands(&mut |operand| {
             operands += 1;
             on_rows |= matches!(operand, Operand::Field(_));
+            if let Operand::Literal(FieldValue::String(text)) = operand {
+                text_bytes += text.len();
+            }
         });
         let terms = operands.div_ceil(2);
         let regex_cells = if let Predicate::Matches { .. } = leaf { REGEX_CELLS } else { 0 };
         if on_rows {
             self.on_rows = true;
-            self.row_cells += terms + regex_cells;
+            self.row_cells += terms + regex_cells + (text_bytes / TEXT_BYTES_PER_CELL) as u64;
             self.row_terms += terms;
         }
         self.key_cells += match as_tag_equality(leaf) {
@@ -194,6 +202,12 @@ impl<'a> Filter<'a> {
         let excludes =
             |predicate| matches!(self.evaluate_tags(predicate, tags), Rest::Constant(false));
         self.predicate.is_some_and(excludes)
+    }
+
+    /// Forgets the texts of the previous batch. Call this before the first [`Self::select`] of a
+    /// batch.
+    pub(super) fn begin_batch(&self) {
+        self.text_pairs.borrow_mut().clear();
     }
 
     /// Evaluates the predicate for the rows of a series. `tags` are the tags of the series.
@@ -276,7 +290,8 @@ impl<'a> Filter<'a> {
         let evaluate = |operand| expr::evaluate(operand, context);
         Ok(match leaf {
             Predicate::Compare(comparison, a, b) => {
-                expr::compare(*comparison, evaluate(a)?, evaluate(b)?)
+                let known = &mut self.text_pairs.borrow_mut();
+                expr::compare(*comparison, evaluate(a)?, evaluate(b)?, known)
             }
             Predicate::Matches { operand, regex, negated } => {
                 let Some(pattern) = self.patterns.get(regex.as_str()) else {

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::batch::column::{Column, Values};
+use crate::batch::column::{Column, StringColumn, Values};
 use crate::merge::key::SeriesKey;
 use crate::scan::request::{Arithmetic, Input};
 use crate::scan::series_rows::DecodedRows;
@@ -141,6 +141,49 @@ fn predicates_compare_tags_as_strings() {
     ] {
         assert_eq!(rows(&predicate), expected, "{predicate:?}");
     }
+}
+
+#[test]
+fn repeated_long_texts_are_compared_once() {
+    const T: ColumnId = ColumnId(6);
+    let text = |end: &str| format!("{}{end}", "x".repeat(60_000));
+    let column = |ends: [&str; 2], codes: [u32; 6]| {
+        let texts = ends.map(text);
+        let texts = texts.iter().map(String::as_str).collect();
+        let coded = StringColumn::coded(texts, codes.to_vec()).unwrap();
+        Rc::new(Column::full(Values::String(coded)))
+    };
+    let columns =
+        [(S, column(["a", "b"], [0, 1, 0, 1, 0, 1])), (T, column(["a", "c"], [0, 0, 1, 1, 0, 0]))];
+    let block = DecodedRows { times_ns: (0..6).collect(), columns: columns.into() };
+    let block = Rc::new(block);
+    let input = |column| Input { column, field_type: FieldType::String, cast: None };
+    let [s, t] = [S, T].map(|column| Operand::Field(input(column)));
+    let equal = compare(s, Comparison::Equal, t);
+    let filter = Filter::compile(Some(&equal), &Patterns::limited()).unwrap();
+    let tags = SeriesTags::new(vec![HOST]);
+    // Two series share the columns.
+    for (rows, expected) in
+        [(0..4, [true, false, false, false]), (2..6, [false, false, true, false])]
+    {
+        let series_rows = SeriesRows { block: Rc::clone(&block), rows };
+        let mask = filter.select(&series_rows, &tags).unwrap();
+        assert_eq!(mask, Mask::Some(expected.to_vec()));
+        assert_eq!(filter.text_pairs.borrow().len(), 4);
+    }
+    filter.begin_batch();
+    assert!(filter.text_pairs.borrow().is_empty());
+}
+
+#[test]
+fn long_constants_make_batches_smaller() {
+    let equal = |text_bytes: usize| {
+        let long = text(&"x".repeat(text_bytes));
+        let equal = compare(field(S), Comparison::Equal, long);
+        Filter::compile(Some(&equal), &Patterns::limited()).unwrap().batch_rows_max(100_000)
+    };
+    assert_eq!(equal(100), usize::MAX);
+    assert!(equal(64_000) <= 100, "{} rows", equal(64_000));
 }
 
 #[test]

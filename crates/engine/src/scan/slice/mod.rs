@@ -509,6 +509,7 @@ impl PageScan<'_> {
             DecodedRows { times_ns: picks.times_ns().to_vec(), ..DecodedRows::default() };
         self.costs.cells += read(merge, &picks, &self.condition_columns, &mut rows)?;
         let block = Rc::new(rows);
+        self.keys.filter.begin_batch();
         let mut chosen: Vec<SelectedRows> = Vec::with_capacity(series.len());
         let mut start = 0;
         for (key, end) in series {
