@@ -131,7 +131,7 @@ fn held_rows(
         return Ok(is_text.then_some(Limit::Rows { what, max: WINDOW_ROWS_MAX, held }));
     }
     if let Some(sort) = node.downcast_ref::<SortExec>() {
-        // A sort may evaluate its keys for all rows at once.
+        // A sort keeps the keys of all rows in memory while it merges its sorted batches.
         let max = evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants);
         let what = "a sort by long constants or subqueries processes";
         let copies = max < WINDOW_ROWS_MAX && sort.fetch().is_none();

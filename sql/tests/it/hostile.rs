@@ -572,6 +572,23 @@ fn formats_that_end_within_a_character_are_rejected() {
 }
 
 #[test]
+fn sorts_compute_keys_of_small_batches() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write(&format!("m,t={} v=1 1", "x".repeat(40_000)));
+    let run = |rows: usize| {
+        let text = format!(
+            "SELECT value FROM m CROSS JOIN generate_series(1, {rows}) ORDER BY reverse(t)"
+        );
+        database.run(&engine, request(&text, Vec::new()), Layout::PLAIN)
+    };
+    assert!(run(100).is_ok());
+    // The keys of all rows need 60 MB. The memory pool counts the keys of each batch.
+    let error = run(1_500).err().unwrap();
+    assert_eq!(error.status(), 507, "{error}");
+    assert!(error.to_string().starts_with("the query exceeds the available memory"), "{error}");
+}
+
+#[test]
 fn sorts_by_long_constants_are_limited() {
     let sorted = |key: &str, limit: &str| {
         format!(
