@@ -66,9 +66,7 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
     node.apply_expressions(&mut |root| {
         let (mut converts, mut reads_text) = (false, false);
         root.apply(|part| {
-            converts |= part.is::<ScalarFunctionExpr>()
-                || part.is::<CastExpr>()
-                || part.is::<TryCastExpr>();
+            converts |= is_conversion(part);
             reads_text |=
                 part.is::<Column>() && part.data_type(&input).is_ok_and(|of| is_text(&of));
             if let Some(literal) = part.downcast_ref::<Literal>() {
@@ -88,6 +86,11 @@ pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(parts)
+}
+
+/// Whether an expression that reads a tag may copy the tag's text to each row.
+pub(super) fn is_conversion(part: &Arc<dyn PhysicalExpr>) -> bool {
+    part.is::<ScalarFunctionExpr>() || part.is::<CastExpr>() || part.is::<TryCastExpr>()
 }
 
 /// Returns the number of operands that an expression may read for each row: the arguments of a

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -157,14 +157,15 @@ fn partitions(windows: &[Arc<dyn WindowExpr>]) -> Option<Limit> {
     Some(Limit::Partitions(windows.first()?.partition_by().to_vec(), pairs_max))
 }
 
-/// Whether a join of the plan reads texts, binary values or lists, or a scalar subquery has such a
-/// value. The plan may copy the value to each row of a batch.
+/// Whether a join of the plan reads texts, binary values or lists, or converts tags to texts, or a
+/// scalar subquery has such a value. The plan may copy the value to each row of a batch.
 pub(crate) fn copies_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
     copied_inputs(node).contains(&true) || node.children().into_iter().any(copies_large_values)
 }
 
 /// Returns for each input whether the operator may copy its texts, binary values and lists, or
-/// copies those of another input to its rows.
+/// copies those of another input to its rows. A join evaluates its condition on copies of the rows,
+/// so a condition that converts a tag creates a text for each row of a batch.
 fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let inputs = node.children();
     if node.is::<ScalarSubqueryExec>() {
@@ -172,8 +173,24 @@ fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
         let is_copied = |(at, input)| at > 0 && has_column(input, is_large_value);
         return inputs.into_iter().enumerate().map(is_copied).collect();
     }
-    let copies = is_join(node) && inputs.iter().any(|input| has_column(input, is_large));
+    let has =
+        |is_wanted: fn(&DataType) -> bool| inputs.iter().any(|input| has_column(input, is_wanted));
+    let copies = is_join(node) && (has(is_large) || has(is_large_value) && converts(node));
     vec![copies; inputs.len()]
+}
+
+/// Whether an expression of the operator may convert a tag to a text.
+fn converts(node: &Arc<dyn ExecutionPlan>) -> bool {
+    let mut found = false;
+    let applied = node.apply_expressions(&mut |root| {
+        root.apply(|part| {
+            found |= expressions::is_conversion(part);
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    // The closure returns no error.
+    drop(applied);
+    found
 }
 
 fn has_column(node: &Arc<dyn ExecutionPlan>, is_wanted: fn(&DataType) -> bool) -> bool {
