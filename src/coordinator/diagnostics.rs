@@ -21,6 +21,7 @@ use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, Stats, ToShard};
 use crate::protocol::{envelope, release};
 use crate::query::result::{SeriesChunk, Values};
+use crate::query::work::Work;
 
 struct Diagnostics {
     statement: Statement,
@@ -56,6 +57,11 @@ pub(super) struct ShardOf<'a> {
 /// The maximum number of calls to load a database: one to the Catalog and one to the Database.
 const CALLS_PER_LOAD: usize = 2;
 
+/// The work of listing a shard or a shard group, in the units of [`Work`].
+const SHARD_WORK: usize = 100;
+/// The work of creating a series of SHOW STATS without sums over shards, in the units of [`Work`].
+const SERIES_WORK: usize = 200;
+
 /// Executes one of these statements.
 pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
     let named = match &statement {
@@ -87,8 +93,8 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
             }
         }
         all.count(&io).await?;
-        let chunks = all.chunks(io.now_ns()?);
-        for chunk in chunks {
+        let (now_ns, work) = (io.now_ns()?, Work::default());
+        for chunk in io.in_turns(&work, all.chunks(now_ns, &work)).await? {
             output.emit(chunk).await;
         }
         Ok(())
@@ -131,11 +137,13 @@ impl Diagnostics {
             }
             requested = later;
         }
-        for (database, found) in self.found.iter_mut().enumerate() {
-            found.skipped = requested.iter().filter(|(of, _)| *of == database).count();
-            if found.skipped > 0 {
-                self.skipped.push([found.name.clone(), found.skipped.to_string()]);
+        for (database, _) in requested {
+            if let Some(found) = self.found.get_mut(*database) {
+                found.skipped += 1;
             }
+        }
+        for found in self.found.iter().filter(|found| found.skipped > 0) {
+            self.skipped.push([found.name.clone(), found.skipped.to_string()]);
         }
         Ok(())
     }
@@ -272,12 +280,19 @@ impl ShardOf<'_> {
 }
 
 impl Diagnostics {
-    fn chunks(&self, now_ns: i64) -> Vec<SeriesChunk> {
+    /// Awaits only [`Work::spend`].
+    async fn chunks(&self, now_ns: i64, work: &Work) -> Vec<SeriesChunk> {
         let found = &self.found[..];
         let (mut all, module) = match &self.statement {
-            Statement::ShowShards => return found.iter().map(shards_of).collect(),
-            Statement::ShowShardGroups => return vec![groups_of(found)],
-            Statement::ShowStats { module, .. } => (stats(found, now_ns), module),
+            Statement::ShowShards => {
+                let mut all = Vec::with_capacity(found.len());
+                for found in found {
+                    all.push(shards_of(found, work).await);
+                }
+                return all;
+            }
+            Statement::ShowShardGroups => return vec![groups_of(found, work).await],
+            Statement::ShowStats { module, .. } => (stats(found, now_ns, work).await, module),
             Statement::ShowDiagnostics { module } => (self.diagnostic_series(now_ns), module),
             _ => return Vec::new(),
         };
@@ -359,7 +374,7 @@ impl Diagnostics {
     }
 }
 
-fn shards_of(found: &DatabaseFigures) -> SeriesChunk {
+async fn shards_of(found: &DatabaseFigures, work: &Work) -> SeriesChunk {
     let columns = [
         "id",
         "database",
@@ -370,26 +385,30 @@ fn shards_of(found: &DatabaseFigures) -> SeriesChunk {
         "expiry_time",
         "owners",
     ];
-    let rows = written(found).map(|shard| {
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for shard in written(found) {
         let [start, end, expiry] = times(shard.policy, shard.group);
         let head = [Cell::Number(shard.id()), found.name.as_str().into()];
         let policy = [shard.policy.name.as_str().into(), shard.group.id.into()];
-        head.into_iter().chain(policy).chain([start, end, expiry, "".into()]).collect()
-    });
-    series(&found.name, &[], &columns, rows.collect())
+        rows.push(head.into_iter().chain(policy).chain([start, end, expiry, "".into()]).collect());
+        work.spend(SHARD_WORK).await;
+    }
+    series(&found.name, &[], &columns, rows)
 }
 
-fn groups_of(found: &[DatabaseFigures]) -> SeriesChunk {
+async fn groups_of(found: &[DatabaseFigures], work: &Work) -> SeriesChunk {
     let columns = ["id", "database", "retention_policy", "start_time", "end_time", "expiry_time"];
-    let rows = found.iter().flat_map(|found| {
-        let firsts = written(found).filter(|shard| shard.position == 0);
-        firsts.map(|shard| {
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for found in found {
+        for shard in written(found).filter(|shard| shard.position == 0) {
             let [start, end, expiry] = times(shard.policy, shard.group);
             let (database, policy) = (found.name.as_str(), shard.policy.name.as_str());
-            vec![shard.group.id.into(), database.into(), policy.into(), start, end, expiry]
-        })
-    });
-    series("shard groups", &[], &columns, rows.collect())
+            let row = [shard.group.id.into(), database.into(), policy.into(), start, end, expiry];
+            rows.push(row.into());
+            work.spend(SHARD_WORK).await;
+        }
+    }
+    series("shard groups", &[], &columns, rows)
 }
 
 /// Returns the shards of policies with at least one write. In 1.x, a group exists only after its
@@ -420,12 +439,29 @@ fn rfc3339(time_ns: i64) -> String {
     time_literal::format_utc(seconds_ns.max(MIN_TIME_NS))
 }
 
-fn stats(found: &[DatabaseFigures], now_ns: i64) -> Vec<SeriesChunk> {
-    let databases = found.iter().filter_map(database_counters);
-    let quotas = found.iter().flat_map(quota_series);
-    let shards = found.iter().flat_map(shard_counters);
-    let usage = found.iter().map(|found| usage(found, now_ns));
-    databases.chain(quotas).chain(shards).chain(usage).collect()
+async fn stats(found: &[DatabaseFigures], now_ns: i64, work: &Work) -> Vec<SeriesChunk> {
+    let mut all = Vec::new();
+    for found in found {
+        all.extend(database_counters(found));
+        work.spend(SERIES_WORK + found.shards.len()).await;
+    }
+    for found in found {
+        let used = found.shards.iter().flatten().map(|stats| stats.used.len());
+        let rates_work = found.shards.len() + used.sum::<usize>();
+        for series in quota_series(found) {
+            all.push(series);
+            work.spend(SERIES_WORK + rates_work).await;
+        }
+    }
+    for series in found.iter().flat_map(shard_counters) {
+        all.push(series);
+        work.spend(SERIES_WORK).await;
+    }
+    for found in found {
+        all.push(usage(found, now_ns));
+        work.spend(SERIES_WORK + found.shards.len() * USAGE_DAYS_MAX).await;
+    }
+    all
 }
 
 /// The estimated object time of a request in milliseconds: `assumed.active_ms.most` of
@@ -533,12 +569,9 @@ fn series(
     SeriesChunk { tags, ..SeriesChunk::of_columns(Some(name), columns, values) }
 }
 
-fn quota_series(found: &DatabaseFigures) -> Vec<SeriesChunk> {
+fn quota_series(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> {
     let quotas = &found.loaded.description.quotas;
-    let of_database = |key: &'static str, name: &str| {
-        let own = [(key, name.to_owned())].into_iter().filter(|(key, _)| !key.is_empty());
-        [("database", found.name.clone())].into_iter().chain(own).collect::<Vec<_>>()
-    };
+    let database = || ("database", found.name.clone());
     let columns = ["limit", "allowed", "used"];
     let mut rows = rates(found, &quotas.rates, 0);
     if let Some(allowed) = quotas.stored_bytes {
@@ -549,15 +582,12 @@ fn quota_series(found: &DatabaseFigures) -> Vec<SeriesChunk> {
         let used = fullest_group(found, |stats| stats.series);
         rows.push(vec!["series".into(), allowed.into(), used.into()]);
     }
-    let mut chunks = Vec::new();
-    if !rows.is_empty() {
-        chunks.push(series("quota", &of_database("", ""), &columns, rows));
-    }
-    chunks.extend(quotas.callers.iter().map(|quota| {
-        let tags = of_database(if quota.user { "user" } else { "token" }, &quota.name);
-        series("quota", &tags, &columns, rates(found, &quota.rates, quota.id))
-    }));
-    chunks
+    let of_all = (!rows.is_empty()).then(|| series("quota", &[database()], &columns, rows));
+    let of_callers = quotas.callers.iter().map(move |quota| {
+        let caller = (if quota.user { "user" } else { "token" }, quota.name.clone());
+        series("quota", &[database(), caller], &columns, rates(found, &quota.rates, quota.id))
+    });
+    of_all.into_iter().chain(of_callers)
 }
 
 /// Returns one row for each limited rate. `caller` 0 means all callers together.
@@ -598,4 +628,53 @@ fn groups(
         }
     }
     sums.into_iter().map(|(_, sum, shards)| (sum, shards))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::coordinator::grants::CallerPermissions;
+    use crate::model::ids::ObjectId;
+    use crate::protocol::database::Description;
+    use crate::query::work::tests::run;
+
+    #[test]
+    fn many_shards_take_several_turns() {
+        /// More work than a step needs.
+        const EXCESS: usize = 1_000_000;
+        let group = |id: u64| ShardGroup {
+            id,
+            range: TimeRange::ALL,
+            shards: vec![ObjectId(format!("shard{id}"))],
+            split_bytes: 0,
+        };
+        let policy = Policy { groups: (1..=5_000).map(group).collect(), ..Policy::default() };
+        let description = Description { policies: vec![policy], ..Description::default() };
+        let loaded = Loaded {
+            object: ObjectId("database".to_owned()),
+            description: Rc::new(description),
+            schemas: Vec::new(),
+            permissions: CallerPermissions::new(&"reader".into(), Rc::default(), 0),
+            caller: None,
+            fresh: true,
+        };
+        let shards = vec![Some(Stats::default()); 5_000];
+        let found =
+            DatabaseFigures { name: "d".to_owned(), loaded, stats: None, shards, skipped: 0 };
+        let (found, work) = ([found], Work::default());
+        let (series, pauses) = run(&work, EXCESS, stats(&found, 0, &work));
+        // One series for each shard, and the usage.
+        assert_eq!(series.len(), 5_001);
+        assert!(pauses >= 4, "{pauses} pauses");
+        for listing in [
+            run(&work, EXCESS, shards_of(&found[0], &work)),
+            run(&work, EXCESS, groups_of(&found, &work)),
+        ] {
+            let (series, pauses) = listing;
+            assert_eq!(series.rows, 5_000);
+            assert!(pauses >= 2, "{pauses} pauses");
+        }
+    }
 }

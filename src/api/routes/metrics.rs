@@ -26,54 +26,64 @@ use crate::api::routes::handler::{Incoming, PendingRequest, Responder, json_line
 use crate::coordinator::database_lists::list_databases;
 use crate::coordinator::diagnostics::diagnostics;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::{Io, Machine, Parts};
+use crate::coordinator::{self, Io, Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::model::grant::PermissionKind;
 use crate::model::time::S_NS;
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Reply, Step};
 use crate::query::result::{ResultColumn, SeriesChunk};
+use crate::query::work::Work;
 use crate::response::accept;
 
 struct Metrics {
     database: String,
     exposition: Exposition,
-    machine: Parts<SeriesChunk>,
-    chunks: Vec<SeriesChunk>,
+    /// The text of the metrics in SHOW STATS.
+    text: Task<String>,
 }
+
+/// The work of writing a line, in the units of [`Work`].
+const LINE_WORK: usize = 40;
 
 pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let missing = "name the database with the parameter db; /metrics/targets lists the \
                    databases whose metrics the caller may read";
     let database = request.required("db", missing)?;
     let statement = Statement::ShowStats { database: Some(database.clone()), module: None };
+    let exposition = Exposition::negotiate(request.head.header("accept"));
     let metrics = Metrics {
         database: database.clone(),
-        exposition: Exposition::negotiate(request.head.header("accept")),
-        machine: diagnostics(statement),
-        chunks: Vec::new(),
+        exposition,
+        text: Task::new(move |io| statistics(io, statement, exposition)),
     };
     Ok(PendingRequest::new(|_, _, _| Ok(Box::new(metrics))).on(&database, None))
 }
 
+async fn statistics(
+    io: Io,
+    statement: Statement,
+    exposition: Exposition,
+) -> Result<String, coordinator::error::Error> {
+    let (mut parts, mut chunks) = (diagnostics(statement), Vec::new());
+    while let Some(chunk) = io.next(&mut parts).await? {
+        chunks.push(chunk);
+    }
+    let work = Work::default();
+    io.in_turns(&work, exposition.families(&chunks, &work)).await
+}
+
 impl Responder for Metrics {
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        loop {
-            match self.machine.step(&mut isolate.context(), reply.take()) {
-                Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(chunk) => match chunk? {
-                    Some(chunk) => self.chunks.push(chunk),
-                    None => {
-                        let durations = isolate.service.durations.as_mut();
-                        let durations = durations.and_then(|all| all.of(&self.database));
-                        let timed = durations.as_ref().map(|own| (self.database.as_str(), own));
-                        let body = self.exposition.text(&self.chunks, timed);
-                        let response = Response::ok(self.exposition.content_type(), body);
-                        return Ok(Action::Respond(response));
-                    }
-                },
-            }
-        }
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        let text = match self.text.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => return Ok(Action::Calls(calls)),
+            Step::Done(text) => text?,
+        };
+        let durations = isolate.service.durations.as_mut();
+        let durations = durations.and_then(|all| all.of(&self.database));
+        let timed = durations.as_ref().map(|own| (self.database.as_str(), own));
+        let body = self.exposition.finish(text, timed);
+        Ok(Action::Respond(Response::ok(self.exposition.content_type(), body)))
     }
 }
 
@@ -169,11 +179,17 @@ impl Exposition {
         }
     }
 
-    fn text(self, chunks: &[SeriesChunk], timed: Option<(&str, &DatabaseDurations)>) -> String {
+    /// Formats the metrics in SHOW STATS. Awaits only [`Work::spend`].
+    async fn families(self, chunks: &[SeriesChunk], work: &Work) -> String {
         let mut text = String::new();
         for metric in METRICS {
-            self.family(metric, chunks, &mut text);
+            self.family(metric, chunks, &mut text, work).await;
         }
+        text
+    }
+
+    /// Adds the durations of requests and the end.
+    fn finish(self, mut text: String, timed: Option<(&str, &DatabaseDurations)>) -> String {
         if let Some((database, durations)) = timed {
             let DatabaseDurations { writes, queries } = durations;
             for (what, histogram) in [("write", writes), ("query", queries)] {
@@ -186,7 +202,7 @@ impl Exposition {
         text
     }
 
-    fn family(self, metric: &Metric, chunks: &[SeriesChunk], text: &mut String) {
+    async fn family(self, metric: &Metric, chunks: &[SeriesChunk], text: &mut String, work: &Work) {
         let (series, column, name, kind, help) = *metric;
         let (kind, total) = match kind {
             Kind::Counter => ("counter", "_total"),
@@ -197,8 +213,13 @@ impl Exposition {
             Self::Prometheus => format!("{name}{total}"),
         };
         let mut head = format!("# TYPE {family} {kind}\n# HELP {family} {help}\n");
-        for chunk in chunks.iter().filter(|chunk| chunk.name.as_deref() == Some(series)) {
+        for chunk in chunks {
+            work.spend(1).await;
+            if chunk.name.as_deref() != Some(series) {
+                continue;
+            }
             for row in 0..chunk.rows {
+                work.spend(LINE_WORK).await;
                 let Some(FieldValue::Integer(number)) = value(chunk, column, row) else {
                     continue;
                 };
@@ -323,6 +344,17 @@ struct Labels {
 mod tests {
     use super::*;
     use crate::batch::column::Values;
+    use crate::query::work::complete;
+    use crate::query::work::tests::run;
+
+    fn text(
+        exposition: Exposition,
+        chunks: &[SeriesChunk],
+        timed: Option<(&str, &DatabaseDurations)>,
+    ) -> String {
+        let work = Work::default();
+        exposition.finish(complete(exposition.families(chunks, &work), &work), timed)
+    }
 
     fn numbers(name: &str, tags: &[(&str, &str)], columns: &[(&str, i64)]) -> SeriesChunk {
         let names: Vec<&str> = columns.iter().map(|&(name, _)| name).collect();
@@ -348,12 +380,27 @@ tidemark_points_written_total{shard=\"4\"} 1
 tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
 # EOF
 ";
-        assert_eq!(Exposition::OpenMetrics.text(&chunks, None), open);
+        assert_eq!(text(Exposition::OpenMetrics, &chunks, None), open);
         let plain = open
             .replace("# EOF\n", "")
             .replace("TYPE tidemark_points_written ", "TYPE tidemark_points_written_total ")
             .replace("HELP tidemark_points_written ", "HELP tidemark_points_written_total ");
-        assert_eq!(Exposition::Prometheus.text(&chunks, None), plain);
+        assert_eq!(text(Exposition::Prometheus, &chunks, None), plain);
+    }
+
+    #[test]
+    fn many_series_take_several_turns() {
+        let series = |id: usize| {
+            let id = id.to_string();
+            let tags = [("database", "d"), ("id", &*id)];
+            numbers("shard", &tags, &[("writePointsOk", 20), ("diskBytes", 4096)])
+        };
+        let chunks: Vec<SeriesChunk> = (0..10_000).map(series).collect();
+        let work = Work::default();
+        let families = Exposition::Prometheus.families(&chunks, &work);
+        let (text, pauses) = run(&work, LINE_WORK, families);
+        assert_eq!(text.lines().count(), 2 * (2 + 10_000));
+        assert!(pauses >= 4, "{pauses} pauses");
     }
 
     #[test]
@@ -361,7 +408,7 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
         let mut durations = DatabaseDurations::default();
         durations.writes.counts = [4, 0, 1, 0, 0, 0, 0, 2];
         durations.writes.sum_ns = 121_500_000_000;
-        let text = Exposition::OpenMetrics.text(&[], Some(("a\"", &durations)));
+        let text = text(Exposition::OpenMetrics, &[], Some(("a\"", &durations)));
         let buckets = [
             ("0.005", 4),
             ("0.02", 4),
@@ -390,7 +437,7 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
         let mut chunk = numbers("usage", &[("database", "d")], &[("requests", 0)]);
         chunk.rows = 3;
         chunk.values = vec![ResultColumn::full(Values::Integer([5, 7, 9].into()))];
-        let text = Exposition::OpenMetrics.text(&[chunk], None);
+        let text = text(Exposition::OpenMetrics, &[chunk], None);
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let sample =
             |day, n| format!("tidemark_usage_object_requests{{database=\"d\",day=\"{day}\"}} {n}");
@@ -404,7 +451,7 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
         let limit = Values::String(["points_per_minute"].into_iter().collect());
         chunk.columns = ["limit", "allowed", "used"].map(str::to_owned).into();
         chunk.values.insert(0, ResultColumn::full(limit));
-        let text = Exposition::OpenMetrics.text(&[chunk], None);
+        let text = text(Exposition::OpenMetrics, &[chunk], None);
         let labels = "{database=\"d\",token=\"t\",limit=\"points_per_minute\"}";
         assert!(text.contains(&format!("tidemark_quota_allowed{labels} 5\n")), "{text}");
         assert!(text.contains(&format!("tidemark_quota_used{labels} 2\n")), "{text}");
