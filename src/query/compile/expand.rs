@@ -69,10 +69,14 @@ pub(crate) async fn expand(
         }
         size.spend_columns(expanded.len() - before).await;
     }
-    Ok((expanded, group_keys(&dimensions, names, size)?))
+    Ok((expanded, group_keys(&dimensions, names, size).await?))
 }
 
-fn group_keys(dimensions: &[Expr], names: &KnownNames, size: &PlanSize) -> Result<Vec<String>> {
+async fn group_keys(
+    dimensions: &[Expr],
+    names: &KnownNames,
+    size: &PlanSize,
+) -> Result<Vec<String>> {
     let mut keys: BTreeSet<String> = BTreeSet::new();
     let mut regexes: BTreeSet<&str> = BTreeSet::new();
     let mut has_all = false;
@@ -90,6 +94,7 @@ fn group_keys(dimensions: &[Expr], names: &KnownNames, size: &PlanSize) -> Resul
                 keys.extend(matching.map(|tag| tag.to_string()));
                 size.patterns.clear_above(PATTERNS_BYTES_MAX);
                 pattern.check()?;
+                size.spend(1 + names.tags.len() / COMPARED_PER_UNIT).await;
             }
             _ => {}
         }

@@ -63,7 +63,6 @@ pub(crate) async fn lower(
         column_types.push(found.unwrap_or(DataType::Unknown));
         size.spend_columns(1).await;
     }
-    size.spend_columns(shown.len()).await;
     let (mut variables, calls, keeps_point_time) = builder.finish(&mut outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         read_tags_as_columns(&mut variables, &calls, &known);
@@ -76,7 +75,7 @@ pub(crate) async fn lower(
         && checked.select.sources.len() == 1;
     let in_order_of_series = keeps_point_time || (by_row && forwards_rows);
     let mut node = SelectNode {
-        columns: columns(checked, &shown),
+        columns: columns(checked, &shown, size).await,
         column_types: column_types.into(),
         row_work: outputs.iter().map(|output| 3 + output.nodes()).sum(),
         zone_name: checked.select.timezone.as_deref().map(Rc::from),
@@ -236,7 +235,11 @@ fn with_columns<'a>(
 
 /// Returns the names of the result's columns. With INTO, the tag arguments of top() and bottom()
 /// are the last columns, and keep their names (1.x `SelectStatement.ColumnNames`).
-fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
+async fn columns(
+    checked: &CheckedSelect<'_>,
+    shown: &[(Field, bool)],
+    size: &PlanSize,
+) -> Rc<[String]> {
     let is_into = checked.select.into.is_some();
     let of_tags = |tags: bool| {
         let fields = shown.iter().filter(move |(_, tag)| (is_into && *tag) == tags);
@@ -244,7 +247,7 @@ fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]>
     };
     let tags = of_tags(true).map(Field::name);
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
-    let named = result_names::column_names(of_tags(false));
+    let named = result_names::column_names(of_tags(false), size).await;
     std::iter::once(time).chain(named).chain(tags).collect()
 }
 

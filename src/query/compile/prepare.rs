@@ -116,39 +116,45 @@ pub(crate) async fn prepare<'a>(
         size.spend_columns(inner.columns.len()).await;
     }
     let mut fields = checked.fields.clone();
-    fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
-    let (mut fields, group_keys) =
-        expand::expand(fields, &checked.select.dimensions, &known, size).await?;
-    // As in 1.x, a statement with a type error in a subquery is valid.
-    if !checked.facts.nested {
-        for field in &fields {
-            resolve::type_of(&field.expr, &known)?;
-            size.spend_columns(1).await;
-        }
+    for field in &mut fields {
+        resolve::bind(&mut field.expr, &known);
+        size.spend(1).await;
     }
-    fields.iter_mut().for_each(|field| read_cast_tags(&mut field.expr, &known, false));
-    let mut shown = with_tag_arguments(&fields);
+    let (fields, group_keys) =
+        expand::expand(fields, &checked.select.dimensions, &known, size).await?;
+    let mut shown = Vec::with_capacity(fields.len());
+    for mut field in fields {
+        // As in 1.x, a statement with a type error in a subquery is valid.
+        if !checked.facts.nested {
+            resolve::type_of(&field.expr, &known)?;
+        }
+        read_cast_tags(&mut field.expr, &known, false);
+        let tags = tag_arguments(&field.expr);
+        shown.push((field, false));
+        shown.extend(tags);
+        size.spend_columns(1).await;
+    }
     if checked.select.into.is_some() {
         // The statement writes its last columns as tags.
         shown.sort_by_key(|(_, is_argument)| *is_argument);
     }
     let mut columns = Vec::new();
     if checked.facts.nested {
-        columns = visible_columns(&shown, &known);
-        size.spend_columns(columns.len()).await;
+        columns = visible_columns(&shown, &known, size).await;
     }
     let has_names = shown.iter().any(|(field, _)| reads_known(&field.expr, &known));
     if checked.reads_only_subqueries() && has_names {
         for (Field { expr, .. }, _) in &mut shown {
             remove_casts(expr, &known, false);
             resolve::bind(expr, &known);
+            size.spend_columns(1).await;
         }
         for column in &mut columns {
             let field = shown.get(column.position.saturating_sub(1));
             column.value_type =
                 field.and_then(|(field, _)| resolve::column_type(&field.expr, &known));
+            size.spend_columns(1).await;
         }
-        size.spend_columns(shown.len()).await;
     }
     size.spend(SELECT_WORK).await;
     let query_windows_max = context.limits.get(Limit::Buckets) as u64;
@@ -253,9 +259,13 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
 
 /// Returns the columns of a subquery except the time. The tag arguments of `top` and `bottom` are
 /// hidden. The outer statement can read a hidden column unless a visible column has its name.
-fn visible_columns(shown: &[(Field, bool)], known: &KnownNames) -> Vec<SubqueryColumn> {
+async fn visible_columns(
+    shown: &[(Field, bool)],
+    known: &KnownNames,
+    size: &PlanSize,
+) -> Vec<SubqueryColumn> {
     let written = shown.iter().filter(|(_, brought)| !brought).map(|(field, _)| field);
-    let mut names = result_names::column_names(written).into_iter();
+    let mut names = result_names::column_names(written, size).await.into_iter();
     let mut columns: Vec<SubqueryColumn> = Vec::with_capacity(shown.len());
     for ((field, hidden), position) in shown.iter().zip(1..) {
         let data_type = resolve::column_type(&field.expr, known);
@@ -263,6 +273,7 @@ fn visible_columns(shown: &[(Field, bool)], known: &KnownNames) -> Vec<SubqueryC
         let name = written.unwrap_or_else(|| field.name());
         let value_type = data_type;
         columns.push(SubqueryColumn { name, data_type, value_type, position, hidden: *hidden });
+        size.spend_columns(1).await;
     }
     if columns.iter().any(|column| column.hidden) {
         let shown = columns.iter().filter(|column| !column.hidden);
@@ -272,18 +283,15 @@ fn visible_columns(shown: &[(Field, bool)], known: &KnownNames) -> Vec<SubqueryC
     columns
 }
 
-fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
-    let mut all = Vec::with_capacity(fields.len());
-    for field in fields {
-        all.push((field.clone(), false));
-        if let Expr::Call { name, args } = &field.expr
-            && functions::takes_tags(name)
-        {
+/// Returns the columns that the tag arguments of `top` or `bottom` add.
+fn tag_arguments(expr: &Expr) -> Vec<(Field, bool)> {
+    match expr {
+        Expr::Call { name, args } if functions::takes_tags(name) => {
             let tags = args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. }));
-            all.extend(tags.map(|tag| (Field { expr: tag.clone(), alias: None }, true)));
+            tags.map(|tag| (Field { expr: tag.clone(), alias: None }, true)).collect()
         }
+        _ => Vec::new(),
     }
-    all
 }
 
 pub(crate) fn named<'a>(
