@@ -213,7 +213,11 @@ pub(crate) async fn plan(
     let logical = logical.with_param_values(values(parameters))?;
     let Physical { columns, root, constant_bytes, batch_rows } = physical(state, logical).await?;
     let is_small = constant_bytes <= CACHED_CONSTANT_BYTES_MAX;
-    let config = state.config().clone().with_batch_size(batch_rows);
+    let mut config = state.config().clone().with_batch_size(batch_rows);
+    if tables::sorts_converted_values(&root) {
+        // The sort evaluates its keys for one batch after another, instead of for all rows at once.
+        config = config.with_sort_in_place_threshold_bytes(0);
+    }
     Ok(Plan {
         context: TaskContext::from(state).with_session_config(config),
         is_reusable: is_immutable && is_small && plan_cache::is_stateless(&root),

@@ -101,8 +101,6 @@ fn config() -> SessionConfig {
     options.execution.skip_physical_aggregate_schema_check = true;
     // The Worker has only one thread, so further partitions would only use more memory.
     options.execution.target_partitions = 1;
-    // A sort evaluates its keys for one batch after another, instead of for all rows at once.
-    options.execution.sort_in_place_threshold_bytes = 0;
     SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 

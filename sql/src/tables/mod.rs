@@ -31,7 +31,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use row_filter::{Constants, RowFilter};
-pub(crate) use rows_cap::copies_large_values;
+pub(crate) use rows_cap::{copies_large_values, sorts_converted_values};
 
 use crate::messages::{SystemTable, TableSchema};
 use measurement::Measurement;

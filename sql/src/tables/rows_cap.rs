@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, RecordBatch};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -131,7 +131,7 @@ fn held_rows(
         return Ok(is_text.then_some(Limit::Rows { what, max: WINDOW_ROWS_MAX, held }));
     }
     if let Some(sort) = node.downcast_ref::<SortExec>() {
-        // A sort keeps the keys of all rows in memory while it merges its sorted batches.
+        // A sort may evaluate its keys for all rows at once.
         let max = evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants);
         let what = "a sort by long constants or subqueries processes";
         let copies = max < WINDOW_ROWS_MAX && sort.fetch().is_none();
@@ -179,12 +179,22 @@ fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     vec![copies; inputs.len()]
 }
 
-/// Whether an expression of the operator may convert a tag to a text.
+/// Whether a sort of the plan converts values to texts, binary values or lists.
+pub(crate) fn sorts_converted_values(node: &Arc<dyn ExecutionPlan>) -> bool {
+    (node.is::<SortExec>() && converts(node))
+        || node.children().into_iter().any(sorts_converted_values)
+}
+
+/// Whether an expression of the operator converts values to texts, binary values or lists. The
+/// result has a copy for each row, even if the value is a tag. Some functions convert tags to tags,
+/// which need no copies.
 fn converts(node: &Arc<dyn ExecutionPlan>) -> bool {
     let mut found = false;
     let applied = node.apply_expressions(&mut |root| {
         root.apply(|part| {
-            found |= expressions::is_conversion(part);
+            // The type of a conversion does not depend on the input.
+            found |= expressions::is_conversion(part)
+                && part.data_type(&Schema::empty()).is_ok_and(|result| is_large(&result));
             Ok(TreeNodeRecursion::Continue)
         })
     });
