@@ -13,7 +13,7 @@ pub(super) async fn column_names<'a>(
 ) -> Vec<String> {
     let aliases = fields.clone().filter_map(|field| field.alias.clone());
     let mut taken: HashMap<String, u32> = aliases.map(|alias| (alias, 1)).collect();
-    let mut names = Vec::with_capacity(taken.len());
+    let mut names = Vec::new();
     for field in fields {
         names.push(match &field.alias {
             Some(alias) => alias.clone(),
