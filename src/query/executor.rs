@@ -153,7 +153,7 @@ impl Executor {
         let Some(input) = self.node.inputs.get(self.next_input) else { return false };
         let stream = |binding: &Binding| {
             let scan = self.scans.get(binding.scan)?;
-            let derived = scan.subquery.map(|subquery| self.derived.get(subquery));
+            let derived = scan.subquery.and_then(|subquery| self.derived.get(subquery));
             let shards = match derived {
                 Some(_) => 1,
                 None => self.shards.get(binding.scan).copied().or_bug(),
@@ -163,7 +163,7 @@ impl Executor {
             let is_derived = derived.is_some();
             let mut stream =
                 Stream::new(number, shards, request, key, is_derived, &self.reservation);
-            if derived.flatten().is_some_and(|derived| !derived.is_stored()) {
+            if derived.is_some_and(|derived| !derived.is_stored()) {
                 stream.keep_all();
             }
             Some(stream)
