@@ -107,10 +107,13 @@ impl Writer for Documents {
             }
             self.last = Some((document, rows + (next - from)));
             from = next;
-            if from < to || from >= range.end || self.out.len() >= bytes_max {
+            if from < to || from >= range.end {
                 return Some(from);
             }
             self.release(Remainder::Series, Ending::Done);
+            if self.out.len() >= bytes_max {
+                return Some(from);
+            }
         }
     }
 
