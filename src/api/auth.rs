@@ -164,7 +164,8 @@ fn from_header(value: &str) -> Option<Credentials> {
         }
         _ => return None,
     };
-    (!credentials.token.is_empty()).then_some(credentials)
+    // rtl_433 sends `Token (null)` if it has no token.
+    (!["", "(null)"].contains(&credentials.token.as_str())).then_some(credentials)
 }
 
 #[cfg(test)]
@@ -201,7 +202,9 @@ mod tests {
         for query in ["u=any&p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn", "p=to/k%3De%2Bn,to/k%3De%2Bn"] {
             assert!(authenticated(None, query), "{query}");
         }
-        assert!(authenticated(Some("Digest x"), "p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"));
+        for header in ["Digest x", "Token (null)"] {
+            assert!(authenticated(Some(header), "p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"), "{header}");
+        }
         assert!(!authenticated(Some("Bearer wrong"), "p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"));
     }
 
