@@ -111,6 +111,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn console_page_has_version_and_build() {
+        let rules = include_str!("../../www/_headers");
+        let (_, page) = rules.split_once("\n/\n").unwrap();
+        let expected = format!(
+            "  X-Influxdb-Version: {INFLUXDB_VERSION}\n  X-Influxdb-Build: {INFLUXDB_BUILD}\n\n"
+        );
+        assert!(page.starts_with(&expected), "{page}");
+    }
+
+    #[test]
     fn gzip_is_accepted_by_weight() {
         for (accepts, packed) in [
             ("", false),

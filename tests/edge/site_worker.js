@@ -14,9 +14,10 @@ const types = {
 /** A star at the end of the pattern matches any text. */
 const matches = (pattern, path) => (pattern.endsWith('*') ? path.startsWith(pattern.slice(0, -1)) : path === pattern);
 
-function headersOf(path, rules) {
+/** The rules match the path of the request, which is `/` for the file `/index.html`. */
+function headersOf(pathname, path, rules) {
   const headers = new Headers({ 'Content-Type': types[path.split('.').at(-1)] ?? 'application/octet-stream' });
-  for (const [, fields] of rules.filter(([pattern]) => matches(pattern, path))) {
+  for (const [, fields] of rules.filter(([pattern]) => matches(pattern, pathname))) {
     for (const [name, value] of fields) headers.set(name, value);
   }
   return headers;
@@ -29,6 +30,6 @@ export default {
     if (!isFile) return WORKER.fetch(request);
     const path = pathname.endsWith('/') ? `${pathname}index.html` : pathname;
     const file = await FILES.fetch(`http://files${path}`, { method: request.method });
-    return file.ok ? new Response(file.body, { headers: headersOf(path, HEADERS) }) : WORKER.fetch(request);
+    return file.ok ? new Response(file.body, { headers: headersOf(pathname, path, HEADERS) }) : WORKER.fetch(request);
   },
 };

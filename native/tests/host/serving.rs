@@ -212,6 +212,7 @@ fn server_serves_console_or_explains_absence() {
     if status(&head) == 200 {
         assert!(body.contains("<html"), "{body}");
         assert!(head.contains("Content-Security-Policy"), "{head}");
+        assert!(head.contains("X-Influxdb-Version: 1."), "{head}");
         let tag = head.lines().find_map(|line| line.strip_prefix("Etag: ")).unwrap();
         let known = format!("If-None-Match: {tag}");
         let url = format!("http://{}/", server.address);
