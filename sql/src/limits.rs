@@ -1,6 +1,6 @@
 //! Defines the limits of SQL queries.
 
-use tidemark::model::limits::WORK_PER_TURN;
+use tidemark::model::limits::WORK_PER_MS;
 
 /// The maximum number of rows in a batch within a plan.
 pub const BATCH_ROWS: usize = 8_192;
@@ -30,9 +30,8 @@ pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// The approximate number of rows that joins and series produce in one turn. Between turns, the
 /// thread processes other requests.
 pub const TURN_ROWS_MAX: usize = 65_536;
-/// The work of one row, in units of `QUERY_CPU_MS_MAX`. `TURN_ROWS_MAX` rows take about as long as
-/// a turn of InfluxQL (`WORK_PER_TURN`).
-pub const WORK_PER_ROW: u64 = WORK_PER_TURN / TURN_ROWS_MAX as u64;
+/// The work of one row, in units of `QUERY_CPU_MS_MAX`. `TURN_ROWS_MAX` rows take about 10 ms.
+pub const WORK_PER_ROW: u64 = 10 * WORK_PER_MS / TURN_ROWS_MAX as u64;
 /// An empty or small batch counts as this number of rows, because producing a batch takes as long
 /// as producing this number of rows. An iteration of a recursive query produces a batch, often with
 /// only one row.

@@ -272,6 +272,7 @@ impl InProcess {
                 }
                 Action::Pause => {
                     self.watch(&Address::Pause);
+                    self.watch(&Address::Pause);
                     exchange.proceed(&mut self.service, &self.platform)
                 }
                 Action::Respond(response) => break response,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::cell::Cell;
 use super::number;
-use super::rows::printed_once;
+use super::rows::{printed_once, rows_of_piece};
 use super::{Ending, Writer, time};
 use crate::line_protocol::escape_tag;
 use crate::model::bug::OrBug;
@@ -58,7 +58,8 @@ impl Writer for CsvWriter {
         field(chunk.name.as_deref().unwrap_or_default(), &mut prefix);
         prefix.push(b',');
         field(&tags(chunk), &mut prefix);
-        let (rows, end, mut bytes_left) = (range.len(), range.end, REPLY_PIECE_BYTES);
+        let rows = rows_of_piece(range.len(), chunk.values.len());
+        let (end, mut bytes_left) = (range.end, REPLY_PIECE_BYTES);
         let columns = chunk.values.iter();
         let mut cells: Vec<Cells<'_>> =
             columns.map(|column| Cells::new(column, rows, self.epoch, &mut bytes_left)).collect();

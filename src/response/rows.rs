@@ -12,6 +12,9 @@ use crate::model::limits::{PRINTED_TEXT_BYTES_MAX, REPLY_PIECE_BYTES};
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
+/// A cell has at least one character and a separator.
+const CELL_BYTES_MIN: usize = 2;
+
 /// Appends the rows as arrays to the open array of values. Returns the position of the next row,
 /// which is before the end of `range` if the text is longer than [`REPLY_PIECE_BYTES`].
 ///
@@ -111,7 +114,7 @@ struct AdjacentColumns<'a> {
 
 fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_>> {
     let mut cells: Vec<Cells<'_>> = Vec::with_capacity(columns.len());
-    let mut bytes_left = REPLY_PIECE_BYTES;
+    let (rows, mut bytes_left) = (rows_of_piece(rows, columns.len()), REPLY_PIECE_BYTES);
     for column in columns {
         let next = Cells::new(column, rows, &mut bytes_left);
         match (cells.last_mut(), next) {
@@ -129,6 +132,11 @@ fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_
         }
     }
     cells
+}
+
+/// Returns the maximum number of rows that a piece of a response contains.
+pub(super) fn rows_of_piece(rows: usize, columns: usize) -> usize {
+    rows.min(REPLY_PIECE_BYTES / (columns.max(1) * CELL_BYTES_MIN))
 }
 
 /// Prints each entry of a dictionary with `print`. Returns the printed entries and the codes of the

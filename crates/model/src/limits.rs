@@ -402,8 +402,9 @@ pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
 /// The number of values that a statement reads or computes in one millisecond, at 50 ns each in
 /// WebAssembly.
 pub const WORK_PER_MS: u64 = 20_000;
-/// The amount of work after which a statement pauses so that other requests run (10 ms).
-pub const WORK_PER_TURN: u64 = 10 * WORK_PER_MS;
+/// The amount of work after which a statement pauses so that other requests run (5 ms). A step can
+/// take two or three times as long, because the counted work is an estimate.
+pub const WORK_PER_TURN: u64 = 5 * WORK_PER_MS;
 /// The amount of work that counts for resolving one column or measurement in a statement.
 pub const WORK_PER_NAME: usize = 20;
 /// The default of the setting `QUERY_CPU_MS_MAX`, in milliseconds: the maximum computing time of a
