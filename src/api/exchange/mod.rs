@@ -107,8 +107,8 @@ impl Exchange {
         platform: &dyn Platform,
         head: RequestHead,
     ) -> (Self, Action) {
-        let fresh = [platform.random_u64(), platform.random_u64()];
-        let request_id = headers::request_id(&head, fresh);
+        let random = [platform.random_u64(), platform.random_u64()];
+        let request_id = headers::request_id(&head, random);
         let found = routes::find(head.route());
         let errors_of_unknown = match head.route().starts_with("/api/v2/") {
             true => ErrorShape::V2,
@@ -305,17 +305,19 @@ impl Exchange {
     /// the response.
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
-        let place = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
-        let scope = |permission, place: &RequestTarget| {
-            self.caller.grants.scope(permission, &place.database)
+        let target = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
+        let scope = |permission, target: &RequestTarget| {
+            self.caller.grants.scope(permission, &target.database)
         };
-        let refused = match (operation.access, place) {
-            (Access::Policy(permission), Some(place)) => {
-                let may = scope(permission, place).may_cover(place.policy.as_deref());
-                (!may).then(|| AuthError::forbidden(&self.caller, permission, &place.database))
+        let refused = match (operation.access, target) {
+            (Access::Policy(permission), Some(target)) => {
+                let is_covered = scope(permission, target).may_cover(target.policy.as_deref());
+                (!is_covered)
+                    .then(|| AuthError::forbidden(&self.caller, permission, &target.database))
             }
-            (Access::Database(permission), Some(place)) => (scope(permission, place) != Scope::All)
-                .then(|| AuthError::forbidden_database(&self.caller, permission, &place.database)),
+            (Access::Database(permission), Some(target)) => (scope(permission, target)
+                != Scope::All)
+                .then(|| AuthError::forbidden_database(&self.caller, permission, &target.database)),
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
@@ -326,7 +328,7 @@ impl Exchange {
         if let Some(refusal) = refused {
             return self.refuse_caller(isolate, refusal);
         }
-        if let Some(target) = place {
+        if let Some(target) = target {
             self.record.database = Some(target.database.clone());
         }
         match operation.body {
