@@ -33,13 +33,14 @@ pub struct Principal {
     /// Whether this request queried the Catalog. Otherwise a refusal must not be based on the
     /// permissions (PROTOCOL.md rule 6).
     pub fresh: bool,
-    /// The caller to look up in each database; `None` for the administrator and the default value.
-    pub caller: Option<Rc<Caller>>,
+    /// The identity to look up in each database; `None` for the administrator and the default
+    /// value.
+    pub identity: Option<Rc<Identity>>,
 }
 
 /// The identity by which databases look up a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub struct Identity {
     /// The lookup key.
     pub key: GranteeKey,
     /// The token's or user's number. A later user with the same name has another number.
@@ -51,7 +52,7 @@ pub struct Caller {
     pub version: u64,
 }
 
-impl Caller {
+impl Identity {
     /// Whether `row` is the identified token or user, has the same secret and has not expired.
     pub fn is(&self, row: &Grantee, now_ns: i64) -> bool {
         row.id == self.id && row.hash == self.hash && now_ns < row.expires_ns
@@ -62,7 +63,7 @@ impl Principal {
     /// Returns the principal of the admin token.
     pub fn admin() -> Self {
         let grants = Rc::new(Grants::admin());
-        Self { name: "admin".into(), user: false, grants, fresh: true, caller: None }
+        Self { name: "admin".into(), user: false, grants, fresh: true, identity: None }
     }
 
     /// Returns the principal with the permissions of all `rows`. Each row comes from one database.
@@ -78,13 +79,13 @@ impl Principal {
         let permissions = permissions.filter(|permission| known.insert(*permission)).cloned();
         let grants = Grants { admin: row.grants.admin, permissions: permissions.collect() };
         let (key, id, hash, version) = (row.key(), row.id, row.hash.clone(), row.version);
-        let caller = Some(Rc::new(Caller { key, id, hash, version }));
-        Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, caller }
+        let identity = Some(Rc::new(Identity { key, id, hash, version }));
+        Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, identity }
     }
 
     /// Whether this request must look up the caller's permissions; `false` for the administrator.
     pub fn needs_lookup(&self) -> bool {
-        self.caller.is_some() && !self.fresh
+        self.identity.is_some() && !self.fresh
     }
 }
 
@@ -215,7 +216,7 @@ impl Callers {
 
     /// Stores the Catalog's reply about an admitted caller: the caller's row, or `None` if the
     /// caller is unknown.
-    pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
+    pub fn confirm(&mut self, caller: &Identity, row: Option<&Grantee>, now_ns: i64) {
         let grantees = self.replies_of_all_databases(&caller.key);
         self.confirmed.on_reply(caller, &grantees, row, now_ns);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cache::{CachedDatabase, find_policy};
 use super::error::{Error, Result};
-use super::grants::{Caller, CallerPermissions, ConfirmedGrantee, Principal};
+use super::grants::{CallerPermissions, ConfirmedGrantee, Identity, Principal};
 use super::{Context, Io};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::STALE_RETRIES_MAX;
@@ -200,7 +200,7 @@ impl Load {
                 None => return Ok(None),
             }
         }
-        let caller = self.principal.caller.as_ref().map(|caller| caller.id);
+        let caller = self.principal.identity.as_ref().map(|identity| identity.id);
         Ok(Some(Loaded { object, description, schemas, permissions, caller, fresh }))
     }
 
@@ -243,8 +243,8 @@ impl Load {
         object: &ObjectId,
         fresh: bool,
     ) -> Result<Option<CallerPermissions>> {
-        let Principal { name, grants, caller, .. } = &self.principal;
-        let Some(caller) = caller else {
+        let Principal { name, grants, identity, .. } = &self.principal;
+        let Some(caller) = identity else {
             return Ok(Some(CallerPermissions::new(name, Rc::clone(grants), NO_GRANT)));
         };
         let cached = io.with(|context| {
@@ -288,7 +288,7 @@ impl Load {
     fn confirm(
         &self,
         context: &mut Context<'_>,
-        caller: &Caller,
+        caller: &Identity,
         object: &ObjectId,
         rows: Vec<Grantee>,
         access: u64,

@@ -84,7 +84,7 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Ok(Identification::LoginRefused(_)) | Err(Error::Unavailable(_)) => return None,
         Err(error) => panic!("{error}"),
     };
-    let caller = principal.caller.clone().expect("a token");
+    let identity = principal.identity.clone().expect("a token");
     let taken = match world.run(edge, write_as(principal, database, "m f=1 1")) {
         Ok(_) => Some(true),
         Err(Error::Unavailable(_)) => None,
@@ -92,7 +92,7 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Err(error) => panic!("{error}"),
     };
     // The edge reports the use of the token after the response.
-    let _ = world.run(edge, Task::new(|io| async move { confirm(&io, &caller).await }));
+    let _ = world.run(edge, Task::new(|io| async move { confirm(&io, &identity).await }));
     taken
 }
 

@@ -161,9 +161,11 @@ impl Exchange {
         reply: Option<Reply>,
     ) -> Vec<Call> {
         if reply.is_none() {
-            let caller = self.caller.caller.clone();
-            self.confirm =
-                caller.map(|caller| Task::new(|io| async move { confirm(&io, &caller).await }));
+            self.confirm = self
+                .caller
+                .identity
+                .clone()
+                .map(|identity| Task::new(|io| async move { confirm(&io, &identity).await }));
         }
         let Some(confirm) = &mut self.confirm else { return Vec::new() };
         let calls = self.calls;
@@ -347,7 +349,7 @@ impl Exchange {
         // The caller was identified before the body arrived. The body may have taken long, so the
         // identification may be outdated.
         let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
-        self.caller.fresh &= self.caller.caller.is_none() || !has_body;
+        self.caller.fresh &= self.caller.identity.is_none() || !has_body;
         let PendingRequest { target, start, .. } = self.pending.take().ok_or_else(ended)?;
         let target = target.unwrap_or_default();
         let Self { head, url, id, caller, record, .. } = self;

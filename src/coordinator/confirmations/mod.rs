@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::Io;
 use super::error::{Error, Result};
-use super::grants::{Caller, ConfirmedGrantee};
+use super::grants::{ConfirmedGrantee, Identity};
 use crate::model::limits::{CALLERS_REMEMBERED_MAX, CONFIRM_RETRY_NS, CONFIRMED_NS};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
@@ -62,7 +62,7 @@ impl Confirmations {
     /// Records the Catalog's reply. `grantees` contains the earlier replies of the databases.
     pub(super) fn on_reply(
         &mut self,
-        caller: &Caller,
+        caller: &Identity,
         grantees: &[Rc<ConfirmedGrantee>],
         row: Option<&Grantee>,
         now_ns: i64,
@@ -101,7 +101,7 @@ fn grants_more(grantee: &Grantee, row: &Grantee) -> bool {
 /// confirmed the caller recently. The Catalog records the day on which a token was used. The reply
 /// contains the caller's current state, and ends a permission in this isolate if the Catalog could
 /// not notify a database of the change (PROTOCOL.md rule 11). An unreachable Catalog has no effect.
-pub async fn confirm(io: &Io, caller: &Caller) -> Result<()> {
+pub async fn confirm(io: &Io, caller: &Identity) -> Result<()> {
     let now_ns = io.now_ns()?;
     if !io.with(|context| context.cache.callers.confirmed.begin(&caller.key, now_ns))? {
         return Ok(());

@@ -15,9 +15,9 @@ fn token(version: u64, databases: &[&str]) -> Grantee {
     Grantee { id: 1, version, ..row }
 }
 
-fn caller(row: &Grantee) -> Caller {
+fn caller(row: &Grantee) -> Identity {
     let (key, id, hash, version) = (row.key(), row.id, row.hash.clone(), row.version);
-    Caller { key, id, hash, version }
+    Identity { key, id, hash, version }
 }
 
 /// Callers for which the database `a` has reported `row`.
@@ -89,7 +89,7 @@ fn full_table_forgets_oldest_confirmation_and_keeps_revocations() {
     }
     assert!(!confirmed.is_trusted(&revoked));
     // The table removed this caller's row before the reply arrived. The reply adds a new row.
-    confirmed.on_reply(&Caller { key: key(0), ..caller(&revoked) }, &[], Some(&revoked), now_ns);
+    confirmed.on_reply(&Identity { key: key(0), ..caller(&revoked) }, &[], Some(&revoked), now_ns);
     assert_eq!(confirmed.rows.len(), CALLERS_REMEMBERED_MAX);
     assert!(confirmed.rows.contains_key(&key(0)) && !confirmed.is_trusted(&revoked));
     // A caller that already has a row can begin without the removal of any row.

@@ -55,7 +55,7 @@ impl Write<'_> {
         };
         if requests.is_empty() {
             // If no shard is called, no reply can report that the permission was revoked.
-            let is_uncertain = self.request.principal.caller.is_some() && !loaded.fresh;
+            let is_uncertain = self.request.principal.identity.is_some() && !loaded.fresh;
             return Ok(if is_uncertain { Attempt::Uncertain } else { Attempt::Complete });
         }
         let replies = self.io.calls(requests).await;
