@@ -8,7 +8,6 @@ use super::predicate::Mask;
 use super::request::{AggregateCall, ScanRequest, Window};
 use super::series_rows::{Chosen, Dense, SeriesRows};
 use super::spans::WindowNumbers;
-use super::stretches::NeededEnd;
 use crate::merge::cursor::Direction;
 
 /// The partial states of a group.
@@ -37,7 +36,7 @@ impl<'a> GroupStates<'a> {
             windows: WindowNumbers::new(window, request.time.start_ns),
             direction: request.direction,
             limit: request.output.windows_max(),
-            is_of_one_end: NeededEnd::of(&request.output).is_some(),
+            is_of_one_end: request.output.needed_end().is_some(),
             cut_ns: None,
         })
     }

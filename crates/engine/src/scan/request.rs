@@ -92,6 +92,30 @@ impl Output {
             _ => None,
         }
     }
+
+    /// Returns the end of the time range that contains all points that the calls need, if each call
+    /// needs only the first or only the last points of a group.
+    pub(super) fn needed_end(&self) -> Option<NeededEnd> {
+        let Self::Aggregates { calls, window: None, .. } = self else { return None };
+        let mut ends = calls.iter().map(|call| match call.function {
+            AggregateFunction::First | AggregateFunction::TiedPoints { latest: false, .. } => {
+                Some(NeededEnd::Earliest)
+            }
+            AggregateFunction::Last | AggregateFunction::TiedPoints { latest: true, .. } => {
+                Some(NeededEnd::Latest)
+            }
+            _ => None,
+        });
+        let first = ends.next()??;
+        ends.all(|end| end == Some(first)).then_some(first)
+    }
+}
+
+/// The end of a time range: `first()` reads the earliest points, and `last()` the latest points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NeededEnd {
+    Earliest,
+    Latest,
 }
 
 /// A field column with an optional cast (`field::integer`).

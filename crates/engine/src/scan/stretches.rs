@@ -13,7 +13,7 @@ use super::error::ScanError;
 use super::groups::Groups;
 use super::page::TileLimits;
 use super::reader::{Estimate, Reader};
-use super::request::{AggregateFunction, Output, ScanRequest};
+use super::request::{NeededEnd, Output, ScanRequest};
 use super::tiles::{Caching, Tiling};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
@@ -51,7 +51,7 @@ impl Stretches {
         let is_ordered =
             matches!(request.output, Output::Rows { limit: None, every_row: false, .. });
         let ends_slices = is_ordered && one_group.is_some();
-        let end = NeededEnd::of(&request.output);
+        let end = request.output.needed_end();
         let is_backwards =
             end.map_or(request.direction.is_descending(), |end| end == NeededEnd::Latest);
         let (mut span, mut tiling) = (None, Tiling::default());
@@ -199,31 +199,6 @@ fn estimate_of_end(
     Ok((estimate.time, estimate))
 }
 
-/// The end of the time range that an aggregate reads: `first()` reads the earliest points, and
-/// `last()` the latest points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NeededEnd {
-    Earliest,
-    Latest,
-}
-
-impl NeededEnd {
-    pub(super) fn of(output: &Output) -> Option<Self> {
-        let Output::Aggregates { calls, window: None, .. } = output else { return None };
-        let mut ends = calls.iter().map(|call| match call.function {
-            AggregateFunction::First | AggregateFunction::TiedPoints { latest: false, .. } => {
-                Some(Self::Earliest)
-            }
-            AggregateFunction::Last | AggregateFunction::TiedPoints { latest: true, .. } => {
-                Some(Self::Latest)
-            }
-            _ => None,
-        });
-        let first = ends.next()??;
-        ends.all(|end| end == Some(first)).then_some(first)
-    }
-}
-
 fn is_limited(output: &Output) -> bool {
     matches!(output, Output::Rows { limit: Some(_), .. }) || output.windows_max().is_some()
 }
@@ -231,7 +206,7 @@ fn is_limited(output: &Output) -> bool {
 fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> Option<i128> {
     let groups = if request.group_by.is_empty() { 1 } else { estimate.series.max(1) };
     let wanted = match &request.output {
-        Output::Aggregates { .. } if NeededEnd::of(&request.output).is_some() => {
+        Output::Aggregates { .. } if request.output.needed_end().is_some() => {
             groups.saturating_mul(2)
         }
         Output::Aggregates { limit, window, .. } => {

@@ -17,7 +17,6 @@ use super::page::{CELLS_PER_PAGE_MAX, Group, GroupData, SERIES_CELLS, TileLimits
 use super::predicate;
 use super::reader::{Estimate, Reader};
 use super::request::{AggregateCall, Output, Position, Predicate, ScanRequest};
-use super::stretches::NeededEnd;
 use crate::codec::metadata;
 use crate::merge::cursor::Direction;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -44,7 +43,7 @@ pub(super) enum Caching {
 impl Caching {
     pub(super) fn of(request: &ScanRequest) -> Self {
         let is_whole = request.resume.from.is_none() && request.resume.until.is_none();
-        let needs_ends = NeededEnd::of(&request.output).is_some() || request.wants_newest();
+        let needs_ends = request.output.needed_end().is_some() || request.wants_newest();
         match &request.output {
             _ if !is_whole => Self::Nothing,
             _ if needs_ends && predicate::field_columns(request.predicate.as_ref()).is_empty() => {
