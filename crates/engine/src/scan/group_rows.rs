@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use super::error::ScanError;
-use super::keys::SeriesTags;
+use super::mask::Mask;
 use super::page::GroupData;
-use super::predicate::Mask;
 use super::request::Input;
 use super::series_rows::{ReadValues, SeriesRows, positions};
+use super::series_tags::SeriesTags;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, gather};
 use crate::merge::cursor::Direction;

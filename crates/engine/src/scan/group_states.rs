@@ -2,11 +2,11 @@
 
 use super::accumulator::{Accumulator, accumulator};
 use super::error::ScanError;
-use super::keys::SeriesTags;
+use super::mask::Mask;
 use super::page::{GroupData, PartialColumn};
-use super::predicate::Mask;
 use super::request::{AggregateCall, ScanRequest, Window};
 use super::series_rows::{Chosen, Dense, SeriesRows};
+use super::series_tags::SeriesTags;
 use super::spans::WindowNumbers;
 use crate::merge::cursor::Direction;
 

@@ -8,11 +8,11 @@ use super::bounds::Bounds;
 use super::error::ScanError;
 use super::group_rows::GroupRows;
 use super::group_states::GroupStates;
-use super::keys::SeriesTags;
+use super::mask::Mask;
 use super::page::{Group, GroupData};
-use super::predicate::Mask;
 use super::request::{Output, ResultPosition, ScanRequest};
 use super::series_rows::SeriesRows;
+use super::series_tags::SeriesTags;
 use tidemark_model::time::TimeRange;
 
 pub(super) const GROUPS_PER_PAGE_MAX: usize = 8_192;

@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::error::ScanError;
-use super::keys::SeriesTags;
-use super::predicate::Mask;
+use super::mask::Mask;
 use super::request::{AuxColumn, Input};
+use super::series_tags::SeriesTags;
 use super::spans::{Span, WindowNumbers};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};

@@ -11,13 +11,13 @@ use std::ops::Range;
 
 use foldhash::fast::FixedState;
 
-use super::Mask;
 use crate::batch::column::StringColumn;
 use crate::scan::error::ScanError;
-use crate::scan::keys::SeriesTags;
+use crate::scan::mask::Mask;
 use crate::scan::math::MathFunction;
 use crate::scan::request::{Arithmetic, Comparison, Operand};
 use crate::scan::series_rows::{SeriesRows, ValueSlice};
+use crate::scan::series_tags::SeriesTags;
 use tidemark_model::bug::OrBug;
 use tidemark_model::regex::Pattern;
 use tidemark_model::value::FieldValue;

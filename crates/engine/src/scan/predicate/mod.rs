@@ -8,18 +8,17 @@ mod expr;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::Range;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
 use self::expr::{Context, TextPairs, reads_rows};
 use super::error::ScanError;
-use super::keys::SeriesTags;
+use super::mask::Mask;
 use super::page::CELLS_PER_PAGE_MAX;
 use super::request::{Comparison, Operand, Predicate};
 use super::series_rows::SeriesRows;
-use tidemark_model::bug::OrBug;
+use super::series_tags::SeriesTags;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::regex::{Pattern, Patterns, RegexWork};
 use tidemark_model::value::{FieldType, FieldValue};
@@ -72,27 +71,6 @@ enum Rest<'a> {
         operands: Box<(Rest<'a>, Rest<'a>)>,
     },
     Differ(Box<(Rest<'a>, Rest<'a>)>),
-}
-
-/// The rows that a predicate selects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Mask {
-    All,
-    None,
-    Some(Vec<bool>),
-}
-
-impl Mask {
-    /// Iterates over the selected rows. `rows` must be the range to which the mask belongs.
-    pub(super) fn rows(&self, rows: Range<usize>) -> impl Iterator<Item = usize> + '_ {
-        let is_selected = move |at: usize| match self {
-            Self::All => true,
-            Self::None => false,
-            Self::Some(selected) => selected.get(at).copied().or_bug(),
-        };
-        let start = rows.start;
-        rows.filter(move |row| is_selected(row - start))
-    }
 }
 
 impl<'a> Filter<'a> {
