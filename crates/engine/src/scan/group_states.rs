@@ -1,7 +1,8 @@
 //! Computes the partial states of a group.
 
-use super::accumulator::{Accumulator, accumulator};
+use super::accumulator::Accumulator;
 use super::error::ScanError;
+use super::functions::accumulator;
 use super::mask::Mask;
 use super::page::{GroupData, PartialColumn};
 use super::request::{AggregateCall, ScanRequest, Window};

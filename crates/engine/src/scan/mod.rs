@@ -20,6 +20,7 @@ mod bounds;
 pub mod cached;
 pub mod error;
 mod explain;
+mod functions;
 mod group_rows;
 mod group_states;
 mod groups;

@@ -1,7 +1,8 @@
 //! Merges and finishes partial states at the edge, from several pages and shards.
 
-use super::accumulator::{Accumulator, accumulator};
+use super::accumulator::Accumulator;
 use super::error::ScanError;
+use super::functions::accumulator;
 use super::page::PartialColumn;
 use super::request::AggregateCall;
 use super::spans::WindowNumbers;
