@@ -11,7 +11,7 @@ use crate::protocol::scan_page;
 use crate::query::error::QueryError;
 use crate::query::stream::{Front, Stream};
 use crate::scan::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
-use crate::scan::partial::{self, Finished};
+use crate::scan::partial::{self, FinalValues};
 use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
 };
@@ -125,7 +125,7 @@ impl PageRows {
             is_same_type.then_some(()).ok_or(MALFORMED)
         };
         for finished in finished {
-            let Finished { windows_ns: own_ns, values, times_ns, aux } = finished?;
+            let FinalValues { windows_ns: own_ns, values, times_ns, aux } = finished?;
             let positions = positions(&windows_ns, &own_ns);
             put(&positions, &values)?;
             if let Some(times_ns) = times_ns {

@@ -23,12 +23,12 @@ pub(super) trait Accumulator {
     /// window. The result omits windows without a value.
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn;
 
-    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;
+    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> FinalValues;
 }
 
 /// The final values of a call over a group, in time order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
+pub struct FinalValues {
     /// The start of each window, in nanoseconds.
     pub windows_ns: Vec<i64>,
     /// The function's value. An undefined value, such as the stddev of a single value, is NaN.
@@ -39,7 +39,7 @@ pub struct Finished {
     pub aux: Vec<AuxValues>,
 }
 
-impl Finished {
+impl FinalValues {
     /// Returns the states of a selector, which are its points.
     pub(super) fn into_states(self) -> PartialColumn {
         let times = self.times_ns.map(|times_ns| Column::full(Values::Integer(times_ns)));

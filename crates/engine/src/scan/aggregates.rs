@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::accumulator::{Accumulator, Finished};
+use super::accumulator::{Accumulator, FinalValues};
 use super::error::ScanError;
 use super::number::{Number, largest, smallest, sum};
 use super::page::PartialColumn;
@@ -139,7 +139,7 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
         PartialColumn { windows_ns, states, aux: Vec::new() }
     }
 
-    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
+    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> FinalValues {
         let mut windows_ns = Vec::with_capacity(order.len());
         let mut values = Vec::with_capacity(order.len());
         let mut times_ns = A::TIME_NS.map(|_| Vec::with_capacity(order.len()));
@@ -150,7 +150,7 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
                 times_ns.push(time_of(state));
             }
         }
-        Finished { windows_ns, values: A::Output::column(values), times_ns, aux: Vec::new() }
+        FinalValues { windows_ns, values: A::Output::column(values), times_ns, aux: Vec::new() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::request::AggregateCall;
 use super::spans::WindowNumbers;
 use crate::merge::cursor::Direction;
 
-pub use super::accumulator::Finished;
+pub use super::accumulator::FinalValues;
 
 /// The states of a call over a group, from any number of pages and shards in any order.
 pub struct Merge {
@@ -53,7 +53,7 @@ impl Merge {
     }
 
     /// Returns the final values.
-    pub fn finish(&self, direction: Direction) -> Finished {
+    pub fn finish(&self, direction: Direction) -> FinalValues {
         self.accumulator.finish(&self.windows.order(direction), self.windows.starts_ns())
     }
 }
@@ -73,7 +73,7 @@ pub fn merge(
 }
 
 /// Returns the final values of `states` in ascending order.
-pub fn finish(call: &AggregateCall, states: &PartialColumn) -> Result<Finished, ScanError> {
+pub fn finish(call: &AggregateCall, states: &PartialColumn) -> Result<FinalValues, ScanError> {
     let mut merge = Merge::new(call)?;
     merge.add(states)?;
     Ok(merge.finish(Direction::Ascending))

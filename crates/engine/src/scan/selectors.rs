@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::accumulator::{Accumulator, Finished};
+use super::accumulator::{Accumulator, FinalValues};
 use super::error::ScanError;
 use super::number::{Number, largest, smallest};
 use super::page::{AuxValues, PartialColumn};
@@ -50,7 +50,7 @@ impl Point {
         points: &[(i64, &Self)],
         field_type: FieldType,
         aux: &[AuxColumn],
-    ) -> Finished {
+    ) -> FinalValues {
         let mut values = Column::new(field_type);
         points.iter().for_each(|(_, point)| push(&mut values, Some(&point.value)));
         let column = |(position, aux): (usize, &AuxColumn)| {
@@ -64,7 +64,7 @@ impl Point {
                 }
             }
         };
-        Finished {
+        FinalValues {
             windows_ns: points.iter().map(|(start_ns, _)| *start_ns).collect(),
             values,
             times_ns: Some(points.iter().map(|(_, point)| point.time_ns).collect()),
@@ -182,7 +182,7 @@ impl Accumulator for Selected {
         self.finish(order, starts_ns).into_states()
     }
 
-    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
+    fn finish(&self, order: &[usize], starts_ns: &[i64]) -> FinalValues {
         let present = |&window: &usize| {
             let point = self.points.get(window)?.as_ref()?;
             Some((starts_ns.get(window).copied().or_bug(), point))

@@ -15,7 +15,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::accumulator::{Accumulator, Finished};
+use super::accumulator::{Accumulator, FinalValues};
 use super::error::ScanError;
 use super::page::PartialColumn;
 use super::request::{AggregateFunction, AuxColumn};
@@ -165,7 +165,7 @@ impl TiedPoints {
         &'a self,
         points: impl IntoIterator<Item = &'a Point>,
         starts_ns: &[i64],
-    ) -> Finished {
+    ) -> FinalValues {
         let start_ns = || starts_ns.first().copied().or_bug();
         let points: Vec<_> = points.into_iter().map(|point| (start_ns(), point)).collect();
         Point::finish(&points, self.field_type, &self.aux)
@@ -206,7 +206,7 @@ impl Accumulator for TiedPoints {
         self.finished(&self.points, starts_ns).into_states()
     }
 
-    fn finish(&self, _: &[usize], starts_ns: &[i64]) -> Finished {
+    fn finish(&self, _: &[usize], starts_ns: &[i64]) -> FinalValues {
         self.finished(self.chosen(), starts_ns)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::bounds::Bounds;
 use super::page::{AuxValues, CELLS_PER_PAGE_MAX, Group, GroupData, PartialColumn, ScanPage};
-use super::partial::{Finished, Merge};
+use super::partial::{FinalValues, Merge};
 use super::reader::Reader;
 use super::request::{
     AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate,
@@ -209,7 +209,7 @@ fn text(text: &str) -> FieldValue {
     FieldValue::String(text.into())
 }
 
-fn finished_points(finished: Finished) -> Vec<Point> {
+fn finished_points(finished: FinalValues) -> Vec<Point> {
     let windows = finished.windows_ns.iter().enumerate();
     windows
         .map(|(row, &time_ns)| {
