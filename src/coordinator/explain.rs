@@ -12,7 +12,7 @@ use crate::query::executor::StreamId;
 use crate::query::plan::{Plan, PlannedScan};
 use crate::query::result::{SeriesChunk, Values};
 use crate::query::work::Work;
-use crate::scan::reader::ReadStats;
+use crate::scan::read_stats::ReadStats;
 use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, ScanRequest,
 };

@@ -8,9 +8,8 @@ use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadErro
 use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
-use tidemark::scan::reader::{
-    Estimate, MergedRows, ReadStats, Reader, RowGroup, VisitGroup, rows_of_one,
-};
+use tidemark::scan::read_stats::ReadStats;
+use tidemark::scan::reader::{Estimate, MergedRows, Reader, RowGroup, VisitGroup, rows_of_one};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,

@@ -16,7 +16,7 @@ use crate::query::executor::{ExecStep, Executor, PageNeed, StreamId};
 use crate::query::metadata::MetaExecutor;
 use crate::query::result::ResultColumns;
 use crate::scan::page::ScanPage;
-use crate::scan::reader::ReadStats;
+use crate::scan::read_stats::ReadStats;
 use crate::scan::request::{Position, ScanRequest};
 
 /// The estimated memory for the progress of one shard in one scan, in bytes.

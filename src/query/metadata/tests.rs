@@ -9,7 +9,7 @@ use crate::model::value::FieldType;
 use crate::query::executor::ExecStep;
 use crate::query::work::Work;
 use crate::scan::page::{MeasurementSummary, SummaryPage};
-use crate::scan::reader::ReadStats;
+use crate::scan::read_stats::ReadStats;
 use crate::scan::request::Predicate;
 
 /// Returns measurements with the tag `host`.

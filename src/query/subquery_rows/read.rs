@@ -13,7 +13,7 @@ use crate::query::result::{Column, Values};
 use crate::query::stream::Slice;
 use crate::query::work::Work;
 use crate::scan::page::{Group, GroupData, ScanPage};
-use crate::scan::reader::ReadStats;
+use crate::scan::read_stats::ReadStats;
 use crate::scan::request::{Output, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 

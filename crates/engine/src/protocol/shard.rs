@@ -9,7 +9,7 @@ use super::event::Unavailable;
 use super::quota::{Meter, RateExceeded, SeriesExceeded, StorageExceeded, Used};
 use super::scan_page::{self, PageError};
 use crate::scan::page::{ScanPage, SummaryPage};
-use crate::scan::reader::ReadStats;
+use crate::scan::read_stats::ReadStats;
 use crate::scan::request::{Deletion, Position, ResultPosition, ScanRequest, SummaryRequest};
 use tidemark_model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark_model::time::TimeRange;

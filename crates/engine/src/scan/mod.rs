@@ -31,6 +31,7 @@ mod number;
 pub mod page;
 pub mod partial;
 mod predicate;
+pub mod read_stats;
 pub mod reader;
 pub mod request;
 mod selectors;

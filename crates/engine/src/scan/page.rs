@@ -1,6 +1,6 @@
 //! Defines the pages that a shard returns: rows, partial states or summaries.
 
-use super::reader::ReadStats;
+use super::read_stats::ReadStats;
 use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn, gather};
 use tidemark_model::ids::{ColumnId, MeasurementId};

@@ -136,7 +136,7 @@ fn is_last(reply: &FromShard) -> bool {
     }
 }
 
-/// Returns the work of a reply's pages ([`ReadStats::work`](crate::scan::reader::ReadStats::work)).
+/// Returns the work of a reply's pages ([`ReadStats::work`](crate::scan::read_stats::ReadStats::work)).
 fn work_of(reply: &FromShard) -> u64 {
     match reply {
         FromShard::Scanned { stats, further, .. } => {

@@ -29,8 +29,9 @@ use crate::protocol::shard::Stamp;
 use crate::scan::cached::{Cached, ResultCache, Version};
 use crate::scan::error::ScanError;
 use crate::scan::page::{CELLS_PER_PAGE_MAX, ScanPage, SummaryPage};
+use crate::scan::read_stats::ReadStats;
 use crate::scan::reader::{
-    Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, SeriesTables, Stored, VisitGroup,
+    Estimate, MergedRows, Reader, RowGroup, Run, SeriesTables, Stored, VisitGroup,
 };
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::{PageLimits, SummaryLimits, explain, scan_with, summarise};

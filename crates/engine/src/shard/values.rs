@@ -14,7 +14,7 @@ use crate::merge::cursor::ReadError;
 use crate::part::block::Error;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt, Values};
-use crate::scan::reader::ReadStats;
+use crate::scan::read_stats::ReadStats;
 use crate::store::{Store, Table};
 use tidemark_model::bug::OrBug;
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
-use crate::scan::reader::ReadStats;
+use crate::scan::read_stats::ReadStats;
 use tidemark_model::ids::PolicyId;
 use tidemark_model::value::FieldValue;
 
