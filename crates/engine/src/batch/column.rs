@@ -1,11 +1,8 @@
 //! Typed columns. For a null, the list of values contains a padding value.
 
-use std::ops::Range;
-
 use super::bitmap::Validity;
-use super::narrow::Narrow;
 pub use super::string_column::StringColumn;
-use tidemark_model::bug::{self, OrBug};
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::{FieldType, FieldValue};
 
 /// The values of a column, one per row.
@@ -55,29 +52,19 @@ macro_rules! map_values {
 pub trait Fixed: Copy + Default {
     /// Returns the values of this type. If the values have a different type, the result is empty.
     fn of(values: &Values) -> &[Self];
-
-    /// Appends rows of a narrow column, which must have this type.
-    fn widen(_narrow: &Narrow, _rows: Range<usize>, _to: &mut Vec<Self>) {
-        bug::report();
-    }
 }
 
 macro_rules! fixed {
-    ($value:ty, $variant:ident $(, $widen:ident)?) => {
+    ($value:ty, $variant:ident) => {
         impl Fixed for $value {
             fn of(values: &Values) -> &[Self] {
                 if let Values::$variant(values) = values { values } else { &[] }
             }
-            $(
-                fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
-                    narrow.$widen(rows, to);
-                }
-            )?
         }
     };
 }
-fixed!(f64, Float, floats);
-fixed!(i64, Integer, integers);
+fixed!(f64, Float);
+fixed!(i64, Integer);
 fixed!(u64, Unsigned);
 fixed!(bool, Boolean);
 

@@ -80,7 +80,7 @@ impl Narrow {
 
     /// Converts the offsets back to a column.
     pub fn column(&self) -> Column {
-        fn all<T: Fixed>(narrow: &Narrow) -> Vec<T> {
+        fn all<T: Widen>(narrow: &Narrow) -> Vec<T> {
             let mut values = Vec::with_capacity(narrow.len());
             T::widen(narrow, 0..narrow.len(), &mut values);
             values
@@ -92,7 +92,7 @@ impl Narrow {
     }
 
     /// Appends the values of `rows`, which must exist. The values must be integers.
-    pub(super) fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
+    fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
         let whole = |offset: i64| self.smallest.wrapping_add(offset);
         match &self.offsets {
             _ if self.scale.is_some() => bug::report(),
@@ -102,7 +102,7 @@ impl Narrow {
     }
 
     /// Appends the values of `rows`, which must exist. The values must be floats.
-    pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
+    fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
         let Some(scale) = self.scale else { return bug::report() };
         // Floats represent all integers up to `WHOLE_MAX` exactly, even after an offset was added.
         let smallest = self.smallest as f64;
@@ -113,6 +113,30 @@ impl Narrow {
         }
     }
 }
+
+/// A value type with a fixed size, whose pages a cache may keep narrow.
+pub trait Widen: Fixed {
+    /// Appends rows of a narrow column, which must have this type.
+    fn widen(_narrow: &Narrow, _rows: Range<usize>, _to: &mut Vec<Self>) {
+        bug::report();
+    }
+}
+
+impl Widen for f64 {
+    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
+        narrow.floats(rows, to);
+    }
+}
+
+impl Widen for i64 {
+    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
+        narrow.integers(rows, to);
+    }
+}
+
+// These types are never narrow.
+impl Widen for u64 {}
+impl Widen for bool {}
 
 fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: impl Fn(O) -> T) {
     to.extend(offsets.get(rows).or_bug().iter().map(|&offset| of(offset)));

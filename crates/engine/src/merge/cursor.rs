@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::key::SeriesKey;
 use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, Fixed};
-use crate::batch::narrow::Narrow;
+use crate::batch::column::Column;
+use crate::batch::narrow::{Narrow, Widen};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
@@ -298,7 +298,7 @@ impl PageColumn {
 
     /// Appends the values of `rows` to `to`. The rows must exist, and the column must have the type
     /// `T`.
-    pub(super) fn copy<T: Fixed>(&self, rows: Range<usize>, to: &mut Vec<T>) {
+    pub(super) fn copy<T: Widen>(&self, rows: Range<usize>, to: &mut Vec<T>) {
         match self {
             Self::Wide(column) => {
                 to.extend_from_slice(T::of(&column.values).get(rows).or_bug());

@@ -7,7 +7,8 @@ use smallvec::{SmallVec, smallvec};
 
 use super::cursor::{Columns, Direction, PageColumn, PageKeys};
 use crate::batch::bitmap::{Bitmap, Validity};
-use crate::batch::column::{Column, Fixed, Values};
+use crate::batch::column::{Column, Values};
+use crate::batch::narrow::Widen;
 use crate::batch::picker::Picker;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
@@ -331,7 +332,7 @@ fn column(columns: &[Option<PageColumn>], page: u32) -> Option<&PageColumn> {
 }
 
 /// Copies the picked values. The value of a null is the default value.
-fn copied<T: Fixed>(picks: &Picks, columns: &[Option<PageColumn>], fills: &[OlderRow]) -> Vec<T> {
+fn copied<T: Widen>(picks: &Picks, columns: &[Option<PageColumn>], fills: &[OlderRow]) -> Vec<T> {
     let mut out = Vec::with_capacity(picks.len());
     for run in &picks.runs {
         let (start, rows) = (out.len(), run.first as usize..(run.first + run.rows) as usize);
