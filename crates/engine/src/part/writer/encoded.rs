@@ -1,9 +1,6 @@
 //! Encodes the pages of a group before they are assigned to values.
 
-use std::ops::Range;
-
-use super::pending_rows::{PageRange, PendingRows};
-use crate::batch::bitmap::Validity;
+use super::pending_rows::{PageRange, PendingRows, has_value};
 use crate::batch::column::Column;
 use crate::batch::column_bytes;
 use crate::codec::crc::append_crc;
@@ -223,11 +220,4 @@ fn sealed(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     let (table, mut blocks) = finish_column(drafts);
     blocks.iter_mut().filter(|data| !data.is_empty()).for_each(|data| append_crc(data, 0));
     (table, blocks)
-}
-
-pub(super) fn has_value(column: &Column, mut rows: Range<usize>) -> bool {
-    match &column.validity {
-        Validity::All => !rows.is_empty() && rows.start < column.len(),
-        Validity::Some(bits) => rows.any(|row| bits.get(row)),
-    }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::Limits;
-use super::encoded::has_value;
+use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::batch::column_bytes;
 use crate::codec::draft::Draft;
@@ -343,5 +343,12 @@ impl PendingRows {
         self.open_rows -= rows;
         self.cut_rows += rows;
         self.page_ranges.push(page);
+    }
+}
+
+pub(super) fn has_value(column: &Column, mut rows: Range<usize>) -> bool {
+    match &column.validity {
+        Validity::All => !rows.is_empty() && rows.start < column.len(),
+        Validity::Some(bits) => rows.any(|row| bits.get(row)),
     }
 }
