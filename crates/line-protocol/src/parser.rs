@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::error::{NotUtf8, quoted};
 use super::number::Number;
-use super::series_key::unescape_name;
+use super::series_key::{end_of_key, unescape_name};
 use super::value::{self, Value};
 use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
 use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
@@ -341,19 +341,6 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     }
     cursor.skip_blanks();
     Ok(())
-}
-
-/// Returns the position of the first byte that ends the key. A byte after a backslash does not
-/// count.
-pub(super) fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
-    let mut before = 0;
-    rest.iter()
-        .position(|&byte| {
-            let end = ends(byte) && before != b'\\';
-            before = byte;
-            end
-        })
-        .unwrap_or(rest.len())
 }
 
 /// Parses the fields and passes them to `sink`, except a field called `time`. Returns the number of

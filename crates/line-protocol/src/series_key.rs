@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use super::Cause;
 use super::error::quoted;
-use super::parser::end_of_key;
 use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
 use tidemark_model::limits::SERIES_KEY_BYTES_MAX;
 
@@ -88,6 +87,19 @@ fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usiz
         return Err((start, Cause::TagNamedTime));
     }
     Ok((tag, unescape_tag(value), end))
+}
+
+/// Returns the position of the first byte that ends the key. A byte after a backslash does not
+/// count.
+pub(super) fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
+    let mut before = 0;
+    rest.iter()
+        .position(|&byte| {
+            let end = ends(byte) && before != b'\\';
+            before = byte;
+            end
+        })
+        .unwrap_or(rest.len())
 }
 
 /// Removes the escapes of a measurement or field key.
