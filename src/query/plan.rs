@@ -10,7 +10,6 @@ use std::rc::Rc;
 
 use super::compile::local_time::Zone;
 use super::data_type::DataType;
-use super::operators::fill::FillPlan;
 use super::result::ResultColumns;
 use super::scalar::Scalar;
 use super::source::SourceName;
@@ -134,6 +133,15 @@ pub(crate) struct Variable {
     pub(crate) name: String,
     /// The highest-precedence type among all sources, or an explicit cast's type.
     pub(crate) data_type: DataType,
+}
+
+/// The values that a call has in empty windows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FillPlan {
+    Null,
+    Value(FieldValue),
+    Previous,
+    Linear,
 }
 
 /// A call in the fields of a SELECT: an aggregate, a selector or a field (`base`), and the

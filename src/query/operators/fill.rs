@@ -10,19 +10,10 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
 use crate::query::math;
-use crate::query::plan::{SelectNode, Variable};
+use crate::query::plan::{FillPlan, SelectNode, Variable};
 use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
-
-/// The values that a call has in empty windows.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum FillPlan {
-    Null,
-    Value(FieldValue),
-    Previous,
-    Linear,
-}
 
 /// The windows that the result of a call contains.
 #[derive(Clone, Copy, Debug)]
