@@ -12,7 +12,7 @@ use crate::coordinator::cloudflare_access::{Application, ApplicationError};
 use crate::model::configurable_limits::Limits;
 use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
-use crate::protocol::catalog::is_inside;
+use crate::protocol::database::is_inside;
 
 /// The SHA-256 hash of a token. The server does not store the token itself.
 #[derive(Clone, PartialEq, Eq)]

@@ -9,8 +9,10 @@ use super::{Catalog, CatalogWork, NextResult, Result};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
 use crate::protocol::call::{Address, CallFailure};
-use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog};
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase};
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
+use crate::protocol::database::{
+    CreateDatabase, DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase,
+};
 use crate::protocol::event::Unavailable;
 use crate::protocol::round::{Next, Request};
 use crate::protocol::{envelope, release};

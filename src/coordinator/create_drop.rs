@@ -7,9 +7,9 @@ use super::load_schemas::{Load, Retries, SchemaSelection};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
 };
-use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{
-    DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, ToDatabase,
+    CreateDatabase, DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, ToDatabase,
 };
 use crate::query::error::QueryError;
 

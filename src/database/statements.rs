@@ -13,9 +13,9 @@ use crate::model::limits::{
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::call::Platform;
-use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{
-    DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec, ToDatabase,
+    CreateDatabase, DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec,
+    ToDatabase,
 };
 use crate::protocol::event::Unavailable;
 use crate::protocol::round::{Next, Request};

@@ -16,9 +16,10 @@ use crate::model::limits::{
 use crate::model::quota::Rates;
 use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
 use crate::protocol::call::{Address, Platform, Reply, Step};
-use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::{ContinuousQuery, RunEnd};
-use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
+use crate::protocol::database::{
+    CreateDatabase, FromDatabase, PolicySpec, QuotaChange, ToDatabase,
+};
 use crate::protocol::envelope;
 use crate::protocol::event::{EventHandler, EventId, Unavailable};
 use crate::protocol::grants::GrantsPush;

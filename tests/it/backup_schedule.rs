@@ -8,7 +8,7 @@ use tidemark::coordinator::Task;
 use tidemark::coordinator::backup::{BackupId, back_up, restore, verify_backup};
 use tidemark::coordinator::error::Error;
 use tidemark::model::time::MS_NS;
-use tidemark::protocol::catalog::CreateDatabase;
+use tidemark::protocol::database::CreateDatabase;
 use tidemark::query::result::ResultColumn;
 
 use crate::protocol::{create, write};

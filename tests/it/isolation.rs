@@ -5,7 +5,7 @@ use tidemark::api::http::{Parameters, Response};
 use tidemark::api::params::{Dialect, WriteParams};
 use tidemark::catalog::lifecycle::{Entries, Entry};
 use tidemark::model::ids::ObjectId;
-use tidemark::protocol::catalog::CreateDatabase;
+use tidemark::protocol::database::CreateDatabase;
 use tidemark::store::memory::MemoryStore;
 
 use crate::product::{Product, header};

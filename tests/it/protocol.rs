@@ -17,9 +17,9 @@ use tidemark::model::ids::{ObjectId, PolicyId};
 use tidemark::model::time::{H_NS, Precision, S_NS};
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
-use tidemark::protocol::catalog::CreateDatabase;
 use tidemark::protocol::database::{
-    ColumnSet, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec, RegisterRefusal, ToDatabase,
+    ColumnSet, CreateDatabase, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec,
+    RegisterRefusal, ToDatabase,
 };
 use tidemark::protocol::envelope;
 use tidemark::protocol::event::Unavailable;

@@ -31,8 +31,7 @@ use crate::influxql::time_literal::{self, format_utc};
 use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_BACKUPS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{BackupSchedule, ScheduleSettings};
-use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::database::{CreateDatabase, FromDatabase, ToDatabase};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 
 const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucket as BACKUPS \

@@ -23,8 +23,7 @@ use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 use crate::model::shard_map::Policy;
 use crate::model::time::{H_NS, S_NS};
-use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{PolicyChange, PolicySpec, ToDatabase};
+use crate::protocol::database::{CreateDatabase, PolicyChange, PolicySpec, ToDatabase};
 
 const DEFAULT_POLICY: &str = "autogen";
 /// The server ignores the names of organisations in requests.

@@ -11,8 +11,7 @@ use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, execute};
 use crate::coordinator::database_lists::{list_databases, seen_by_name};
-use crate::protocol::catalog::{CreateDatabase, is_inside};
-use crate::protocol::database::{PolicySpec, ToDatabase};
+use crate::protocol::database::{CreateDatabase, PolicySpec, ToDatabase, is_inside};
 use crate::query::result::{SeriesChunk, Values};
 use crate::response::table::{Layout, TableFormat, TableWriter};
 

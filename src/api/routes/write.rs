@@ -25,8 +25,7 @@ use crate::line_protocol::{Rejected, TimestampUnit};
 use crate::model::grant::{PermissionKind, Scope};
 use crate::model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::model::time::Precision;
-use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{PolicySpec, RegisterRefusal};
+use crate::protocol::database::{CreateDatabase, PolicySpec, RegisterRefusal};
 use crate::response::emitter::Emitter;
 
 /// The parameters that apply to the whole write.

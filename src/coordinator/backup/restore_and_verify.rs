@@ -13,8 +13,8 @@ use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectError, ObjectKind,
     RestoreStep, RestoredRest, Restoring, ShardBackup, open_metadata, open_snapshot, open_value,
 };
-use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
-use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::database::{CreateDatabase, FromDatabase, ToDatabase};
 use crate::protocol::event::Unavailable;
 use crate::protocol::shard::{FromShard, ToShard};
 

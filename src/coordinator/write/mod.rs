@@ -23,9 +23,9 @@ use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::model::name;
 use crate::model::schema::PolicySchema;
-use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog, ToCatalog};
 use crate::protocol::database::{
-    ColumnSet, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
+    ColumnSet, CreateDatabase, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
 };
 use crate::protocol::event::Unavailable;
 use crate::protocol::round::Request;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::{PlacementError, Platform};
-use super::database::{PolicyRefusal, PolicySpec};
+use super::call::PlacementError;
+use super::database::{CreateDatabase, PolicyRefusal};
 use super::envelope::wire;
 use super::event::Unavailable;
 use super::grants::{Grantee, GranteeKey};
@@ -84,51 +84,6 @@ pub enum ToCatalog {
     Recovery {
         name: String,
     },
-}
-
-/// The settings of a new database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreateDatabase {
-    /// The name, which the Catalog checks.
-    pub name: String,
-    /// The default policy. If it is `None`, a new database gets the policy `autogen`, and an
-    /// existing database is never a conflict.
-    #[serde(default)]
-    pub policy: Option<PolicySpec>,
-    /// The number of shards in each new shard group. The default is `DEFAULT_SHARDS`.
-    pub shards: u32,
-    /// The location hint for the database's objects.
-    #[serde(default)]
-    pub location: Option<String>,
-    /// The mandatory jurisdiction of the database's objects.
-    #[serde(default)]
-    pub jurisdiction: Option<String>,
-}
-
-impl CreateDatabase {
-    /// Sets a missing jurisdiction to the platform's default. Sets a missing location hint to the
-    /// hint of this request, if the hint is inside the jurisdiction.
-    #[must_use]
-    pub fn placed(mut self, platform: &dyn Platform) -> Self {
-        if self.jurisdiction.is_none() {
-            self.jurisdiction = platform.jurisdiction().map(str::to_owned);
-        }
-        if self.location.is_none() {
-            let jurisdiction = self.jurisdiction.as_deref();
-            let hint = platform.location().filter(|hint| is_inside(hint, jurisdiction));
-            self.location = hint.map(str::to_owned);
-        }
-        self
-    }
-}
-
-/// Whether a location hint is inside a jurisdiction. The platform documents no other hints.
-pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
-    match jurisdiction {
-        Some("eu") => matches!(location, "weur" | "eeur"),
-        Some("us" | "fedramp" | "fedramp-high") => matches!(location, "wnam" | "enam"),
-        _ => true,
-    }
 }
 
 /// A reply of the Catalog.
@@ -239,56 +194,3 @@ pub enum CatalogRefusal {
 
 wire!(ToCatalog);
 wire!(FromCatalog);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::call::ObjectKind;
-
-    #[test]
-    fn database_location_defaults_to_creator() {
-        struct At(Option<&'static str>, Option<&'static str>);
-        impl Platform for At {
-            fn now_ns(&self) -> i64 {
-                0
-            }
-            fn random_u64(&self) -> u64 {
-                0
-            }
-            fn location(&self) -> Option<&'static str> {
-                self.0
-            }
-            fn jurisdiction(&self) -> Option<&'static str> {
-                self.1
-            }
-            fn new_object_id(
-                &self,
-                _: ObjectKind,
-                _: Option<&str>,
-            ) -> Result<ObjectId, PlacementError> {
-                Ok(ObjectId(String::new()))
-            }
-        }
-        let create = |location: Option<&str>, jurisdiction: Option<&str>| CreateDatabase {
-            name: "d".into(),
-            policy: None,
-            shards: 1,
-            location: location.map(str::to_owned),
-            jurisdiction: jurisdiction.map(str::to_owned),
-        };
-        let (near, eu) = (At(Some("weur"), None), At(Some("weur"), Some("eu")));
-        for (given, platform, placed) in [
-            ((None, None), &near, (Some("weur"), None)),
-            ((Some("oc"), None), &near, (Some("oc"), None)),
-            ((None, Some("us")), &near, (None, Some("us"))),
-            ((None, None), &eu, (Some("weur"), Some("eu"))),
-            ((None, None), &At(Some("enam"), Some("eu")), (None, Some("eu"))),
-            ((None, None), &At(Some("enam"), Some("fedramp")), (Some("enam"), Some("fedramp"))),
-            ((Some("oc"), None), &eu, (Some("oc"), Some("eu"))),
-            ((None, Some("us")), &eu, (None, Some("us"))),
-            ((None, None), &At(None, None), (None, None)),
-        ] {
-            assert_eq!(create(given.0, given.1).placed(platform), create(placed.0, placed.1));
-        }
-    }
-}
