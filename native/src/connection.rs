@@ -28,10 +28,10 @@ use crate::limits::{
     CLOSE_WAIT_MAX, FIRST_CLOSE_WAIT_MAX, FIRST_HEAD_WAIT_MAX, HANDSHAKE_MAX, HEAD_BYTES_MAX,
     HEAD_WAIT_MAX, RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
-use crate::reply::{self, Form};
+use crate::reply::{self, Form, HttpResponse};
 use crate::request_line::{BodyLength, EscapedRequestLines};
-use crate::request_task::{self, HttpResponse};
-use crate::unsent::Reader;
+use crate::request_task;
+use crate::unsent::Client;
 
 /// The properties that the listener assigns to a connection.
 #[derive(Debug)]
@@ -89,19 +89,20 @@ async fn serve_http(
     let last_request = Rc::new(Cell::new(None));
     let body_length = BodyLength::default();
     let stream = EscapedRequestLines::new(stream, body_length.clone());
-    let noting = Rc::clone(&last_request);
-    let reader = engine.shared.readers.open();
-    let sent_to = Arc::clone(&reader);
-    let service = service_fn(move |request: Request<Incoming>| {
-        noting.set(Some((request.version(), Instant::now())));
-        let bytes = request.body().size_hint().exact();
-        body_length.record(bytes.filter(|_| request.version() != Version::HTTP_2));
-        respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
-    });
-    // The connection itself has two references to `reader`. Each running request and each unsent
+    let client = engine.shared.clients.open();
+    let service = {
+        let (last_request, client) = (Rc::clone(&last_request), Arc::clone(&client));
+        service_fn(move |request: Request<Incoming>| {
+            last_request.set(Some((request.version(), Instant::now())));
+            let bytes = request.body().size_hint().exact();
+            body_length.record(bytes.filter(|_| request.version() != Version::HTTP_2));
+            respond(Rc::clone(&engine), request, peer, Arc::clone(&client))
+        })
+    };
+    // The connection itself has two references to `client`. Each running request and each unsent
     // part of a response has another one.
-    let is_idle = || Arc::strong_count(&reader) <= 2;
-    let silence = silence(&last_request, is_idle, FIRST_HEAD_WAIT_MAX, HEAD_WAIT_MAX);
+    let is_idle = || Arc::strong_count(&client) <= 2;
+    let idle_timeout = idle_timeout(&last_request, is_idle, FIRST_HEAD_WAIT_MAX, HEAD_WAIT_MAX);
     let mut builder = Builder::new(LocalExecutor);
     builder
         .http1()
@@ -124,8 +125,8 @@ async fn serve_http(
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,
-        () = reader.closing.notified() => return,
-        () = unconstrained(silence) => {}
+        () = client.closing.notified() => return,
+        () = unconstrained(idle_timeout) => {}
         _ = unconstrained(is_ending.wait_for(|is_ending| *is_ending)) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -136,7 +137,7 @@ async fn serve_http(
     tokio::select! {
         biased;
         _ = connection => {}
-        () = reader.closing.notified() => {}
+        () = client.closing.notified() => {}
         () = unconstrained(idle(is_idle, idle_max)) => {}
     }
 }
@@ -155,7 +156,7 @@ async fn idle(is_idle: impl Fn() -> bool, idle_max: Duration) {
 /// Returns when the connection should close: no first request within `first_max`, or, with HTTP/2,
 /// no request started within `further_max` and no request running. Never returns for HTTP/1.1 after
 /// its first request, because hyper limits that time.
-async fn silence(
+async fn idle_timeout(
     last_request: &Cell<Option<(Version, Instant)>>,
     is_idle: impl Fn() -> bool,
     first_max: Duration,
@@ -179,10 +180,10 @@ async fn respond(
     engine: Rc<EngineThread>,
     request: Request<Incoming>,
     peer: SocketAddr,
-    reader: Arc<Reader>,
+    client: Arc<Client>,
 ) -> Result<HttpResponse, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    if let Some(file) = console::response_of(&request, &reader) {
+    if let Some(file) = console::response_of(&request, &client) {
         return Ok(file);
     }
     let mut head = head(&request, peer);
@@ -193,7 +194,7 @@ async fn respond(
     let (to, response) = oneshot::channel();
     // hyper drops this function when the client disconnects. The request runs in a separate task,
     // which still ends in an orderly way.
-    spawn_local(request_task::run(engine, request, head, form, reader, to));
+    spawn_local(request_task::run(engine, request, head, form, client, to));
     match response.await {
         Ok(response) if is_head => Ok(reply::without_body(response)),
         Ok(response) => Ok(response),
@@ -240,8 +241,8 @@ mod tests {
         let [short, long] = [1, 3_600_000].map(Duration::from_millis);
         let is_closed = async |last: Option<Version>, is_idle: bool, first_max, further_max| {
             let last_request = Cell::new(last.map(|version| (version, Instant::now())));
-            let silence = silence(&last_request, || is_idle, first_max, further_max);
-            timeout(Duration::from_millis(200), silence).await.is_ok()
+            let idle_timeout = idle_timeout(&last_request, || is_idle, first_max, further_max);
+            timeout(Duration::from_millis(200), idle_timeout).await.is_ok()
         };
         assert!(is_closed(None, true, short, long).await);
         assert!(!is_closed(None, true, long, short).await);

@@ -8,19 +8,18 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
-use crate::reply::{Outgoing, extend};
-use crate::request_task::HttpResponse;
-use crate::unsent::Reader;
+use crate::reply::{HttpResponse, Outgoing, extend};
+use crate::unsent::Client;
 
 include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 /// The name of the file that defines the headers of the other files.
 const RULES: &str = "_headers";
 
-/// The bytes of a file. The connection of `_reader` is not idle while hyper sends them.
+/// The bytes of a file. The connection of `_client` is not idle while hyper sends them.
 struct SentFile {
     content: &'static [u8],
-    _reader: Arc<Reader>,
+    _client: Arc<Client>,
 }
 
 impl AsRef<[u8]> for SentFile {
@@ -30,12 +29,12 @@ impl AsRef<[u8]> for SentFile {
 }
 
 /// Returns the response for a path of the console, or `None` for any other path.
-pub fn response_of(request: &Request<Incoming>, reader: &Arc<Reader>) -> Option<HttpResponse> {
+pub fn response_of(request: &Request<Incoming>, client: &Arc<Client>) -> Option<HttpResponse> {
     let path = request.uri().path();
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };
     let found = FILES.iter().find(|(file, ..)| *file == name && name != RULES);
-    let sent = |content| SentFile { content, _reader: Arc::clone(reader) };
+    let sent = |content| SentFile { content, _client: Arc::clone(client) };
     let Some((_, tag, content)) = found else {
         let missing: &[u8] =
             b"This program was built without the console: run `npm run build` first.\n";

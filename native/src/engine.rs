@@ -38,7 +38,7 @@ use crate::object::{self, Event, Inbox};
 use crate::platform::{NativePlatform, now_ns, random_u64};
 use crate::sql::Sql;
 use crate::store::SqliteStore;
-use crate::unsent::Readers;
+use crate::unsent::Clients;
 
 /// An object's reply to a message.
 pub type ObjectReply = Result<Vec<u8>, CallFailure>;
@@ -74,7 +74,7 @@ pub struct Shared {
     /// The number of open connections and running requests.
     pub busy: AtomicUsize,
     /// The clients, and the bytes of their responses that are not sent.
-    pub readers: Readers,
+    pub clients: Clients,
     /// The memory of each thread for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
 }

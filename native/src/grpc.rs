@@ -11,8 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use tidemark::api::grpc_web::Code;
 use tidemark::api::http::{RequestHead, Response};
 
-use crate::reply;
-use crate::request_task::HttpResponse;
+use crate::reply::{self, HttpResponse};
 
 pub const GRPC: &str = "application/grpc";
 pub const GRPC_WEB: &str = "application/grpc-web";

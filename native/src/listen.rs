@@ -33,7 +33,7 @@ use crate::limits::{BLOCKING_THREADS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_M
 use crate::log;
 use crate::scheduling;
 use crate::sql::Sql;
-use crate::unsent::Readers;
+use crate::unsent::Clients;
 
 /// The pause after an error of the listening socket, for example if no file descriptor is
 /// available.
@@ -72,7 +72,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         sql: Sql::new(runtime.handle(), options.sql_limits),
         is_ending,
         busy: AtomicUsize::new(0),
-        readers: Readers::default(),
+        clients: Clients::default(),
         memory_bytes: options.memory_bytes / options.threads,
     });
     log::start();

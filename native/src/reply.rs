@@ -22,8 +22,7 @@ use tokio::time::timeout;
 use crate::engine::Shared;
 use crate::grpc;
 use crate::limits::{CANCEL_CHECK, PACKED_BYTES_MIN};
-use crate::request_task::HttpResponse;
-use crate::unsent::Reader;
+use crate::unsent::Client;
 
 /// The format in which the client expects its response.
 #[derive(Clone, Debug)]
@@ -44,6 +43,9 @@ impl Form {
         }
     }
 }
+
+/// A response whose body can be sent while the engine produces it.
+pub type HttpResponse = hyper::Response<Outgoing>;
 
 /// The body of a response, as hyper reads it.
 #[derive(Debug)]
@@ -126,7 +128,7 @@ pub fn stream(
     response: &Response,
     form: Form,
     shared: Arc<Shared>,
-    reader: Arc<Reader>,
+    client: Arc<Client>,
 ) -> (HttpResponse, Pieces) {
     let (to, pieces) = mpsc::channel(1);
     let (mut outgoing, coding) = match form {
@@ -140,7 +142,7 @@ pub fn stream(
     };
     *outgoing.body_mut() = Outgoing::Pieces(pieces);
     let is_between_messages = matches!(coding, Coding::Grpc(_));
-    (outgoing, Pieces { to, coding, is_between_messages, shared, reader })
+    (outgoing, Pieces { to, coding, is_between_messages, shared, client })
 }
 
 /// Whether to compress a response. The compressed types are the types that `edge/` lets the runtime
@@ -222,7 +224,7 @@ pub struct Pieces {
     /// Whether the body is gRPC and all sent messages are complete.
     is_between_messages: bool,
     shared: Arc<Shared>,
-    reader: Arc<Reader>,
+    client: Arc<Client>,
 }
 
 impl Pieces {
@@ -259,7 +261,7 @@ impl ResponseBody for Pieces {
                 Err(_) => {}
             }
         };
-        permit.send(Ok(Frame::data(self.shared.readers.count(&self.reader, bytes))));
+        permit.send(Ok(Frame::data(self.shared.clients.count(&self.client, bytes))));
         self.is_between_messages =
             matches!(&self.coding, Coding::Grpc(frames) if frames.is_between());
         Ok(())

@@ -15,11 +15,8 @@ use crate::body::{BodyReader, Disconnected};
 use crate::calls::{SqlSession, make_call};
 use crate::engine::{Busy, EngineThread};
 use crate::log;
-use crate::reply::{self, Form, Outgoing};
-use crate::unsent::Reader;
-
-/// A response whose body can be sent while the engine produces it.
-pub type HttpResponse = hyper::Response<Outgoing>;
+use crate::reply::{self, Form, HttpResponse};
+use crate::unsent::Client;
 
 /// Serves a request. The channel `to` is closed if the client has disconnected.
 pub async fn run(
@@ -27,7 +24,7 @@ pub async fn run(
     request: Request<Incoming>,
     head: RequestHead,
     form: Form,
-    reader: Arc<Reader>,
+    client: Arc<Client>,
     mut to: oneshot::Sender<HttpResponse>,
 ) {
     let shared = Arc::clone(&engine.shared);
@@ -44,11 +41,11 @@ pub async fn run(
     match start {
         Ok(ResponseStart::Complete(response)) => {
             driver.log();
-            let count = |bytes| shared.readers.count(&reader, bytes);
+            let count = |bytes| shared.clients.count(&client, bytes);
             let _ = to.send(reply::complete(response, form, count));
         }
         Ok(ResponseStart::Stream(response)) => {
-            let (outgoing, mut pieces) = reply::stream(&response, form, shared, reader);
+            let (outgoing, mut pieces) = reply::stream(&response, form, shared, client);
             let _ = to.send(outgoing);
             let disconnected = pieces.disconnected();
             let is_sent = tokio::select! {

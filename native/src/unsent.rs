@@ -16,7 +16,7 @@ use crate::log;
 
 /// The client of one connection.
 #[derive(Debug)]
-pub struct Reader {
+pub struct Client {
     /// The bytes of the client's responses that are not sent.
     bytes: AtomicUsize,
     /// The bytes of all clients.
@@ -29,7 +29,7 @@ pub struct Reader {
     is_closing: AtomicBool,
 }
 
-impl Reader {
+impl Client {
     fn mark_active(&self) {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -45,72 +45,72 @@ impl Reader {
 
 /// The clients of all engine threads.
 #[derive(Debug, Default)]
-pub struct Readers {
+pub struct Clients {
     all_bytes: Arc<AtomicUsize>,
-    readers: Mutex<Vec<Weak<Reader>>>,
+    clients: Mutex<Vec<Weak<Client>>>,
 }
 
-impl Readers {
+impl Clients {
     /// Adds the client of a new connection.
-    pub fn open(&self) -> Arc<Reader> {
-        let reader = Arc::new(Reader {
+    pub fn open(&self) -> Arc<Client> {
+        let client = Arc::new(Client {
             bytes: AtomicUsize::new(0),
             all_bytes: Arc::clone(&self.all_bytes),
             active: Mutex::new(Instant::now()),
             closing: Notify::new(),
             is_closing: AtomicBool::new(false),
         });
-        let mut readers = self.lock();
-        if readers.len() == readers.capacity() {
-            readers.retain(|reader| reader.strong_count() > 0);
+        let mut clients = self.lock();
+        if clients.len() == clients.capacity() {
+            clients.retain(|client| client.strong_count() > 0);
         }
-        readers.push(Arc::downgrade(&reader));
-        reader
+        clients.push(Arc::downgrade(&client));
+        client
     }
 
-    /// Counts a part of a response to `reader` until it is sent.
-    pub fn count(&self, reader: &Arc<Reader>, bytes: Vec<u8>) -> Bytes {
+    /// Counts a part of a response to `client` until it is sent.
+    pub fn count(&self, client: &Arc<Client>, bytes: Vec<u8>) -> Bytes {
         if bytes.is_empty() {
             return Bytes::new();
         }
-        if reader.bytes.fetch_add(bytes.len(), Ordering::Relaxed) == 0 {
-            reader.mark_active();
+        if client.bytes.fetch_add(bytes.len(), Ordering::Relaxed) == 0 {
+            client.mark_active();
         }
         let all_bytes = self.all_bytes.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
         if all_bytes > UNSENT_BYTES_MAX {
             self.close_idle(all_bytes - UNSENT_BYTES_MAX);
         }
-        Bytes::from_owner(Piece { bytes, reader: Arc::clone(reader) })
+        Bytes::from_owner(Piece { bytes, client: Arc::clone(client) })
     }
 
     fn close_idle(&self, mut excess_bytes: usize) {
         let mut waiting: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
-        waiting.retain(|reader| reader.held_bytes() > 0);
+        waiting.retain(|client| client.held_bytes() > 0);
         // A closing connection still counts its bytes until its task runs.
-        let is_open = |reader: &Reader| !reader.is_closing.load(Ordering::Relaxed);
-        waiting.sort_by_cached_key(|reader| (is_open(reader), reader.last_active()));
-        for reader in waiting {
+        let is_open = |client: &Client| !client.is_closing.load(Ordering::Relaxed);
+        waiting.sort_by_cached_key(|client| (is_open(client), client.last_active()));
+        for client in waiting {
             if excess_bytes == 0 {
                 break;
             }
-            let bytes = reader.held_bytes();
-            if !reader.is_closing.swap(true, Ordering::Relaxed) {
+            let bytes = client.held_bytes();
+            if !client.is_closing.swap(true, Ordering::Relaxed) {
                 log::event("slow_reader_closed", &[("unsent_bytes", bytes.into())]);
-                reader.closing.notify_one();
+                client.closing.notify_one();
             }
             excess_bytes = excess_bytes.saturating_sub(bytes);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Reader>>> {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Client>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A part of a response.
 struct Piece {
     bytes: Vec<u8>,
-    reader: Arc<Reader>,
+    client: Arc<Client>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -121,9 +121,9 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.reader.bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        self.reader.all_bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        self.reader.mark_active();
+        self.client.bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.client.all_bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.client.mark_active();
     }
 }
 
@@ -133,23 +133,23 @@ mod tests {
 
     #[test]
     fn longest_idle_reader_is_closed_at_limit() {
-        let readers = Readers::default();
-        let [idle, reading, other] = [(), (), ()].map(|()| readers.open());
+        let clients = Clients::default();
+        let [idle, reading, other] = [(), (), ()].map(|()| clients.open());
         let half = UNSENT_BYTES_MAX / 2;
-        let first = readers.count(&reading, vec![0; half - 1]);
-        let _idle = readers.count(&idle, vec![0; half]);
+        let first = clients.count(&reading, vec![0; half - 1]);
+        let _idle = clients.count(&idle, vec![0; half]);
         drop(first);
-        let _next = readers.count(&reading, vec![0; half]);
-        let is_closed = |reader: &Arc<Reader>| {
-            let closing = std::pin::pin!(reader.closing.notified());
+        let _next = clients.count(&reading, vec![0; half]);
+        let is_closed = |client: &Arc<Client>| {
+            let closing = std::pin::pin!(client.closing.notified());
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             closing.poll(&mut context).is_ready()
         };
         assert!(!is_closed(&idle) && !is_closed(&reading));
-        let _last = readers.count(&other, vec![0; 1]);
+        let _last = clients.count(&other, vec![0; 1]);
         assert!(is_closed(&idle) && !is_closed(&reading) && !is_closed(&other));
         // The bytes of the closing connection already count as freed.
-        let _more = readers.count(&other, vec![0; 1]);
+        let _more = clients.count(&other, vec![0; 1]);
         assert!(!is_closed(&idle) && !is_closed(&reading) && !is_closed(&other));
     }
 }
