@@ -99,10 +99,10 @@ impl Inbox {
 /// The reason why an event is in progress.
 enum Purpose {
     /// A caller waits for the reply.
-    ObjectReply(oneshot::Sender<ObjectReply>),
+    Reply(oneshot::Sender<ObjectReply>),
     Alarm,
-    /// The object continues this work after it has sent its reply.
-    Behind,
+    /// The object continues due work after it has sent its reply.
+    DueWork,
 }
 
 /// A loaded object with its events in progress.
@@ -114,7 +114,7 @@ struct Object {
     handler: Box<dyn EventHandler>,
     /// The number of loads of this object, including the current one.
     load: u64,
-    event_ids: BTreeMap<EventId, Purpose>,
+    in_progress: BTreeMap<EventId, Purpose>,
     /// The replies that the thread of the next commit sends.
     replies: Vec<(oneshot::Sender<ObjectReply>, Vec<u8>)>,
     /// The calls that this thread makes after the commit, and the events that make them.
@@ -125,7 +125,7 @@ struct Object {
 
 impl Object {
     fn handle(&mut self, event: Event) {
-        crashes::begin(&self.name, work_of(&event, &self.event_ids));
+        crashes::begin(&self.name, work_of(&event, &self.in_progress));
         match event {
             Event::Message { message, reply } => {
                 if let Some(refusal) = recovery::unsupported(&message, NO_PAST) {
@@ -133,16 +133,16 @@ impl Object {
                     return;
                 }
                 let (event_id, step) = self.handler.begin(&self.engine.platform, &message);
-                self.event_ids.insert(event_id, Purpose::ObjectReply(reply));
+                self.in_progress.insert(event_id, Purpose::Reply(reply));
                 self.continue_event(event_id, step);
             }
             Event::Reply { load, event_id, reply } => {
-                let Some(purpose) = self.event_ids.get(&event_id).filter(|_| load == self.load)
+                let Some(purpose) = self.in_progress.get(&event_id).filter(|_| load == self.load)
                 else {
                     return;
                 };
-                if matches!(purpose, Purpose::ObjectReply(reply) if reply.is_closed()) {
-                    self.event_ids.remove(&event_id);
+                if matches!(purpose, Purpose::Reply(reply) if reply.is_closed()) {
+                    self.in_progress.remove(&event_id);
                     self.handler.abandon(event_id);
                     return;
                 }
@@ -151,7 +151,7 @@ impl Object {
             }
             Event::Alarm => {
                 let (event_id, step) = self.handler.alarm(&self.engine.platform);
-                self.event_ids.insert(event_id, Purpose::Alarm);
+                self.in_progress.insert(event_id, Purpose::Alarm);
                 self.continue_event(event_id, step);
             }
         }
@@ -164,19 +164,19 @@ impl Object {
             }
             Step::Done(message) => message,
         };
-        match self.event_ids.remove(&event_id) {
-            Some(Purpose::ObjectReply(reply)) => {
+        match self.in_progress.remove(&event_id) {
+            Some(Purpose::Reply(reply)) => {
                 self.replies.push((reply, message));
                 let refused = &self.engine.shared.refused;
                 if refused.until_ns(&self.address, Work::Alarm).is_none()
                     && let Some((event_id, step)) = self.handler.run_due_work()
                 {
-                    self.event_ids.insert(event_id, Purpose::Behind);
+                    self.in_progress.insert(event_id, Purpose::DueWork);
                     self.continue_event(event_id, step);
                 }
             }
             Some(Purpose::Alarm) => self.is_alarm_handled = true,
-            Some(Purpose::Behind) | None => {}
+            Some(Purpose::DueWork) | None => {}
         }
     }
 
@@ -188,7 +188,7 @@ impl Object {
             self.engine.arm(&self.address, due_ns).await;
         }
         let (name, replies) = (Arc::clone(&self.name), std::mem::take(&mut self.replies));
-        let release = move |committed: &Committed| {
+        let send_replies = move |committed: &Committed| {
             let failure = committed.as_ref().err().map(call_failure);
             if let Some(reason) = &failure {
                 crate::log::message(&format!("{name}: {reason}"));
@@ -198,8 +198,8 @@ impl Object {
             }
         };
         match self.store.is_dirty() {
-            true => self.store.commit(release),
-            false => release(&Ok(())),
+            true => self.store.commit(send_replies),
+            false => send_replies(&Ok(())),
         }
     }
 
@@ -208,8 +208,8 @@ impl Object {
     async fn committed(self) -> Option<Self> {
         let Err(reason) = self.store.committed().await else { return Some(self) };
         let reason = call_failure(&reason);
-        for purpose in self.event_ids.into_values() {
-            if let Purpose::ObjectReply(reply) = purpose {
+        for purpose in self.in_progress.into_values() {
+            if let Purpose::Reply(reply) = purpose {
                 let _ = reply.send(Err(reason.clone()));
             }
         }
@@ -219,7 +219,8 @@ impl Object {
         None
     }
 
-    fn release(&mut self, inbox: &Rc<Inbox>) {
+    /// Makes the calls of the committed events, and records the end of an alarm.
+    fn after_commit(&mut self, inbox: &Rc<Inbox>) {
         for (event_id, call) in self.calls.drain(..) {
             let (engine, inbox) = (Rc::clone(&self.engine), Rc::clone(inbox));
             let load = self.load;
@@ -238,11 +239,11 @@ fn call_failure(reason: &StoreError) -> CallFailure {
     CallFailure::Failed(format!("the commit failed: {reason}"))
 }
 
-fn work_of(event: &Event, event_ids: &BTreeMap<EventId, Purpose>) -> Work {
+fn work_of(event: &Event, in_progress: &BTreeMap<EventId, Purpose>) -> Work {
     let is_request = match event {
         Event::Message { .. } => true,
         Event::Reply { event_id, .. } => {
-            matches!(event_ids.get(event_id), Some(Purpose::ObjectReply(_)))
+            matches!(in_progress.get(event_id), Some(Purpose::Reply(_)))
         }
         Event::Alarm => false,
     };
@@ -284,7 +285,7 @@ async fn run_until_idle(
             loaded = object.committed().await;
         }
         let Some(first) = first.or_else(|| inbox.take()) else {
-            if loaded.as_ref().is_none_or(|object| object.event_ids.is_empty()) {
+            if loaded.as_ref().is_none_or(|object| object.in_progress.is_empty()) {
                 return loaded;
             }
             continue;
@@ -303,7 +304,7 @@ async fn run_until_idle(
                     store,
                     handler,
                     load: *loads,
-                    event_ids: BTreeMap::new(),
+                    in_progress: BTreeMap::new(),
                     replies: Vec::new(),
                     calls: Vec::new(),
                     is_alarm_handled: false,
@@ -325,10 +326,10 @@ async fn run_until_idle(
             !object.calls.is_empty() || object.is_alarm_handled || object.store.is_wiped();
         loaded = if must_wait { object.committed().await } else { Some(object) };
         if let Some(object) = &mut loaded {
-            object.release(inbox);
+            object.after_commit(inbox);
         }
         tokio::task::yield_now().await;
-        let is_over = |object: &Object| object.store.is_wiped() && object.event_ids.is_empty();
+        let is_over = |object: &Object| object.store.is_wiped() && object.in_progress.is_empty();
         if inbox.is_empty() && loaded.as_ref().is_some_and(is_over) {
             return loaded;
         }

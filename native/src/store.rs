@@ -91,9 +91,9 @@ impl SqliteStore {
         self.is_wiped.get()
     }
 
-    /// Starts a thread that makes all writes durable and then calls `release`. Before any other use
-    /// of the storage, the caller must wait for [`Self::committed`].
-    pub fn commit(&self, release: impl FnOnce(&Committed) + Send + 'static) {
+    /// Starts a thread that makes all writes durable and then calls `send_replies`. Before any other
+    /// use of the storage, the caller must wait for [`Self::committed`].
+    pub fn commit(&self, send_replies: impl FnOnce(&Committed) + Send + 'static) {
         let (connection, path) = (self.connection.take(), Arc::clone(&self.path));
         self.commit.replace(Some(spawn_blocking(move || {
             let result = match &connection {
@@ -104,7 +104,7 @@ impl SqliteStore {
                 Some(connection) => run(connection, "COMMIT"),
             };
             let result = result.map_err(|reason| in_file(&path, reason));
-            release(&result);
+            send_replies(&result);
             (connection, result)
         })));
     }
