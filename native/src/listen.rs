@@ -3,6 +3,7 @@
 use std::env::VarError;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -23,7 +24,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::Failure;
 use crate::alarms::Alarms;
-use crate::commands::serve::Options;
 use crate::connection::{ConnectionInfo, Tls};
 use crate::connection_permits::ConnectionPermits;
 use crate::crashes::Refused;
@@ -32,7 +32,7 @@ use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_MAX};
 use crate::log;
 use crate::scheduling;
-use crate::sql::Sql;
+use crate::sql::{ProcessLimits, Sql};
 use crate::unsent::Clients;
 
 /// The pause after an error of the listening socket, for example if no file descriptor is
@@ -42,6 +42,21 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MACOS_OPEN_FILES_MAX: u64 = 10_240;
 /// The interval at which the program checks whether all requests have finished.
 const END_CHECK: Duration = Duration::from_millis(5);
+
+/// The options of `tidemark serve`.
+#[derive(Debug)]
+pub struct Options {
+    pub data: PathBuf,
+    pub listen: Vec<SocketAddr>,
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub backups: Option<PathBuf>,
+    /// `THREADS`: the number of engine threads.
+    pub threads: usize,
+    /// `MEMORY_BYTES`: the total memory of all threads for memtables and decoded values, in bytes.
+    pub memory_bytes: usize,
+    /// `SQL_TURN_MS`, `SQL_PROCESS_BYTES` and `SQL_UNUSED_MS`, for tests.
+    pub sql_limits: ProcessLimits,
+}
 
 /// Runs the database until a termination signal arrives.
 pub fn serve(options: Options) -> Result<(), Failure> {
@@ -79,7 +94,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     runtime.block_on(async {
         let listeners = bind(&options.listen).await?;
         let mut signals = signals()?;
-        let threads = start(&shared, receivers, &stored, token.as_deref())?;
+        let threads = start_threads(&shared, receivers, &stored, token.as_deref())?;
         log_start(&options, &folder, token.as_deref(), &listeners, tls.is_some());
         shared.refused.log();
         let accepting = accept(&shared, &permits, listeners, tls);
@@ -87,7 +102,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
             _ = signals.join_next() => {}
             () = accepting => {}
         }
-        end_all(&shared, &end, threads).await;
+        end_threads(&shared, &end, threads).await;
         Ok(())
     })?;
     shared.alarms.close();
@@ -117,7 +132,7 @@ fn read_settings(token: Option<&str>, threads: usize) -> Result<Settings, Failur
     Settings::read(lookup).map_err(|reason| Failure(reason.to_string()))
 }
 
-fn start(
+fn start_threads(
     shared: &Arc<Shared>,
     receivers: Vec<mpsc::Receiver<ThreadMessage>>,
     alarms: &[(Address, i64)],
@@ -228,7 +243,11 @@ async fn accept(
 }
 
 /// Waits until running requests have finished, then ends the threads.
-async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
+async fn end_threads(
+    shared: &Arc<Shared>,
+    end: &watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+) {
     let _ = end.send(true);
     let began = Instant::now();
     while shared.busy.load(Ordering::Relaxed) > 0 && began.elapsed() < GRACE {
@@ -246,7 +265,7 @@ async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<J
 }
 
 /// Returns the settings for TLS with a certificate and a key.
-pub fn tls(cert: &std::path::Path, key: &std::path::Path) -> Result<Tls, Failure> {
+pub fn tls(cert: &Path, key: &Path) -> Result<Tls, Failure> {
     const USED: &str = "used for TLS";
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

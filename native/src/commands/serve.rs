@@ -1,6 +1,5 @@
 //! Implements `tidemark serve`: runs the database. Environment variables replace missing options.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -8,13 +7,14 @@ use std::time::Duration;
 
 use super::Command;
 use super::command_line::Arguments;
+use crate::Failure;
 use crate::limits::{
     MEMORY_BYTES, SQL_PROCESS_BYTES_MAX, SQL_TURN_MS_MAX, SQL_UNUSED_MS_MAX, THREAD_MEMORY_BYTES,
     THREADS_MAX,
 };
+use crate::listen::{self, Options};
 use crate::options::{address, tls_files};
 use crate::sql::ProcessLimits;
-use crate::{Failure, listen};
 
 pub const COMMAND: Command = Command {
     name: "serve",
@@ -32,20 +32,6 @@ fn run(line: &Arguments) -> Result<ExitCode, Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     listen::serve(options(line, variable)?)?;
     Ok(ExitCode::SUCCESS)
-}
-
-#[derive(Debug)]
-pub struct Options {
-    pub data: PathBuf,
-    pub listen: Vec<SocketAddr>,
-    pub tls: Option<(PathBuf, PathBuf)>,
-    pub backups: Option<PathBuf>,
-    /// `THREADS`: the number of engine threads.
-    pub threads: usize,
-    /// `MEMORY_BYTES`: the total memory of all threads for memtables and decoded values, in bytes.
-    pub memory_bytes: usize,
-    /// `SQL_TURN_MS`, `SQL_PROCESS_BYTES` and `SQL_UNUSED_MS`, for tests.
-    pub sql_limits: ProcessLimits,
 }
 
 fn options(
@@ -111,6 +97,8 @@ fn number(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use lexopt::Parser;
 
     use super::*;
