@@ -37,7 +37,7 @@ use crate::query::executor::{ExecStep, PageNeed, RowPosition};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
-use plan::{plan_nonempty_search, plan_select, plan_show, remove_nonempty, selected_policies};
+use plan::{plan_search, plan_select, plan_show, remove_nonempty, selected_policies};
 pub(super) use shard_pages::check_read_limits;
 use shard_pages::{QueryRun, combine_first_pages, is_continuation};
 
@@ -153,8 +153,8 @@ struct RunningQuery {
 
 enum Planned {
     Run(QueryRun),
-    /// The plan depends on which of these measurements have rows. The run finds the measurements.
-    Survey(QueryRun, BTreeSet<ClashPosition>),
+    /// The plan depends on which of these measurements have rows. The run searches for the rows.
+    Search(QueryRun, BTreeSet<ClashPosition>),
 }
 
 enum Piece {
@@ -231,8 +231,8 @@ impl RunningQuery {
                     }
                     match self.plan_with(&loaded, empty.as_ref()).await {
                         Ok(Planned::Run(planned)) => Ok(planned),
-                        Ok(Planned::Survey(run, places)) => {
-                            empty = self.find_empty(run, places).await?;
+                        Ok(Planned::Search(run, clashes)) => {
+                            empty = self.find_empty(run, clashes).await?;
                             from_owner = empty.is_none();
                             continue;
                         }
@@ -296,9 +296,9 @@ impl RunningQuery {
         let reservation = self.io.with(|context| self.reservation(context).clone())?;
         if empty.is_none() {
             let now_ns = self.io.now_ns()?;
-            let found = plan_nonempty_search(select, session, &selected, &reservation, now_ns);
-            if let Some((run, places)) = self.io.in_turns(&session.work, found).await?? {
-                return Ok(Planned::Survey(run, places));
+            let found = plan_search(select, session, &selected, &reservation, now_ns);
+            if let Some((run, clashes)) = self.io.in_turns(&session.work, found).await?? {
+                return Ok(Planned::Search(run, clashes));
             }
         }
         let planned = plan_select(&self.query, select, &self.io, &selected, empty, &reservation);
@@ -332,17 +332,17 @@ impl RunningQuery {
         Ok(())
     }
 
-    /// Returns the measurements of `places` that have no rows; `None` if a shard has newer state.
+    /// Returns the measurements of `clashes` that have no rows; `None` if a shard has newer state.
     async fn find_empty(
         &mut self,
         mut run: QueryRun,
-        mut places: BTreeSet<ClashPosition>,
+        mut clashes: BTreeSet<ClashPosition>,
     ) -> Result<Option<BTreeSet<ClashPosition>>> {
         loop {
             match self.next_piece(&mut run).await? {
-                Piece::Chunk(chunk) => remove_nonempty(&mut places, &chunk),
+                Piece::Chunk(chunk) => remove_nonempty(&mut clashes, &chunk),
                 Piece::Stale => return Ok(None),
-                Piece::End => return Ok(Some(places)),
+                Piece::End => return Ok(Some(clashes)),
             }
         }
     }
@@ -429,7 +429,7 @@ impl RunningQuery {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
                 *query = status.report.precedence(run.reads.points);
             }
-            let shard = streams.first().and_then(|&stream| run.stream(stream));
+            let shard = streams.first().and_then(|&stream| run.shard_of(stream));
             let Some((shard, _)) = shard else { continue };
             let to = Address::Shard(shard.clone());
             requests.push(Request::new(to, envelope::encode(&message)));

@@ -201,7 +201,7 @@ pub(super) async fn plan_show(
 
 /// Returns the run that finds the measurements with rows, and the measurements to find; `None` if
 /// no measurement has conflicting types. Awaits only [`Work::spend`].
-pub(super) async fn plan_nonempty_search(
+pub(super) async fn plan_search(
     select: &SelectStatement,
     session: &Session,
     selected: &[SelectedPolicy<'_>],
@@ -219,11 +219,11 @@ pub(super) async fn plan_nonempty_search(
 }
 
 /// Removes the measurements for which the shards reported rows.
-pub(super) fn remove_nonempty(places: &mut BTreeSet<ClashPosition>, chunk: &SeriesChunk) {
+pub(super) fn remove_nonempty(clashes: &mut BTreeSet<ClashPosition>, chunk: &SeriesChunk) {
     for row in chunk.strings() {
         let Ok([name, _, position]) = <[String; 3]>::try_from(row) else { continue };
         if let Ok(position) = position.parse() {
-            places.remove(&(position, name));
+            clashes.remove(&(position, name));
         }
     }
 }
@@ -262,14 +262,14 @@ fn views<'a>(
 /// Creates a query that lists the measurements with rows. The position of each policy serves as the
 /// policy's name.
 fn list_nonempty(
-    places: &[ClashPosition],
+    clashes: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],
     reservation: &QueryReservation,
     work: &Work,
     now_ns: i64,
 ) -> Result<QueryRun, QueryError> {
     let mut schemas = vec![PolicySchema::default(); selected.len()];
-    for (position, name) in places {
+    for (position, name) in clashes {
         let known = selected.get(*position).and_then(|of| of.loaded.policy());
         let known = known.and_then(|(_, schema)| schema.measurements.get(name));
         if let (Some(known), Some(schema)) = (known, schemas.get_mut(*position)) {
@@ -297,8 +297,8 @@ fn list_nonempty(
     let mut plan = metadata::compile(&show, &context)?;
     let mut streams = ScanStreams::new(reservation, false);
     for scan in &mut plan.scans {
-        let place = scan.policy.parse().ok().and_then(|position: usize| selected.get(position));
-        let Some(SelectedPolicy { loaded, policy, .. }) = place else { continue };
+        let of_scan = scan.policy.parse().ok().and_then(|position: usize| selected.get(position));
+        let Some(SelectedPolicy { loaded, policy, .. }) = of_scan else { continue };
         let expires = policy.duration_ns > 0;
         scan.request.kept_from_ns = expires.then(|| policy.oldest_kept_ns(now_ns));
         streams.add_scan(shards_of(loaded, policy, scan.request.time))?;

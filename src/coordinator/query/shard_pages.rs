@@ -204,7 +204,7 @@ pub(super) fn combine_first_pages(
     // The index of each shard's call that has space for a further scan.
     let mut open: BTreeMap<&ObjectId, usize> = BTreeMap::new();
     for PageNeed { stream, request: message } in needs {
-        let shard = run.stream(stream).map(|(shard, _)| shard);
+        let shard = run.shard_of(stream).map(|(shard, _)| shard);
         let call = shard.and_then(|shard| open.get(&shard)).and_then(|&at| calls.get_mut(at));
         let message = match (message, call) {
             (
@@ -236,7 +236,7 @@ impl QueryRun {
         named_shards(lists.into_iter().flat_map(|list| list.iter()).map(|(shard, _)| shard))
     }
 
-    pub(super) fn stream(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
+    pub(super) fn shard_of(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
         self.streams.get(id)
     }
 
