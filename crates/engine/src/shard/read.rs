@@ -66,7 +66,7 @@ impl<S: Store> Shard<S> {
     ) -> Result<ScanPage, Refusal> {
         // The page's cost includes loading the object and replaying the log.
         let before = self.store.row_counts();
-        let limits = self.limits(stamp, request.page_bytes)?;
+        let limits = self.page_limits(stamp, request.page_bytes)?;
         let mut page = self.with_reader(stamp, &[request.measurement], |reader| {
             scan_with(reader, request, limits, patterns)
         })?;
@@ -85,19 +85,24 @@ impl<S: Store> Shard<S> {
         request: &SummaryRequest,
         stamp: &Stamp,
     ) -> Result<SummaryPage, Refusal> {
-        let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp, request.page_bytes)?;
+        let PageLimits { bytes, decoded_bytes, .. } =
+            self.page_limits(stamp, request.page_bytes)?;
         let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
         self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
-    /// Loads the memtable, and returns the limits of the page. The bytes that a replay of the log
-    /// decodes count towards the limit of the event, so the replay comes first.
-    fn limits(&mut self, stamp: &Stamp, page_bytes: usize) -> Result<PageLimits, Refusal> {
+    /// Returns the limits of a page. The bytes that a replay of the log decodes count towards the
+    /// limit of the event, so this function replays the log if the memtable is not loaded.
+    fn page_limits(&mut self, stamp: &Stamp, page_bytes: usize) -> Result<PageLimits, Refusal> {
         let loaded = self.check_stamp(stamp)?;
-        let is_cold = !loaded.log.memtable.has_memtable();
-        let memtable = loaded.take_memtable()?;
-        loaded.log.memtable.put(memtable);
-        let replayed_bytes = if is_cold { loaded.log.wal.bytes() } else { 0 };
+        let replayed_bytes = match loaded.log.memtable.has_memtable() {
+            true => 0,
+            false => {
+                let memtable = loaded.take_memtable()?;
+                loaded.log.memtable.put(memtable);
+                loaded.log.wal.bytes()
+            }
+        };
         let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
         let bytes = page_bytes.clamp(PAGE_BYTES_MIN, PAGE_BYTES_MAX);
         Ok(PageLimits { bytes, decoded_bytes, cells: CELLS_PER_PAGE_MAX, tile: self.limits.tile })
