@@ -26,9 +26,9 @@ const SLICE_ROWS: u64 = 1 << 16;
 pub(super) struct Stretches {
     /// Whether the latest stretch is read first.
     is_backwards: bool,
-    left: VecDeque<TimeRange>,
+    remaining: VecDeque<TimeRange>,
     /// The maximum length of the next stretch, in nanoseconds.
-    span: Option<i128>,
+    length_max_ns: Option<i128>,
     /// Whether a slice ends at the end of a stretch.
     ends_slices: bool,
     tiling: Tiling,
@@ -54,73 +54,81 @@ impl Stretches {
         let end = request.output.needed_end();
         let is_backwards =
             end.map_or(request.direction.is_descending(), |end| end == NeededEnd::Latest);
-        let (mut span, mut tiling) = (None, Tiling::default());
+        let (mut length_max_ns, mut tiling) = (None, Tiling::default());
         if ends_slices || end.is_some() || is_limited(&request.output) {
             let (all, estimate) =
                 estimate_of_end(reader, request.measurement, time, is_backwards, least)?;
             time = time.intersect(&all);
-            span =
-                first_span(request, &estimate, ends_slices).filter(|&span| span < time.length_ns());
+            length_max_ns = first_length_ns(request, &estimate, ends_slices)
+                .filter(|&max_ns| max_ns < time.length_ns());
         } else if Caching::of(request) == Caching::Tiles {
             let estimate = reader.estimate(request.measurement, time)?;
             tiling = Tiling::new(request, &estimate, least);
         }
-        let mut left: VecDeque<TimeRange> = VecDeque::new();
+        let mut remaining: VecDeque<TimeRange> = VecDeque::new();
         if let Some(position) = &request.resume.position {
-            left.push_back(position.stretch);
+            remaining.push_back(position.stretch);
             let TimeRange { start_ns, end_ns } = position.stretch;
             time = time.intersect(&match is_backwards {
                 true => TimeRange::new(i64::MIN, start_ns),
                 false => TimeRange::new(end_ns, i64::MAX),
             });
             let length = position.stretch.length_ns();
-            span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
+            length_max_ns = length_max_ns.map(|max_ns| max_ns.max(length.saturating_mul(GROWTH)));
         }
         let mut pieces = if time.is_empty() { Vec::new() } else { reader.split(time)? };
         pieces = pieces.into_iter().flat_map(|piece| tiling.cut(piece)).collect();
         if is_backwards {
             pieces.reverse();
         }
-        left.extend(pieces);
-        Ok(Self { is_backwards, left, span, ends_slices, tiling, requested: request.time })
+        remaining.extend(pieces);
+        Ok(Self {
+            is_backwards,
+            remaining,
+            length_max_ns,
+            ends_slices,
+            tiling,
+            requested: request.time,
+        })
     }
 
     pub(super) fn next(&mut self) -> Option<TimeRange> {
-        let piece = self.left.pop_front()?;
-        let Some(span) = self.span.filter(|&span| span < piece.length_ns()) else {
+        let piece = self.remaining.pop_front()?;
+        let Some(length_max_ns) = self.length_max_ns.filter(|&max_ns| max_ns < piece.length_ns())
+        else {
             return Some(piece);
         };
-        self.span = Some(span.saturating_mul(GROWTH));
+        self.length_max_ns = Some(length_max_ns.saturating_mul(GROWTH));
         // The stretch is shorter than the remaining range, whose ends are `i64` times.
         let (stretch, rest) = match self.is_backwards {
             true => {
-                let cut_ns = (i128::from(piece.end_ns) - span) as i64;
+                let cut_ns = (i128::from(piece.end_ns) - length_max_ns) as i64;
                 (TimeRange::new(cut_ns, piece.end_ns), TimeRange::new(piece.start_ns, cut_ns))
             }
             false => {
-                let cut_ns = (i128::from(piece.start_ns) + span) as i64;
+                let cut_ns = (i128::from(piece.start_ns) + length_max_ns) as i64;
                 (TimeRange::new(piece.start_ns, cut_ns), TimeRange::new(cut_ns, piece.end_ns))
             }
         };
-        self.left.push_front(rest);
+        self.remaining.push_front(rest);
         Some(stretch)
     }
 
     pub(super) fn first(&self) -> Option<TimeRange> {
-        self.left.front().copied()
+        self.remaining.front().copied()
     }
 
     pub(super) fn rest(&self) -> Option<TimeRange> {
-        let start_ns = self.left.iter().map(|piece| piece.start_ns).min()?;
-        let end_ns = self.left.iter().map(|piece| piece.end_ns).max()?;
+        let start_ns = self.remaining.iter().map(|piece| piece.start_ns).min()?;
+        let end_ns = self.remaining.iter().map(|piece| piece.end_ns).max()?;
         Some(TimeRange::new(start_ns, end_ns))
     }
 
     pub(super) fn keep_inside(&mut self, time: TimeRange) {
-        for piece in &mut self.left {
+        for piece in &mut self.remaining {
             *piece = piece.intersect(&time);
         }
-        self.left.retain(|piece| !piece.is_empty());
+        self.remaining.retain(|piece| !piece.is_empty());
     }
 
     /// Returns the next stretch if it is the neighbouring tile of `last`.
@@ -129,7 +137,7 @@ impl Stretches {
             true => next.end_ns == last.start_ns && self.tiling.has_border(last.start_ns),
             false => next.start_ns == last.end_ns && self.tiling.has_border(last.end_ns),
         };
-        self.left.front().filter(is_next).copied()
+        self.remaining.front().filter(is_next).copied()
     }
 
     /// Whether an end of the requested range cuts off a part of this tile. Such a tile is not worth
@@ -154,7 +162,7 @@ impl Stretches {
     /// (`is_resumed`).
     pub(super) fn is_enough(&self, groups: &Groups<'_>, is_resumed: bool) -> bool {
         let has_enough = is_resumed || groups.rows() as u64 >= SLICE_ROWS / 2;
-        self.ends_slices && !self.left.is_empty() && has_enough
+        self.ends_slices && !self.remaining.is_empty() && has_enough
     }
 }
 
@@ -203,7 +211,7 @@ fn is_limited(output: &Output) -> bool {
     matches!(output, Output::Rows { limit: Some(_), .. }) || output.windows_max().is_some()
 }
 
-fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> Option<i128> {
+fn first_length_ns(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> Option<i128> {
     let groups = if request.group_by.is_empty() { 1 } else { estimate.series.max(1) };
     let wanted = match &request.output {
         Output::Aggregates { .. } if request.output.needed_end().is_some() => {
