@@ -2,8 +2,8 @@
 //! rows.
 //!
 //! Tiles begin and end at window borders that are independent of the requested range, so different
-//! ranges share tiles. The cache key of a tile contains the request and the version of the tile's
-//! rows ([`Version`]). A write, delete or merge changes the version, so the tile is then read
+//! ranges share tiles. A tile is cached by its request and by the version of its rows
+//! ([`Version`]). A write, delete or merge changes the version, so the tile is then read
 //! again, and a result is never stale. If there are no windows, or if series have few rows, the
 //! whole range is one tile.
 
@@ -151,8 +151,9 @@ fn states_bytes(request: &ScanRequest, estimate: &Estimate) -> u64 {
     groups.saturating_mul(calls.len() as u64).saturating_mul(of_group)
 }
 
+/// The name of a tile in the cache of results.
 #[derive(Serialize)]
-struct Name<'a> {
+struct TileName<'a> {
     measurement: MeasurementId,
     predicate: &'a Option<Predicate>,
     group_by: &'a [ColumnId],
@@ -162,7 +163,7 @@ struct Name<'a> {
     resume_at: Option<&'a Position>,
 }
 
-/// A tile that is not in the cache, with its cache key.
+/// A tile that is not in the cache, with its name and version.
 pub(super) struct Missing {
     pub(super) time: TimeRange,
     name: Vec<u8>,
@@ -192,7 +193,8 @@ pub(super) fn look_up(
     let version = cache.version(&[measurement], time)?;
     let tile = time;
     let name = |resume_at| {
-        let name = Name { measurement, predicate, group_by, direction, output, tile, resume_at };
+        let name =
+            TileName { measurement, predicate, group_by, direction, output, tile, resume_at };
         metadata::encode(&name)
     };
     // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
@@ -208,7 +210,8 @@ pub(super) fn look_up(
     })
 }
 
-pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile) {
+/// Caches a tile, unless it is too large.
+pub(super) fn put(reader: &dyn Reader, missing: Missing, tile: Tile) {
     if tile.bytes() <= CACHED_BYTES_MAX
         && let Some(cache) = reader.result_cache()
     {

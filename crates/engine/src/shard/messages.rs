@@ -90,7 +90,7 @@ impl<S: Store> Shard<S> {
     }
 
     fn appended(&self, reply: AppendReply) -> FromShard {
-        let bytes = self.weight(reply.bytes_stored);
+        let bytes = self.used_bytes(reply.bytes_stored);
         let (over, rejected) = reply.rejected.unzip();
         let rejected = rejected.into_iter().flatten().flat_map(u64::to_le_bytes).collect();
         FromShard::Appended { bytes, over, rejected }

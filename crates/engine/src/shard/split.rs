@@ -43,7 +43,7 @@ impl<S: Store> Shard<S> {
     /// Returns `bytes`, the size of the storage, without unused rows, because unused rows are
     /// reused before the storage grows. The result is at most twice the size of parts and log, plus
     /// `EMPTY_BYTES`.
-    pub(super) fn weight(&self, bytes: u64) -> u64 {
+    pub(super) fn used_bytes(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };
         bytes.min(loaded.data_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
     }

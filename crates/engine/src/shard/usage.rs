@@ -209,7 +209,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn check_storage_quota(&self, stamp: &Stamp, bytes: u64) -> Result<(), Refusal> {
         let Some(meter) = &stamp.meter else { return Ok(()) };
         let Some(allowed) = meter.stored_bytes else { return Ok(()) };
-        let current = self.weight(bytes).saturating_mul(u64::from(meter.shards.max(1)));
+        let current = self.used_bytes(bytes).saturating_mul(u64::from(meter.shards.max(1)));
         if current < with_slack(allowed, meter.shards) {
             return Ok(());
         }

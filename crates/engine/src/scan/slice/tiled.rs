@@ -164,12 +164,12 @@ impl PageScan<'_> {
             && let Some(tile) = missing.pop()
         {
             let rows = rows.iter().sum();
-            tiles::keep(self.reader, tile, Tile { groups, end: end.clone(), rows });
+            tiles::put(self.reader, tile, Tile { groups, end: end.clone(), rows });
             return Ok(end);
         }
         for (tile, rows) in missing.into_iter().zip(rows) {
             let groups = tiles::states_of(&tile, &groups, time.start_ns);
-            tiles::keep(self.reader, tile, Tile { groups, end: None, rows });
+            tiles::put(self.reader, tile, Tile { groups, end: None, rows });
         }
         Ok(end)
     }
