@@ -10,51 +10,19 @@ use super::plan::{Binding, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
 use super::subquery_rows::{Derived, scans_of_subqueries};
-use super::work::Work;
+use super::work::{PAGE_BYTES_PER_UNIT, Work};
 use crate::admission::QueryReservation;
 use crate::model::bug::OrBug;
 use crate::model::limits::{STREAMS_AHEAD_MAX, WORK_PER_NAME};
 use crate::scan::page::{Group, ScanPage};
-use crate::scan::request::ScanRequest;
 
+pub use super::exec_step::ExecStep;
 pub use super::stream::{PageNeed, StreamId};
 pub use super::subquery_rows::SubquerySteps;
 
 /// The number of columns, calls and conditions of a scan above which the executor requests pages of
 /// fewer scans together.
 const ENTRIES_PER_STREAM: usize = 200;
-/// The number of bytes of a page that are decoded and sorted in one unit of work.
-pub(super) const PAGE_BYTES_PER_UNIT: usize = 16;
-
-/// The result of an executor step.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ExecStep<Request = ScanRequest> {
-    /// The executor needs these pages. Supply all of them in any order, then call `next` again.
-    Need(Vec<PageNeed<Request>>),
-    /// The next rows.
-    Chunk(SeriesChunk),
-    /// The current turn's share of work is done. Let other requests run, then call `next` again.
-    Pause,
-    /// The statement has no more rows.
-    Done,
-}
-
-impl<Request> ExecStep<Request> {
-    /// Converts the requests. A request that becomes `None` is dropped.
-    pub fn map<R>(self, convert: impl Fn(StreamId, Request) -> Option<R>) -> ExecStep<R> {
-        match self {
-            Self::Need(needs) => {
-                let needs = needs.into_iter().filter_map(|PageNeed { stream, request }| {
-                    Some(PageNeed { stream, request: convert(stream, request)? })
-                });
-                ExecStep::Need(needs.collect())
-            }
-            Self::Chunk(chunk) => ExecStep::Chunk(chunk),
-            Self::Pause => ExecStep::Pause,
-            Self::Done => ExecStep::Done,
-        }
-    }
-}
 
 /// Executes one plan.
 ///

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::compile::local_time::Zone;
 use super::error::{QueryError, Result};
-use super::executor::ExecStep;
+use super::exec_step::ExecStep;
 use super::operators::fill::{self, RowFill, SeriesFill, ShownWindows};
 use super::operators::join_limit::{CallSeries, Join, Limiter};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread, rows_per_turn};

@@ -11,8 +11,8 @@
 
 pub mod compile;
 pub mod data_type;
-mod subquery_rows;
 pub mod error;
+mod exec_step;
 pub mod executor;
 pub mod functions;
 mod group;
@@ -25,6 +25,7 @@ mod scalar;
 mod sort;
 pub mod source;
 pub(crate) mod stream;
+mod subquery_rows;
 mod transforms;
 mod whole_window;
 pub mod work;

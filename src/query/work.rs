@@ -15,6 +15,8 @@ use super::error::{QueryError, Result};
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 
+/// The number of bytes of a page that are decoded and sorted in one unit of work.
+pub(super) const PAGE_BYTES_PER_UNIT: usize = 16;
 /// The work of parsing one byte of a text.
 const PARSING_PER_BYTE: usize = 5;
 

@@ -11,9 +11,8 @@ use crate::model::regex::Patterns;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
 use crate::query::error::{Result, invalid};
-use crate::query::executor::PAGE_BYTES_PER_UNIT;
 use crate::query::result::{SeriesChunk, Values};
-use crate::query::work::Work;
+use crate::query::work::{PAGE_BYTES_PER_UNIT, Work};
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
 

@@ -7,9 +7,8 @@ use crate::model::limits::COUNTED_NAMES_MAX;
 use crate::model::schema::ColumnKind;
 use crate::model::series::value_hash;
 use crate::query::error::{QueryError, Result};
-use crate::query::executor::PAGE_BYTES_PER_UNIT;
 use crate::query::sort;
-use crate::query::work::Work;
+use crate::query::work::{PAGE_BYTES_PER_UNIT, Work};
 use crate::scan::page::MeasurementSummary;
 
 /// The number of comparisons that count as one unit of work.
