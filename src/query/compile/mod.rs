@@ -7,7 +7,6 @@
 
 mod arguments;
 mod calls;
-mod type_clash;
 pub mod continuous;
 mod dimensions;
 mod expand;
@@ -15,13 +14,15 @@ mod fields;
 mod fold;
 pub(crate) mod local_time;
 mod lower;
-mod result_names;
+mod mentions;
 pub(crate) mod predicate;
 mod plan_size;
 mod prepare;
 mod resolve;
+mod result_names;
 mod statement;
 mod time_range;
+mod type_clash;
 
 pub(crate) use plan_size::condition_entries;
 pub(crate) use time_range::has_time;

@@ -7,11 +7,11 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::expand;
+use super::mentions::{mentions, own_mentions};
 use super::plan_size::{PATTERNS_BYTES_MAX, PlanSize};
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
-use super::type_clash::{mentions, own_mentions};
 use super::{COLUMN_WORK, Context, PolicyView, operands, operands_mut};
 use crate::influxql::ast::{
     Cast, Expr, Field, Measurement, MeasurementName, SelectStatement, Source,

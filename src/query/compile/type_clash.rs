@@ -10,8 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{COLUMN_WORK, PolicyView, operands, prepare};
-use crate::influxql::ast::{Expr, MeasurementName, SelectStatement, Source};
+use super::mentions::own_mentions;
+use super::{COLUMN_WORK, PolicyView, prepare};
+use crate::influxql::ast::{MeasurementName, SelectStatement, Source};
 use crate::model::regex::Patterns;
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
@@ -129,31 +130,5 @@ fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<BTreeSet<
         if let Source::Subquery(inner) = source {
             mentions_of(inner, mentioned);
         }
-    }
-}
-
-/// Adds the names in the fields and in the condition of `select`.
-pub(super) fn own_mentions<'a>(
-    select: &'a SelectStatement,
-    mentioned: &mut Option<BTreeSet<&'a str>>,
-) {
-    let fields = select.fields.iter().map(|field| &field.expr);
-    fields.chain(&select.condition).for_each(|expr| mentions(expr, mentioned));
-}
-
-/// Adds the names in `expr`. A wildcard or a regex for names changes the set to `None`.
-pub(super) fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<BTreeSet<&'a str>>) {
-    match expr {
-        Expr::VarRef { name, .. } | Expr::Distinct(name) => {
-            if let Some(names) = mentioned {
-                names.insert(name);
-            }
-        }
-        Expr::Wildcard(_) | Expr::Regex(_) => *mentioned = None,
-        // A regex in a condition matches values, not names.
-        Expr::Binary { left, right, .. } if matches!(**right, Expr::Regex(_)) => {
-            mentions(left, mentioned);
-        }
-        _ => operands(expr).for_each(|operand| mentions(operand, mentioned)),
     }
 }
