@@ -7,7 +7,7 @@ use super::error::{Error, Result};
 use super::grants::Principal;
 use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::query::Query;
-use super::statement::Session;
+use super::session::Session;
 use super::{Io, Parts};
 use crate::admission::BufferMemory;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};

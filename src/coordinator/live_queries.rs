@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::error::Error;
-use super::statement::Session;
+use super::session::Session;
 use super::{Context, Parts};
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;

@@ -10,25 +10,26 @@
 //! cache alone (PROTOCOL.md rule 6).
 
 pub mod backup;
+pub mod cache;
 pub mod cloudflare_access;
 pub mod confirmations;
-pub mod cache;
 pub mod continuous;
 pub mod create_drop;
+pub mod database_lists;
 pub mod delete;
+pub mod diagnostics;
 pub mod error;
 mod explain;
 pub mod grants;
 pub mod identify;
 pub mod into;
+mod live_queries;
 pub mod load_schemas;
 pub mod logins;
-pub mod database_lists;
-pub mod diagnostics;
 pub mod privileges;
-mod live_queries;
 pub mod query;
 pub mod recover;
+pub mod session;
 pub mod sql;
 pub mod statement;
 pub mod task;

@@ -15,9 +15,9 @@ use super::into::{explain_into, select_into};
 use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, SchemaSelection};
 use super::query::{Query, QueryStatus};
+use super::session::Session;
 use super::users_and_tokens::{show_users, user_statement};
 use super::{Context, Machine, NextResult, Parts};
-use crate::admission::RequestReservation;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
@@ -27,7 +27,6 @@ use crate::query::error::QueryError;
 use crate::query::metadata;
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::Defaults;
-use crate::query::work::Work;
 
 /// A statement in progress.
 ///
@@ -203,34 +202,6 @@ impl<T: 'static> Machine for Execution<T> {
 
     fn advance(&mut self, context: &mut Context<'_>, replies: Replies) -> NextResult<Option<T>> {
         self.parts.advance(context, replies)
-    }
-}
-
-/// The context of a statement.
-#[derive(Clone, Debug, Default)]
-pub struct Session {
-    /// The parameter `db`; `None` if absent or empty.
-    pub database: Option<String>,
-    /// The parameter `rp`; `None` if absent or empty.
-    pub policy: Option<String>,
-    /// The value of `now()`, in nanoseconds. All statements of a request use one value.
-    pub now_ns: i64,
-    /// The setting `DEFAULT_SHARDS`, for CREATE DATABASE.
-    pub default_shards: u32,
-    /// The caller. The default has no permissions.
-    pub principal: Principal,
-    /// Whether a missing database is an error for statements for which 1.x returns an empty result.
-    pub as_v3: bool,
-    /// The memory reservation that all statements of the request share.
-    pub reservation: RequestReservation,
-    /// The statement's counted work.
-    pub work: Work,
-}
-
-impl Session {
-    /// Returns the defaults for unqualified names.
-    pub fn defaults(&self) -> Defaults<'_> {
-        Defaults { database: self.database.as_deref(), policy: self.policy.as_deref() }
     }
 }
 

@@ -28,7 +28,8 @@ use crate::api::routes::handler::{
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, SchemaSelection};
 use crate::coordinator::query::Query;
-use crate::coordinator::statement::{Execution, Session};
+use crate::coordinator::session::Session;
+use crate::coordinator::statement::Execution;
 use crate::coordinator::{Io, Machine, Output, Parts};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;

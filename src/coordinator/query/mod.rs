@@ -19,7 +19,7 @@ use super::error::{Error, Result};
 use super::explain::LINE_WORK;
 use super::live_queries::{LiveQueryReport, is_killed};
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
-use super::statement::Session;
+use super::session::Session;
 use super::{Context, Io, Output, Parts};
 use crate::admission::{QueryReservation, RequestReservation};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};

@@ -14,7 +14,7 @@ use crate::coordinator::cache::find_policy;
 use crate::coordinator::error::Result;
 use crate::coordinator::explain::Explain;
 use crate::coordinator::load_schemas::Loaded;
-use crate::coordinator::statement::Session;
+use crate::coordinator::session::Session;
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::Scope;
