@@ -4,7 +4,7 @@
 use std::str::Chars;
 
 use super::ranges::{self, Ranges};
-use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
+use super::syntax_error::{InvalidSyntax, SyntaxErrorKind, invalid};
 
 type Classed<'a> = (Ranges, &'a str);
 

@@ -4,6 +4,7 @@
 mod class;
 mod ranges;
 mod syntax;
+mod syntax_error;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use crate::limits::{
     REGEX_PROPERTIES_MAX, REGEX_STATES_WORK_MAX, REGEX_STEPS_MAX, REGEX_UNICODE_RANGES_MAX,
 };
 
-pub use syntax::{InvalidSyntax, SyntaxErrorKind};
+pub use syntax_error::{InvalidSyntax, SyntaxErrorKind};
 
 /// A match builds the states of a DFA while it reads the text. If the cache of states is too small,
 /// the match clears the cache and builds states again. After this many clears, a match that reads
