@@ -9,13 +9,14 @@ use std::time::Duration;
 use pbkdf2::pbkdf2_hmac;
 use sha2::Sha256;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
+use tidemark::protocol::round::CallResult;
 use tidemark::protocol::web_crypto::Derivation;
 use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::timeout;
 
 use crate::backups;
-use crate::engine::{EngineThread, ObjectReply};
+use crate::engine::EngineThread;
 use crate::limits::{BLOCKING_THREADS_MAX, DERIVATION_WAIT_MAX, DERIVATIONS_MIN};
 use crate::sql::Session;
 
@@ -77,13 +78,13 @@ async fn pause(ms: u32) {
 }
 
 /// Runs slow work, or work that waits for the disk, on another thread.
-async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) -> ObjectReply {
+async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) -> CallResult {
     let done = spawn_blocking(work).await;
     done.unwrap_or_else(|reason| Err(reason.to_string())).map_err(CallFailure::Failed)
 }
 
 /// Waits for a permit before the work takes a thread, because commits need the same threads.
-async fn derive_on_other_thread(message: Vec<u8>) -> ObjectReply {
+async fn derive_on_other_thread(message: Vec<u8>) -> CallResult {
     let permit = timeout(DERIVATION_WAIT_MAX, DERIVATIONS.acquire()).await;
     let permit = permit.map_err(|_| CallFailure::Overloaded)?;
     let permit = permit.map_err(|reason| CallFailure::Failed(reason.to_string()))?;

@@ -22,6 +22,7 @@ use tidemark::coordinator::continuous::Runner;
 use tidemark::database::Database;
 use tidemark::protocol::call::{Address, CallFailure};
 use tidemark::protocol::event::EventHandler;
+use tidemark::protocol::round::CallResult;
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::events::ShardEvents;
@@ -40,9 +41,6 @@ use crate::sql::Sql;
 use crate::store::SqliteStore;
 use crate::unsent::Clients;
 
-/// An object's reply to a message.
-pub type ObjectReply = Result<Vec<u8>, CallFailure>;
-
 /// A message from another thread.
 #[derive(Debug)]
 pub enum ThreadMessage {
@@ -53,7 +51,7 @@ pub enum ThreadMessage {
         to: Address,
         message: Vec<u8>,
         /// The channel for the reply.
-        reply: oneshot::Sender<ObjectReply>,
+        reply: oneshot::Sender<CallResult>,
     },
     /// The thread must end.
     End,
@@ -213,7 +211,7 @@ impl EngineThread {
     }
 
     /// Sends a message to an object and returns its reply.
-    pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> ObjectReply {
+    pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> CallResult {
         let Some(owner) = self.shared.owner(&to) else {
             return Err(CallFailure::Failed("there is no such object".to_owned()));
         };

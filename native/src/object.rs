@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::event::{EventHandler, EventId};
 use tidemark::protocol::recovery;
+use tidemark::protocol::round::CallResult;
 use tidemark::store::StoreError;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
@@ -28,7 +29,7 @@ use tokio::time::timeout;
 use crate::address;
 use crate::calls;
 use crate::crashes::{self, Work};
-use crate::engine::{EngineThread, ObjectReply};
+use crate::engine::EngineThread;
 use crate::limits::{
     ALARM_RETRY_NS, EVENTS_PER_COMMIT_MAX, EVENTS_TIME_MAX, INBOX_MESSAGES_MAX,
     OBJECT_CROWDED_IDLE, OBJECT_IDLE, OBJECTS_PER_THREAD_MAX,
@@ -44,7 +45,7 @@ pub enum Event {
     Message {
         message: Vec<u8>,
         /// The channel for the reply. The channel is closed if the caller has disconnected.
-        reply: oneshot::Sender<ObjectReply>,
+        reply: oneshot::Sender<CallResult>,
     },
     Reply {
         /// The number of the load during which the object made the call.
@@ -99,7 +100,7 @@ impl Inbox {
 /// The reason why an event is in progress.
 enum Purpose {
     /// A caller waits for the reply.
-    Reply(oneshot::Sender<ObjectReply>),
+    Reply(oneshot::Sender<CallResult>),
     Alarm,
     /// The object continues due work after it has sent its reply.
     DueWork,
@@ -116,7 +117,7 @@ struct Object {
     load: u64,
     in_progress: BTreeMap<EventId, Purpose>,
     /// The replies that the thread of the next commit sends.
-    replies: Vec<(oneshot::Sender<ObjectReply>, Vec<u8>)>,
+    replies: Vec<(oneshot::Sender<CallResult>, Vec<u8>)>,
     /// The calls that this thread makes after the commit, and the events that make them.
     calls: Vec<(EventId, Call)>,
     /// Whether the commit contains the end of an alarm.

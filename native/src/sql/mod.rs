@@ -24,12 +24,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tidemark::protocol::round::CallResult;
 use tidemark::protocol::sql::error_reply;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use crate::engine::ObjectReply;
 use crate::limits::{
     SQL_CHECK, SQL_IDLE, SQL_IDLE_BYTES_MAX, SQL_PROCESSES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX,
 };
@@ -143,7 +143,7 @@ impl Session {
 
     /// Returns a future that passes a message to the session. The returned future does not borrow
     /// the session.
-    pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = ObjectReply> + use<> {
+    pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = CallResult> + use<> {
         let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
         async move { sql.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
     }
