@@ -64,7 +64,7 @@
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: the route's file |
 //! | receiving and inflating a body | `api/exchange/receive_body.rs`; `api/content_encoding/` |
 //! | memory for uploads | `admission/mod.rs`; for queries: `admission/queries/` |
-//! | conversion of lines to columns | `batch/from_lines/mod.rs` |
+//! | conversion of lines to columns | `api/body_parser.rs`; `batch/from_lines/mod.rs` |
 //! | the syntax of a field's value | `line-protocol/src/value.rs` |
 //! | `precision` of a timestamp | `line-protocol/src/parser.rs`; the units: `model/src/time.rs` |
 //! | database and policy of a bucket name | `model/src/name.rs` |

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::hint::black_box;
 
 use tidemark::admission::Admission;
+use tidemark::api::body_parser::BodyParser;
 use tidemark::api::content_encoding::{Ceiling, Inflation};
-use tidemark::api::exchange::receive_body::BodyParser;
 use tidemark::api::params::{Dialect, WriteParams};
 use tidemark::batch::Batch;
 use tidemark::batch::frame::{self, TableRef};

@@ -7,6 +7,7 @@
 //! [`drive`] is the code that the hosts share: it performs the actions and waits.
 
 pub mod auth;
+pub mod body_parser;
 pub mod content_encoding;
 pub mod drive;
 pub mod error;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::admission::Admission;
-use crate::api::exchange::receive_body::BodyParser;
+use crate::api::body_parser::BodyParser;
 use crate::api::http::Parameters;
 use crate::api::params::{Dialect, WriteParams};
 use crate::model::configurable_limits::Limits;

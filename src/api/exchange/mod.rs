@@ -6,12 +6,13 @@
 //! the response is complete. The route's row in the table ([`super::routes`]) defines which steps
 //! apply.
 
-pub mod receive_body;
+mod receive_body;
 
 use std::rc::Rc;
 
 use crate::admission::{SlowReader, Upload};
 use crate::api::auth::{self, AuthError};
+use crate::api::body_parser::ParsedBody;
 use crate::api::error::{ApiError, ApiResult, ErrorShape};
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::{Isolate, Service};
@@ -36,7 +37,7 @@ use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::model::{bug, name};
 use crate::protocol::call::{Call, Platform, Reply, Step, counted};
-use receive_body::{BodyReading, InflatingBody, Parsed};
+use receive_body::{BodyReading, InflatingBody};
 
 /// The next action for the host of an exchange.
 #[derive(Debug, PartialEq)]
@@ -344,7 +345,7 @@ impl Exchange {
         &mut self,
         isolate: &mut Isolate<'_>,
         bytes: Vec<u8>,
-        lines: Option<Parsed>,
+        lines: Option<ParsedBody>,
     ) -> ApiResult<Action> {
         // The caller was identified before the body arrived. The body may have taken long, so the
         // identification may be outdated.

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 
 use crate::admission::QueryReservation;
 use crate::api::auth::AuthError;
+use crate::api::body_parser::ParsedBody;
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::exchange::Action;
-use crate::api::exchange::receive_body::Parsed;
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::Dialect;
@@ -104,7 +104,7 @@ pub enum Start {
         /// The precision of the timestamps.
         precision: TimestampUnit,
         /// The function.
-        start: Box<StartWith<Parsed>>,
+        start: Box<StartWith<ParsedBody>>,
     },
 }
 

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use crate::api::body_parser::ParsedBody;
 use crate::api::error::{ApiError, ApiResult, ErrorShape, code, error_response};
-use crate::api::exchange::receive_body::Parsed;
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
@@ -66,11 +66,11 @@ fn start(
     options: WriteOptions,
     admitted: Admitted<'_>,
     isolate: &mut Isolate<'_>,
-    parsed: Parsed,
+    parsed: ParsedBody,
 ) -> StartResult {
     let RequestTarget { database, policy } = admitted.target;
     let caller = admitted.request.caller;
-    let Parsed { batch, rejected: unparsed, permit, text } = parsed;
+    let ParsedBody { batch, rejected: unparsed, permit, text } = parsed;
     let any_bad = unparsed.count + unparsed.without_time > 0;
     if batch.measurements.is_empty() || (options.all_or_nothing && any_bad) {
         let response = respond(options, &database, &unparsed, &WriteOutcome::default(), &text);
