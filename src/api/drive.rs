@@ -13,8 +13,9 @@ use std::pin::Pin;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use super::action::Action;
 use super::error::ApiError;
-use super::exchange::{Action, Exchange};
+use super::exchange::Exchange;
 use super::grpc_web::Code;
 use super::http::{RequestHead, Response};
 use super::isolate_state::Service;

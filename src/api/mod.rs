@@ -6,6 +6,7 @@
 //! such as "read the body", to its *host* (the Worker, the native program, the browser or a test).
 //! [`drive`] is the code that the hosts share: it performs the actions and waits.
 
+pub mod action;
 pub mod auth;
 pub mod body_parser;
 pub mod content_encoding;

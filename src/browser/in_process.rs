@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
+use crate::api::action::Action;
 use crate::api::error::{ApiError, ErrorShape};
-use crate::api::exchange::{Action, Exchange};
+use crate::api::exchange::Exchange;
 use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Service;
 use crate::api::location_hint::Placement;

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::Value;
-use tidemark::api::exchange::{Action, Exchange};
+use tidemark::api::action::Action;
+use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;

@@ -1,7 +1,8 @@
 //! Tests `/health` without a secret, in a complete service, and with an unreachable Catalog.
 
 use serde_json::Value;
-use tidemark::api::exchange::{Action, Exchange};
+use tidemark::api::action::Action;
+use tidemark::api::exchange::Exchange;
 use tidemark::api::http::RequestHead;
 use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tidemark::api::exchange::{Action, Exchange};
+use tidemark::api::action::Action;
+use tidemark::api::exchange::Exchange;
 use tidemark::api::isolate_state::Service;
 use tidemark::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX};
 use tidemark::protocol::call::{Call, Reply};

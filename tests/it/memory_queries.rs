@@ -4,7 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tidemark::api::exchange::{Action, Exchange};
+use tidemark::api::action::Action;
+use tidemark::api::exchange::Exchange;
 use tidemark::api::isolate_state::Service;
 use tidemark::model::limits::{QUERIES_BYTES_MAX, REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use tidemark::protocol::call::{Call, Reply};

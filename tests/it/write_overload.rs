@@ -1,8 +1,9 @@
 //! Tests writes to a service that has no free memory, and on a platform that rejects calls. Checks
 //! the response of each route, and that reserved memory is released.
 
+use tidemark::api::action::Action;
 use tidemark::api::error::ApiError;
-use tidemark::api::exchange::{Action, Exchange};
+use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;

@@ -11,10 +11,11 @@ mod receive_body;
 use std::rc::Rc;
 
 use crate::admission::{SlowReader, Upload};
+use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::body_parser::ParsedBody;
 use crate::api::error::{ApiError, ApiResult, ErrorShape};
-use crate::api::http::{Parameters, RequestHead, Response};
+use crate::api::http::{Parameters, RequestHead};
 use crate::api::isolate_state::{Isolate, Service};
 use crate::api::latencies::{Spans, Wait};
 use crate::api::log::{LogRequests, Record, trace_id};
@@ -38,27 +39,6 @@ use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::model::{bug, name};
 use crate::protocol::call::{Call, Platform, Reply, Step, counted};
 use receive_body::{BodyReading, InflatingBody};
-
-/// The next action for the host of an exchange.
-#[derive(Debug, PartialEq)]
-pub enum Action {
-    /// Read the body and pass each piece to the exchange. If the exchange returns an action for a
-    /// piece, stop reading and perform this action.
-    ReadBody,
-    /// Make these calls, and pass each reply to the exchange. If the list is empty, wait for the
-    /// replies to earlier calls.
-    Calls(Vec<Call>),
-    /// Let other requests run, then request the next action.
-    Pause,
-    /// Send this complete response.
-    Respond(Response),
-    /// Send this response's head and body, then request the next action.
-    Stream(Response),
-    /// Send these bytes of the body, then request the next action.
-    Bytes(Vec<u8>),
-    /// The body is complete.
-    End,
-}
 
 /// A request in progress.
 pub struct Exchange {

@@ -1,8 +1,9 @@
 //! Receives a request's body: checks its size, reserves its memory, and drops the body if another
 //! request needs the memory.
 
-use super::{Action, Exchange, ExchangeStage, catch};
+use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
+use crate::api::action::Action;
 use crate::api::body_parser::BodyParser;
 use crate::api::content_encoding::{self, Ceiling, Inflation};
 use crate::api::error::{ApiError, ApiResult};

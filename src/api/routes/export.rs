@@ -17,8 +17,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::admission::{QueryReservation, RequestReservation};
+use crate::api::action::Action;
 use crate::api::error::{ApiError, ApiResult, invalid};
-use crate::api::exchange::Action;
 use crate::api::http::Parameters;
 use crate::api::isolate_state::Isolate;
 use crate::api::params::form_fields;

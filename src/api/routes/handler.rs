@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::admission::QueryReservation;
+use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::body_parser::ParsedBody;
 use crate::api::error::{ApiError, ApiResult, invalid};
-use crate::api::exchange::Action;
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::Dialect;

@@ -9,9 +9,9 @@
 
 use serde_json::Value;
 
+use crate::api::action::Action;
 use crate::api::auth::{ACCESS_ASSERTION, AuthError};
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::exchange::Action;
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;

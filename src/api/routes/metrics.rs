@@ -17,8 +17,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::api::action::Action;
 use crate::api::error::{ApiResult, invalid};
-use crate::api::exchange::Action;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::latencies::{BOUNDS_NS, DatabaseDurations, Histogram};

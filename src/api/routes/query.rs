@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::vec;
 
 use crate::admission::{BufferMemory, QueryReservation};
+use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::exchange::Action;
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{QueryParams, WritingStatements, query_parameters};
 use crate::api::routes::handler::{

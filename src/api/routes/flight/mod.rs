@@ -23,9 +23,9 @@ mod reading;
 use prost::Message;
 
 use crate::admission::QueryReservation;
+use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, ApiResult, invalid};
-use crate::api::exchange::Action;
 use crate::api::grpc_web::{self, Code, Form};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{

@@ -9,8 +9,8 @@ use super::messages::{
     Any, BytesValue, CreatedStatement, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo,
 };
 use crate::admission::BufferMemory;
+use crate::api::action::Action;
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::exchange::Action;
 use crate::api::grpc_web;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;

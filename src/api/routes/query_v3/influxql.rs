@@ -8,9 +8,9 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::admission::{BufferMemory, QueryReservation};
+use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
-use crate::api::exchange::Action;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Delivery, Responder, StartResult};
 use crate::api::routes::query::{authorise, databases};

@@ -3,9 +3,9 @@
 
 use super::{QueryRequest, database_not_found};
 use crate::admission::QueryReservation;
+use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
-use crate::api::exchange::Action;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Delivery, Responder, StartResult};
 use crate::coordinator::Machine;
