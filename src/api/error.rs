@@ -13,7 +13,6 @@ use crate::api::foreign_origin::is_browser;
 use crate::api::grpc_web::{Code, Form};
 use crate::api::http::{RequestHead, Response};
 use crate::api::params::{Dialect, ParamsError};
-use crate::api::routes::unsupported::FLUX_PATH;
 use crate::api::settings::SettingsError;
 use crate::coordinator::backup::BackupError;
 use crate::coordinator::error::Error;
@@ -24,6 +23,9 @@ use crate::protocol::event::Unavailable;
 use crate::protocol::recovery::RecoveryRefusal;
 use crate::response::emitter::Emitter;
 use crate::response::{Format, csv, msgpack};
+
+/// The path of Flux queries.
+pub(super) const FLUX_PATH: &str = "/api/v2/query";
 
 /// The result of a part of a request.
 pub type ApiResult<T> = Result<T, ApiError>;

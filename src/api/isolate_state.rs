@@ -1,9 +1,9 @@
 //! Defines the state that an isolate keeps between requests.
 
+use super::catalog_health::CatalogHealth;
 use super::error::ApiResult;
 use super::latencies::Durations;
 use super::log::WriteCounts;
-use super::routes::health::CatalogHealth;
 use super::settings::{Settings, SettingsError};
 use crate::admission::{Admission, QueryMemory};
 use crate::coordinator::Context;

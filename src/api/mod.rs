@@ -9,6 +9,7 @@
 pub mod action;
 pub mod auth;
 pub mod body_parser;
+pub mod catalog_health;
 pub mod content_encoding;
 pub mod drive;
 pub mod error;

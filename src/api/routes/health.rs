@@ -4,7 +4,7 @@
 //! and otherwise "pass". A warning of the host does not change the status, and neither does a
 //! Catalog that does not respond: the server can then still use its cached definitions. In both
 //! cases `checks` contains a failed check. Clients of 2.x know no third status. Monitoring systems
-//! may poll `/health` every second, so [`CatalogHealth`] caches, for each isolate, whether the
+//! may poll `/health` every second, so `CatalogHealth` caches, for each isolate, whether the
 //! Catalog responds. The other routes call no object.
 
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Incoming, PendingRequest, Responder};
-use crate::model::limits::{CATALOG_HEALTH_REMEMBERED_NS, CATALOG_HEALTH_WAIT_MS};
+use crate::model::limits::CATALOG_HEALTH_WAIT_MS;
 use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
@@ -126,55 +126,4 @@ pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
         return Err(ApiError::AlreadyExists("onboarding has already been completed".to_owned()));
     }
     Ok(PendingRequest::respond(Response::json(200, "{\"allowed\":false}\n")))
-}
-
-/// The cached health of the Catalog.
-#[derive(Debug, Default)]
-pub struct CatalogHealth {
-    /// The last result of a call, and its time.
-    cached: Option<(bool, i64)>,
-    /// The start time of a running call.
-    call_began_ns: Option<i64>,
-}
-
-impl CatalogHealth {
-    /// Returns the cached health, or `None` if the caller must call the Catalog. While a call is
-    /// running, other callers receive the earlier result.
-    pub fn cached(&self, now_ns: i64) -> Option<bool> {
-        let (is_available, since_ns) = self.cached?;
-        let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < CATALOG_HEALTH_REMEMBERED_NS;
-        (recent(since_ns) || self.call_began_ns.is_some_and(recent)).then_some(is_available)
-    }
-
-    /// Records that a call to the Catalog starts.
-    pub fn begin_call(&mut self, now_ns: i64) {
-        self.call_began_ns = Some(now_ns);
-    }
-
-    /// Stores the result of a call.
-    pub fn on_reply(&mut self, is_available: bool, now_ns: i64) {
-        *self = Self { cached: Some((is_available, now_ns)), call_began_ns: None };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::time::S_NS;
-
-    #[test]
-    fn catalog_health_is_cached_five_seconds() {
-        let mut health = CatalogHealth::default();
-        assert_eq!(health.cached(0), None);
-        health.begin_call(0);
-        assert_eq!(health.cached(0), None, "nothing can be said before the first reply");
-        health.on_reply(true, S_NS);
-        assert_eq!(health.cached(6 * S_NS - 1), Some(true));
-        assert_eq!(health.cached(6 * S_NS), None);
-        health.begin_call(6 * S_NS);
-        assert_eq!(health.cached(6 * S_NS), Some(true), "a call is running");
-        assert_eq!(health.cached(11 * S_NS), None);
-        health.on_reply(false, 11 * S_NS);
-        assert_eq!(health.cached(12 * S_NS), Some(false));
-    }
 }

@@ -1,6 +1,6 @@
 //! Refuses paths that InfluxDB supports but this server does not, and names alternatives.
 
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, FLUX_PATH};
 use crate::api::routes::handler::{Incoming, PendingRequest};
 
 /// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
@@ -13,9 +13,6 @@ const V3: &str = "configure engine enterprise plugin_test plugins show test";
 /// The first segments of InfluxDB 3's paths of plugins under `/api/v3/configure`.
 const PLUGIN_SETTINGS: &str =
     "plugin_environment processing_engine_plugin processing_engine_trigger";
-
-/// The path of Flux queries.
-pub const FLUX_PATH: &str = "/api/v2/query";
 
 /// Refuses a request of an unsupported path. The error names the alternative.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
