@@ -136,7 +136,9 @@ pub struct QueryResponder {
     session: Session,
     current: Option<Execution>,
     statement_id: u32,
-    warns: bool,
+    /// Whether the results of statements that write get 1.x's warning.
+    warns_of_writes: bool,
+    /// The running statement, if its result gets the warning.
     warned: Option<Statement>,
     /// Whether a statement failed. If so, the remaining statements are not executed.
     failed: bool,
@@ -187,7 +189,7 @@ impl QueryResponder {
             session,
             current: None,
             statement_id: 0,
-            warns: params.writing == WritingStatements::Warn,
+            warns_of_writes: params.writing == WritingStatements::Warn,
             warned: None,
             failed: false,
             writer: writer(options),
@@ -229,7 +231,7 @@ impl QueryResponder {
         if self.failed {
             self.end_statement(Ending::Failed("not executed"));
         } else {
-            let is_warned = self.warns && Effect::new(&statement).writes();
+            let is_warned = self.warns_of_writes && Effect::new(&statement).writes();
             self.warned = is_warned.then(|| statement.clone());
             self.current = Some(Execution::new(statement, self.session.clone()));
         }

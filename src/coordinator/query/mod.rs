@@ -63,7 +63,7 @@ pub struct Query {
     explain: Option<ExplainKind>,
     after: Option<RowPosition>,
     /// The result for a missing database; `None` if a missing database is an error.
-    otherwise: Option<Option<SeriesChunk>>,
+    if_missing: Option<Option<SeriesChunk>>,
     pub(super) status: Rc<QueryStatus>,
 }
 
@@ -108,20 +108,20 @@ impl Query {
     }
 
     /// Sets the result for a missing database. By default, a missing database is an error.
-    pub(super) fn or_if_missing(mut self, otherwise: Option<Option<SeriesChunk>>) -> Self {
-        self.otherwise = otherwise;
+    pub(super) fn or_if_missing(mut self, if_missing: Option<Option<SeriesChunk>>) -> Self {
+        self.if_missing = if_missing;
         self
     }
 
     fn new(statement: ReadStatement, mut session: Session, sources: Vec<SourceName>) -> Self {
         session.work = session.work.next_statement();
-        let (explain, after, otherwise, status) = (None, None, None, Rc::default());
-        Self { statement, session, sources, explain, after, otherwise, status }
+        let (explain, after, if_missing, status) = (None, None, None, Rc::default());
+        Self { statement, session, sources, explain, after, if_missing, status }
     }
 
     /// Executes the query. Each part is a piece of the result.
     pub fn execute(mut self) -> Parts<SeriesChunk> {
-        let otherwise = self.otherwise.take();
+        let if_missing = self.if_missing.take();
         Parts::new(|io, output| async move {
             let retries = Retries::default();
             let mut running = RunningQuery { query: self, io, output, emitted: false, retries };
@@ -129,9 +129,9 @@ impl Query {
             if let Some(request) = running.query.status.report.end() {
                 running.io.calls(vec![request]).await;
             }
-            match (result, otherwise) {
-                (Err(Error::DatabaseNotFound(_)), Some(otherwise)) => {
-                    if let Some(chunk) = otherwise {
+            match (result, if_missing) {
+                (Err(Error::DatabaseNotFound(_)), Some(result)) => {
+                    if let Some(chunk) = result {
                         running.output.emit(chunk).await;
                     }
                     Ok(())
