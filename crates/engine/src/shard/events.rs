@@ -30,17 +30,17 @@ pub struct ShardEvents<S: Store> {
     due_ns: Option<i64>,
     queue: PageQueue,
     /// The waiting page requests, each with its event and its protocol version.
-    paused: Vec<(EventId, u8, ToShard)>,
+    waiting: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
-    working: Option<PendingWork>,
+    task_run: Option<TaskRun>,
     works_after_replies: bool,
 }
 
 /// A run of due tasks, after a reply or in an alarm.
 #[derive(Clone, Copy)]
-struct PendingWork {
+struct TaskRun {
     event_id: EventId,
-    done: u32,
+    tasks_done: u32,
     /// For work after a reply: the time of the alarm that checks whether this work still runs.
     /// `None` if the work runs inside an alarm, because the runtime waits for an alarm to end and
     /// repeats it after a failure.
@@ -57,9 +57,9 @@ impl<S: Store> ShardEvents<S> {
             shard,
             due_ns: None,
             queue: PageQueue::new(pages),
-            paused: Vec::new(),
+            waiting: Vec::new(),
             next_event_id: 0,
-            working: None,
+            task_run: None,
             works_after_replies: false,
         }
     }
@@ -78,13 +78,13 @@ impl<S: Store> ShardEvents<S> {
         EventId(self.next_event_id)
     }
 
-    fn run_task(&mut self, platform: &dyn Platform, working: PendingWork) -> Step<Vec<u8>> {
+    fn run_task(&mut self, platform: &dyn Platform, task_run: TaskRun) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
-        let done = working.done + 1;
-        let continues = self.is_due(now_ns) && done < TASKS_PER_RUN;
-        let watched_ns = working.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
-        self.working = continues.then_some(PendingWork { done, watched_ns, ..working });
+        let tasks_done = task_run.tasks_done + 1;
+        let continues = self.is_due(now_ns) && tasks_done < TASKS_PER_RUN;
+        let watched_ns = task_run.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
+        self.task_run = continues.then_some(TaskRun { tasks_done, watched_ns, ..task_run });
         if continues { pause(TASK_PAUSE_MS) } else { Step::Done(Vec::new()) }
     }
 
@@ -105,10 +105,10 @@ impl<S: Store> ShardEvents<S> {
             self.queue.on_page(query, is_last(&reply), work_of(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
-        if self.works_after_replies && self.working.is_none() && self.is_due(now_ns) {
+        if self.works_after_replies && self.task_run.is_none() && self.is_due(now_ns) {
             let watched_ns = Some(now_ns.saturating_add(WATCH_NS));
             let event_id = self.new_event();
-            self.working = Some(PendingWork { event_id, done: 0, watched_ns, has_begun: false });
+            self.task_run = Some(TaskRun { event_id, tasks_done: 0, watched_ns, has_begun: false });
         }
         Step::Done(envelope::encode_as(version, &reply))
     }
@@ -175,7 +175,7 @@ impl<S: Store> EventHandler for ShardEvents<S> {
         let step = match queued {
             Ok(None) => self.handle_message(platform, version, &message),
             Ok(Some(ms)) => {
-                self.paused.push((event_id, version, message));
+                self.waiting.push((event_id, version, message));
                 pause(ms)
             }
             Err(reason) => {
@@ -186,52 +186,52 @@ impl<S: Store> EventHandler for ShardEvents<S> {
     }
 
     fn resume(&mut self, platform: &dyn Platform, event_id: EventId, _: Reply) -> Step<Vec<u8>> {
-        if let Some(working) = self.working.filter(|working| working.event_id == event_id) {
-            return self.run_task(platform, working);
+        if let Some(task_run) = self.task_run.filter(|task_run| task_run.event_id == event_id) {
+            return self.run_task(platform, task_run);
         }
-        let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == event_id) else {
+        let Some(at) = self.waiting.iter().position(|(waiting, ..)| *waiting == event_id) else {
             return Step::Calls(Vec::new());
         };
-        let is_killed = self.paused.get(at).is_some_and(|(_, _, message)| {
+        let is_killed = self.waiting.get(at).is_some_and(|(_, _, message)| {
             page_of(message).is_some_and(|query| self.shard.is_killed(query))
         });
         if let Some(ms) = self.queue.check_again(event_id, platform.now_ns()).filter(|_| !is_killed)
         {
             return pause(ms);
         }
-        let (_, version, message) = self.paused.remove(at);
+        let (_, version, message) = self.waiting.remove(at);
         self.queue.leave(event_id);
         self.handle_message(platform, version, &message)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         self.shard.begin_event(platform.now_ns());
-        if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
+        if let Some(task_run) = self.task_run.as_mut().filter(|task_run| task_run.has_begun) {
             // The next alarm checks the active run again.
-            working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
+            task_run.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
             return (self.new_event(), Step::Done(Vec::new()));
         }
         let event_id = self.new_event();
-        let working = PendingWork { event_id, done: 0, watched_ns: None, has_begun: true };
-        (event_id, self.run_task(platform, working))
+        let task_run = TaskRun { event_id, tasks_done: 0, watched_ns: None, has_begun: true };
+        (event_id, self.run_task(platform, task_run))
     }
 
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
-        let working = self.working.as_mut().filter(|working| !working.has_begun)?;
-        working.has_begun = true;
-        Some((working.event_id, pause(TASK_PAUSE_MS)))
+        let task_run = self.task_run.as_mut().filter(|task_run| !task_run.has_begun)?;
+        task_run.has_begun = true;
+        Some((task_run.event_id, pause(TASK_PAUSE_MS)))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
-        match self.working {
-            Some(working) => working.watched_ns,
+        match self.task_run {
+            Some(task_run) => task_run.watched_ns,
             None => self.due_ns,
         }
     }
 
     fn abandon(&mut self, event_id: EventId) {
         self.queue.leave(event_id);
-        self.paused.retain(|(paused, ..)| *paused != event_id);
-        self.working = self.working.filter(|working| working.event_id != event_id);
+        self.waiting.retain(|(waiting, ..)| *waiting != event_id);
+        self.task_run = self.task_run.filter(|task_run| task_run.event_id != event_id);
     }
 }
