@@ -3,9 +3,9 @@
 //!
 //! Tiles begin and end at window borders that are independent of the requested range, so different
 //! ranges share tiles. A tile is cached by its request and by the version of its rows
-//! ([`Version`]). A write, delete or merge changes the version, so the tile is then read
-//! again, and a result is never stale. If there are no windows, or if series have few rows, the
-//! whole range is one tile.
+//! ([`Version`]). A write, delete or merge changes the version, so the tile is then read again, and
+//! a result is never stale. If there are no windows, or if series have few rows, the whole range is
+//! one tile.
 
 use std::rc::Rc;
 

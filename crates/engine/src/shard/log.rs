@@ -128,7 +128,7 @@ impl Log {
         self.make_room(frame.decoded_bytes);
         let other_rows = columns.new_rows();
         let write_columns = || columns.write_new(store);
-        let beside: Option<&dyn Fn() -> StoreResult<()>> =
+        let write_other_rows: Option<&dyn Fn() -> StoreResult<()>> =
             if other_rows > 0 { Some(&write_columns) } else { None };
         let was_empty = self.wal.frames().is_empty();
         let new = NewFrame {
@@ -138,7 +138,7 @@ impl Log {
             decoded_bytes: frame.decoded_bytes,
             schema_version,
         };
-        self.wal.append(store, &new, beside)?;
+        self.wal.append(store, &new, write_other_rows)?;
         self.rows = self.rows.saturating_add(frame.header.rows());
         self.sketch.iter_mut().for_each(|log| log.merge(&frame.series));
         self.schema_version = self.schema_version.max(schema_version);

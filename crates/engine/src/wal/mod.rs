@@ -98,14 +98,14 @@ impl Wal {
         self.decoded_bytes
     }
 
-    /// Writes a frame as one row, or as several rows in one transaction. If `beside` is given, it
-    /// runs first in the same transaction, so that the caller can write other rows. After an error,
-    /// the outcome is unknown, and the caller must load the log again.
+    /// Writes a frame as one row, or as several rows in one transaction. If `write_other_rows` is
+    /// given, it runs first in the same transaction. After an error, the outcome is unknown, and
+    /// the caller must load the log again.
     pub fn append<S: Store>(
         &mut self,
         store: &S,
         frame: &NewFrame<'_>,
-        beside: Option<&dyn Fn() -> StoreResult<()>>,
+        write_other_rows: Option<&dyn Fn() -> StoreResult<()>>,
     ) -> StoreResult<()> {
         let pieces = cut(frame, S::VALUE_BYTES_MAX);
         // A frame has at most about 14 parts: MESSAGE_BYTES_MAX (26 MB) / 1.9 MB.
@@ -114,10 +114,10 @@ impl Wal {
         let write = |part: u32, key: u64, body: &[u8]| {
             store.put(Table::Wal, key, &Head::new(frame, part, parts, body).encode(), body)
         };
-        match (pieces.as_slice(), keys.as_slice(), beside) {
+        match (pieces.as_slice(), keys.as_slice(), write_other_rows) {
             ([body], [key], None) => write(0, *key, body)?,
             _ => store.atomically(|| {
-                beside.map_or(Ok(()), |beside| beside())?;
+                write_other_rows.map_or(Ok(()), |write| write())?;
                 let mut parts = (0..).zip(keys.iter().zip(&pieces));
                 parts.try_for_each(|(part, (key, body))| write(part, *key, body))
             })?,
