@@ -22,8 +22,7 @@ use datafusion::physical_plan::{
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::fill::{FilledRows, Filler};
-use super::node::Fill;
+use super::fill::{Fill, FilledRows, Filler};
 use crate::functions::bins::Bins;
 use crate::limits::BATCH_ROWS;
 

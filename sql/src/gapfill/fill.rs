@@ -9,17 +9,43 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::compute::{partition, take};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::scalar::ScalarValue;
 
-use super::node::Fill;
 use crate::error::QueryError;
 use crate::functions::bins::Bins;
 use crate::limits::GAPFILL_ROWS_MAX;
 
 /// The field that `interpolate` fills in the struct of a selector.
 pub(super) const VALUE: &str = "value";
+
+/// The value of a column in an added row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fill {
+    /// The value in the other rows of the group. The column is a group key or the time.
+    Key,
+    Null,
+    /// The value 0, because the column is a count.
+    Zero,
+    /// The previous value in the group.
+    Previous,
+    /// A linear interpolation between the previous value and the next value.
+    Linear,
+}
+
+impl Fill {
+    /// Returns the field of the filled column. An aggregate without NULLs may have NULLs in the
+    /// added rows.
+    pub(super) fn field(self, field: &FieldRef) -> FieldRef {
+        match self {
+            Self::Key | Self::Zero => Arc::clone(field),
+            Self::Null | Self::Previous | Self::Linear => {
+                Arc::new(field.as_ref().clone().with_nullable(true))
+            }
+        }
+    }
+}
 
 /// The rows of a result, including the added rows.
 #[derive(Debug)]

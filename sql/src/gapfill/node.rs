@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{FieldRef, IntervalMonthDayNano};
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result;
@@ -18,22 +18,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::exec::GapFillExec;
+use super::fill::Fill;
 use crate::error::QueryError;
 use crate::functions::bins::Bins;
-
-/// The value of a column in an added row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Fill {
-    /// The value in the other rows of the group. The column is a group key or the time.
-    Key,
-    Null,
-    /// The value 0, because the column is a count.
-    Zero,
-    /// The previous value in the group.
-    Previous,
-    /// A linear interpolation between the previous value and the next value.
-    Linear,
-}
 
 /// The bins of a gap-filling query, and the fill of each column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,19 +45,6 @@ pub(super) struct GapFill {
     /// The schema, excluding the columns that optimizer rules later add to the input. The node does
     /// not fill these additional columns.
     schema: DFSchemaRef,
-}
-
-impl Fill {
-    /// Returns the field of the filled column. An aggregate without NULLs may have NULLs in the
-    /// added rows.
-    pub(super) fn field(self, field: &FieldRef) -> FieldRef {
-        match self {
-            Self::Key | Self::Zero => Arc::clone(field),
-            Self::Null | Self::Previous | Self::Linear => {
-                Arc::new(field.as_ref().clone().with_nullable(true))
-            }
-        }
-    }
 }
 
 impl GapFill {

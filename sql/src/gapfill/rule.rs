@@ -13,7 +13,8 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
 use super::calls::{Call, called};
-use super::node::{Fill, GapFill, Spec};
+use super::fill::Fill;
+use super::node::{GapFill, Spec};
 use super::range::range;
 use crate::error::QueryError;
 use crate::functions::binning::Binning;
