@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use tidemark::coordinator::error::Error;
+use tidemark::coordinator::write;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 
-use crate::protocol::{create, drop_database, write};
+use crate::protocol::{create, drop_database, write, write_request};
 use crate::world::{Edge, World, real_shard};
 
 /// Returns one line per row of the result.
@@ -93,6 +94,33 @@ fn stale_schema_sees_acknowledged_writes() {
     world.run(&a, write("db", "third h=3i 3")).unwrap();
     let shown = ask(&mut world, &b, "SHOW MEASUREMENTS").unwrap();
     assert_eq!(shown.len(), 3, "{shown:?}");
+}
+
+/// The default policy has measurements that sort before those of the other policy, so their names
+/// are shown first.
+#[test]
+fn show_over_two_policies_sees_acknowledged_writes() {
+    let mut world = World::new(2, real_shard::make);
+    let (a, b) = (Edge::default(), Edge::default());
+    world.run(&a, create("db", 2, None)).unwrap();
+    let policy = "CREATE RETENTION POLICY other ON db DURATION 0s REPLICATION 1";
+    ask(&mut world, &a, policy).unwrap();
+    world.run(&a, write("db", "a,t=x f=1 1\nb,t=x f=1 1")).unwrap();
+    let write_to_other = |lines: &str| {
+        let mut request = write_request("db", lines);
+        request.policy = Some("other".to_owned());
+        write::write(request)
+    };
+    world.run(&a, write_to_other("c,t=x f=1 1")).unwrap();
+    let statements =
+        ["SHOW MEASUREMENTS", "SHOW TAG KEYS", "SHOW TAG VALUES WITH KEY = t", "SHOW MEASUREMENTS"];
+    for (number, text) in statements.into_iter().enumerate() {
+        let shown = ask(&mut world, &b, text).unwrap();
+        assert_eq!(shown.len(), 3 + number, "{text}: {shown:?}");
+        world.run(&a, write_to_other(&format!("d{number},t=x f=1 1"))).unwrap();
+        let shown = ask(&mut world, &b, text).unwrap();
+        assert_eq!(shown.len(), 4 + number, "{text}: {shown:?}");
+    }
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub struct MetaExecutor {
     work: Work,
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
+    /// The first pages to request, one for each shard. A shard with newer state replies to the
+    /// first page, and a query can restart only before it returns a chunk.
+    first_pages: Vec<MissingPage>,
     reservation: QueryReservation,
     pages: BufferMemory,
     listed: BufferMemory,
@@ -90,8 +93,10 @@ impl MetaExecutor {
         // entry.
         let is_by_policy = matches!(plan.render, Render::Measurements(_, Some(_)));
         let mut by_name: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
-        let mut streams = Vec::new();
+        let (mut streams, mut first_pages) = (Vec::new(), Vec::new());
+        let mut policy_before = None;
         for (index, scan) in plan.scans.iter().enumerate() {
+            let is_first_of_policy = policy_before.replace(&scan.policy) != Some(&scan.policy);
             for (position, known) in scan.column_names.iter().enumerate() {
                 let key = (known.name().to_owned(), is_by_policy.then_some(&scan.policy));
                 by_name.entry(key).or_default().push((index, position));
@@ -100,6 +105,9 @@ impl MetaExecutor {
                 let id = StreamId { scan: index as u32, shard };
                 let (summaries, bytes, rest) = (VecDeque::new(), 0, Some(None));
                 streams.push(MetaStream { id, summaries, bytes, rest });
+                if is_first_of_policy {
+                    first_pages.push((id, None));
+                }
             }
         }
         let measurements = by_name.into_iter().map(|((name, _), scans)| (name, scans)).collect();
@@ -111,6 +119,7 @@ impl MetaExecutor {
             work: work.clone(),
             measurements,
             streams,
+            first_pages,
             pages: reservation.buffer(),
             listed: reservation.buffer(),
             reservation: reservation.clone(),
@@ -147,6 +156,11 @@ impl MetaExecutor {
             }
             if self.show_next() || self.count_next() {
                 continue;
+            }
+            if !self.first_pages.is_empty() {
+                let count = self.first_pages.len().min(SHARDS_REQUESTED_AT_ONCE_MAX);
+                let missing = self.first_pages.drain(..count).collect();
+                return Ok(ExecStep::Need(self.needs(missing)));
             }
             let next = self.measurements.front().filter(|_| !self.is_full());
             let Some((name, scans)) = next else {
