@@ -240,8 +240,14 @@ fn compare_values(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -
     let is_text = |expr: &Expr, operand: &Operand| {
         !is_reference(expr) && matches!(operand, Operand::Literal(FieldValue::String(_)))
     };
-    if is_order && is_text(left, &a) && is_text(right, &b) {
-        // 1.x does not order string literals.
+    let is_cast_tag = |expr: &Expr, operand: &Operand| {
+        has_field_cast(expr) && !matches!(operand, Operand::Field(_))
+    };
+    let is_unordered = (is_text(left, &a) && is_text(right, &b))
+        || is_cast_tag(left, &a)
+        || is_cast_tag(right, &b);
+    if is_order && is_unordered {
+        // 1.x does not order string literals, and a tag with a cast to a field has no order.
         return Predicate::Constant(false);
     }
     let (a, b) = if is_order { (scope.ordered(left, a), scope.ordered(right, b)) } else { (a, b) };
@@ -408,6 +414,15 @@ fn is_reference(expr: &Expr) -> bool {
     }
 }
 
+/// Whether the expression is a name with a cast to a type of fields.
+fn has_field_cast(expr: &Expr) -> bool {
+    match expr {
+        Expr::Paren(inner) => has_field_cast(inner),
+        Expr::VarRef { cast, .. } => !matches!(cast, None | Some(Cast::Tag)),
+        _ => false,
+    }
+}
+
 fn matches(left: &Expr, right: &Expr, negated: bool, scope: Scope<'_>) -> Predicate {
     match (operand(left, scope), right) {
         (Some(text), Expr::Regex(regex)) => {
@@ -474,9 +489,11 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
         return None;
     }
     match cast {
-        None => Some(field(None).unwrap_or_else(tag)),
-        Some(Cast::Tag) if scope.is_derived() => Some(field(None).unwrap_or_else(tag)),
+        // In the rows of a subquery, a name without a column is a tag, whatever its cast.
+        cast if cast.is_none() || scope.is_derived() => {
+            Some(field(cast.and_then(cast_type)).unwrap_or_else(tag))
+        }
         Some(Cast::Tag) => Some(tag()),
-        Some(cast) => field(cast_type(cast)),
+        cast => field(cast.and_then(cast_type)),
     }
 }
