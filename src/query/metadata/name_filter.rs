@@ -188,23 +188,22 @@ fn build(expr: &Expr, leaves: &mut Vec<Leaf>, patterns: &Patterns) -> Result<Fil
             Ok(join(Box::new(left), Box::new(build(right, leaves, patterns)?)))
         }
         Expr::Binary { op, left, right } => {
-            let negated = matches!(op, BinaryOp::Ne | BinaryOp::NeRegex);
-            let test = match (op, &**right) {
-                (BinaryOp::Eq | BinaryOp::Ne, Expr::StringLiteral(text)) => NameTest::equal(text),
-                (BinaryOp::Eq | BinaryOp::Ne, _) => {
-                    return invalid(format!("right side of '{op}' must be a tag value string"));
-                }
-                (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) => {
-                    NameTest::matches(regex, patterns)?
-                }
-                (BinaryOp::EqRegex | BinaryOp::NeRegex, _) => {
-                    return invalid(format!("right side of '{op}' must be a regular expression"));
-                }
-                _ => return invalid("invalid tag comparison operator"),
-            };
+            use BinaryOp::{Eq, EqRegex, Ne, NeRegex};
+            if !matches!(op, Eq | Ne | EqRegex | NeRegex) {
+                return invalid("invalid tag comparison operator");
+            }
             let Expr::VarRef { name, .. } = &**left else {
                 return invalid(format!("left side of '{op}' must be a tag key"));
             };
+            let test = match (op, &**right) {
+                (Eq | Ne, Expr::StringLiteral(text)) => NameTest::equal(text),
+                (Eq | Ne, _) => {
+                    return invalid(format!("right side of '{op}' must be a tag value string"));
+                }
+                (_, Expr::Regex(regex)) => NameTest::matches(regex, patterns)?,
+                _ => return invalid(format!("right side of '{op}' must be a regular expression")),
+            };
+            let negated = matches!(op, Ne | NeRegex);
             leaves.push(Leaf { key: name.clone(), test, negated });
             Ok(Filter::Leaf(leaves.len() - 1))
         }
