@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use tidemark::coordinator::Task;
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::write;
+use tidemark::coordinator::write::{self, WriteOutcome};
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, drop_database, write, write_request};
@@ -106,11 +107,6 @@ fn show_over_two_policies_sees_acknowledged_writes() {
     let policy = "CREATE RETENTION POLICY other ON db DURATION 0s REPLICATION 1";
     ask(&mut world, &a, policy).unwrap();
     world.run(&a, write("db", "a,t=x f=1 1\nb,t=x f=1 1")).unwrap();
-    let write_to_other = |lines: &str| {
-        let mut request = write_request("db", lines);
-        request.policy = Some("other".to_owned());
-        write::write(request)
-    };
     world.run(&a, write_to_other("c,t=x f=1 1")).unwrap();
     let statements =
         ["SHOW MEASUREMENTS", "SHOW TAG KEYS", "SHOW TAG VALUES WITH KEY = t", "SHOW MEASUREMENTS"];
@@ -121,6 +117,28 @@ fn show_over_two_policies_sees_acknowledged_writes() {
         let shown = ask(&mut world, &b, text).unwrap();
         assert_eq!(shown.len(), 4 + number, "{text}: {shown:?}");
     }
+}
+
+#[test]
+fn select_over_many_measurements_sees_acknowledged_writes() {
+    let mut world = World::new(2, real_shard::make);
+    let (a, b) = (Edge::default(), Edge::default());
+    world.run(&a, create("db", 1, None)).unwrap();
+    let policy = "CREATE RETENTION POLICY other ON db DURATION 0s REPLICATION 1";
+    ask(&mut world, &a, policy).unwrap();
+    let lines: Vec<String> = (0..300).map(|number| format!("a{number} f=1 1")).collect();
+    world.run(&a, write("db", &lines.join("\n"))).unwrap();
+    world.run(&a, write_to_other("y f=1 1")).unwrap();
+    let text = "SELECT count(f) FROM /./, db.other././";
+    assert_eq!(ask(&mut world, &b, text).unwrap().len(), 301);
+    world.run(&a, write_to_other("z f=1 1")).unwrap();
+    assert_eq!(ask(&mut world, &b, text).unwrap().len(), 302);
+}
+
+fn write_to_other(lines: &str) -> Task<WriteOutcome> {
+    let mut request = write_request("db", lines);
+    request.policy = Some("other".to_owned());
+    write::write(request)
 }
 
 #[test]
