@@ -195,7 +195,10 @@ pub(super) async fn plan_show(
         let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
     };
-    let reads_all_shards = loaded.schemas.iter().all(|(id, _)| scanned(*id));
+    // The executor requests a page of these shards before it returns rows.
+    let shards: usize = streams.lists.iter().map(|shards| shards.len()).sum();
+    let is_short = is_alone || shards <= SHARDS_REQUESTED_AT_ONCE_MAX;
+    let reads_all_shards = is_short && loaded.schemas.iter().all(|(id, _)| scanned(*id));
     let executor = MetaExecutor::new(plan, &streams.counts(), reservation, &session.work);
     let merge = Merge::Summaries(Box::new(executor));
     let reads = ReadCounts::new([u64::MAX; 2]);

@@ -63,8 +63,8 @@ pub struct MetaExecutor {
     work: Work,
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
-    /// The first pages to request, one for each shard. A shard with newer state replies to the
-    /// first page, and a query can restart only before it returns a chunk.
+    /// The first page of each shard. A shard reports newer state with its first page, and a query
+    /// can restart only before it returns a chunk.
     first_pages: Vec<MissingPage>,
     reservation: QueryReservation,
     pages: BufferMemory,
@@ -158,8 +158,7 @@ impl MetaExecutor {
                 continue;
             }
             if !self.first_pages.is_empty() {
-                let count = self.first_pages.len().min(SHARDS_REQUESTED_AT_ONCE_MAX);
-                let missing = self.first_pages.drain(..count).collect();
+                let missing = std::mem::take(&mut self.first_pages);
                 return Ok(ExecStep::Need(self.needs(missing)));
             }
             let next = self.measurements.front().filter(|_| !self.is_full());
