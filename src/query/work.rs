@@ -178,7 +178,7 @@ pub(crate) mod tests {
                 Err(error) => break error.to_string(),
             }
         };
-        assert_eq!(pauses, 2);
+        assert_eq!(pauses, 5);
         assert_eq!(
             error,
             "the statement needs too much computing time: current 0, requested 26, limit 25 \

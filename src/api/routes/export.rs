@@ -41,7 +41,7 @@ use crate::model::limits::{
 };
 use crate::model::shard_map::ShardGroup;
 use crate::model::value::FieldValue;
-use crate::protocol::call::{Call, Reply, Step};
+use crate::protocol::call::{Address, Call, Reply, Step};
 use crate::protocol::round::{Next, Replies};
 use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumn, SeriesChunk};
@@ -198,7 +198,10 @@ impl Export {
                         if calls > most && self.may_end_early && start != Some(&position) {
                             out.extend_from_slice(format!("# after: {position}\n").as_bytes());
                             let end = select.take().and_then(|mut select| select.stop());
-                            if let Some(end) = end {
+                            // If the SELECT is complete, its last request removes it from the list
+                            // of queries.
+                            let last = requests.into_iter().find(|it| it.to == Address::Catalog);
+                            if let Some(end) = end.or(last) {
                                 io.calls(vec![end]).await;
                             }
                             break 'export;

@@ -253,7 +253,7 @@ mod tests {
         for (text, expected) in [
             ("SELECT v FROM /./".to_owned(), (200, 200, 0, 200)),
             // Repeated sources share a request.
-            (format!("SELECT v FROM {repeated}"), (19_600, 200, 2, 98 + 256)),
+            (format!("SELECT v FROM {repeated}"), (19_600, 200, 4, 98 + 256)),
             // Each request contains 399 operands and operators.
             (format!("SELECT v FROM /./ WHERE {condition}"), (200, 200, 1, 1 + 42)),
         ] {

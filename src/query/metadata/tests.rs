@@ -66,7 +66,7 @@ fn long_conditions_are_divided_into_scans() {
     };
     // The condition has 399 operands and operators for each measurement.
     let text = format!("SHOW SERIES WHERE {}", vec!["host = 'x'"; 100].join(" OR "));
-    for (text, scans, expected) in [("SHOW SERIES", vec![200], 0), (text.as_str(), vec![25; 8], 1)]
+    for (text, scans, expected) in [("SHOW SERIES", vec![200], 0), (text.as_str(), vec![25; 8], 2)]
     {
         let (statement, work) = (parsed(text), Work::default());
         let compiling = compile_in_turns(&statement, &context, &work);
