@@ -7,10 +7,10 @@ use std::time::Instant;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 use tidemark::api::drive::{Next, RequestBody};
-use tidemark::model::limits::BODY_PACED_AFTER_BYTES;
-use tokio::task::yield_now;
+use tidemark::model::limits::PARSED_PIECE_BYTES;
 use tokio::time::timeout_at;
 
+use crate::calls::pause;
 use crate::limits::CANCEL_CHECK;
 
 /// The client disconnected before the end of the body.
@@ -20,6 +20,7 @@ pub struct Disconnected;
 pub struct BodyReader<'a> {
     body: &'a mut Incoming,
     piece: Bytes,
+    /// The number of bytes since the last pause.
     bytes: usize,
     /// The end of the current interval. Pieces do not extend the interval.
     check_at: Instant,
@@ -35,9 +36,11 @@ impl RequestBody for BodyReader<'_> {
     type Error = Disconnected;
 
     async fn next(&mut self) -> Result<Next, Disconnected> {
-        if self.bytes > BODY_PACED_AFTER_BYTES {
-            // Other requests of this thread run between two pieces of a large body.
-            yield_now().await;
+        if self.bytes >= PARSED_PIECE_BYTES {
+            // The engine parses the lines of the pieces, and other requests of this thread must not
+            // wait until it has parsed the whole body.
+            self.bytes = 0;
+            pause(0).await;
         }
         while !self.body.is_end_stream() {
             match timeout_at(self.check_at.into(), self.body.frame()).await {

@@ -68,7 +68,8 @@ pub async fn make_call(engine: Rc<EngineThread>, sql: Option<SqlSession>, call: 
     Reply { id, result }
 }
 
-async fn pause(ms: u32) {
+/// Lets other tasks of this thread run.
+pub async fn pause(ms: u32) {
     if ms > 0 {
         return tokio::time::sleep(Duration::from_millis(ms.into())).await;
     }

@@ -138,7 +138,7 @@ fn select_over_many_measurements_sees_acknowledged_writes() {
 fn write_to_other(lines: &str) -> Task<WriteOutcome> {
     let mut request = write_request("db", lines);
     request.policy = Some("other".to_owned());
-    write::write(request)
+    Task::new(|io| async move { write::write(&io, request).await })
 }
 
 #[test]

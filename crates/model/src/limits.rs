@@ -41,8 +41,8 @@ pub const BODY_FIRST_ROOM_BYTES: usize = 512 << 10;
 pub const BODY_READ_BYTES_MIN: u32 = 128 << 10;
 /// The maximum size of a read from a body, in bytes.
 pub const BODY_READ_BYTES_MAX: u32 = 256 << 10;
-/// The size of a body above which reading pauses between pieces, in bytes. The pauses give other
-/// requests a turn.
+/// The size of a body above which the Worker pauses between pieces, in bytes. The pauses give other
+/// requests a turn. The native program pauses after every `PARSED_PIECE_BYTES`.
 pub const BODY_PACED_AFTER_BYTES: usize = 2_000_000;
 /// The maximum number of bytes of a rejected body that are read and discarded. The server reads the
 /// body because a client that is still sending does not read the error response.

@@ -132,6 +132,33 @@ fn long_statement_does_not_delay_other_databases() {
     }
 }
 
+/// Parsing the body takes most of the time of the request.
+#[test]
+fn large_body_does_not_delay_other_requests() {
+    let (_place, server) = started(&[("THREADS", "1")]);
+    server.create("d");
+    let body = "x\n".repeat(950_000);
+    let (mut body_time, mut longest_ping_time) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            let write = scope.spawn(|| {
+                let began = Instant::now();
+                assert_eq!(server.ask("POST", "/write?db=d", body.as_bytes()).0, 400);
+                began.elapsed()
+            });
+            let mut longest = Duration::ZERO;
+            while !write.is_finished() {
+                let began = Instant::now();
+                assert_eq!(server.ask("GET", "/ping", b"").0, 204);
+                longest = longest.max(began.elapsed());
+            }
+            longest_ping_time += longest;
+            body_time += write.join().unwrap();
+        });
+    }
+    assert!(longest_ping_time < body_time / 2, "{longest_ping_time:?} of {body_time:?}");
+}
+
 /// `MEMORY_BYTES` limits the memtables of all threads. A memtable that exceeds the memory of its
 /// thread is dropped, and the next query reads the points from the log.
 #[test]
