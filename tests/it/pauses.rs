@@ -358,6 +358,17 @@ fn lists_of_many_series_yield_the_thread() {
         assert_eq!(series.as_array().map(Vec::len), Some(rows), "{q}: {}", error_of(&answer));
         assert!(pauses.get() / 2 >= 1, "no pause: {q}");
     }
+    // The condition makes the shard visit every series.
+    let calls = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&calls);
+    product.watch_calls(Box::new(move |to| {
+        counter.set(counter.get() + u32::from(matches!(to, Address::Shard(_))));
+    }));
+    let q = "SHOW SERIES EXACT CARDINALITY FROM keyed WHERE n != ''";
+    let answer = product.query("db", q);
+    assert_eq!(answer["results"][0]["series"][0]["values"][0][0], SERIES, "{answer}");
+    assert!(calls.get() / 2 >= SERIES / 50_000, "{} pages", calls.get() / 2);
+    let pauses = product.count_pauses();
     // The statement merges 10,000 groups with one row each.
     pauses.set(0);
     let answer = product.query("db", "SELECT v FROM keyed GROUP BY n SLIMIT 10000");

@@ -7,6 +7,9 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The value of [`PageLimits::cells`] for the pages of a shard.
 pub const CELLS_PER_PAGE_MAX: u64 = 2_000_000;
+/// The maximum number of series that a page reads. Reading a series with one row takes about half a
+/// microsecond.
+pub(super) const SERIES_PER_PAGE_MAX: u64 = 50_000;
 /// The cost of seeking a series, in cells: as much as decoding this number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
 /// The cost of a series that the condition excludes, in cells. A page can skip 66,000 such series.

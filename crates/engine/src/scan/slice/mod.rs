@@ -19,7 +19,7 @@ use super::error::ScanError;
 use super::groups::{GROUPS_PER_PAGE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
 use super::mask::Mask;
-use super::page::{PageLimits, SERIES_CELLS, ScanPage};
+use super::page::{PageLimits, SERIES_CELLS, SERIES_PER_PAGE_MAX, ScanPage};
 use super::predicate::{self, BATCH_CELLS_MAX, Filter};
 use super::read_stats::ReadStats;
 use super::reader::{MergedRows, Reader};
@@ -487,6 +487,7 @@ impl PageScan<'_> {
     fn is_full(&self, rows: usize) -> bool {
         let cells = self.costs.cells + (rows * self.columns.len()) as u64;
         cells + self.costs.filter_cells > self.limits.cells
+            || self.costs.series >= SERIES_PER_PAGE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PAGE_MAX
             || self.groups.rows() >= ROWS_PER_PAGE_MAX

@@ -378,6 +378,17 @@ fn a_page_passes_a_limited_number_of_excluded_series() {
     }
 }
 
+#[test]
+fn a_page_reads_a_limited_number_of_series() {
+    let row = |host: u64| integer_of(format!("h{host}"), 7, FIELD, 1);
+    let mut source = VectorReader::new(vec![TAG], 1);
+    source.add(&(0..120_000).map(row).collect::<Vec<_>>());
+    let request = request_of(rows_output(vec![integers(FIELD)], Vec::new(), None));
+    let pages = pages_of(request, |request| scan(&source, request, HUGE).unwrap());
+    assert!(pages.iter().all(|page| page.stats.series <= 50_000));
+    assert_eq!(pages.iter().map(|page| page.stats.rows_scanned).sum::<u64>(), 120_000);
+}
+
 /// Returns a conjunction of equal terms.
 fn conjunction(term: &Predicate, terms: usize) -> Predicate {
     if terms == 1 {
