@@ -183,6 +183,11 @@ impl<'a> Groups<'a> {
         self.groups.len()
     }
 
+    /// Returns the number of created groups, including the dropped groups.
+    pub(super) fn created(&self) -> usize {
+        self.results.len()
+    }
+
     /// Closes the complete groups after a stretch has been read.
     pub(super) fn close(&mut self) {
         for group in self.groups.values_mut() {

@@ -12,6 +12,11 @@ pub const CELLS_PER_PAGE_MAX: u64 = 2_000_000;
 pub(super) const SERIES_PER_PAGE_MAX: u64 = 50_000;
 /// The cost of seeking a series, in cells: as much as decoding this number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
+/// The cost of a call for each series, in cells.
+pub(super) const CALL_CELLS: u64 = 4;
+/// The cost of creating the state of a call for a group, in cells. Creating and encoding a state
+/// takes about a microsecond.
+pub(super) const STATE_CELLS: u64 = 60;
 /// The cost of a series that the condition excludes, in cells. A page can skip 66,000 such series.
 pub(super) const SKIPPED_KEY_CELLS: u64 = 30;
 

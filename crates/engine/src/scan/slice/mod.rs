@@ -19,7 +19,9 @@ use super::error::ScanError;
 use super::groups::{GROUPS_PER_PAGE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
 use super::mask::Mask;
-use super::page::{PageLimits, SERIES_CELLS, SERIES_PER_PAGE_MAX, ScanPage};
+use super::page::{
+    CALL_CELLS, PageLimits, SERIES_CELLS, SERIES_PER_PAGE_MAX, STATE_CELLS, ScanPage,
+};
 use super::predicate::{self, BATCH_CELLS_MAX, Filter};
 use super::read_stats::ReadStats;
 use super::reader::{MergedRows, Reader};
@@ -44,6 +46,10 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
+/// The maximum number of states that the series of a batch create, if each series is a group.
+const BATCH_STATES: usize = 32_768;
+/// The maximum number of calls for the series of a batch, if the request has no groups.
+const BATCH_CALLS: usize = 262_144;
 /// The size of the stored text, in bytes, at which a batch ends. Two part pages have more text than
 /// this only if a page consists of a single row with more text.
 const BATCH_TEXT_BYTES: usize = 512 << 10;
@@ -82,6 +88,11 @@ pub fn scan_with(
     }
     let mut stretches = Stretches::new(reader, request, limits.tile)?;
     let (columns, condition_columns) = columns(request);
+    let calls = match &request.output {
+        Output::Aggregates { calls, .. } => calls.len(),
+        Output::Rows { .. } => 0,
+    };
+    let batch_calls = if request.group_by.is_empty() { BATCH_CALLS } else { BATCH_STATES };
     let mut page_scan = PageScan {
         reader,
         request,
@@ -98,6 +109,8 @@ pub fn scan_with(
             true => BATCH_PAGES_OF_TEXT,
             false => BATCH_PAGES,
         },
+        batch_series: (batch_calls / calls.max(1)).max(1),
+        calls: calls as u64,
         reads_latest_row_first: request.wants_newest() && condition_columns.is_empty(),
         lists_groups: true,
         series_to_reread: Vec::new(),
@@ -179,6 +192,10 @@ struct PageScan<'a> {
     groups: Groups<'a>,
     batch: Batch,
     batch_pages: usize,
+    /// The maximum number of series in a batch.
+    batch_series: usize,
+    /// The number of calls of the request.
+    calls: u64,
     /// The field columns to read.
     columns: Vec<ColumnId>,
     /// The field columns that the condition reads.
@@ -421,6 +438,7 @@ impl PageScan<'_> {
             }
             if next_ns.is_some()
                 || end >= BATCH_ROWS
+                || self.batch.series.len() >= self.batch_series
                 || self.batch.picks.pages_read() >= self.batch_pages
                 || self.batch.text_bytes >= BATCH_TEXT_BYTES
                 || self.batch.filter_cells >= self.batch_cells_max()
@@ -486,7 +504,9 @@ impl PageScan<'_> {
 
     fn is_full(&self, rows: usize) -> bool {
         let cells = self.costs.cells + (rows * self.columns.len()) as u64;
-        cells + self.costs.filter_cells > self.limits.cells
+        let states = self.groups.created() as u64;
+        let of_calls = self.calls * (CALL_CELLS * self.costs.series + STATE_CELLS * states);
+        cells + self.costs.filter_cells + of_calls > self.limits.cells
             || self.costs.series >= SERIES_PER_PAGE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PAGE_MAX

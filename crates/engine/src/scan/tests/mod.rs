@@ -389,6 +389,23 @@ fn a_page_reads_a_limited_number_of_series() {
     assert_eq!(pages.iter().map(|page| page.stats.rows_scanned).sum::<u64>(), 120_000);
 }
 
+#[test]
+fn a_page_computes_a_limited_number_of_states() {
+    let row = |host: u64| integer_of(format!("h{host}"), 7, FIELD, 1);
+    let mut source = VectorReader::new(vec![TAG], 1);
+    source.add(&(0..1_000).map(row).collect::<Vec<_>>());
+    let (function, input) = (AggregateFunction::Sum, integers(FIELD));
+    let call = AggregateCall { function, input, aux: Vec::new() };
+    for (group_by, groups) in [(Vec::new(), 1), (vec![TAG], 100)] {
+        let output =
+            Output::Aggregates { calls: vec![call.clone(); 2_000], window: None, limit: None };
+        let request = ScanRequest { group_by, ..request_of(output) };
+        let pages = pages_of(request, |request| scan(&source, request, HUGE).unwrap());
+        assert!(pages.len() > 3, "{} pages", pages.len());
+        assert!(pages.iter().all(|page| page.groups.len() <= groups && page.stats.series < 500));
+    }
+}
+
 /// Returns a conjunction of equal terms.
 fn conjunction(term: &Predicate, terms: usize) -> Predicate {
     if terms == 1 {
