@@ -73,8 +73,8 @@ pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
     pub(super) bounds: Bounds<'a>,
     groups: HashMap<Vec<String>, PageGroup<'a>, FixedState>,
-    /// Whether groups were dropped because they do not fit.
-    has_dropped: bool,
+    /// The number of groups that were dropped because they do not fit.
+    dropped: usize,
     key: Vec<String>,
     bytes: usize,
     rows: usize,
@@ -86,7 +86,7 @@ impl<'a> Groups<'a> {
             request,
             bounds: Bounds::new(request),
             groups: HashMap::default(),
-            has_dropped: false,
+            dropped: 0,
             key: vec![String::new(); request.group_by.len()],
             bytes: 0,
             rows: 0,
@@ -185,7 +185,7 @@ impl<'a> Groups<'a> {
 
     /// Returns the number of created groups, including the dropped groups.
     pub(super) fn created(&self) -> usize {
-        self.results.len()
+        self.groups.len() + self.dropped
     }
 
     /// Closes the complete groups after a stretch has been read.
@@ -197,7 +197,7 @@ impl<'a> Groups<'a> {
 
     /// Whether some groups need no rows of later stretches.
     pub(super) fn has_closed(&self) -> bool {
-        self.has_dropped || self.groups.values().any(|group| group.is_closed)
+        self.dropped > 0 || self.groups.values().any(|group| group.is_closed)
     }
 
     /// Whether a group is complete or outside the bounds.
@@ -235,7 +235,7 @@ impl<'a> Groups<'a> {
         let dropped = order.split_off(kept);
         if let (Some((last, _)), false) = (order.last(), dropped.is_empty()) {
             self.bounds.end_at(last.clone(), TimeRange::ALL);
-            self.has_dropped = true;
+            self.dropped += dropped.len();
         }
         for (key, bytes) in dropped {
             self.groups.remove(&key);
