@@ -715,7 +715,12 @@ fn result_size_of_calls_is_limited() {
         assert!(said.starts_with("400: ") && said.ends_with(" exceeds 4096 bytes"), "{said}");
     }
     let said = refusal("SELECT range(date '2022-01-01', date '9999-01-01', interval '1 day')");
-    assert!(said.starts_with("400: a range of times is a table"), "{said}");
+    assert!(said.starts_with(limit), "{said}");
+    // DataFusion returns to 29 January after each step, and never ends.
+    let step = "interval '1 month' - interval '30 days'";
+    let said =
+        refusal(&format!("SELECT generate_series(date '2021-01-29', date '2021-01-29', {step})"));
+    assert!(said.starts_with("400: the parts of a step have different signs"), "{said}");
 }
 
 #[test]

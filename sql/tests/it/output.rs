@@ -65,6 +65,28 @@ fn values_print_like_influxdb_3() {
 }
 
 #[test]
+fn ranges_of_dates_and_times_are_lists() {
+    for (call, list) in [
+        (
+            "generate_series(date '2025-03-01', date '2025-05-01', interval '1 month')",
+            r#"["2025-03-01","2025-04-01","2025-05-01"]"#,
+        ),
+        (
+            "range('2025-01-01T00:00:00Z'::timestamp, '2025-01-01T06:00:00Z'::timestamp, \
+             interval '2 hours')",
+            r#"["2025-01-01T00:00:00","2025-01-01T02:00:00","2025-01-01T04:00:00"]"#,
+        ),
+        (
+            "range(date '2025-01-03', date '2025-01-01', interval '-1 day')",
+            r#"["2025-01-03","2025-01-02"]"#,
+        ),
+    ] {
+        let answered = ask(&format!("SELECT {call} AS l"));
+        assert_eq!(text(&answered, Format::JsonLines), format!("{{\"l\":{list}}}\n"), "{call}");
+    }
+}
+
+#[test]
 fn csv_rejects_struct_columns() {
     let answered = ask("SELECT selector_last(f, time) AS x FROM t");
     let error = written(&answered, Format::Csv).unwrap_err();
