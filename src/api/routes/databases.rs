@@ -9,9 +9,11 @@ use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
-use crate::coordinator::create_drop::{Change, execute};
+use crate::coordinator::create_drop::{Change, Changed, execute};
 use crate::coordinator::database_lists::{list_databases, seen_by_name};
-use crate::protocol::database::{CreateDatabase, PolicySpec, ToDatabase, is_inside};
+use crate::coordinator::error::Error;
+use crate::protocol::catalog::CatalogRefusal;
+use crate::protocol::database::{CreateDatabase, PolicyRefusal, PolicySpec, ToDatabase, is_inside};
 use crate::query::result::{SeriesChunk, Values};
 use crate::response::table::{Layout, TableFormat, TableWriter};
 
@@ -101,7 +103,13 @@ pub(super) fn begin_change(request: &Incoming<'_>) -> ApiResult<PendingRequest> 
 async fn run(io: Io, name: String, change: Change) -> ApiResult<Response> {
     let is_creation = matches!(change, Change::CreateDatabase(_));
     let is_drop = matches!(change, Change::DropDatabase { .. });
-    let changed = execute(&io, change).await?;
+    let changed = match execute(&io, change).await {
+        // The database exists with another retention period.
+        Err(Error::Catalog(CatalogRefusal::Policy(PolicyRefusal::Conflict))) if is_creation => {
+            Changed { existed: true }
+        }
+        changed => changed?,
+    };
     if is_creation && changed.existed {
         return Err(ApiError::Conflict(format!("database \"{name}\" already exists")));
     }
