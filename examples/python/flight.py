@@ -1,5 +1,5 @@
 """Queries into pandas and Polars with Arrow Flight and influxdb3-python. It connects to
-`tidemark flight`. The server supports SQL after `npm run sql`.
+`tidemark flight`, or with FLIGHT_PORT=8787 to the native program. The server supports SQL after `npm run sql`.
 
     pip install influxdb3-python pandas polars && python flight.py
 """

@@ -1,4 +1,5 @@
-"""Uses Superset's connection string with SQLAlchemy. It connects to `tidemark flight`. The server supports SQL after `npm run sql`.
+"""Uses Superset's connection string with SQLAlchemy. It connects to `tidemark flight`, or with FLIGHT_PORT=8787 to the native
+program. The server supports SQL after `npm run sql`, and the native program includes SQL.
 
     pip install 'SQLAlchemy<2' flightsql-dbapi && python superset.py
 
