@@ -4,9 +4,9 @@
 //!
 //! A shard with newer state replies "stale". If no piece of the result was returned yet, the query
 //! starts again with the owners' state. Otherwise the query continues if the newer state contains
-//! only additions. If the plan fails or calls no shard of a policy, no shard can report a stale
-//! cache. The query then loads the owners' state, and plans again if this state differs
-//! (PROTOCOL.md rule 6).
+//! only additions. If the plan fails, or may return rows before it calls a shard of each policy, no
+//! shard can report a stale cache in time. The query then loads the owners' state, and plans again
+//! if this state differs (PROTOCOL.md rule 6).
 
 mod plan;
 mod shard_pages;
@@ -212,8 +212,8 @@ impl RunningQuery {
         self.query.session.reservation.get_or_create(context.queries, database)
     }
 
-    /// Plans the query. If the plan failed or calls no shard of a policy, checks that the plan is
-    /// based on the owners' state, and plans again otherwise.
+    /// Plans the query. If the plan failed, or may return rows before it calls a shard of each
+    /// policy, checks that the plan is based on the owners' state, and plans again otherwise.
     async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun> {
         let mut empty = None;
         let mut unconfirmed: Option<(Vec<Loaded>, Result<QueryRun>)> = None;

@@ -69,13 +69,8 @@ pub(super) async fn plan_select(
         work.spend(SCAN_WORK + selected.len() + shards.len()).await;
         streams.add_scan(shards)?;
     }
-    let scans = plan.scans.iter().zip(&streams.lists);
-    let read = scans.filter(|(_, shards)| !shards.is_empty()).map(|(scan, _)| &scan.source);
-    let read: BTreeSet<&SourceName> = read.collect();
-    // With many scans, the executor returns rows before it has read a page of each policy. A shard
-    // that it reads later could not restart the query.
-    let is_short = selected.len() == 1 || plan.scans.len() <= SHARDS_REQUESTED_AT_ONCE_MAX;
-    let reads_all_shards = is_short && selected.iter().all(|of| read.contains(&of.name));
+    // With several policies, the executor may return rows before it has read a page of each policy.
+    let reads_all_shards = selected.len() == 1 && streams.lists.iter().any(|list| !list.is_empty());
     let counts = streams.counts();
     let schema_of = |scan: &PlannedScan| {
         source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())

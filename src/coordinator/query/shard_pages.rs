@@ -94,8 +94,8 @@ pub(super) struct QueryRun {
     pub(super) explain: Option<Box<Explain>>,
     /// The rows read so far, and their limits.
     pub(super) reads: ReadCounts,
-    /// Whether the plan calls at least one shard of each policy. Such a shard reports an outdated
-    /// cache.
+    /// Whether the run calls at least one shard of each policy before it returns rows. Such a shard
+    /// reports an outdated cache.
     pub(super) reads_all_shards: bool,
     /// The columns of a SELECT.
     pub(super) columns: Option<ResultColumns>,
