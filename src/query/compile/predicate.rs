@@ -488,12 +488,11 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
     if name.eq_ignore_ascii_case("time") {
         return None;
     }
+    let field = field(cast.and_then(cast_type));
     match cast {
+        Some(Cast::Tag) if !scope.is_derived() => Some(tag()),
+        Some(_) if !scope.is_derived() => field,
         // In the rows of a subquery, a name without a column is a tag, whatever its cast.
-        cast if cast.is_none() || scope.is_derived() => {
-            Some(field(cast.and_then(cast_type)).unwrap_or_else(tag))
-        }
-        Some(Cast::Tag) => Some(tag()),
-        cast => field(cast.and_then(cast_type)),
+        _ => Some(field.unwrap_or_else(tag)),
     }
 }
