@@ -61,6 +61,7 @@ impl Responder for TableQuery {
             if self.unwritten.is_some() {
                 match self.write_rows()? {
                     Some(action) => return Ok(action),
+                    None if self.unwritten.is_some() => return Ok(Action::Pause),
                     None => continue,
                 }
             }
