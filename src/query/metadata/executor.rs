@@ -64,7 +64,9 @@ pub struct MetaExecutor {
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
     /// The first page of each shard. A shard reports newer state with its first page, and a query
-    /// can restart only before it returns a chunk.
+    /// can restart only before it returns a chunk. The executor requests the first six pages before
+    /// any chunk. It requests the other pages with their measurements: if a plan over several
+    /// policies has more shards, the caller has confirmed its state.
     first_pages: Vec<MissingPage>,
     reservation: QueryReservation,
     pages: BufferMemory,
