@@ -73,8 +73,8 @@ fn rejected_query_pauses_and_is_planned_once() {
         called.push(call.to);
     };
     assert_eq!(result.err(), Some(Error::from(QueryError::PlanTooLarge)));
-    // The comparison of the types and the plan each read 250,000 columns, in sixteen turns together.
-    // A second plan would pause again after the call of the Database.
+    // The comparison of the types and the plan each read 250,000 columns, in sixteen turns
+    // together. A second plan would pause again after the call of the Database.
     let mut expected = vec![Address::Pause; 15];
     expected.extend([Address::Catalog, Address::Database(object())]);
     assert_eq!(called, expected);
