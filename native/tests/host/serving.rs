@@ -134,7 +134,7 @@ fn long_statement_does_not_delay_other_databases() {
 
 /// Parsing the body takes most of the time of the request.
 #[test]
-fn large_body_does_not_delay_other_requests() {
+fn large_body_blocks_nobody() {
     let (_place, server) = started(&[("THREADS", "1")]);
     server.create("d");
     let body = "x\n".repeat(950_000);

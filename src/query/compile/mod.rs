@@ -255,7 +255,7 @@ mod tests {
             // Repeated sources share a request.
             (format!("SELECT v FROM {repeated}"), (19_600, 200, 4, 98 + 256)),
             // Each request contains 399 operands and operators.
-            (format!("SELECT v FROM /./ WHERE {condition}"), (200, 200, 1, 1 + 42)),
+            (format!("SELECT v FROM /./ WHERE {condition}"), (200, 200, 2, 1 + 42)),
         ] {
             assert_eq!(compile_in_200_measurements(&text), expected, "{text:.80}");
         }
