@@ -10,13 +10,13 @@ pub const CELLS_PER_PAGE_MAX: u64 = 2_000_000;
 /// The maximum number of series that a page reads. Reading a series with one row takes about half a
 /// microsecond.
 pub(super) const SERIES_PER_PAGE_MAX: u64 = 50_000;
+/// The number of created states after which a page ends. A group has one state for each call, and
+/// dropped groups count. Creating and encoding a state takes about a microsecond.
+pub(super) const STATES_PER_PAGE_MAX: u64 = 50_000;
 /// The cost of seeking a series, in cells: as much as decoding this number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
 /// The cost of a call for each series, in cells.
 pub(super) const CALL_CELLS: u64 = 4;
-/// The cost of creating the state of a call for a group, in cells. Creating and encoding a state
-/// takes about a microsecond.
-pub(super) const STATE_CELLS: u64 = 60;
 /// The cost of a series that the condition excludes, in cells. A page can skip 66,000 such series.
 pub(super) const SKIPPED_KEY_CELLS: u64 = 30;
 

@@ -20,7 +20,7 @@ use super::groups::{GROUPS_PER_PAGE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
 use super::mask::Mask;
 use super::page::{
-    CALL_CELLS, PageLimits, SERIES_CELLS, SERIES_PER_PAGE_MAX, STATE_CELLS, ScanPage,
+    CALL_CELLS, PageLimits, SERIES_CELLS, SERIES_PER_PAGE_MAX, STATES_PER_PAGE_MAX, ScanPage,
 };
 use super::predicate::{self, BATCH_CELLS_MAX, Filter};
 use super::read_stats::ReadStats;
@@ -47,7 +47,7 @@ const BATCH_PAGES: usize = 64;
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
 /// The maximum number of states that the series of a batch create, if each series is a group.
-const BATCH_STATES: usize = 32_768;
+const BATCH_STATES: usize = 16_384;
 /// The maximum number of calls for the series of a batch, if the request has no groups.
 const BATCH_CALLS: usize = 262_144;
 /// The size of the stored text, in bytes, at which a batch ends. Two part pages have more text than
@@ -504,10 +504,10 @@ impl PageScan<'_> {
 
     fn is_full(&self, rows: usize) -> bool {
         let cells = self.costs.cells + (rows * self.columns.len()) as u64;
-        let states = self.groups.created() as u64;
-        let of_calls = self.calls * (CALL_CELLS * self.costs.series + STATE_CELLS * states);
+        let of_calls = CALL_CELLS * self.calls * self.costs.series;
         cells + self.costs.filter_cells + of_calls > self.limits.cells
             || self.costs.series >= SERIES_PER_PAGE_MAX
+            || self.calls * self.groups.created() as u64 >= STATES_PER_PAGE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PAGE_MAX
             || self.groups.rows() >= ROWS_PER_PAGE_MAX
