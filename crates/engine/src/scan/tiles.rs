@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::cached::{Cached, Tile, Version};
 use super::error::ScanError;
-use super::page::{CELLS_PER_PAGE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
+use super::page::{CALL_CELLS, CELLS_PER_PAGE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
 use super::predicate;
 use super::reader::{Estimate, Reader};
 use super::request::{AggregateCall, Output, Position, Predicate, ScanRequest};
@@ -113,7 +113,8 @@ impl Tiling {
         let borders = (first..).map(|tile| tile * width_ns + offset_ns);
         // The borders are inside a range of `i64` times.
         let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
-        let cells = estimate.rows / tiles * values + estimate.series * SERIES_CELLS;
+        let of_series = SERIES_CELLS + CALL_CELLS * calls.len() as u64;
+        let cells = estimate.rows / tiles * values + estimate.series * of_series;
         let at_once = (CELLS_PER_PAGE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
         let (borders_ns, at_once) = (borders.collect(), at_once as usize);
         Self { borders_ns, time: Some(estimate.time), caches_immediately, at_once }
