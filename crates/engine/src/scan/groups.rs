@@ -129,8 +129,12 @@ impl<'a> Groups<'a> {
         })
     }
 
-    /// Adds a group's states or rows from another reader or cache entry.
+    /// Adds a group's states or rows from another reader or cache entry. Ignores groups after the
+    /// end of the slice.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
+        if self.bounds.is_after_end(&group.key) {
+            return Ok(());
+        }
         self.key.clone_from(&group.key);
         self.change(|result| match (result, &group.data) {
             (GroupResult::States(held), GroupData::Partials(states)) => held.absorb(states),
