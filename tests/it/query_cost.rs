@@ -66,6 +66,26 @@ fn last_points_read_newest_blocks() {
     assert!(newest.0 > 0 && all.0 <= newest.0 + 3, "{newest:?} {all:?}: a dictionary per week");
 }
 
+/// The last values of all series do not fit in one page.
+#[test]
+fn many_last_values_read_newest_rows() {
+    let (hosts, weeks) = (700, 4);
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d");
+    for week in 0..weeks {
+        let row = |minute: i64, host: i64| {
+            let fields: Vec<String> = (0..10).map(|field| format!("f{field}={minute}i")).collect();
+            let time = START_S + 7 * DAY_S * week + 60 * minute;
+            format!("m,host=h{host} {} {time}", fields.join(","))
+        };
+        let rows = (0..30).flat_map(|minute| (0..hosts).map(move |host| row(minute, host)));
+        product.write("d", &rows.collect::<Vec<_>>().join("\n"));
+        product.rest();
+    }
+    let (_, rows, _) = cost(&mut product, "SELECT last(*) FROM m GROUP BY *");
+    assert!(rows <= 4 * hosts as u64, "{rows} rows");
+}
+
 #[test]
 fn last_points_are_cached() {
     let mut product = product(50, 3_600, 7);

@@ -519,7 +519,10 @@ impl PageScan<'_> {
     /// and reads the remaining groups completely.
     fn gathers(&self) -> bool {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
-        is_states && (self.group_order == GroupOrder::Mixed || self.groups.len() <= 1)
+        // A page that ended within the first stretch would forget which groups are complete, so the
+        // next page would read all rows of these groups.
+        let finds_ends = self.request.output.needed_end().is_some();
+        is_states && (finds_ends || self.group_order == GroupOrder::Mixed || self.groups.len() <= 1)
     }
 
     /// Reads the columns of the batch's rows, and adds the selected rows to their groups.
