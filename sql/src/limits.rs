@@ -53,9 +53,9 @@ pub const EXPRESSIONS_PER_ROW: usize = 16;
 pub const BATCH_EXPRESSIONS_MAX: usize = 256;
 /// The maximum number of rows in a batch of an operator that calls costly functions.
 pub const CHECKED_BATCH_ROWS: usize = 1_024;
-/// The maximum number of rows in a batch of a plan whose joins read texts or lists or convert tags,
-/// or whose scalar subqueries have such values. The plan may copy the value to each row of a batch,
-/// so a copied row or value has at most `TURN_BYTES_MAX` divided by the rows of a batch.
+/// The maximum number of rows in a batch of a plan whose joins read texts or lists, or whose
+/// scalar subqueries have such values. The plan may copy the value to each row of a batch, so a
+/// copied row or value has at most `TURN_BYTES_MAX` divided by the rows of a batch.
 pub const COPIED_BATCH_ROWS: usize = 256;
 /// The maximum number of pairs in one piece of a join's input, if the condition of the join calls
 /// costly functions. The smallest piece is one row, which the join compares with all rows of the

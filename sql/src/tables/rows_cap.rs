@@ -157,15 +157,15 @@ fn partitions(windows: &[Arc<dyn WindowExpr>]) -> Option<Limit> {
     Some(Limit::Partitions(windows.first()?.partition_by().to_vec(), pairs_max))
 }
 
-/// Whether a join of the plan reads texts, binary values or lists, or converts tags to texts, or a
-/// scalar subquery has such a value. The plan may copy the value to each row of a batch.
+/// Whether a join of the plan reads texts, binary values or lists, or a scalar subquery has such a
+/// value. The plan may copy the value to each row of a batch.
 pub(crate) fn copies_large_values(node: &Arc<dyn ExecutionPlan>) -> bool {
     copied_inputs(node).contains(&true) || node.children().into_iter().any(copies_large_values)
 }
 
 /// Returns for each input whether the operator may copy its texts, binary values and lists, or
-/// copies those of another input to its rows. A join evaluates its condition on copies of the rows,
-/// so a condition that converts a tag creates a text for each row of a batch.
+/// copies those of another input to its rows. The planner moves a conversion of one input below the
+/// join, so the input then has a text.
 fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
     let inputs = node.children();
     if node.is::<ScalarSubqueryExec>() {
@@ -173,9 +173,7 @@ fn copied_inputs(node: &Arc<dyn ExecutionPlan>) -> Vec<bool> {
         let is_copied = |(at, input)| at > 0 && has_column(input, is_large_value);
         return inputs.into_iter().enumerate().map(is_copied).collect();
     }
-    let has =
-        |is_wanted: fn(&DataType) -> bool| inputs.iter().any(|input| has_column(input, is_wanted));
-    let copies = is_join(node) && (has(is_large) || has(is_large_value) && converts(node));
+    let copies = is_join(node) && inputs.iter().any(|input| has_column(input, is_large));
     vec![copies; inputs.len()]
 }
 

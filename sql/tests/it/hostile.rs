@@ -456,23 +456,6 @@ fn joins_copy_texts_to_small_batches() {
 }
 
 #[test]
-fn joins_convert_tags_in_small_batches() {
-    let mut database = Database::default();
-    database.write(&format!("m,t={} v=1 1", "x".repeat(40_000)));
-    for condition in ["reverse(t::text) <> value::text", "t::text || value <> ''"] {
-        let text = format!("SELECT value FROM m JOIN generate_series(1, 3000) ON {condition}");
-        let rows = batch_rows(&database, &text);
-        assert_eq!(rows.iter().sum::<usize>(), 3_000, "{condition}");
-        assert!(rows.iter().all(|&rows| rows <= COPIED_BATCH_ROWS), "{condition}: {rows:?}");
-    }
-    // A condition that converts only numbers needs no small batches.
-    let text = "SELECT t, value FROM m JOIN generate_series(1, 3000) ON v < value + 1";
-    let rows = batch_rows(&database, text);
-    assert_eq!(rows.iter().sum::<usize>(), 3_000);
-    assert!(rows.iter().any(|&rows| rows > COPIED_BATCH_ROWS), "{rows:?}");
-}
-
-#[test]
 fn copies_of_long_values_are_limited() {
     let text =
         |value: &str| format!("(SELECT repeat({value}, 60000) AS t FROM cpu WHERE usage = 7)");
