@@ -320,7 +320,7 @@ test('a deployment has a location, and its jurisdiction cannot be changed', asyn
 });
 
 test('the program and the server accept the same locations for each jurisdiction', () => {
-  const source = readFileSync(at('crates', 'engine', 'src', 'protocol', 'catalog.rs'), 'utf8');
+  const source = readFileSync(at('crates', 'engine', 'src', 'protocol', 'database.rs'), 'utf8');
   const [, body] = /pub fn is_inside\(.*?\{\n(.*?)\n\}/s.exec(source);
   const names = (text) => [...text.matchAll(/"([\w-]+)"/g)].map(([, name]) => name);
   const rows = [...body.matchAll(/Some\((.*?)\) => matches!\(location, (.*?)\)/g)];
