@@ -19,7 +19,7 @@ const files = readdirSync(folder).filter((name) => name.endsWith('.txt'));
 const clients = Object.fromEntries(files.map((name) => [name, callsOf(readFileSync(`${folder}/${name}`, 'utf8'))]));
 assert.equal(files.length, 6);
 
-const lateMs = 50;
+const lateMs = 10;
 const patienceMs = 60_000;
 
 /** Maps the names of Arrow's types to the names in Python. */
