@@ -9,7 +9,7 @@ import { cpuSeconds } from './cpu_time.mjs';
 const answerMs = 60_000;
 const settleMs = 60_000;
 const intervalMs = 500;
-/** A server that uses a smaller share of one core is idle. */
+/** A server is idle if it uses less than this share of one core. */
 const idleShare = 0.1;
 
 /**

@@ -111,6 +111,7 @@ pub fn scan_with(
         },
         batch_series: (batch_calls / calls.max(1)).max(1),
         calls: calls as u64,
+        needs_ends: request.output.needed_end().is_some(),
         reads_latest_row_first: request.wants_newest() && condition_columns.is_empty(),
         lists_groups: true,
         series_to_reread: Vec::new(),
@@ -196,6 +197,8 @@ struct PageScan<'a> {
     batch_series: usize,
     /// The number of calls of the request.
     calls: u64,
+    /// Whether the calls need only the first or only the last points of each group.
+    needs_ends: bool,
     /// The field columns to read.
     columns: Vec<ColumnId>,
     /// The field columns that the condition reads.
@@ -521,8 +524,8 @@ impl PageScan<'_> {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
         // A page that ended within the first stretch would forget which groups are complete, so the
         // next page would read all rows of these groups.
-        let finds_ends = self.request.output.needed_end().is_some();
-        is_states && (finds_ends || self.group_order == GroupOrder::Mixed || self.groups.len() <= 1)
+        is_states
+            && (self.needs_ends || self.group_order == GroupOrder::Mixed || self.groups.len() <= 1)
     }
 
     /// Reads the columns of the batch's rows, and adds the selected rows to their groups.
