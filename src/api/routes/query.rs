@@ -59,77 +59,6 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
     Ok(Box::new(QueryResponder::new(params, accept, isolate.settings()?, isolate.now_ns())?))
 }
 
-impl Responder for QueryResponder {
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        let context = &mut isolate.context();
-        loop {
-            // If a large document was complete before the response began, the document is sent
-            // piece by piece.
-            if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
-                return Ok(Action::Bytes(self.writer.take_bytes()));
-            }
-            if self.unwritten.is_some() {
-                match self.write_rows()? {
-                    Some(action) => return Ok(action),
-                    None if self.unwritten.is_some() => return Ok(Action::Pause),
-                    None => continue,
-                }
-            }
-            let Some(execution) = &mut self.current else {
-                if !self.next_statement() {
-                    return Ok(self.end());
-                }
-                continue;
-            };
-            match execution.step(context, reply.take()) {
-                Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((chunk, 0)),
-                Step::Done(Ok(None)) => {
-                    let defaults = self.session.defaults();
-                    let warning = self.warned.take().and_then(|statement| {
-                        read_only_warning(statement, defaults, context.cache)
-                    });
-                    self.end_statement(warning.as_deref().map_or(Ending::Done, Ending::Warned));
-                }
-                Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
-                    self.end_statement(Ending::Warned(&warning.to_string()));
-                }
-                // No bytes were sent yet, so the response can still have an error status. Clients
-                // retry after status 503, and a caller who lost a permission receives an error
-                // instead of a partial result.
-                Step::Done(Err(
-                    error @ (Error::Unavailable(_)
-                    | Error::PartlyApplied(_)
-                    | Error::RateExceeded { .. }
-                    | Error::Revoked
-                    | Error::Forbidden { .. }),
-                )) if !self.delivery.is_streaming() => {
-                    return Err(error.into());
-                }
-                Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
-            }
-        }
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
-        self.session.principal = caller.clone();
-        Ok(())
-    }
-
-    fn databases(&mut self) -> Vec<String> {
-        databases(self.statements.as_slice(), self.session.defaults())
-    }
-
-    fn reservation(&mut self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.current.as_mut().map_or_else(Vec::new, Execution::abandon)
-    }
-}
-
 /// A query in progress.
 pub struct QueryResponder {
     statements: vec::IntoIter<Statement>,
@@ -262,6 +191,77 @@ impl QueryResponder {
         }
         let bytes = self.writer.take_bytes();
         self.delivery.rest(bytes, self.writer.bytes() > 0)
+    }
+}
+
+impl Responder for QueryResponder {
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        let context = &mut isolate.context();
+        loop {
+            // If a large document was complete before the response began, the document is sent
+            // piece by piece.
+            if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
+                return Ok(Action::Bytes(self.writer.take_bytes()));
+            }
+            if self.unwritten.is_some() {
+                match self.write_rows()? {
+                    Some(action) => return Ok(action),
+                    None if self.unwritten.is_some() => return Ok(Action::Pause),
+                    None => continue,
+                }
+            }
+            let Some(execution) = &mut self.current else {
+                if !self.next_statement() {
+                    return Ok(self.end());
+                }
+                continue;
+            };
+            match execution.step(context, reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((chunk, 0)),
+                Step::Done(Ok(None)) => {
+                    let defaults = self.session.defaults();
+                    let warning = self.warned.take().and_then(|statement| {
+                        read_only_warning(statement, defaults, context.cache)
+                    });
+                    self.end_statement(warning.as_deref().map_or(Ending::Done, Ending::Warned));
+                }
+                Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
+                    self.end_statement(Ending::Warned(&warning.to_string()));
+                }
+                // No bytes were sent yet, so the response can still have an error status. Clients
+                // retry after status 503, and a caller who lost a permission receives an error
+                // instead of a partial result.
+                Step::Done(Err(
+                    error @ (Error::Unavailable(_)
+                    | Error::PartlyApplied(_)
+                    | Error::RateExceeded { .. }
+                    | Error::Revoked
+                    | Error::Forbidden { .. }),
+                )) if !self.delivery.is_streaming() => {
+                    return Err(error.into());
+                }
+                Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
+            }
+        }
+    }
+
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
+        self.session.principal = caller.clone();
+        Ok(())
+    }
+
+    fn databases(&mut self) -> Vec<String> {
+        databases(self.statements.as_slice(), self.session.defaults())
+    }
+
+    fn reservation(&mut self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.current.as_mut().map_or_else(Vec::new, Execution::abandon)
     }
 }
 
