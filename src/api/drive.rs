@@ -262,7 +262,8 @@ impl<H: Host> Driver<H> {
                 Next::Piece(length) => {
                     bytes += length;
                     let now_ns = self.now_ns();
-                    let refusal = self.exchange.piece(length, now_ns, |held| body.append(held));
+                    let refusal =
+                        self.exchange.receive_piece(length, now_ns, |held| body.append(held));
                     if let Some(refusal) = refusal {
                         drain(&mut body).await?;
                         return Ok(refusal);
@@ -278,7 +279,7 @@ impl<H: Host> Driver<H> {
                 }
                 Next::Waiting => {
                     intervals += 1;
-                    let mut refusal = self.exchange.displaced();
+                    let mut refusal = self.exchange.displaced_response();
                     if refusal.is_none() && is_stalled(intervals) {
                         refusal = Some(self.exchange.refuse(ApiError::Stalled));
                     }
@@ -305,11 +306,11 @@ impl<H: Host> Driver<H> {
 
     /// Sends a piece. Returns whether the client has received it.
     async fn write(&mut self, bytes: Vec<u8>, to: &mut impl ResponseBody) -> bool {
-        self.exchange.sending(self.now_ns());
+        self.exchange.begin_sending(self.now_ns());
         if to.write(bytes, || self.exchange.is_stopped()).await.is_err() {
             return false;
         }
-        let is_taken = self.exchange.sent();
+        let is_taken = self.exchange.end_sending();
         if !is_taken {
             let reason =
                 "the client read the result too slowly, and other requests needed the memory";

@@ -262,7 +262,7 @@ impl InProcess {
                 Action::ReadBody => {
                     let body = std::mem::take(&mut body);
                     // The buffer is empty, because the whole body is one piece.
-                    let refusal = exchange.piece(body.len(), now_ns, |held| *held = body);
+                    let refusal = exchange.receive_piece(body.len(), now_ns, |held| *held = body);
                     refusal.unwrap_or_else(|| exchange.end_body(&mut self.service, &self.platform))
                 }
                 Action::Calls(more) => {

@@ -48,7 +48,7 @@ impl Client for Asking {
                 Action::ReadBody => {
                     let bytes = std::mem::take(&mut self.body);
                     let append = |held: &mut Vec<u8>| held.extend_from_slice(&bytes);
-                    let refusal = exchange.piece(bytes.len(), platform.time_ns(), append);
+                    let refusal = exchange.receive_piece(bytes.len(), platform.time_ns(), append);
                     refusal.unwrap_or_else(|| exchange.end_body(service, platform))
                 }
                 Action::Calls(calls) => {

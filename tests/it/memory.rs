@@ -45,7 +45,7 @@ impl Measured {
         let Some(exchange) = &mut self.exchange else { return Action::End };
         for piece in self.body.chunks(PIECE_BYTES) {
             let append = |held: &mut Vec<u8>| held.extend_from_slice(piece);
-            let refusal = exchange.piece(piece.len(), platform.time_ns(), append);
+            let refusal = exchange.receive_piece(piece.len(), platform.time_ns(), append);
             if let Some(refusal) = refusal {
                 return refusal;
             }
@@ -220,9 +220,9 @@ fn concurrent_bodies_stay_within_memory_budget() {
         let head = head("/write?db=db&precision=s", &[("content-length", body.len().to_string())]);
         let (mut exchange, action) = Exchange::start(&mut service, &platform, head);
         assert_eq!(action, Action::ReadBody);
-        let refusal = body
-            .chunks(PIECE_BYTES)
-            .find_map(|piece| exchange.piece(piece.len(), 0, |held| held.extend_from_slice(piece)));
+        let refusal = body.chunks(PIECE_BYTES).find_map(|piece| {
+            exchange.receive_piece(piece.len(), 0, |held| held.extend_from_slice(piece))
+        });
         if let Some(Action::Respond(response)) = &refusal {
             let retry = response.headers.iter().find(|(name, _)| *name == "Retry-After");
             assert_eq!((response.status, retry.map(|(_, s)| &**s)), (503, Some("1")));

@@ -42,7 +42,8 @@ fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exch
 fn receive(exchange: &mut Exchange, bytes: usize, platform: &TestPlatform) -> Option<Action> {
     let piece = vec![0; 100_000];
     (0..bytes / piece.len()).find_map(|_| {
-        exchange.piece(piece.len(), platform.time_ns(), |held| held.extend_from_slice(&piece))
+        exchange
+            .receive_piece(piece.len(), platform.time_ns(), |held| held.extend_from_slice(&piece))
     })
 }
 
@@ -67,11 +68,11 @@ fn stalled_uploads_block_no_other_database() {
     // is aborted.
     let mut neighbour = begin(&mut service, &platform, "b");
     assert_eq!(receive(&mut neighbour, 1_000_000, &platform), None);
-    assert!(stalled.iter_mut().all(|exchange| exchange.displaced().is_none()));
+    assert!(stalled.iter_mut().all(|exchange| exchange.displaced_response().is_none()));
     assert_eq!(receive(&mut neighbour, 8_000_000, &platform), None);
-    let lost = stalled[0].displaced().unwrap();
+    let lost = stalled[0].displaced_response().unwrap();
     assert!(is_retried(&lost), "{lost:?}");
-    assert!(stalled[1..].iter_mut().all(|exchange| exchange.displaced().is_none()));
+    assert!(stalled[1..].iter_mut().all(|exchange| exchange.displaced_response().is_none()));
     let line = stalled[0].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"overloaded\"") && line.contains("503"), "{line}");
     // The client of an aborted request receives the error at the next chunk or at the end.
@@ -106,7 +107,7 @@ fn query_bodies_displace_no_uploads_of_named_database() {
         assert_eq!(receive(&mut query, 200_000, &platform), None);
         queries.push(query);
     }
-    assert!(queries[0].displaced().is_some() && upload.displaced().is_none());
+    assert!(queries[0].displaced_response().is_some() && upload.displaced_response().is_none());
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn stalled_body_releases_its_memory() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1\nm v";
-    assert_eq!(exchange.piece(piece.len(), 0, |held| held.extend_from_slice(piece)), None);
+    assert_eq!(exchange.receive_piece(piece.len(), 0, |held| held.extend_from_slice(piece)), None);
     assert!(service.admission.free_bytes() < BODIES_IN_FLIGHT_BYTES_MAX);
     let action = exchange.refuse(ApiError::Stalled);
     let Action::Respond(response) = action else { panic!("no response") };
@@ -140,7 +141,8 @@ fn growing_body_exceeding_memory_is_rejected() {
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);
     let refused = (1..=15).find_map(|pieces| {
-        let action = exchange.piece(piece.len(), 0, |held| held.extend_from_slice(&piece))?;
+        let action =
+            exchange.receive_piece(piece.len(), 0, |held| held.extend_from_slice(&piece))?;
         Some((pieces, action))
     });
     let Some((2..=8, Action::Respond(response))) = refused else { panic!("{refused:?}") };
@@ -155,8 +157,9 @@ fn oversized_body_returns_413() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);
-    let refused =
-        (0..25).find_map(|_| exchange.piece(piece.len(), 0, |held| held.extend_from_slice(&piece)));
+    let refused = (0..25).find_map(|_| {
+        exchange.receive_piece(piece.len(), 0, |held| held.extend_from_slice(&piece))
+    });
     let Some(Action::Respond(response)) = refused else { panic!("{refused:?}") };
     assert_eq!((response.status, header(&response, "Retry-After")), (413, None));
     let text = String::from_utf8(response.body).unwrap();
@@ -232,7 +235,7 @@ fn slow_readers_block_no_other_database() {
         // The query starts, or waits for memory.
         let Action::Calls(calls) = exchange.end_body(service, &platform) else { panic!() };
         let begins = calls[0].to != Address::Pause;
-        exchange.sending(platform.time_ns());
+        exchange.begin_sending(platform.time_ns());
         platform.advance_to(platform.time_ns() + 200_000_000);
         (exchange, begins)
     };
@@ -241,16 +244,16 @@ fn slow_readers_block_no_other_database() {
     let mut slow: Vec<Exchange> = slow.map(|(exchange, _)| exchange).collect();
     assert_eq!(service.queries.free_bytes(), 0);
     // The first query continues, and then waits again.
-    assert!(slow[0].sent());
-    slow[0].sending(platform.time_ns());
+    assert!(slow[0].end_sending());
+    slow[0].begin_sending(platform.time_ns());
     // The other database gets the memory that it needs. If it needs more memory, the queries that
     // have waited longest are aborted.
     let (mut neighbour, begins) = reader("b", &mut service);
-    assert!(begins && neighbour.sent() && !slow.iter_mut().any(Exchange::is_stopped));
+    assert!(begins && neighbour.end_sending() && !slow.iter_mut().any(Exchange::is_stopped));
     let (_second, begins) = reader("b", &mut service);
     let outrun: Vec<usize> = (0..at_once).filter(|&at| slow[at].is_stopped()).collect();
     assert_eq!((begins, outrun), (true, vec![1, 2]));
-    assert!(!slow[1].sent());
+    assert!(!slow[1].end_sending());
     let line = slow[1].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"slow reader\""), "{line}");
     // Within one database, the query that has waited longest is also aborted.

@@ -157,14 +157,14 @@ impl Exchange {
     }
 
     /// Records that a piece of the response starts to wait for the client at `now_ns`.
-    pub fn sending(&mut self, now_ns: i64) {
+    pub fn begin_sending(&mut self, now_ns: i64) {
         let reservation = self.responder.as_mut().and_then(|responder| responder.reservation());
         self.reader = reservation.map(|reservation| reservation.wait_for_client(now_ns));
     }
 
     /// Records that the client received the piece. Returns `false` if the server stopped the
     /// response in the meantime.
-    pub fn sent(&mut self) -> bool {
+    pub fn end_sending(&mut self) -> bool {
         let can_continue = !self.is_stopped();
         self.reader = None;
         can_continue

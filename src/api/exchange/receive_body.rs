@@ -15,20 +15,22 @@ use crate::model::limits::{BODY_FIRST_ROOM_BYTES, QUERY_BODY_PER_TEXT};
 use crate::protocol::call::{Call, Platform};
 use crate::protocol::round::Request;
 
-fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
+fn ceiling(body: Body, limits: &Limits, is_compressed: bool) -> Ceiling {
     let (times, limit) = match body {
         Body::None => (0, Limit::BodyBytes),
         Body::Bytes(bytes) => return Ceiling { limit: Limit::BodyBytes, bytes },
         Body::Query => (QUERY_BODY_PER_TEXT, Limit::QueryTextBytes),
-        Body::Lines if is_packed => (1, Limit::BodyCompressedBytes),
+        Body::Lines if is_compressed => (1, Limit::BodyCompressedBytes),
         Body::Lines => (1, Limit::BodyBytes),
     };
     Ceiling { limit, bytes: times * limits.get(limit) }
 }
 
-/// The consumer of a body: its bytes are kept, or its lines are converted into columns.
+/// The consumer of a body.
 enum Sink {
+    /// Keeps the bytes.
     Bytes(Permit),
+    /// Converts the lines into columns.
     Lines(Box<BodyParser>),
 }
 
@@ -92,18 +94,18 @@ impl BodyReading {
 impl Exchange {
     pub(super) fn read_body(&mut self, isolate: &mut Isolate<'_>, body: Body) -> ApiResult<Action> {
         let limits = isolate.settings()?.limits;
-        let is_packed = content_encoding::is_gzip(self.head.header("content-encoding"));
-        // Only writes refuse an unknown encoding. Other routes read the body as if it were not
-        // encoded.
-        let is_packed = if body == Body::Lines { is_packed? } else { is_packed.unwrap_or(false) };
-        let inflated = is_packed.then(|| ceiling(body, &limits, false));
-        let ceiling = ceiling(body, &limits, is_packed);
+        let is_compressed = content_encoding::is_gzip(self.head.header("content-encoding"));
+        // Only writes refuse an unknown encoding. All other routes read such a body as plain bytes.
+        let is_compressed =
+            if body == Body::Lines { is_compressed? } else { is_compressed.unwrap_or(false) };
+        let inflated = is_compressed.then(|| ceiling(body, &limits, false));
+        let ceiling = ceiling(body, &limits, is_compressed);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         let expected_bytes: usize = announced.unwrap_or_default();
         ceiling.check(0, expected_bytes as u64)?;
-        // The memory of a body counts for a database. The database of a query is known only after
-        // the body was read. The body of a query therefore counts for the caller, under a name that
-        // no database can have.
+        // The memory of a body counts for the request's database. The body of a query may contain
+        // the database's name, so the memory of this body counts for the caller. The slash prevents
+        // a conflict with a database's name.
         let permit = match &self.record.database {
             Some(database) => isolate.service.admission.permit_for(database),
             None => isolate.service.admission.permit_for(&format!("/{}", self.caller.name)),
@@ -130,7 +132,7 @@ impl Exchange {
 
     /// Receives the next piece of the body: `append` copies `bytes` bytes to the end of the buffer.
     /// If the function returns a response, the host must stop reading and send the response.
-    pub fn piece(
+    pub fn receive_piece(
         &mut self,
         bytes: usize,
         now_ns: i64,
@@ -150,7 +152,7 @@ impl Exchange {
 
     /// Returns the error response if the server has dropped the body to free memory. The host must
     /// call this function at intervals while no bytes arrive.
-    pub fn displaced(&mut self) -> Option<Action> {
+    pub fn displaced_response(&mut self) -> Option<Action> {
         match &self.stage {
             ExchangeStage::Body(upload) if upload.is_gone() => {
                 Some(self.refuse(ApiError::Displaced))
