@@ -245,7 +245,7 @@ impl<'a> Import<'a> {
         })
     }
 
-    /// Imports the file and compares the sums of the file with the database. Returns the number of
+    /// Imports the file and compares its counts with the database. Returns the number of
     /// rejected lines.
     fn run(mut self) -> Result<u64, Failure> {
         let skip = self.resume()?;
@@ -311,9 +311,9 @@ impl<'a> Import<'a> {
         self.show(", done");
         let others = self.tally.others;
         compare(
-            self.tally.sums(),
+            self.tally.counts(),
             others,
-            |sum| count(self.server, sum),
+            |in_file| count(self.server, in_file),
             |line| stderr_line!("{line}"),
         );
         Ok(self.rejected)

@@ -12,8 +12,8 @@ use crate::Failure;
 use crate::commands::http_client::Server;
 use crate::commands::quoted;
 
-/// The maximum number of measurements with separate sums. For all other measurements, values are
-/// only counted.
+/// The maximum number of measurements with separate counts. All other measurements share one count,
+/// and are not compared.
 const MEASUREMENTS_MAX: usize = 10_000;
 /// The maximum size of a point, in bytes. The values of a larger point are not counted.
 const POINT_BYTES_MAX: usize = 64 << 20;
@@ -73,7 +73,7 @@ fn point_of(text: &[u8]) -> Option<Point> {
 
 /// The number of values and the time range of one measurement.
 #[derive(Debug, PartialEq)]
-pub struct Sum {
+pub struct MeasurementCount {
     pub destination: Destination,
     pub measurement: String,
     pub values: u64,
@@ -82,10 +82,10 @@ pub struct Sum {
     pub range_ns: Option<(i128, i128)>,
 }
 
-/// The sums of all measurements in a file.
+/// The counts of the measurements in a file.
 pub struct Tally {
     unit_ns: i128,
-    sums: Vec<Sum>,
+    counts: Vec<MeasurementCount>,
     positions: HashMap<(Destination, String), usize>,
     /// The lines of the last point, and their destination.
     open: (Vec<u8>, Destination),
@@ -94,11 +94,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Creates the sums of an empty file whose timestamps have this precision.
+    /// Creates the empty counts of a file whose timestamps have this precision.
     pub fn new(precision: Precision) -> Self {
         Self {
             unit_ns: precision.unit_ns().into(),
-            sums: Vec::new(),
+            counts: Vec::new(),
             positions: HashMap::new(),
             open: (Vec::new(), Destination::default()),
             others: 0,
@@ -125,60 +125,61 @@ impl Tally {
         let time_ns = timestamp.map(|timestamp| i128::from(timestamp) * self.unit_ns);
         let range_ns = time_ns.map(|time_ns| (time_ns, time_ns));
         let key = (self.open.1.clone(), measurement);
-        let found = self.positions.get(&key).and_then(|position| self.sums.get_mut(*position));
-        if let Some(sum) = found {
-            sum.values += values;
-            sum.range_ns = sum
+        let found = self.positions.get(&key).and_then(|position| self.counts.get_mut(*position));
+        if let Some(known) = found {
+            known.values += values;
+            known.range_ns = known
                 .range_ns
                 .zip(time_ns)
                 .map(|((first, last), time)| (first.min(time), last.max(time)));
-        } else if self.sums.len() == MEASUREMENTS_MAX {
+        } else if self.counts.len() == MEASUREMENTS_MAX {
             self.others += values;
         } else {
             let (destination, measurement) = key.clone();
-            self.positions.insert(key, self.sums.len());
-            self.sums.push(Sum { destination, measurement, values, range_ns });
+            self.positions.insert(key, self.counts.len());
+            self.counts.push(MeasurementCount { destination, measurement, values, range_ns });
         }
     }
 
-    pub fn sums(&mut self) -> &[Sum] {
+    pub fn counts(&mut self) -> &[MeasurementCount] {
         self.close();
-        &self.sums
+        &self.counts
     }
 }
 
-fn source_of(Sum { destination, measurement, .. }: &Sum) -> String {
+fn source_of(MeasurementCount { destination, measurement, .. }: &MeasurementCount) -> String {
     let policy =
         if destination.policy.is_empty() { String::new() } else { quoted(&destination.policy) };
     format!("{}.{policy}.{}", quoted(&destination.database), quoted(measurement))
 }
 
-/// Returns the number of values that the database contains in the time range of a sum.
-pub fn count(server: &Server, sum: &Sum) -> Result<u64, String> {
+/// Returns the number of values that the database contains for a measurement in the time range of
+/// the file.
+pub fn count(server: &Server, in_file: &MeasurementCount) -> Result<u64, String> {
     let range =
-        sum.range_ns.map(|(first, last)| format!(" WHERE time >= {first} AND time <= {last}"));
-    let q = format!("SELECT count(*) FROM {}{}", source_of(sum), range.unwrap_or_default());
-    let answer = query(server, &q).map_err(|Failure(reason)| reason)?;
-    if let Some(error) = answer.error {
+        in_file.range_ns.map(|(first, last)| format!(" WHERE time >= {first} AND time <= {last}"));
+    let q = format!("SELECT count(*) FROM {}{}", source_of(in_file), range.unwrap_or_default());
+    let response = query(server, &q).map_err(|Failure(reason)| reason)?;
+    if let Some(error) = response.error {
         return Err(error);
     }
-    let row = answer.rows.first().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let row = response.rows.first().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     Ok(row.iter().skip(1).filter_map(Value::as_u64).sum())
 }
 
-/// Compares the sums of a file with the database. Reports each measurement with a different count,
+/// Compares the counts of a file with the database. Reports each measurement whose counts differ,
 /// and finally a summary. If the first count fails, for example because the token has no read
 /// permission, compares no measurements.
 pub fn compare(
-    sums: &[Sum],
+    counts: &[MeasurementCount],
     others: u64,
-    count: impl Fn(&Sum) -> Result<u64, String>,
+    count: impl Fn(&MeasurementCount) -> Result<u64, String>,
     mut report: impl FnMut(String),
 ) {
     let (mut counted, mut in_file, mut in_database, mut different) = (0, 0, 0, 0);
-    for sum in sums {
-        let (source, values) = (source_of(sum), sum.values);
-        let found = match count(sum) {
+    for expected in counts {
+        let (source, values) = (source_of(expected), expected.values);
+        let found = match count(expected) {
             Ok(found) => found,
             Err(reason) if counted == 0 => {
                 return report(format!("not compared with the database: {reason}"));
@@ -233,11 +234,11 @@ mod tests {
         }
         let mut said_without = |refused: &str| {
             let mut lines = Vec::new();
-            let count = |sum: &Sum| match sum.measurement == refused {
+            let count = |in_file: &MeasurementCount| match in_file.measurement == refused {
                 true => Err("too many".to_owned()),
                 false => Ok(1),
             };
-            compare(tally.sums(), 0, count, |line| lines.push(line));
+            compare(tally.counts(), 0, count, |line| lines.push(line));
             lines
         };
         let expected = [
@@ -280,14 +281,14 @@ mod tests {
         ] {
             tally.add_line(text.as_bytes(), begins, &destination);
         }
-        let sum = |measurement: &str, values, range_ns| Sum {
+        let counted = |measurement: &str, values, range_ns| MeasurementCount {
             destination: destination.clone(),
             measurement: measurement.to_owned(),
             values,
             range_ns,
         };
-        let expected = [sum("m", 3, Some((-3_000_000, 7_000_000))), sum("n", 2, None)];
-        assert_eq!(tally.sums(), expected);
+        let expected = [counted("m", 3, Some((-3_000_000, 7_000_000))), counted("n", 2, None)];
+        assert_eq!(tally.counts(), expected);
     }
 
     #[test]
@@ -308,7 +309,7 @@ mod tests {
                 &Destination::default(),
             );
         }
-        assert_eq!(tally.sums().len(), MEASUREMENTS_MAX);
+        assert_eq!(tally.counts().len(), MEASUREMENTS_MAX);
         assert_eq!(tally.others, 4);
     }
 }
