@@ -9,7 +9,7 @@ use super::group::GroupExecutor;
 use super::plan::{Binding, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
-use super::subquery_rows::{Derived, scans_of_subqueries};
+use super::subquery_rows::{SubqueryResult, scans_of_subqueries};
 use super::work::{PAGE_BYTES_PER_UNIT, Work};
 use crate::admission::QueryReservation;
 use crate::model::bug::OrBug;
@@ -40,14 +40,16 @@ pub struct Executor {
     subquery: Option<Box<Self>>,
     /// The position of the running or next subquery in the node.
     subquery_index: usize,
-    derived: Vec<Derived>,
-    /// The feeds of successive inputs of the node. The first entry is the current measurement.
+    derived: Vec<SubqueryResult>,
+    /// The streams of successive inputs of the node, one list for each feed. The first input is the
+    /// current measurement.
     inputs: VecDeque<Vec<Vec<Stream>>>,
     /// The position of the input after `inputs`.
     next_input: usize,
     group: Option<GroupExecutor>,
     /// The number of the current measurement's series with rows, regardless of LIMIT and OFFSET.
     series: u64,
+    /// Whether `series` includes the current group.
     is_counted: bool,
     ready: VecDeque<SeriesChunk>,
 }
@@ -92,7 +94,7 @@ impl Executor {
         let mut own = scans_of_subqueries(&node, &scans).into_iter();
         let derived = node.subqueries.iter().map(|sub| {
             let (sub, own) = (Rc::clone(sub), own.next().unwrap_or_default());
-            Derived::new(&node, own, sub, &scans, reservation.buffer(), work, steps)
+            SubqueryResult::new(&node, own, sub, &scans, reservation.buffer(), work, steps)
         });
         let derived = derived.collect();
         let (reservation, work) = (reservation.clone(), work.clone());
@@ -245,7 +247,7 @@ impl Executor {
 
     /// Whether the node reads its only subquery while the subquery runs.
     fn is_streamed(&self) -> bool {
-        self.derived.first().is_some_and(Derived::is_streamed)
+        self.derived.first().is_some_and(SubqueryResult::is_streamed)
     }
 
     /// Supplies a page that a [`PageNeed`] requested.

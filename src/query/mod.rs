@@ -3,7 +3,8 @@
 //!
 //! A SELECT is executed in three steps:
 //! - [`source::sources`] lists the policies whose schemas the statement needs.
-//! - [`compile::compile`] checks the statement and lowers it to scans.
+//! - [`compile::compile`] checks the statement and lowers it to scans. The module [`plan`] defines
+//!   the terms node, input, feed and binding.
 //! - [`executor::Executor`] requests the pages of the scans from any number of shards, and returns
 //!   the result in chunks.
 //!

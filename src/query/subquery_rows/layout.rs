@@ -103,7 +103,7 @@ impl ArrivedRows {
         self.times_ns.get(row as usize).copied().or_bug()
     }
 
-    /// Returns the rows in order of the series. Their times are their positions in the result.
+    /// Returns the rows in order of the series. Each row's position in the result replaces its time.
     async fn by_position(&self, node: &SelectNode, work: &Work) -> Vec<PlacedRow> {
         let (sorted, direction) = (!node.in_order_of_series, node.direction);
         // The points of top() and bottom() are sorted by window.
@@ -137,7 +137,7 @@ impl ArrivedRows {
         placed
     }
 
-    /// Returns the rows, which have these times and numbers, in order of group and time.
+    /// Sorts rows by group and time. `rows` contains the time and the number of each row.
     async fn placed(&self, rows: impl Iterator<Item = (i64, u32)>, work: &Work) -> Vec<PlacedRow> {
         let placed = rows.map(|(time_ns, row)| {
             let group = self.group_of(row);

@@ -69,9 +69,9 @@ type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 /// The states of each scan.
 type Folded = Vec<(usize, States)>;
 
-/// The result of one subquery, from which the executor serves the scans of the outer statement.
+/// A subquery's result, which the executor scans for the outer statement.
 #[derive(Debug)]
-pub(crate) struct Derived {
+pub(crate) struct SubqueryResult {
     subquery: Rc<Subquery>,
     scans: Rc<[PlannedScan]>,
     work: Work,
@@ -96,7 +96,7 @@ pub(crate) struct Derived {
     is_folded: bool,
 }
 
-impl Derived {
+impl SubqueryResult {
     /// `own` contains the scans of `node` that read the subquery.
     pub(crate) fn new(
         node: &SelectNode,
