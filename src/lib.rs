@@ -1,4 +1,5 @@
-//! Tidemark: an InfluxDB-compatible time-series database that runs at the edge.
+//! Tidemark: an InfluxDB-compatible time-series database. This crate contains the database without
+//! SQL, and its hosts for Cloudflare and for web pages.
 //!
 //! `docs/ARCHITECTURE.md` describes the path of a write, a query and a delete. This page describes
 //! the places where code runs, the modules and the invariants.
@@ -17,8 +18,8 @@
 //! and objects exchange the messages of [`protocol`]; a *call* is one message and its reply. An
 //! operation with several calls is an async function that can await only these calls
 //! ([`coordinator::task`]). There is no executor: `step(reply)` resumes the function and returns
-//! the next calls, or the result. `edge/` makes the calls by RPC, tests make the calls in every
-//! order and with losses, and the browser makes the calls in process.
+//! the next calls, or the result. `edge/` makes the calls by RPC. The browser and the native
+//! program make the calls in one process. Tests make the calls in every order and with losses.
 //!
 //! # Modules, in reading order
 //!
@@ -159,7 +160,7 @@
 //!
 //! - Only the hosts (`edge/`, `browser/`, the native program) read a clock or draw random numbers:
 //!   `now` and seeds are arguments.
-//!   `coordinator` awaits only its calls, and `api/drive.rs` only its host. A shard is synchronous,
+//! - `coordinator` awaits only its calls, and `api/drive.rs` only its host. A shard is synchronous,
 //!   so no other code can run during an update.
 //! - A rejected line never reaches a column. On one shard, a batch is either fully visible or not
 //!   visible.

@@ -1,10 +1,11 @@
 //! Executes writes, statements and management requests: determines which objects to call, and
 //! combines their replies.
 //!
-//! A request that needs the objects' data is an async function over [`Io`]. The
-//! function runs as a [`Task`] or, if the function streams its result, as [`Parts`]. There is no
-//! executor: [`Machine::step`] returns the calls to make, or the result. The host (`edge/`, the
-//! browser or a test's scheduler) makes the calls in any order and passes each reply to `step`.
+//! A request that needs the objects' data is an async function over [`Io`]. The function runs as a
+//! [`Task`] if it has one result, and as [`Parts`] if it streams its result piece by piece. There
+//! is no executor: [`Machine::step`] returns the calls to make, or the result. The host (`edge/`,
+//! `browser/`, the native program or a test's scheduler) makes the calls in any order and passes
+//! each reply to `step`.
 //!
 //! The Worker's cache of the objects' state may be outdated. Therefore no refusal is based on the
 //! cache alone (PROTOCOL.md rule 6).

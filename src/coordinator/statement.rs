@@ -123,7 +123,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
             show_retention_policies(database, session.principal)
         }
-        other => return Err(without(&other).into()),
+        other => return Err(unsupported(&other).into()),
     };
     Ok(parts.into())
 }
@@ -157,7 +157,7 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
     })
 }
 
-fn without(statement: &Statement) -> QueryError {
+fn unsupported(statement: &Statement) -> QueryError {
     let text = match statement {
         Statement::CreateSubscription { .. } | Statement::DropSubscription { .. } => {
             "subscriptions are not supported: configure Telegraf to write to both servers"

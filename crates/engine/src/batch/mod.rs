@@ -1,8 +1,8 @@
 //! Represents points as columns, from the parser to scans.
 //!
 //! A [`Block`] contains the rows of a single measurement. A row refers to its series by number. A
-//! client's batch names the columns by key ([`MeasurementBatch`]), and a table after the schema
-//! lookup by id ([`FrameTable`]).
+//! [`MeasurementBatch`] is a block from a client's lines, with the keys of its columns. A
+//! [`FrameTable`] is a block from a frame, with the ids of its columns. Comments call both *tables*.
 
 pub mod bitmap;
 pub mod chunks;
@@ -33,6 +33,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 const CELLS_PER_VALUE_MAX: usize = 2;
 
 /// The rows of a measurement. The rows are in any order, unless the block's owner defines an order.
+/// The blocks of a part are a different format (`part`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Block {
     /// The series of the rows.

@@ -94,7 +94,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Makes the group of a series the current group. Returns the group's requested times.
-    pub(super) fn reach(&mut self, tags: &SeriesTags) -> TimeRange {
+    pub(super) fn set_current(&mut self, tags: &SeriesTags) -> TimeRange {
         self.set_key(tags);
         let time = self.bounds.time_of(&self.key);
         match self.groups.get(self.key.as_slice()) {

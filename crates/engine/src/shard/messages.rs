@@ -30,7 +30,7 @@ impl<S: Store> Shard<S> {
         if let (Err(Refusal::Damaged { block }), Some(loaded)) = (&result, &mut self.loaded) {
             loaded.add_damage(block);
         }
-        result.unwrap_or_else(refused)
+        result.unwrap_or_else(refusal_reply)
     }
 
     fn execute(&mut self, message: &ToShard, now_ns: i64) -> Result<FromShard, Refusal> {
@@ -52,7 +52,7 @@ impl<S: Store> Shard<S> {
             ToShard::Append { stamp, frame } => {
                 return self.metered(stamp, now_ns, Counts::of_write(stamp), |shard| {
                     let reply = shard.append(frame, stamp, now_ns)?;
-                    Ok((shard.appended(reply), 0))
+                    Ok((shard.append_reply(reply), 0))
                 });
             }
             ToShard::Scan { query, .. } | ToShard::Summarise { query, .. }
@@ -89,7 +89,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShard::Done)
     }
 
-    fn appended(&self, reply: AppendReply) -> FromShard {
+    fn append_reply(&self, reply: AppendReply) -> FromShard {
         let bytes = self.used_bytes(reply.bytes_stored);
         let (over, rejected) = reply.rejected.unzip();
         let rejected = rejected.into_iter().flatten().flat_map(u64::to_le_bytes).collect();
@@ -112,8 +112,8 @@ impl<S: Store> Shard<S> {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.page_bytes / 2 {
                 break;
             }
-            // The caller repeats a failed further scan separately, and then receives the error. The
-            // scan may fail only because the scans before have used up the steps of the regexes.
+            // The caller repeats this scan in a separate request, and then receives the error. In
+            // this event, the earlier scans may have used up the steps of the regexes.
             let Ok(page) = self.scan_with(request, stamp, &patterns) else { break };
             work += work_of(&page);
             cells = cells.saturating_add(page.stats.cells);
@@ -128,7 +128,7 @@ fn work_of(page: &ScanPage) -> u64 {
     SERIES_WORK.saturating_mul(series_and_groups).saturating_add(PAGE_WORK + page.stats.work())
 }
 
-fn refused(refusal: Refusal) -> FromShard {
+fn refusal_reply(refusal: Refusal) -> FromShard {
     let unavailable = FromShard::Unavailable;
     FromShard::Refused(match refusal {
         Refusal::Stale => return FromShard::Stale,

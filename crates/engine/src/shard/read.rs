@@ -56,8 +56,8 @@ impl<S: Store> Shard<S> {
         self.scan_with(request, stamp, &Patterns::limited())
     }
 
-    /// Scans like [`Shard::scan`], with regexes and a limit of their steps that several scans of an
-    /// event share.
+    /// Scans like [`Shard::scan`]. Several scans of an event share `patterns`, and therefore the
+    /// limit of regex steps.
     pub(super) fn scan_with(
         &mut self,
         request: &ScanRequest,
@@ -154,9 +154,9 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Loaded<S> {
-    /// Returns the tag order of each of `measurements` with rows in the memtable, including tags
-    /// that are not flushed. If `measurements` has one element, returns its tag order also without
-    /// such rows, because reading the stored order takes less time than reading many directories.
+    /// Returns the tag orders of the `measurements` that have rows in the memtable, including tags
+    /// that are not flushed. Also returns the tag order of a single measurement without such rows,
+    /// because reading the stored order takes less time than reading many directories.
     fn tag_orders(
         &mut self,
         memtable: &Memtable,

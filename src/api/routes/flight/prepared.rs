@@ -42,7 +42,7 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn handle(&self, settings: &Settings) -> ApiResult<Vec<u8>> {
         let statement = self.encode_to_vec();
-        let Some(signing) = macs(settings, &statement).next() else {
+        let Some(signing) = signatures(settings, &statement).next() else {
             let text = "the server cannot sign the handle, because no admin token is configured";
             return Err(ApiError::Internal(text.to_owned()));
         };
@@ -53,7 +53,7 @@ impl Prepared {
 
     pub(super) fn of_handle(handle: &[u8], settings: &Settings) -> ApiResult<Self> {
         let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
-            macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
+            signatures(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
         });
         match known.map(|(_, statement)| Self::decode(statement)) {
             Some(Ok(prepared)) => Ok(prepared),
@@ -67,7 +67,7 @@ impl Prepared {
 
 /// Returns one signature for each configured admin token. During a rotation, two tokens are
 /// configured: a new handle has the first signature, and a handle with either signature is valid.
-fn macs<'a>(
+fn signatures<'a>(
     settings: &'a Settings,
     statement: &'a [u8],
 ) -> impl Iterator<Item = Hmac<Sha256>> + 'a {

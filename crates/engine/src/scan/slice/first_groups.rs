@@ -114,7 +114,7 @@ impl PageScan<'_> {
                 NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
-            if !self.groups.reach(&self.keys.tags).is_empty() {
+            if !self.groups.set_current(&self.keys.tags).is_empty() {
                 let group = self.group_key();
                 // An earlier slice began this group, so the group does not count.
                 if Some(&group) != begun {

@@ -71,8 +71,8 @@ pub fn scan(
     scan_with(reader, request, limits, &Patterns::limited())
 }
 
-/// Scans like [`scan`], with regexes and a limit of their steps that several scans of an event
-/// share.
+/// Scans like [`scan`]. Several scans of an event share `patterns`, and therefore the limit of regex
+/// steps.
 pub fn scan_with(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -218,8 +218,8 @@ struct PageScan<'a> {
     costs: ReadStats,
 }
 
-/// The rows whose columns are read next. Their series and times are known. The scan first reads the
-/// columns of the condition, and then the other columns of the rows that satisfy the condition.
+/// Rows with known series and times, whose columns the scan reads next: first the columns of the
+/// condition, and then the other columns of the rows that satisfy the condition.
 #[derive(Default)]
 struct Batch {
     picks: Picks,
@@ -401,7 +401,7 @@ impl PageScan<'_> {
         time: TimeRange,
     ) -> Result<Option<i64>, ScanError> {
         loop {
-            let open = self.groups.reach(&self.keys.tags).intersect(&time);
+            let open = self.groups.set_current(&self.keys.tags).intersect(&time);
             if open.is_empty() {
                 return Ok(None);
             }
@@ -545,7 +545,7 @@ impl PageScan<'_> {
             self.keys.tags.set(&key);
             let series_rows = SeriesRows { block: Rc::clone(&block), rows: start..end };
             start = end;
-            let time = self.groups.reach(&self.keys.tags);
+            let time = self.groups.set_current(&self.keys.tags);
             let Some(series_rows) = series_rows.trim(time) else { continue };
             self.scanned.add(series_rows.times());
             self.costs.filter_cells += self.keys.filter.series_cells(series_rows.times().len());
