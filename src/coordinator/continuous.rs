@@ -16,7 +16,7 @@ use super::into::check_names;
 use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::session::Session;
 use super::statement::{Execution, default_policy, each_place};
-use super::{Context, Machine, Parts, Task};
+use super::{Context, Machine, Pieces, Task};
 use crate::admission::QueryMemory;
 use crate::database::Database;
 use crate::influxql;
@@ -257,7 +257,7 @@ impl<S: Store> EventHandler for Runner<S> {
 pub(super) fn create_continuous(
     mut statement: CreateContinuousQueryStatement,
     defaults: Defaults<'_>,
-) -> Result<Parts<SeriesChunk>> {
+) -> Result<Pieces<SeriesChunk>> {
     let own = Some(statement.database.as_str()).filter(|name| !name.is_empty());
     let database = defaults.database.or(own).ok_or(QueryError::DatabaseRequired)?.to_owned();
     let policy = defaults.policy.map(str::to_owned);
@@ -275,7 +275,7 @@ pub(super) fn create_continuous(
         }
         Ok(())
     })?;
-    Ok(Parts::once(|io| async move {
+    Ok(Pieces::once(|io| async move {
         let mut databases = Databases::new();
         for name in names {
             let loaded = Load::from_owner(&name, SchemaSelection::Nothing).run(&io).await?;
@@ -291,8 +291,8 @@ pub(super) fn create_continuous(
 }
 
 /// Executes DROP CONTINUOUS QUERY. As in 1.x, a missing database is not an error.
-pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChunk> {
-    Parts::once(|io| async move {
+pub(super) fn drop_continuous(database: String, name: String) -> Pieces<SeriesChunk> {
+    Pieces::once(|io| async move {
         match call_database(&io, &database, &ToDatabase::DropContinuousQuery { name }).await {
             Ok(FromDatabase::Done) | Err(Error::DatabaseNotFound(_)) => Ok(None),
             Ok(_) => Err(Error::unexpected_reply()),

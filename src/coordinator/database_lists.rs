@@ -8,7 +8,7 @@ use super::grants::Principal;
 use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::query::Query;
 use super::session::Session;
-use super::{Io, Parts};
+use super::{Io, Pieces};
 use crate::admission::BufferMemory;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Grants, PermissionKind, SortedGrants};
@@ -193,8 +193,8 @@ const CHUNK_ROWS: usize = 10_000;
 
 /// Executes SHOW CONTINUOUS QUERIES. Lists only queries of databases that the caller may read as a
 /// whole, because the text of a continuous query reveals all its sources.
-pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
-    Parts::new(|io, output| async move {
+pub(super) fn show_continuous_queries(principal: Principal) -> Pieces<SeriesChunk> {
+    Pieces::new(|io, output| async move {
         let grants = principal.grants.sorted();
         for name in list_databases(&io, None).await? {
             if !grants.covers_all(PermissionKind::Read, &name) {
@@ -220,10 +220,10 @@ pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk
 pub(super) fn show_measurements(
     show: Box<ShowMeasurementsStatement>,
     session: Session,
-) -> Parts<SeriesChunk> {
+) -> Pieces<SeriesChunk> {
     let work = session.work.clone();
     let mut listing = Listing::new(show, session);
-    Parts::new(|io, output| async move {
+    Pieces::new(|io, output| async move {
         let names = list_databases(&io, None).await?;
         let principal = listing.session.principal.clone();
         let grants = principal.grants.sorted();
@@ -267,7 +267,7 @@ impl Listing {
         Self { show, session, names, memory: None, shown: 0..0 }
     }
 
-    fn query(&self, database: &str) -> Parts<SeriesChunk> {
+    fn query(&self, database: &str) -> Pieces<SeriesChunk> {
         let mut show = self.show.clone();
         show.database = NamePattern::Name(database.to_owned());
         if show.policy == NamePattern::Absent {

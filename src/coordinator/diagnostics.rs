@@ -7,7 +7,7 @@
 use super::database_lists::{CatalogList, list_catalog};
 use super::error::{Error, Result};
 use super::load_schemas::{Load, Loaded, SchemaSelection};
-use super::{Io, Parts};
+use super::{Io, Pieces};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, SHARDS_PER_GROUP_MAX, USAGE_DAYS_MAX};
@@ -63,12 +63,12 @@ const SHARD_WORK: usize = 100;
 const SERIES_WORK: usize = 200;
 
 /// Executes one of these statements.
-pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
+pub fn diagnostics(statement: Statement) -> Pieces<SeriesChunk> {
     let named = match &statement {
         Statement::ShowStats { database, .. } => database.clone(),
         _ => None,
     };
-    Parts::new(|io, output| async move {
+    Pieces::new(|io, output| async move {
         let mut all = Diagnostics {
             statement,
             found: Vec::new(),

@@ -14,7 +14,7 @@ use super::session::Session;
 use super::statement::Execution;
 use super::write::rejections::LineRefusal;
 use super::write::{self, WriteRequest};
-use super::{Io, Parts};
+use super::{Io, Pieces};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
 use crate::influxql::ast::{ExplainStatement, Expr, Field, SelectStatement, Target};
@@ -36,7 +36,7 @@ pub(super) fn select_into(
     let query = Query::select(select, session)?;
     let status = Rc::clone(&query.status);
     let into_status = Rc::clone(&status);
-    let parts = Parts::once(|io| async move {
+    let pieces = Pieces::once(|io| async move {
         let written = copy(&io, query.execute(), &place, &principal, &target, points).await;
         // If writing failed, the query did not reach its end and is still listed.
         if let Some(request) = into_status.report.end() {
@@ -44,13 +44,13 @@ pub(super) fn select_into(
         }
         Ok(Some(written_row(written?)))
     });
-    Ok(Execution { parts, status })
+    Ok(Execution { pieces, status })
 }
 
 /// Writes the rows of the query. Returns the number of written points.
 async fn copy(
     io: &Io,
-    mut rows: Parts<SeriesChunk>,
+    mut rows: Pieces<SeriesChunk>,
     place: &SourceName,
     principal: &Principal,
     target: &Target,
@@ -137,14 +137,14 @@ pub(super) fn explain_into(
     let query = Query::explain(explain, session)?;
     let status = Rc::clone(&query.status);
     let mut query = query.execute();
-    let parts = Parts::once(|io| async move {
+    let pieces = Pieces::once(|io| async move {
         check_target(&io, &place, &principal).await?;
         let plan = io.next(&mut query).await?;
-        // The query ends after its only part.
+        // The query ends after its only piece.
         io.next(&mut query).await?;
         Ok(plan)
     });
-    Ok(Execution { parts, status })
+    Ok(Execution { pieces, status })
 }
 
 async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch) -> Result<()> {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::error::Error;
 use super::session::Session;
-use super::{Context, Parts};
+use super::{Context, Pieces};
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, QUERY_REPORT_EVERY_NS, QUERY_SHARDS_NAMED_MAX};
@@ -19,8 +19,8 @@ use crate::protocol::round::Request;
 use crate::protocol::shard::ToShard;
 use crate::query::result::{SeriesChunk, Values};
 
-pub(super) fn show_queries() -> Parts<SeriesChunk> {
-    Parts::once(|io| async move {
+pub(super) fn show_queries() -> Pieces<SeriesChunk> {
+    Pieces::once(|io| async move {
         match io.call_catalog(&ToCatalog::Queries).await? {
             FromCatalog::Queries(all) => {
                 let now_ns = io.now_ns()?;
@@ -31,8 +31,8 @@ pub(super) fn show_queries() -> Parts<SeriesChunk> {
     })
 }
 
-pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
-    Parts::once(move |io| async move {
+pub(super) fn kill_query(id: u64) -> Pieces<SeriesChunk> {
+    Pieces::once(move |io| async move {
         let FromCatalog::Queries(killed) = io.call_catalog(&ToCatalog::KillQuery { id }).await?
         else {
             return Err(Error::unexpected_reply());

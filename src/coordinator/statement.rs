@@ -17,7 +17,7 @@ use super::load_schemas::{Load, SchemaSelection};
 use super::query::{Query, QueryStatus};
 use super::session::Session;
 use super::users_and_tokens::{show_users, user_statement};
-use super::{Context, Machine, NextResult, Parts};
+use super::{Context, Machine, NextResult, Pieces};
 use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
@@ -35,7 +35,7 @@ use crate::query::source::Defaults;
 /// pieces.
 #[derive(Debug)]
 pub struct Execution<T = SeriesChunk> {
-    pub(super) parts: Parts<T>,
+    pub(super) pieces: Pieces<T>,
     /// The state of a query, which stays empty for other statements.
     pub(super) status: Rc<QueryStatus>,
 }
@@ -44,20 +44,20 @@ impl Execution {
     /// Prepares a statement.
     pub fn new(statement: Statement, session: Session) -> Self {
         prepare(statement, session)
-            .unwrap_or_else(|error| Parts::once(|_| async { Err(error) }).into())
+            .unwrap_or_else(|error| Pieces::once(|_| async { Err(error) }).into())
     }
 }
 
 impl From<Query> for Execution {
     fn from(query: Query) -> Self {
         let status = Rc::clone(&query.status);
-        Self { parts: query.execute(), status }
+        Self { pieces: query.execute(), status }
     }
 }
 
-impl From<Parts<SeriesChunk>> for Execution {
-    fn from(parts: Parts<SeriesChunk>) -> Self {
-        Self { parts, status: Rc::default() }
+impl From<Pieces<SeriesChunk>> for Execution {
+    fn from(pieces: Pieces<SeriesChunk>) -> Self {
+        Self { pieces, status: Rc::default() }
     }
 }
 
@@ -67,7 +67,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
         return Ok(Query::show(statement, database?, session).or_if_missing(otherwise).into());
     }
-    let parts = match statement {
+    let pieces = match statement {
         Statement::Select(select) => match select.into.clone() {
             Some(target) => return Ok(select_into(*select, target, session)?),
             None => return Ok(Query::select(*select, session)?.into()),
@@ -77,23 +77,24 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
             None => return Ok(Query::explain(explain, session)?.into()),
         },
         Statement::CreateDatabase(create) => {
-            change_parts(create_database(&create, session.default_shards)?)
+            change_pieces(create_database(&create, session.default_shards)?)
         }
-        Statement::DropDatabase { name } => change_parts(Change::DropDatabase { name }),
-        Statement::CreateRetentionPolicy(create) => change_parts(create_policy(&create)?),
-        Statement::AlterRetentionPolicy(alter) => change_parts(alter_policy(&alter)?),
-        Statement::DropRetentionPolicy(drop) => {
-            change_parts(Change::within(&drop.database, ToDatabase::DropPolicy { name: drop.name }))
-        }
+        Statement::DropDatabase { name } => change_pieces(Change::DropDatabase { name }),
+        Statement::CreateRetentionPolicy(create) => change_pieces(create_policy(&create)?),
+        Statement::AlterRetentionPolicy(alter) => change_pieces(alter_policy(&alter)?),
+        Statement::DropRetentionPolicy(drop) => change_pieces(Change::within(
+            &drop.database,
+            ToDatabase::DropPolicy { name: drop.name },
+        )),
         Statement::DropMeasurement { name } => {
             let database = session.database.unwrap_or_default();
-            change_parts(Change::within(&database, ToDatabase::DropMeasurement { name }))
+            change_pieces(Change::within(&database, ToDatabase::DropMeasurement { name }))
         }
         statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
             // Without a database name, 1.x returns "database not found".
             let database = session.database.unwrap_or_default();
             let now_ns = session.now_ns;
-            Parts::once(move |io| async move {
+            Pieces::once(move |io| async move {
                 delete(&io, statement, &database, SchemaSelection::All, now_ns).await?;
                 Ok(None)
             })
@@ -107,17 +108,17 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         Statement::CreateContinuousQuery(create) => create_continuous(*create, session.defaults())?,
         Statement::DropContinuousQuery(drop) => drop_continuous(drop.database, drop.name),
         // This server has no subscriptions.
-        Statement::ShowSubscriptions => Parts::once(|_| async { Ok(None) }),
+        Statement::ShowSubscriptions => Pieces::once(|_| async { Ok(None) }),
         Statement::ShowQueries => show_queries(),
         // The host in the statement is ignored, because all hosts are one service.
         Statement::KillQuery { id, .. } => kill_query(id),
-        Statement::ShowUsers => Parts::new(show_users),
+        Statement::ShowUsers => Pieces::new(show_users),
         statement @ (Statement::CreateUser(_)
         | Statement::DropUser { .. }
         | Statement::SetPassword { .. }
         | Statement::Grant(_)
         | Statement::Revoke(_)
-        | Statement::ShowGrants { .. }) => Parts::once(|io| user_statement(io, statement)),
+        | Statement::ShowGrants { .. }) => Pieces::once(|io| user_statement(io, statement)),
         Statement::ShowDatabases => show_databases(session.principal),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
@@ -125,16 +126,16 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         }
         other => return Err(unsupported(&other).into()),
     };
-    Ok(parts.into())
+    Ok(pieces.into())
 }
 
-fn change_parts(change: Change) -> Parts<SeriesChunk> {
-    Parts::once(|io| async move { execute(&io, change).await.map(|_| None) })
+fn change_pieces(change: Change) -> Pieces<SeriesChunk> {
+    Pieces::once(|io| async move { execute(&io, change).await.map(|_| None) })
 }
 
 /// Lists the databases on which the caller has a permission, as in 1.x.
-fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
-    Parts::once(|io| async move {
+fn show_databases(principal: Principal) -> Pieces<SeriesChunk> {
+    Pieces::once(|io| async move {
         let mut names = list_databases(&io, None).await?;
         let grants = principal.grants.sorted();
         names.retain(|name| grants.sees(name));
@@ -143,8 +144,8 @@ fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
 }
 
 /// Lists the policies that the caller may read.
-fn show_retention_policies(database: String, principal: Principal) -> Parts<SeriesChunk> {
-    Parts::once(|io| async move {
+fn show_retention_policies(database: String, principal: Principal) -> Pieces<SeriesChunk> {
+    Pieces::once(|io| async move {
         let load = Load::from_owner(&database, SchemaSelection::Nothing).for_caller(&principal);
         let loaded = load.run(&io).await?;
         let mut policies = loaded.description.policies.clone();
@@ -182,14 +183,14 @@ impl<T: 'static> Execution<T> {
     /// Stops the statement. Returns the request that removes a listed statement from the list of
     /// queries.
     pub fn stop(&mut self) -> Option<Request> {
-        self.parts.stop();
+        self.pieces.stop();
         self.status.report.end()
     }
 
     /// Stops the statement like [`Self::stop`], and returns the request as a call.
     pub fn abandon(&mut self) -> Vec<Call> {
         let end = self.stop();
-        end.map_or_else(Vec::new, |request| self.parts.round().start(vec![request]))
+        end.map_or_else(Vec::new, |request| self.pieces.round().start(vec![request]))
     }
 }
 
@@ -197,11 +198,11 @@ impl<T: 'static> Machine for Execution<T> {
     type Reply = Option<T>;
 
     fn round(&mut self) -> &mut Round {
-        self.parts.round()
+        self.pieces.round()
     }
 
     fn advance(&mut self, context: &mut Context<'_>, replies: Replies) -> NextResult<Option<T>> {
-        self.parts.advance(context, replies)
+        self.pieces.advance(context, replies)
     }
 }
 

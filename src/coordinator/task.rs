@@ -1,5 +1,5 @@
 //! Defines [`Machine`], a request in progress as a state machine, and runs an `async fn` as a
-//! machine: [`Task`] has one result, and [`Parts`] returns a stream.
+//! machine: [`Task`] has one result, and [`Pieces`] returns a stream.
 //!
 //! The function awaits `io.calls(requests)`, which passes the requests to the host and returns
 //! their replies. There is no executor: [`Task::advance`](Machine::advance) polls the future
@@ -135,34 +135,34 @@ impl<T> Machine for Task<T> {
     }
 }
 
-/// An async function that emits parts of a response. Each reply is `Some(part)`, and `None` at the
+/// An async function that emits pieces of a response. Each reply is `Some(piece)`, and `None` at the
 /// end and afterwards.
-pub struct Parts<T> {
+pub struct Pieces<T> {
     task: Task<()>,
-    part: Rc<Cell<Option<T>>>,
+    piece: Rc<Cell<Option<T>>>,
 }
 
-impl<T: 'static> Parts<T> {
+impl<T: 'static> Pieces<T> {
     /// Prepares the function that `start` returns. The function runs at the first step.
     pub fn new<F>(start: impl FnOnce(Io, Output<T>) -> F) -> Self
     where
         F: Future<Output = Result<()>> + 'static,
     {
-        let part = Rc::new(Cell::new(None));
-        let output = Output(Rc::clone(&part));
-        Self { task: Task::new(|io| start(io, output)), part }
+        let piece = Rc::new(Cell::new(None));
+        let output = Output(Rc::clone(&piece));
+        Self { task: Task::new(|io| start(io, output)), piece }
     }
 
-    /// Creates the parts of a function that returns at most one part.
+    /// Creates the pieces of a function that returns at most one piece.
     pub fn once<F>(start: impl FnOnce(Io) -> F) -> Self
     where
         F: Future<Output = Result<Option<T>>> + 'static,
     {
         Self::new(|io, output| {
-            let part = start(io);
+            let piece = start(io);
             async move {
-                if let Some(part) = part.await? {
-                    output.emit(part).await;
+                if let Some(piece) = piece.await? {
+                    output.emit(piece).await;
                 }
                 Ok(())
             }
@@ -175,13 +175,13 @@ impl<T: 'static> Parts<T> {
     }
 }
 
-impl<T> fmt::Debug for Parts<T> {
+impl<T> fmt::Debug for Pieces<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("task", &self.task).finish_non_exhaustive()
+        f.debug_struct("Pieces").field("task", &self.task).finish_non_exhaustive()
     }
 }
 
-impl<T> Machine for Parts<T> {
+impl<T> Machine for Pieces<T> {
     type Reply = Option<T>;
 
     fn round(&mut self) -> &mut Round {
@@ -195,24 +195,24 @@ impl<T> Machine for Parts<T> {
         match self.task.poll(context, replies) {
             Some(result) => result.map(|next| next.map(|()| None)),
             None => {
-                let part = self.part.take().ok_or_else(Error::unexpected_reply)?;
-                Ok(Next::Reply(Some(part)))
+                let piece = self.piece.take().ok_or_else(Error::unexpected_reply)?;
+                Ok(Next::Reply(Some(piece)))
             }
         }
     }
 }
 
-/// The handle by which an async function emits parts of its response.
+/// The handle by which an async function emits pieces of its response.
 pub struct Output<T>(Rc<Cell<Option<T>>>);
 
 impl<T> Output<T> {
-    /// Passes a part to the host and waits until the host requests the next part.
-    pub async fn emit(&self, part: T) {
-        self.0.set(Some(part));
+    /// Passes a piece to the host and waits until the host requests the next piece.
+    pub async fn emit(&self, piece: T) {
+        self.0.set(Some(piece));
         poll_fn(|_| {
-            let part = self.0.take();
-            let is_taken = part.is_none();
-            self.0.set(part);
+            let piece = self.0.take();
+            let is_taken = piece.is_none();
+            self.0.set(piece);
             if is_taken { Poll::Ready(()) } else { Poll::Pending }
         })
         .await
@@ -307,11 +307,11 @@ impl Io {
         }
     }
 
-    /// Runs another stream until its next part. Returns `None` at the end.
-    pub async fn next<T>(&self, parts: &mut Parts<T>) -> Result<Option<T>> {
+    /// Runs another stream until its next piece. Returns `None` at the end.
+    pub async fn next<T>(&self, pieces: &mut Pieces<T>) -> Result<Option<T>> {
         let mut replies = Replies::default();
         loop {
-            match self.with(|context| parts.advance(context, replies))?? {
+            match self.with(|context| pieces.advance(context, replies))?? {
                 Next::Calls(requests) => replies = self.calls(requests).await,
                 Next::Reply(reply) => return Ok(reply),
             }
@@ -403,18 +403,18 @@ pub(crate) mod tests {
 
     #[test]
     fn parts_are_emitted_one_by_one() {
-        let mut parts = Parts::new(|io, output| async move {
+        let mut pieces = Pieces::new(|io, output| async move {
             output.emit(1).await;
             io.calls(vec![request(5)]).await;
             output.emit(2).await;
             Ok(())
         });
-        assert_eq!(step(&mut parts, None), Step::Done(Ok(Some(1))));
-        let Step::Calls(calls) = step(&mut parts, None) else { panic!("no calls") };
+        assert_eq!(step(&mut pieces, None), Step::Done(Ok(Some(1))));
+        let Step::Calls(calls) = step(&mut pieces, None) else { panic!("no calls") };
         let reply = Reply { id: calls[0].id, result: Ok(Vec::new()) };
-        assert_eq!(step(&mut parts, Some(reply)), Step::Done(Ok(Some(2))));
-        assert_eq!(step(&mut parts, None), Step::Done(Ok(None)));
-        assert_eq!(step(&mut parts, None), Step::Done(Ok(None)));
+        assert_eq!(step(&mut pieces, Some(reply)), Step::Done(Ok(Some(2))));
+        assert_eq!(step(&mut pieces, None), Step::Done(Ok(None)));
+        assert_eq!(step(&mut pieces, None), Step::Done(Ok(None)));
     }
 
     #[test]

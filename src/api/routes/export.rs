@@ -30,7 +30,7 @@ use crate::coordinator::load_schemas::{Load, SchemaSelection};
 use crate::coordinator::query::Query;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::{Io, Machine, Output, Parts};
+use crate::coordinator::{Io, Machine, Output, Pieces};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
@@ -70,7 +70,7 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
     let (reservation, select) = (session.reservation.clone(), SharedSelect::default());
     let export = Export::parse(request.url, after, session, policy)?;
     let running = Rc::clone(&select);
-    let pieces = Parts::new(|io, output| async move {
+    let pieces = Pieces::new(|io, output| async move {
         if let Err(error) = export.run(&io, &output, &running).await {
             output.emit(Err(error)).await;
         }
@@ -86,7 +86,7 @@ type SharedSelect = Rc<RefCell<Option<Execution>>>;
 
 struct ExportResponder {
     /// Each piece except the last has at least [`REPLY_PIECE_BYTES`].
-    pieces: Parts<ApiResult<Vec<u8>>>,
+    pieces: Pieces<ApiResult<Vec<u8>>>,
     select: SharedSelect,
     reservation: RequestReservation,
     delivery: Delivery,

@@ -298,7 +298,7 @@ impl Delivery {
     }
 
     /// Returns the action for a step of a query that streams the bytes of its response.
-    pub(super) fn parts(
+    pub(super) fn stream(
         &mut self,
         step: Step<Result<Option<Vec<u8>>, Error>>,
     ) -> ApiResult<Action> {

@@ -65,8 +65,8 @@ async fn statistics(
     statement: Statement,
     exposition: Exposition,
 ) -> Result<String, coordinator::error::Error> {
-    let (mut parts, mut chunks) = (diagnostics(statement), Vec::new());
-    while let Some(chunk) = io.next(&mut parts).await? {
+    let (mut pieces, mut chunks) = (diagnostics(statement), Vec::new());
+    while let Some(chunk) = io.next(&mut pieces).await? {
         chunks.push(chunk);
     }
     let work = Work::default();

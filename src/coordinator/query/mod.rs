@@ -20,7 +20,7 @@ use super::explain::LINE_WORK;
 use super::live_queries::{LiveQueryReport, is_killed};
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
 use super::session::Session;
-use super::{Context, Io, Output, Parts};
+use super::{Context, Io, Output, Pieces};
 use crate::admission::{QueryReservation, RequestReservation};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{PermissionKind, Scope};
@@ -119,10 +119,10 @@ impl Query {
         Self { statement, session, sources, explain, after, if_missing, status }
     }
 
-    /// Executes the query. Each part is a piece of the result.
-    pub fn execute(mut self) -> Parts<SeriesChunk> {
+    /// Executes the query.
+    pub fn execute(mut self) -> Pieces<SeriesChunk> {
         let if_missing = self.if_missing.take();
-        Parts::new(|io, output| async move {
+        Pieces::new(|io, output| async move {
             let retries = Retries::default();
             let mut running = RunningQuery { query: self, io, output, emitted: false, retries };
             let result = running.run().await;

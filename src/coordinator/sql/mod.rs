@@ -18,7 +18,7 @@ use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
 use super::query::{QueryStatus, QueryWait, check_read_limits, may_restart, shard_page};
 use super::session::Session;
 use super::statement::Execution;
-use super::{Io, Output, Parts};
+use super::{Io, Output, Pieces};
 use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
@@ -60,7 +60,7 @@ impl SqlQuery {
         let reservation = session.reservation.clone();
         let status = Rc::new(QueryStatus { reservation, ..QueryStatus::default() });
         let shared = Rc::clone(&status);
-        let parts = Parts::new(move |io, output| {
+        let pieces = Pieces::new(move |io, output| {
             Statement {
                 io,
                 output,
@@ -75,7 +75,7 @@ impl SqlQuery {
             }
             .run()
         });
-        Self { parts, status }
+        Self { pieces, status }
     }
 
     /// Returns the statement's share of the memory.

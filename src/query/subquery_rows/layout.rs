@@ -103,7 +103,7 @@ impl ArrivedRows {
         self.times_ns.get(row as usize).copied().or_bug()
     }
 
-    /// Returns the rows in order of the series. Each row's position in the result replaces its time.
+    /// Returns the rows in order of the series. A row's position in the result replaces its time.
     async fn by_position(&self, node: &SelectNode, work: &Work) -> Vec<PlacedRow> {
         let (sorted, direction) = (!node.in_order_of_series, node.direction);
         // The points of top() and bottom() are sorted by window.

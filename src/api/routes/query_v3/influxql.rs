@@ -20,7 +20,7 @@ use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::{Context, Machine, Parts};
+use crate::coordinator::{Context, Machine, Pieces};
 use crate::influxql;
 use crate::influxql::ast::{ListOf, Statement};
 use crate::influxql::bound_params::Params;
@@ -124,7 +124,7 @@ struct TableQuery {
     unwritten: Option<(SeriesChunk, usize)>,
     memory: Option<BufferMemory>,
     /// The conversion to Parquet by the SQL Worker, after the last row.
-    rewriting: Option<Parts<Vec<u8>>>,
+    rewriting: Option<Pieces<Vec<u8>>>,
     delivery: Delivery,
     finished: bool,
 }
@@ -226,7 +226,7 @@ impl TableQuery {
         }
         let format = self.format.name();
         let rewriting = self.rewriting.get_or_insert_with(|| rewrite(format, bytes));
-        self.delivery.parts(rewriting.step(context, reply))
+        self.delivery.stream(rewriting.step(context, reply))
     }
 
     fn ready_bytes(&self) -> usize {
@@ -329,8 +329,8 @@ fn empty(statement: &Statement) -> Layout {
 
 /// Converts rows to a format that only the SQL Worker writes. The function sends the rows in pieces
 /// as an Arrow stream, and each reply contains the converted bytes.
-fn rewrite(format: &'static str, mut rows: Vec<u8>) -> Parts<Vec<u8>> {
-    Parts::new(move |io, output| async move {
+fn rewrite(format: &'static str, mut rows: Vec<u8>) -> Pieces<Vec<u8>> {
+    Pieces::new(move |io, output| async move {
         loop {
             let rest = rows.split_off(rows.len().min(REPLY_PIECE_BYTES));
             let (format, is_last) = (format.to_owned(), rest.is_empty());

@@ -96,7 +96,7 @@ impl Responder for RunningStatement {
         let Some(query) = &mut self.query else { return Ok(Action::End) };
         match query.step(&mut isolate.context(), reply) {
             Step::Done(Err(Error::DatabaseNotFound(name))) => Err(database_not_found(&name)),
-            step => self.delivery.parts(step),
+            step => self.delivery.stream(step),
         }
     }
 
