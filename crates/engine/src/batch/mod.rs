@@ -2,7 +2,7 @@
 //!
 //! A [`Block`] contains the rows of a single measurement. A row refers to its series by number. A
 //! [`MeasurementBatch`] is a block from a client's lines, with the keys of its columns. A
-//! [`FrameTable`] is a block from a frame, with the ids of its columns. Comments call both *tables*.
+//! [`FrameTable`] is a block from a frame, with the ids of its columns. Both are called *tables*.
 
 pub mod bitmap;
 pub mod chunks;

@@ -71,8 +71,8 @@ pub fn scan(
     scan_with(reader, request, limits, &Patterns::limited())
 }
 
-/// Scans like [`scan`]. Several scans of an event share `patterns`, and therefore the limit of regex
-/// steps.
+/// Scans like [`scan`]. Several scans of an event share `patterns`, and therefore the limit of
+/// regex steps.
 pub fn scan_with(
     reader: &dyn Reader,
     request: &ScanRequest,
