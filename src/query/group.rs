@@ -97,7 +97,7 @@ impl GroupExecutor {
         let calls = node.calls.iter().map(|call| CallExecutor {
             node: Rc::clone(node),
             plan: Rc::clone(call),
-            streams: call.transforms.clone(),
+            transforms: call.transforms.clone(),
             limiter: Limiter::new(node.limit, node.offset),
             whole_window: WholeWindowExecutor::new(node, call, reservation, work),
             series: None,
@@ -189,7 +189,7 @@ impl GroupExecutor {
                     *reading = None;
                     let (calls, rows) = read?;
                     self.calls = calls;
-                    if let Some(chunk) = self.rows(rows)? {
+                    if let Some(chunk) = self.on_rows_read(rows)? {
                         return Ok(Some(ExecStep::Chunk(chunk)));
                     }
                     if self.work.is_due() {
@@ -255,7 +255,7 @@ impl GroupExecutor {
 
     /// Processes rows that the calls have read. Returns the rows unless they depend on another
     /// feed.
-    fn rows(&mut self, batch: RowBatch) -> Result<Option<SeriesChunk>> {
+    fn on_rows_read(&mut self, batch: RowBatch) -> Result<Option<SeriesChunk>> {
         let node = Rc::clone(&self.node);
         if node.calls.is_empty() {
             let exhausted = self.limiter.is_exhausted();
@@ -437,7 +437,7 @@ fn needs(streams: &[Stream], missing: &[usize]) -> ExecStep {
 struct CallExecutor {
     node: Rc<SelectNode>,
     plan: Rc<CallPlan>,
-    streams: Vec<Transform>,
+    transforms: Vec<Transform>,
     limiter: Limiter,
     /// Present if the call needs all values of a window together.
     whole_window: Option<WholeWindowExecutor>,
@@ -478,7 +478,7 @@ impl CallExecutor {
                 }
             }
         }
-        if let Some(last) = transforms::finish(std::mem::take(&mut self.streams), work).await? {
+        if let Some(last) = transforms::finish(std::mem::take(&mut self.transforms), work).await? {
             self.keep(last);
         }
         Ok(())
@@ -498,8 +498,8 @@ impl CallExecutor {
     }
 
     fn push(&mut self, mut piece: StreamBatch) {
-        for stream in &mut self.streams {
-            piece = stream.push(&piece);
+        for transform in &mut self.transforms {
+            piece = transform.push(&piece);
         }
         self.keep(piece);
     }
