@@ -590,7 +590,7 @@ fn quota_series(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> {
     of_all.into_iter().chain(of_callers)
 }
 
-/// Returns one row for each limited rate. `caller` 0 means all callers together.
+/// Returns one row for each quota per minute. `caller` 0 means all callers together.
 fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> {
     let row = |rate: Rate| {
         let allowed = rates.of(rate)?;
@@ -605,7 +605,7 @@ fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> 
     Rate::ALL.into_iter().filter_map(row).collect()
 }
 
-/// Returns the highest sum over the shards of one group, because limits apply to each group.
+/// Returns the highest sum over the shards of one group, because quotas apply to each group.
 fn fullest_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
     groups(found, of_shard).map(|(sum, _)| sum).max().unwrap_or(0)
 }

@@ -53,7 +53,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// Returns the meter for requests to a group with `shards` shards; `None` if the database has
-    /// no limits. A write adds its own amounts to the meter.
+    /// no quotas. A write adds its own amounts to the meter.
     pub fn meter(&self, shards: usize) -> Option<Meter> {
         let quotas = &self.description.quotas;
         if quotas.are_none() {

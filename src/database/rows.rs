@@ -185,7 +185,7 @@ pub(super) struct DatabaseRows {
     pub jobs: BTreeMap<u64, Job>,
     /// The continuous queries, in ascending order of their keys.
     pub continuous: Vec<ContinuousRow>,
-    /// The limits of the database and its callers.
+    /// The quotas of the database and its callers.
     pub quotas: Quotas,
     pub schedule: Option<ScheduleRow>,
     /// The time at which the alarm checks the running continuous query or scheduled backup, in

@@ -10,7 +10,7 @@ pub const QUOTA_WINDOW_NS: i64 = 60 * S_NS;
 /// The highest limit that can be set. A JavaScript number represents this limit exactly.
 pub const QUOTA_VALUE_MAX: u64 = (1 << 53) - 1;
 
-/// The limits per minute. `None` means unlimited.
+/// The quotas per minute. `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
     /// The number of points written.
@@ -60,18 +60,18 @@ impl Rate {
 /// The quotas of a database and of each token or user on it. The default is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quotas {
-    /// The limits for all callers together.
+    /// The quotas per minute for all callers together.
     pub rates: Rates,
-    /// The maximum total number of bytes in all shards. `None` means unlimited.
+    /// The maximum total number of bytes in the shards of one group. `None` means unlimited.
     pub stored_bytes: Option<u64>,
-    /// The limits of single callers, in the order in which they were first set.
+    /// The quotas of single callers, in the order in which they were first set.
     pub callers: Vec<CallerQuota>,
-    /// The maximum total number of series in all shards. `None` means unlimited.
+    /// The maximum total number of series in the shards of one group. `None` means unlimited.
     #[serde(default)]
     pub series: Option<u64>,
 }
 
-/// The limits per minute of a token or user.
+/// The quotas per minute of a token or user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerQuota {
     /// The id of the token or user.
@@ -80,17 +80,17 @@ pub struct CallerQuota {
     pub user: bool,
     /// The caller's name when the quota was set.
     pub name: String,
-    /// The limits per minute.
+    /// The quotas per minute.
     pub rates: Rates,
 }
 
 impl Quotas {
-    /// Whether there are no limits at all.
+    /// Whether no quota is set.
     pub fn are_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Replaces the limits of the caller with the same id or name. No limits remove the caller.
+    /// Replaces the quotas of the caller with the same id or name. Empty quotas remove the caller.
     pub fn set_caller(&mut self, quota: CallerQuota) {
         let is_same = |known: &CallerQuota| {
             known.id == quota.id || (known.user == quota.user && known.name == quota.name)

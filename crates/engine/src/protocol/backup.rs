@@ -249,8 +249,8 @@ pub struct RestoredRest {
     pub dropped_default: Option<String>,
     /// The continuous queries, with their watermarks.
     pub continuous: Vec<ContinuousQuery>,
-    /// The limits of the database, without the limits of tokens and users, which belong to the
-    /// deployment and not to the backup.
+    /// The quotas of the database. The quotas of tokens and users belong to the deployment, and
+    /// not to the backup.
     pub quotas: Quotas,
 }
 
@@ -279,7 +279,7 @@ pub struct BackedUpMap {
     pub dropped_default: Option<String>,
     /// The continuous queries, with their watermarks.
     pub continuous: Vec<ContinuousQuery>,
-    /// The limits of the database and of callers.
+    /// The quotas of the database and of callers.
     pub quotas: Quotas,
     /// The policy's position and the object name of each page of measurements, in order.
     pub schema: Vec<(u32, String)>,

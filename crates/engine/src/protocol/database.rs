@@ -101,8 +101,8 @@ pub enum ToDatabase {
     Identify {
         keys: Vec<GranteeKey>,
     },
-    /// Replaces the limits of the database, or of one token or user. Every shard applies the new
-    /// limits before the Database replies.
+    /// Replaces the quotas of the database, or of one token or user. Every shard applies the new
+    /// quotas before the Database replies.
     SetQuota(QuotaChange),
     /// Returns the continuous queries with their watermarks, for a backup.
     BackUp,
@@ -127,7 +127,7 @@ pub enum ToDatabase {
 /// A change of limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QuotaChange {
-    /// Replaces the limits of the database. The limits of callers do not change.
+    /// Replaces the quotas of the database. The quotas of callers do not change.
     Database {
         /// The limits for all callers together.
         rates: Rates,
@@ -316,7 +316,7 @@ pub struct Description {
     /// The size, in bytes, above which the edge reports a shard (`SHARD_SPLIT_BYTES`), or 0.
     #[serde(default)]
     pub split_bytes: u64,
-    /// The limits of the database and its callers.
+    /// The quotas of the database and its callers.
     #[serde(default)]
     pub quotas: Quotas,
 }

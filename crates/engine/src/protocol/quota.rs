@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use tidemark_model::quota::{Rate, Rates};
 
-/// The cost of a request on one shard, and the limits of the whole database. The cost is already
+/// The cost of a request on one shard, and the quotas of the whole database. The cost is already
 /// extrapolated to all shards of the group, as if the other shards had the same cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
-    /// The limits for all callers together.
+    /// The quotas per minute for all callers together.
     pub database: Rates,
-    /// The id and the limits of a caller with individual limits.
+    /// The id and the quotas per minute of a caller with individual quotas.
     pub caller: Option<(u64, Rates)>,
     /// The maximum stored size of all shards in the group, in bytes.
     pub stored_bytes: Option<u64>,

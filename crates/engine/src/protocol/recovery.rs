@@ -127,7 +127,7 @@ pub struct FrozenDatabase {
     pub counters: Counters,
     /// The time, in nanoseconds, when the Database last assigned an id to a measurement or column.
     pub registered_ns: i64,
-    /// The limits of the database and its callers.
+    /// The quotas of the database and its callers.
     pub quotas: Quotas,
     /// All shards in the shard map, all shards being created, and all shards that wait to be wiped.
     pub shards: Vec<ObjectId>,
@@ -140,7 +140,7 @@ pub struct RecoveredDatabase {
     pub recovery: u64,
     /// The counters. The Database assigns only higher ids and versions after the recovery.
     pub counters: Counters,
-    /// The limits of the database and its callers.
+    /// The quotas of the database and its callers.
     pub quotas: Quotas,
     /// Closed shards that the recovered Database's shard map lacks, and that the Database wipes.
     pub gone: Vec<ObjectId>,

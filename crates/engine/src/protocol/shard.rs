@@ -119,7 +119,7 @@ pub struct Stamp {
     /// [`NO_GRANT`]. A sender with a lower number than the shard's is stale.
     #[serde(default)]
     pub access: u64,
-    /// The cost of the request, if the database or the caller has limits.
+    /// The cost of the request, if the database or the caller has quotas.
     #[serde(default)]
     pub meter: Option<Meter>,
 }
