@@ -135,8 +135,8 @@ impl<T> Machine for Task<T> {
     }
 }
 
-/// An async function that emits pieces of a response. Each reply is `Some(piece)`, and `None` at the
-/// end and afterwards.
+/// An async function that emits pieces of a response. Each reply is `Some(piece)`, and `None` at
+/// the end and afterwards.
 pub struct Pieces<T> {
     task: Task<()>,
     piece: Rc<Cell<Option<T>>>,
