@@ -50,7 +50,11 @@ impl Measured {
                 return refusal;
             }
         }
-        exchange.end_body(&mut self.service, platform)
+        let mut action = exchange.end_body(&mut self.service, platform);
+        while action == Action::Pause {
+            action = exchange.proceed(&mut self.service, platform);
+        }
+        action
     }
 }
 

@@ -12,8 +12,7 @@ use crate::api::routes::Body;
 use crate::api::routes::handler::Start;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{BODY_FIRST_ROOM_BYTES, QUERY_BODY_PER_TEXT};
-use crate::protocol::call::{Call, Platform};
-use crate::protocol::round::Request;
+use crate::protocol::call::Platform;
 
 fn ceiling(body: Body, limits: &Limits, is_compressed: bool) -> Ceiling {
     let (times, limit) = match body {
@@ -192,8 +191,7 @@ impl Exchange {
             return self.use_body(isolate, body.inflation.into_rest(), body.sink);
         }
         self.stage = ExchangeStage::Inflate(body);
-        let Request { to, message, .. } = Request::pause(0);
-        Ok(Action::Calls(vec![Call { id: 0, to, location: None, message }]))
+        Ok(Action::Pause)
     }
 
     fn use_body(
