@@ -212,41 +212,46 @@ impl RunningQuery {
         self.query.session.reservation.get_or_create(context.queries, database)
     }
 
-    /// Plans the query. If the plan failed, or may return rows before it calls a shard of each
-    /// policy, checks that the plan is based on the owners' state, and plans again otherwise.
-    async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun> {
+    /// Plans the query with the cached state, or with the owners' state if `from_owner` is true.
+    async fn plan(&mut self, from_owner: bool) -> Result<QueryRun> {
+        let mut loaded = self.load(from_owner).await?;
         let mut empty = None;
-        let mut unconfirmed: Option<(Vec<Loaded>, Result<QueryRun>)> = None;
         loop {
-            let loaded = self.load(from_owner).await?;
-            let all_fresh = loaded.iter().all(|loaded| loaded.fresh);
-            let is_same = |before: &[Loaded]| {
-                before.iter().zip(&loaded).all(|(before, loaded)| before.has_state_of(loaded))
-            };
-            let planned = match unconfirmed.take() {
-                Some((before, planned)) if is_same(&before) => planned,
-                changed => {
-                    if changed.is_some() {
-                        empty = None;
-                    }
-                    match self.plan_with(&loaded, empty.as_ref()).await {
-                        Ok(Planned::Run(planned)) => Ok(planned),
-                        Ok(Planned::Search(run, clashes)) => {
-                            empty = self.find_empty(run, clashes).await?;
-                            from_owner = empty.is_none();
-                            continue;
-                        }
-                        Err(error) => Err(error),
-                    }
+            let planned = match self.plan_with(&loaded, empty.as_ref()).await {
+                Ok(Planned::Search(run, clashes)) => {
+                    empty = self.find_empty(run, clashes).await?;
+                    loaded = self.load(empty.is_none()).await?;
+                    continue;
                 }
+                Ok(Planned::Run(run)) => Ok(run),
+                Err(error) => Err(error),
             };
-            if all_fresh || planned.as_ref().is_ok_and(|run| run.reads_all_shards) {
-                let mut run = planned?;
-                self.query.status.columns.replace(run.columns.take());
-                return Ok(run);
+            match self.newer_state(&loaded, &planned).await? {
+                Some(newer) => (loaded, empty) = (newer, None),
+                None => {
+                    let mut run = planned?;
+                    self.query.status.columns.replace(run.columns.take());
+                    return Ok(run);
+                }
             }
-            (unconfirmed, from_owner) = (Some((loaded, planned)), true);
         }
+    }
+
+    /// Returns the owners' state if it differs from the state of the plan. Loads it only if no
+    /// shard can report a stale cache in time: if the plan failed, or may return rows before it
+    /// calls a shard of each policy.
+    async fn newer_state(
+        &self,
+        loaded: &[Loaded],
+        planned: &Result<QueryRun>,
+    ) -> Result<Option<Vec<Loaded>>> {
+        let all_fresh = loaded.iter().all(|loaded| loaded.fresh);
+        if all_fresh || planned.as_ref().is_ok_and(|run| run.reads_all_shards) {
+            return Ok(None);
+        }
+        let owners = self.load(true).await?;
+        let is_same = loaded.iter().zip(&owners).all(|(used, owner)| used.has_state_of(owner));
+        Ok((!is_same).then_some(owners))
     }
 
     /// Loads the sources, in their order. The error for a missing database takes precedence over
