@@ -147,19 +147,17 @@ impl Wal {
         let Some(frame) = self.frames.get(&sequence) else { return Ok(None) };
         let (keys, mut bytes) = (frame.keys.clone(), Vec::new());
         for (part, &key) in (0..).zip(&keys) {
-            let head = store.head(Table::Wal, key)?.map(|head| Head::decode(&head));
-            let body = store.body(Table::Wal, key)?;
-            let sound = match (head, &body) {
-                (Some(Ok(head)), Some(body)) => {
+            let row = store.head_and_body(Table::Wal, key)?;
+            let sound = row.filter(|(head, body)| {
+                Head::decode(head).is_ok_and(|head| {
                     head.sequence == sequence && head.part == part && head.check(body).is_ok()
-                }
-                _ => false,
-            };
-            if !sound {
+                })
+            });
+            let Some((_, body)) = sound else {
                 self.mark_damaged(sequence, &format!("part {part} fails its checksum"));
                 return Ok(None);
-            }
-            bytes.extend(body.unwrap_or_default());
+            };
+            bytes.extend(body);
         }
         Ok(Some(bytes))
     }
