@@ -1,7 +1,4 @@
-//! Tests the parser with the cases of InfluxDB's own tests. These cases are stored outside of the
-//! repository.
-
-use std::path::PathBuf;
+//! Tests the parser with the cases of InfluxDB's own tests.
 
 use serde_json::Value;
 use tidemark::influxql::ast::BinaryOp;
@@ -11,17 +8,7 @@ use tidemark::influxql::lexer::Lexer;
 use tidemark::influxql::token::{Keyword, TokenKind};
 use tidemark::influxql::{parse, parse_expr, parse_statement, quote};
 
-/// Cases whose results differ intentionally, as pairs of id and reason.
-const EXCEPTIONS: &[(&str, &str)] = &[];
-
-fn cases(file: &str) -> Vec<Value> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/influxql").join(file);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("skipped: {file} is not there");
-        return vec![];
-    };
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
+use crate::repository::influxdata_cases;
 
 fn text<'a>(case: &'a Value, key: &str) -> Option<&'a str> {
     case.get(key).and_then(Value::as_str)
@@ -30,7 +17,7 @@ fn text<'a>(case: &'a Value, key: &str) -> Option<&'a str> {
 #[test]
 fn parser_cases_agree() {
     let mut different = vec![];
-    for case in cases("parser_cases.jsonl") {
+    for case in influxdata_cases("parser") {
         let (id, query) = (text(&case, "id").unwrap(), text(&case, "query").unwrap());
         let params = Params::from_json(&case["params"].to_string()).unwrap();
         let answer = match text(&case, "kind").unwrap() {
@@ -47,7 +34,7 @@ fn parser_cases_agree() {
             Some(error) => Err(error.to_owned()),
             None => Ok(text(&case, "ast").unwrap().to_owned()),
         };
-        if answer != expected && !EXCEPTIONS.iter().any(|(exception, _)| *exception == id) {
+        if answer != expected {
             different
                 .push(format!("{id}\n  {query}\n  expected {expected:?}\n  answered {answer:?}"));
         }
@@ -150,7 +137,7 @@ fn scanner_case(case: &Value) -> (String, String) {
 #[test]
 fn scanner_cases_agree() {
     let mut different = vec![];
-    for case in cases("scanner_cases.jsonl") {
+    for case in influxdata_cases("scanner") {
         let (expected, found) = scanner_case(&case);
         if expected != found {
             different.push(format!("{case}\n  expected {expected}\n  found {found}"));

@@ -1,6 +1,4 @@
-//! Tests the planner with the cases in `../shared/data/influxql`, if that folder exists.
-
-use std::path::Path;
+//! Tests the planner with the cases of InfluxDB 1.x's own tests.
 
 use serde_json::Value;
 use tidemark::influxql::ast::Statement;
@@ -13,20 +11,9 @@ use tidemark::query::source::{Defaults, sources};
 use tidemark::response::Options;
 
 use crate::memory_server::{Memory, Policy};
+use crate::repository::influxdata_cases;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/influxql");
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-
-fn cases(file: &str) -> Vec<Value> {
-    let path = Path::new(FOLDER).join(file);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
-        Err(_) => {
-            println!("skipped: {} is absent", path.display());
-            Vec::new()
-        }
-    }
-}
 
 /// Returns the error message of the planner for an empty database, or "".
 fn verdict(query: &str) -> String {
@@ -48,7 +35,7 @@ fn verdict(query: &str) -> String {
 #[test]
 fn compile_errors_match_influxdb_1() {
     let mut wrong = Vec::new();
-    for case in cases("compile_cases.jsonl") {
+    for case in influxdata_cases("compile") {
         let query = case["query"].as_str().unwrap();
         let expected = case["error"].as_str().unwrap_or_default();
         let got = verdict(query);
@@ -60,7 +47,7 @@ fn compile_errors_match_influxdb_1() {
 }
 
 /// Returns `[name, tags, time, values…]` for every row, or the error of the result.
-fn flat(body: &str) -> Result<Vec<Value>, String> {
+fn flat(body: &str) -> Result<Value, String> {
     let body: Value = serde_json::from_str(body).unwrap();
     let result = &body["results"][0];
     if let Some(error) = result["error"].as_str() {
@@ -74,7 +61,7 @@ fn flat(body: &str) -> Result<Vec<Value>, String> {
             rows.push(serde_json::json!([series["name"], tags, row[0], values]));
         }
     }
-    Ok(rows)
+    Ok(rows.into())
 }
 
 fn near(left: &Value, right: &Value) -> bool {
@@ -92,39 +79,29 @@ fn near(left: &Value, right: &Value) -> bool {
 
 #[test]
 fn select_cases_match_influxdb_1() {
-    let (mut agree, mut different) = (0, Vec::new());
-    for case in cases("select_cases.jsonl") {
-        let (Some(lines), Some(query)) = (case["lp"].as_str(), case["query"].as_str()) else {
-            continue;
-        };
+    let mut different = Vec::new();
+    for case in influxdata_cases("select") {
+        let query = case["query"].as_str().unwrap();
         let mut server = Memory::new(2, 60);
         server.now_ns = case["now_ns"].as_i64().unwrap_or(NOW_NS);
         let mut policy = Policy::default();
-        policy.write(lines, Precision::Nanosecond);
+        policy.write(case["lines"].as_str().unwrap(), Precision::Nanosecond);
         let policies = [("autogen".to_owned(), policy)].into_iter().collect();
         server.databases.insert("db".into(), policies);
         let defaults = Defaults { database: Some("db"), policy: None };
         let form = Options { epoch: Some(Precision::Nanosecond), ..Options::default() };
-        let expected = match (case["v1_actual"].as_str(), case["error"].as_str()) {
-            (Some(body), _) => flat(body),
-            (None, Some(error)) => Err(error.to_owned()),
-            (None, None) => Ok((case["rows"].as_array().into_iter().flatten())
-                .map(|r| serde_json::json!([r["name"], r["tags"], r["time"], r["values"]]))
-                .collect()),
+        let expected = match case["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(case["rows"].clone()),
         };
         let got = flat(&server.query(query, defaults, form));
         let same = match (&expected, &got) {
-            (Ok(left), Ok(right)) => {
-                near(&Value::Array(left.clone()), &Value::Array(right.clone()))
-            }
+            (Ok(left), Ok(right)) => near(left, right),
             (left, right) => left == right,
         };
-        if same {
-            agree += 1;
-        } else {
+        if !same {
             different.push(format!("{query}\n  expected {expected:?}\n  got      {got:?}"));
         }
     }
-    println!("{agree} agree, {} differ", different.len());
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
