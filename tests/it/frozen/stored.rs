@@ -71,7 +71,8 @@ fn answers(product: &mut Product) -> Vec<Value> {
 }
 
 fn text_of(answers: &[Value]) -> String {
-    serde_json::to_string_pretty(answers).unwrap() + "\n"
+    let lines: Vec<String> = answers.iter().map(Value::to_string).collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
 fn record() {
