@@ -86,3 +86,21 @@ for (const [one, other, value, isPermitted] of [[1, 2, 2, true], [1, 2, 1, false
     assert.equal(await chosen({ parts, theirs, ours, trusted: async (text) => known[text]?.document }), isPermitted);
   });
 }
+
+for (const [keys, host, isPermitted] of [['role', null, true], ['role', '', false], ['role host', '', true]]) {
+  test(`with the tags ${keys}, the value ${JSON.stringify(host)} of the tag host is ${isPermitted ? '' : 'not '}accepted over a subquery`, async () => {
+    const text = 'SELECT first(c0), host FROM (SELECT min(f) AS c0 FROM cpu GROUP BY *) GROUP BY *';
+    const first = (tags, cell) => answer({ name: 'cpu', tags, columns: ['time', 'first', 'host'], values: [[5, 1, cell]] });
+    const ours = first({ role: '' }, host);
+    const none = [200, '{"results":[{"statement_id":0}]}'];
+    const real = async (one) => {
+      if (one.startsWith('SHOW TAG KEYS FROM cpu')) return answer({ name: 'cpu', columns: ['tagKey'], values: keys.split(' ').map((key) => [key]) });
+      if (one.includes(' INTO ')) return answer({ name: 'result', columns: ['time', 'written'], values: [[0, 1]] });
+      return one.startsWith('SELECT first(c0), host FROM stored') ? first(undefined, null) : none;
+    };
+    const own = async () => none;
+    const both = async (one) => [await real(one), await own()];
+    const env = { real, own, both, write: async () => {}, data: { measurements: [], days: [] }, known: new Map() };
+    assert.equal((await explanation({ text, tied: false }, none, ours, env)) !== undefined, isPermitted);
+  });
+}

@@ -2,7 +2,6 @@
 // measurement, and then runs the outer statement over that measurement in 1.x.
 
 import { alike, errorOf, groupBy, head, json, sameAnswer, seriesOf } from './answers.mjs';
-import { TAGS } from './data.mjs';
 import { linesOf, linesOfSeries } from './lines.mjs';
 import { and, calls, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
@@ -60,7 +59,7 @@ export async function isSameOverStoredRows({ text: whole, tied, theirs, ours, en
     if (!answer) continue;
     const listing = withColumns(text, theirs.document, ours.document, env.parsed(answer));
     if (listing) answer = togetherAgain(await overStored(listing, how), way.apart);
-    const document = withEmptyTags(answer, text, ours.document, env);
+    const document = await withEmptyTags(answer, text, ours.document, env);
     if (isOurs(answer) || isSame(document)) return true;
     const [one, other] = [json(document ?? null), ours.body].map((body) => [200, body.replaceAll(new RegExp(MINUS_ZERO, 'g'), '0')]);
     if (how.hasZeros && sameAnswer({ tied }, one, other)) return true;
@@ -104,8 +103,8 @@ const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
  * Replaces null with an empty string in the columns of tags, because stored points do not have tags
  * with an empty value.
  */
-function withEmptyTags(answer, text, ours, { parsed }) {
-  const document = parsed(answer);
+async function withEmptyTags(answer, text, ours, env) {
+  const document = env.parsed(answer);
   const parts = clauses(text);
   const expressions = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
   // Only rows with a point get the empty strings. In the row of an empty window, the columns stay
@@ -113,9 +112,8 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   const [only, more] = subqueries(parts.FROM) ?? [];
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
   const isWithTags = only && !more && (number || ['(null)', '(none)', '(linear)', undefined].includes(parts.fill));
-  const dimensions = isWithTags ? dimensionsOf(clauses(only)) : [];
   const columns = number && only ? fieldsOf(clauses(only)).map(({ expression, alias }) => alias ?? expression) : [];
-  const inner = union(dimensions, Object.keys(TAGS).filter((tag) => groupsBy(dimensions, tag))).filter((name) => !columns.includes(name));
+  const inner = isWithTags ? (await tagsOf([only], env)).filter((name) => !columns.includes(name)) : [];
   // `fill(number)` replaces a missing tag with the number.
   const isMissing = (cell) => cell === null || (number !== undefined && cell?.text === number);
   for (const [place, series] of seriesOf(document).entries()) {
