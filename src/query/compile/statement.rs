@@ -171,7 +171,8 @@ pub(crate) fn check<'a>(
             fill = Fill::None;
         }
     }
-    if has_windows && range.end_ns > MAX_TIME_NS {
+    // As in 1.x, a bound at the last permitted time is not replaced with the current time.
+    if has_windows && bounds.max_ns.is_none() && range.end_ns > MAX_TIME_NS {
         range.end_ns = now_ns.saturating_add(1);
     }
     let fields = fields::check(select, &mut facts)?;
