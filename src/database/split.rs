@@ -28,10 +28,9 @@ use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::shard_rows::{ShardRows, split_by_shard};
-use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId};
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, PAGE_BYTES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_AHEAD_NS,
+    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_AHEAD_NS,
     SPLIT_PAGES_PER_EVENT_MAX,
 };
 use crate::model::schema::MeasurementSchema;
@@ -203,16 +202,8 @@ impl<S: Store> Database<S> {
             let resume = known.and_then(|live| live.rest.clone());
             progress.source = copy.shard;
             let measurements: Vec<MeasurementId> = row.schema.ids().collect();
-            let request = SummaryRequest {
-                predicates: vec![None; measurements.len()],
-                measurements,
-                time,
-                want: SummaryWant::Measurements,
-                kept_from_ns: None,
-                resume,
-                items_max: None,
-                page_bytes: PAGE_BYTES_MAX,
-            };
+            let all = SummaryRequest::new(measurements, SummaryWant::Measurements);
+            let request = SummaryRequest { time, resume, ..all };
             let message = ToShard::Summarise { query: 0, stamp, request };
             return Ok(Some(vec![rows.request(source, &message)]));
         };
@@ -479,24 +470,12 @@ fn stamp(row: &PolicyRow, generation: u64) -> Stamp {
 /// Returns the scan of a measurement's rows within `time`. Each series is a group.
 fn scan(measurement: &MeasurementSchema, time: TimeRange, resume: Resume) -> ScanRequest {
     let fields = measurement.fields();
-    ScanRequest {
-        measurement: measurement.id,
-        time,
-        predicate: None,
-        group_by: measurement.tags().map(|column| column.id).collect(),
-        direction: Direction::Ascending,
-        output: Output::Rows {
-            fields: fields
-                .map(|(column, field_type)| Input { column: column.id, field_type, cast: None })
-                .collect(),
-            tags: Vec::new(),
-            limit: None,
-            every_row: false,
-        },
-        resume,
-        page_bytes: PAGE_BYTES_MAX,
-        groups_max: None,
-    }
+    let fields =
+        fields.map(|(column, field_type)| Input { column: column.id, field_type, cast: None });
+    let fields = fields.collect();
+    let output = Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false };
+    let group_by = measurement.tags().map(|column| column.id).collect();
+    ScanRequest { time, group_by, resume, ..ScanRequest::new(measurement.id, output) }
 }
 
 /// Converts the rows of a page of [`scan`] into frames. Each shard of `target` that receives rows

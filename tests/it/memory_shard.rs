@@ -105,16 +105,8 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
 
 fn every_series() -> SummaryRequest {
     let tags = vec![vec![(ColumnId(1), 7)]];
-    SummaryRequest {
-        measurements: vec![MeasurementId(1)],
-        time: TimeRange::ALL,
-        kept_from_ns: None,
-        predicates: vec![None],
-        want: SummaryWant::SeriesHashes { tags, count_only: true },
-        resume: None,
-        page_bytes: PAGE_BYTES_MAX,
-        items_max: None,
-    }
+    let want = SummaryWant::SeriesHashes { tags, count_only: true };
+    SummaryRequest::new(vec![MeasurementId(1)], want)
 }
 
 fn count_of(column: u32, field_type: FieldType) -> ScanRequest {

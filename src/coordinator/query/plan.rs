@@ -32,7 +32,7 @@ use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::SourceName;
 use crate::query::work::Work;
-use crate::scan::request::{Output, Predicate, Resume, ScanRequest};
+use crate::scan::request::{Output, Predicate, ScanRequest};
 
 /// The work of planning the shards of a scan, in addition to one unit for each shard and policy.
 const SCAN_WORK: usize = 5;
@@ -124,18 +124,11 @@ fn conditions(predicate: &Predicate) -> usize {
 /// Returns the request for the plan of a scan. A shard reads no columns for the plan.
 fn plan_request(request: &ScanRequest) -> ScanRequest {
     let &ScanRequest { measurement, time, direction, page_bytes, .. } = request;
+    let predicate = request.predicate.clone();
     let (fields, tags) = (Vec::new(), Vec::new());
-    ScanRequest {
-        measurement,
-        time,
-        predicate: request.predicate.clone(),
-        group_by: Vec::new(),
-        direction,
-        output: Output::Rows { fields, tags, limit: None, every_row: false },
-        resume: Resume::default(),
-        page_bytes,
-        groups_max: None,
-    }
+    let output = Output::Rows { fields, tags, limit: None, every_row: false };
+    let all = ScanRequest::new(measurement, output);
+    ScanRequest { time, predicate, direction, page_bytes, ..all }
 }
 
 /// Awaits only [`Work::spend`].

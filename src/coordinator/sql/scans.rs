@@ -10,7 +10,7 @@ use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
 use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, ObjectId};
-use crate::model::limits::{PAGE_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX};
+use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
@@ -334,17 +334,9 @@ fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanReq
             (tags(&aggregates.group_by)?, Output::Aggregates { calls: calls?, window, limit: None })
         }
     };
-    Some(ScanRequest {
-        measurement: table.id,
-        time: scan.time,
-        predicate,
-        group_by,
-        direction: Direction::descending_if(scan.first == Some(TimeOrder::Descending)),
-        output,
-        resume: Resume::default(),
-        page_bytes: PAGE_BYTES_MAX,
-        groups_max: None,
-    })
+    let direction = Direction::descending_if(scan.first == Some(TimeOrder::Descending));
+    let all = ScanRequest::new(table.id, output);
+    Some(ScanRequest { time: scan.time, predicate, group_by, direction, ..all })
 }
 
 fn input(table: &MeasurementSchema, name: &str) -> Option<Input> {

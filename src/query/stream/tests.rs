@@ -5,7 +5,6 @@ use crate::admission::QueryReservation;
 use crate::batch::column::Values;
 use crate::merge::cursor::Direction;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::PAGE_BYTES_MAX;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::result::Column;
@@ -74,17 +73,7 @@ impl Shard {
 
 /// Returns a request for all rows of a measurement.
 pub(crate) fn request(output: Output) -> ScanRequest {
-    ScanRequest {
-        measurement: MeasurementId(1),
-        time: TimeRange::ALL,
-        predicate: None,
-        group_by: Vec::new(),
-        direction: Direction::Ascending,
-        output,
-        resume: Resume::default(),
-        page_bytes: PAGE_BYTES_MAX,
-        groups_max: None,
-    }
+    ScanRequest::new(MeasurementId(1), output)
 }
 
 /// Reads slices of at most `bytes_max` bytes in pages of less than `piece_rows` rows. Returns all

@@ -130,16 +130,8 @@ pub(super) fn count_series<S: Store>(
     stamp: &Stamp,
 ) -> Result<u64, Refusal> {
     let tags = vec![vec![(ColumnId(1), 1), (ColumnId(2), 2)]];
-    let mut request = SummaryRequest {
-        measurements: vec![measurement],
-        time: TimeRange::ALL,
-        kept_from_ns: None,
-        predicates: vec![None],
-        want: SummaryWant::SeriesHashes { tags, count_only: true },
-        items_max: None,
-        resume: None,
-        page_bytes: PAGE_BYTES_MAX,
-    };
+    let want = SummaryWant::SeriesHashes { tags, count_only: true };
+    let mut request = SummaryRequest::new(vec![measurement], want);
     let mut count = 0;
     loop {
         let page = shard.summary(&request, stamp)?;

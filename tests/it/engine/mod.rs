@@ -23,14 +23,12 @@ use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::batch::{Block, FrameTable};
-use tidemark::merge::cursor::Direction;
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
-use tidemark::model::limits::PAGE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::protocol::shard::{ShardSettings, Stamp};
 use tidemark::scan::page::ScanPage;
-use tidemark::scan::request::{Output, Resume, ScanRequest};
+use tidemark::scan::request::{Output, ScanRequest};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::refusal::Refusal;
@@ -237,17 +235,7 @@ pub(super) fn opened() -> (MemoryStore, Shard<MemoryStore>) {
 
 /// Creates a request for all rows of measurement 1.
 pub(crate) fn scan_of(output: Output) -> ScanRequest {
-    ScanRequest {
-        measurement: MeasurementId(1),
-        time: TimeRange::ALL,
-        predicate: None,
-        group_by: Vec::new(),
-        direction: Direction::Ascending,
-        output,
-        resume: Resume::default(),
-        page_bytes: PAGE_BYTES_MAX,
-        groups_max: None,
-    }
+    ScanRequest::new(MeasurementId(1), output)
 }
 
 /// Runs the due alarms, and returns their number.

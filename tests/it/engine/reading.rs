@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use tidemark::model::ids::MeasurementId;
-use tidemark::model::limits::PAGE_BYTES_MAX;
 use tidemark::model::limits::PAGES_WAITING_MAX;
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
@@ -57,16 +56,9 @@ fn reply(step: Step<Vec<u8>>) -> Option<FromShard> {
 }
 
 fn page(query: u64, is_first: bool) -> ToShard {
-    let request = SummaryRequest {
-        measurements: vec![MeasurementId(1)],
-        time: TimeRange::ALL,
-        kept_from_ns: None,
-        predicates: vec![None],
-        want: SummaryWant::Measurements,
-        items_max: None,
-        resume: (!is_first).then(|| (0, Vec::new())),
-        page_bytes: PAGE_BYTES_MAX,
-    };
+    let resume = (!is_first).then(|| (0, Vec::new()));
+    let all = SummaryRequest::new(vec![MeasurementId(1)], SummaryWant::Measurements);
+    let request = SummaryRequest { resume, ..all };
     ToShard::Summarise { query, stamp: STAMP, request }
 }
 

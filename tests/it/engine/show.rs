@@ -367,16 +367,9 @@ fn summary_page_ends_while_condition_excludes_series() {
     let tags = vec![vec![ColumnId(1)]; 2];
     let seeded = vec![vec![(ColumnId(1), 7)]; 2];
     let predicate = Predicate::Compare(Comparison::Equal, tag, value);
-    let mut request = SummaryRequest {
-        measurements: vec![MeasurementId(1), MeasurementId(2)],
-        time: TimeRange::ALL,
-        kept_from_ns: None,
-        predicates: vec![Some(predicate.clone()), Some(predicate)],
-        want: SummaryWant::Measurements,
-        resume: None,
-        page_bytes: PAGE_BYTES_MAX,
-        items_max: None,
-    };
+    let measurements = vec![MeasurementId(1), MeasurementId(2)];
+    let mut request = SummaryRequest::new(measurements, SummaryWant::Measurements);
+    request.predicates = vec![Some(predicate.clone()), Some(predicate)];
     let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 40 };
     for is_flushed in [false, true] {
         let store = MemoryStore::new();

@@ -47,6 +47,21 @@ fn page_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Er
 }
 
 impl ScanRequest {
+    /// Creates a request for all rows of a measurement in ascending order, as one group.
+    pub fn new(measurement: MeasurementId, output: Output) -> Self {
+        Self {
+            measurement,
+            time: TimeRange::ALL,
+            predicate: None,
+            group_by: Vec::new(),
+            direction: Direction::Ascending,
+            output,
+            resume: Resume::default(),
+            page_bytes: PAGE_BYTES_MAX,
+            groups_max: None,
+        }
+    }
+
     pub(super) fn wants_newest(&self) -> bool {
         self.direction.is_descending() && matches!(self.output, Output::Rows { limit: Some(1), .. })
     }
@@ -439,6 +454,22 @@ pub struct SummaryRequest {
     /// The approximate maximum size of the page in bytes, at most [`PAGE_BYTES_MAX`].
     #[serde(rename = "piece_bytes", default = "whole_page", deserialize_with = "page_bytes")]
     pub page_bytes: usize,
+}
+
+impl SummaryRequest {
+    /// Creates a request for all rows of `measurements`.
+    pub fn new(measurements: Vec<MeasurementId>, want: SummaryWant) -> Self {
+        Self {
+            predicates: vec![None; measurements.len()],
+            measurements,
+            time: TimeRange::ALL,
+            kept_from_ns: None,
+            want,
+            resume: None,
+            items_max: None,
+            page_bytes: PAGE_BYTES_MAX,
+        }
+    }
 }
 
 /// The kind of items in a summary.

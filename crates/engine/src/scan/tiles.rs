@@ -239,22 +239,13 @@ pub(super) fn states_of(tile: &Missing, groups: &[Group], first_ns: i64) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::request::{AggregateFunction, Comparison, Input, Operand, Resume, Window};
+    use crate::scan::request::{AggregateFunction, Comparison, Input, Operand, Window};
     use tidemark_model::value::{FieldType, FieldValue};
 
     fn request(time: TimeRange, every_ns: i64, offset_ns: i64) -> ScanRequest {
         let window = Some(Window { every_ns, offset_ns, zone: Vec::new() });
-        ScanRequest {
-            measurement: MeasurementId(1),
-            time,
-            predicate: None,
-            group_by: Vec::new(),
-            direction: Direction::Ascending,
-            output: Output::Aggregates { calls: Vec::new(), window, limit: None },
-            resume: Resume::default(),
-            page_bytes: 0,
-            groups_max: None,
-        }
+        let output = Output::Aggregates { calls: Vec::new(), window, limit: None };
+        ScanRequest { time, ..ScanRequest::new(MeasurementId(1), output) }
     }
 
     fn estimate(time: TimeRange, series: u64, rows: u64) -> Estimate {

@@ -19,7 +19,6 @@ use crate::merge::cursor::Direction;
 use naive::{Answer, Point};
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
-use tidemark_model::limits::PAGE_BYTES_MAX;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 use vectors::{MEASUREMENT, VectorReader, Write};
@@ -36,17 +35,7 @@ const FIELD: ColumnId = ColumnId(10);
 
 /// Returns a request for all rows of the measurement, in ascending order.
 fn request_of(output: Output) -> ScanRequest {
-    ScanRequest {
-        measurement: MEASUREMENT,
-        time: TimeRange::ALL,
-        predicate: None,
-        group_by: Vec::new(),
-        direction: Direction::Ascending,
-        output,
-        resume: Resume::default(),
-        page_bytes: PAGE_BYTES_MAX,
-        groups_max: None,
-    }
+    ScanRequest::new(MEASUREMENT, output)
 }
 
 fn rows_output(fields: Vec<Input>, tags: Vec<ColumnId>, limit: Option<u64>) -> Output {
