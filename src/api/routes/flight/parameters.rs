@@ -139,6 +139,7 @@ fn row(
     let mut buffer = || buffers.next().flatten().ok_or_else(unread);
     let mut view_buffers = batch.variadicBufferCounts().into_iter().flatten();
     let mut values = Vec::with_capacity(columns.len());
+    let mut text_bytes = 0;
     for (name, kind) in columns {
         let node = nodes.next().ok_or_else(unread)?;
         let value = match kind {
@@ -165,6 +166,13 @@ fn row(
                 }
             }
         };
+        if let ParamKind::String(text) = &value {
+            text_bytes += text.len();
+            // Without this check, many columns could refer to the same long text.
+            if text_bytes > body.len() {
+                return Err(unread());
+            }
+        }
         values.push((name.clone(), value));
     }
     Ok(values)
@@ -340,6 +348,28 @@ mod tests {
         assert_eq!(first_row(&many[1..]), Ok(None));
         let error = first_row(&many).unwrap_err().to_string();
         assert!(error.contains("FLIGHT_MESSAGES_MAX"), "{error}");
+    }
+
+    #[test]
+    fn flight_parameters_share_no_text() {
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["a".repeat(1_000)]));
+        let [_, schema, batch] = &*messages(vec![("a", Arc::clone(&text)), ("b", text)]) else {
+            panic!("three messages");
+        };
+        let read = first_row(&[schema.clone(), batch.clone()]).unwrap().unwrap();
+        assert_eq!(read.len(), 2);
+        // The second column's buffers become the first column's.
+        let mut shared = batch.clone();
+        let parsed = arrow_ipc::root_as_message(&batch.header).unwrap();
+        let buffers = parsed.header_as_record_batch().unwrap().buffers().unwrap();
+        let bytes = buffers.bytes();
+        let at = batch.header.windows(bytes.len()).position(|window| window == bytes).unwrap();
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        let second_at = at + second.len();
+        shared.header[second_at..second_at + first.len()].copy_from_slice(first);
+        let used_bytes = shared.body.len() / 2;
+        shared.body.truncate(used_bytes);
+        assert_eq!(first_row(&[schema.clone(), shared]), Err(ApiError::Invalid(UNREAD.into())));
     }
 
     #[test]
