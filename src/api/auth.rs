@@ -180,7 +180,7 @@ mod tests {
     fn found(header: Option<&str>, query: &str) -> Result<Credentials, AuthError> {
         let headers: Vec<_> = header.map(|value| ("authorization", value)).into_iter().collect();
         let head = RequestHead::with_headers(&headers);
-        credentials(&head, &Parameters::parse(query.as_bytes()), &settings())
+        credentials(&head, &Parameters::parse(query.as_bytes()).unwrap(), &settings())
     }
 
     fn authenticated(header: Option<&str>, query: &str) -> bool {
@@ -228,7 +228,7 @@ mod tests {
     fn missing_admin_token_rejects_requests() {
         let settings = Settings::read(|_| None).unwrap();
         let head = RequestHead::default();
-        let error = credentials(&head, &Parameters::parse(b"p=x"), &settings).unwrap_err();
+        let error = credentials(&head, &Parameters::parse(b"p=x").unwrap(), &settings).unwrap_err();
         assert_eq!(error, AuthError::NotConfigured);
     }
 

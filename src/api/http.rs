@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use super::params::ParamsError;
+use crate::model::limits::PARAMETERS_MAX;
+
 /// A request without its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHead {
@@ -80,8 +83,16 @@ pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Decodes `a=b&c=d`, with percent-encoding and `+` as in forms.
-    pub fn parse(encoded: &[u8]) -> Self {
-        Self(form_urlencoded::parse(encoded).into_owned().collect())
+    ///
+    /// # Errors
+    /// [`ParamsError::TooMany`]
+    pub fn parse(encoded: &[u8]) -> Result<Self, ParamsError> {
+        let pairs = form_urlencoded::parse(encoded).into_owned();
+        let pairs: Vec<_> = pairs.take(PARAMETERS_MAX + 1).collect();
+        if pairs.len() > PARAMETERS_MAX {
+            return Err(ParamsError::TooMany);
+        }
+        Ok(Self(pairs))
     }
 
     /// Wraps decoded parameters.
@@ -119,11 +130,22 @@ mod tests {
 
     #[test]
     fn first_of_repeated_parameters_counts() {
-        let parameters = Parameters::parse(b"db=a%20b+c&db=x&rp=&p=%2B");
+        let parameters = Parameters::parse(b"db=a%20b+c&db=x&rp=&p=%2B").unwrap();
         assert_eq!(parameters.get("db"), Some("a b c"));
         assert_eq!((parameters.get("rp"), parameters.filled("rp")), (Some(""), None));
         assert_eq!(parameters.get("p"), Some("+"));
-        let both = Parameters::parse(b"q=url&db=d").prepend(Parameters::parse(b"q=form"));
+        let [url, form] =
+            [&b"q=url&db=d"[..], b"q=form"].map(|text| Parameters::parse(text).unwrap());
+        let both = url.prepend(form);
         assert_eq!((both.get("q"), both.get("db")), (Some("form"), Some("d")));
+    }
+
+    #[test]
+    fn parameters_are_limited() {
+        let parsed = |count: usize| Parameters::parse("a&".repeat(count).as_bytes());
+        assert_eq!(parsed(PARAMETERS_MAX).map(|parsed| parsed.count("a")), Ok(PARAMETERS_MAX));
+        assert_eq!(parsed(PARAMETERS_MAX + 1), Err(ParamsError::TooMany));
+        // Separators without parameters do not count.
+        assert_eq!(Parameters::parse("&".repeat(100_000).as_bytes()), Ok(Parameters::default()));
     }
 }

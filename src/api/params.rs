@@ -5,7 +5,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::foreign_origin;
 use crate::api::http::{Parameters, RequestHead};
 use crate::line_protocol::TimestampUnit;
-use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, NAME_BYTES_MAX};
+use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, NAME_BYTES_MAX, PARAMETERS_MAX};
 use crate::model::name::{self, InvalidName};
 use crate::model::time::Precision;
 
@@ -70,6 +70,11 @@ pub struct QueryParams {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the error texts describe the variants")]
 pub enum ParamsError {
+    #[error(
+        "the request has more than {PARAMETERS_MAX} parameters (PARAMETERS_MAX): send only the \
+         parameters that the server supports"
+    )]
+    TooMany,
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,
     /// The database name is invalid. The message begins with the first two words of 1.x's message.
@@ -230,7 +235,7 @@ pub fn query_parameters(
 pub fn form_fields(head: &RequestHead, body: &[u8]) -> ApiResult<Option<Parameters>> {
     let (whole, kind) = content_type(head);
     match kind.as_str() {
-        "application/x-www-form-urlencoded" => Ok(Some(Parameters::parse(body))),
+        "application/x-www-form-urlencoded" => Ok(Some(Parameters::parse(body)?)),
         MULTIPART => multipart(whole, body).map(Some),
         _ => Ok(None),
     }
@@ -336,7 +341,8 @@ mod tests {
     use super::*;
 
     fn write(dialect: Dialect, query: &str) -> Result<WriteParams, String> {
-        WriteParams::parse(dialect, &Parameters::parse(query.as_bytes())).map_err(|e| e.to_string())
+        WriteParams::parse(dialect, &Parameters::parse(query.as_bytes()).unwrap())
+            .map_err(|e| e.to_string())
     }
 
     #[test]
@@ -383,7 +389,7 @@ mod tests {
 
     fn query(query: &str, body: Option<&str>) -> Result<QueryParams, ParamsError> {
         let head = RequestHead { method: "GET".into(), ..RequestHead::default() };
-        QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), body)
+        QueryParams::parse(&head, &Parameters::parse(query.as_bytes()).unwrap(), body)
     }
 
     #[test]
@@ -414,7 +420,8 @@ mod tests {
         ] {
             let headers: Vec<_> = header.into_iter().collect();
             let head = RequestHead { method: method.into(), ..RequestHead::with_headers(&headers) };
-            let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
+            let params =
+                QueryParams::parse(&head, &Parameters::parse(query.as_bytes()).unwrap(), None);
             assert_eq!(params.unwrap().writing, writing, "{method} {query} {header:?}");
         }
     }
@@ -430,7 +437,7 @@ mod tests {
         let headers: Vec<_> = content_type.map(|t| ("content-type", t)).into_iter().collect();
         let head = RequestHead { method: "POST".into(), ..RequestHead::with_headers(&headers) };
         let (parameters, raw) =
-            query_parameters(&head, &Parameters::parse(b"q=url&db=d"), body).unwrap();
+            query_parameters(&head, &Parameters::parse(b"q=url&db=d").unwrap(), body).unwrap();
         assert_eq!(parameters.get("db"), Some("d"));
         (parameters.get("q").map(str::to_owned), raw)
     }

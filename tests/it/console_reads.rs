@@ -114,7 +114,7 @@ fn mutated(random: &mut fastrand::Rng) -> String {
 fn asked(text: &str, settings: &Settings) -> ApiResult<()> {
     let query = form(&[("read_only", "true"), ("q", text)]);
     let head = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };
-    let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
+    let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()).unwrap(), None);
     QueryResponder::new(params.map_err(ApiError::from)?, None, settings, 0).map(drop)
 }
 

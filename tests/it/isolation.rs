@@ -136,7 +136,7 @@ fn database_names_never_share_objects() {
         let mut arrived = None;
         for (dialect, key) in [(Dialect::V1, "db"), (Dialect::V2, "bucket"), (Dialect::V3, "db")] {
             let query = format!("{key}={}", encoded(&name));
-            let params = WriteParams::parse(dialect, &Parameters::parse(query.as_bytes()));
+            let params = WriteParams::parse(dialect, &Parameters::parse(query.as_bytes()).unwrap());
             arrived = params.ok().map(|params| params.database);
             assert!(arrived.is_none() || arrived.as_deref() == Some(name.as_str()), "{name}");
         }

@@ -17,7 +17,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 }
 
 fn body_parser(admission: &Admission, dialect: Dialect) -> BodyParser {
-    let url = Parameters::parse(b"db=d");
+    let url = Parameters::parse(b"db=d").unwrap();
     let params = WriteParams::parse(dialect, &url).unwrap();
     BodyParser::new(dialect, params.precision, admission.permit_for("d"), 0, 1, Limits::default())
 }

@@ -104,7 +104,7 @@ impl Exchange {
             errors: route.map_or(errors_of_unknown, |route| route.errors),
             id: found.and_then(|(_, id)| id).map(str::to_owned),
             operation: None,
-            url: Parameters::parse(head.query.as_bytes()),
+            url: Parameters::default(),
             record: Record { trace, ..record },
             spans: Spans::new(now_ns),
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
@@ -244,6 +244,7 @@ impl Exchange {
         if self.head.method == "OPTIONS" {
             return Ok(Action::Respond(headers::preflight()));
         }
+        self.url = Parameters::parse(self.head.query.as_bytes())?;
         let settings = isolate.service.settings.as_ref();
         if self.url.filled("p").is_some() && settings.is_ok_and(|set| !set.url_credentials) {
             return Err(AuthError::InUrl.into());

@@ -161,7 +161,7 @@ mod tests {
             method: if body.is_empty() { "GET" } else { "POST" }.into(),
             ..RequestHead::with_headers(headers)
         };
-        let url = Parameters::parse(url.as_bytes());
+        let url = Parameters::parse(url.as_bytes()).unwrap();
         QueryRequest::parse(&head, &url, body.as_bytes()).map_err(|error| {
             assert_eq!(error.status(), 400, "{error}");
             error.to_string()
