@@ -66,6 +66,8 @@ pub async fn run(
     }
     let calls = driver.background_calls();
     driver.make_background_calls(calls).await;
+    // A slow client must not keep the memory of the request's head.
+    drop(driver);
     // Closing a connection with unread bytes would reset the connection, and the client would lose
     // the response.
     if !expects_continue {
