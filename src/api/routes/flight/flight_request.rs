@@ -86,7 +86,7 @@ pub(super) enum FlightRequest {
     /// A complete list as an Arrow stream.
     Made(Vec<u8>),
     /// A list of tables. The server runs a statement that reads the tables, and
-    /// [`listings::listed`] converts the rows to the list.
+    /// [`listings::TableList`] converts the rows to the list.
     Tables {
         query: QueryRequest,
         include_schema: bool,

@@ -221,7 +221,7 @@ fn is_like(text: &str, pattern: &str) -> bool {
     matches.last() == Some(&true)
 }
 
-/// Returns the statement that lists the tables as JSON lines for [`listed`]: one line for each
+/// Returns the statement that lists the tables as JSON lines for [`TableList`]: one line for each
 /// table, or for each column if the client requests schemas.
 pub(super) fn list_statement(
     flight_request: &GetTables,
@@ -297,41 +297,80 @@ struct ColumnOfTable {
     is_nullable: String,
 }
 
-/// Returns the tables in `lines` as an Arrow stream, in the order of `lines`. `CommandGetTables`
-/// defines the schema, regardless of the nullability in SQL's result.
-pub(super) fn listed(lines: &[u8], include_schema: bool) -> ApiResult<Vec<u8>> {
-    let mut names = [(); 4].map(|()| StringBuilder::new());
-    let mut schemas = BinaryBuilder::new();
-    let mut fields = Vec::new();
-    let mut found = serde_json::Deserializer::from_slice(lines).into_iter().peekable();
-    while let Some(line) = found.next() {
-        let line: TableLine = line.map_err(|error| ApiError::Internal(error.to_string()))?;
-        if let Some(column) = &line.column {
-            let of_type = data_type(&column.data_type);
-            fields.push(Field::new(&column.column_name, of_type, column.is_nullable == "YES"));
+/// A list of tables, built from the lines of [`list_statement`] in their order.
+/// `CommandGetTables` defines the columns of the list, regardless of the nullability in SQL's
+/// result.
+#[derive(Default)]
+pub(super) struct TableList {
+    /// The bytes of the incomplete line.
+    incomplete: Vec<u8>,
+    /// The last line, whose table may have further columns.
+    last: Option<TableLine>,
+    /// The columns of the last table.
+    fields: Vec<Field>,
+    names: [StringBuilder; 4],
+    schemas: BinaryBuilder,
+    /// The number of received bytes.
+    pub(super) bytes: usize,
+}
+
+impl TableList {
+    /// Adds the tables and columns of the complete lines.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> ApiResult<()> {
+        self.bytes += bytes.len();
+        self.incomplete.extend_from_slice(bytes);
+        let mut lines = std::mem::take(&mut self.incomplete);
+        let end = memchr::memrchr(b'\n', &lines).map_or(0, |at| at + 1);
+        self.incomplete = lines.split_off(end);
+        self.add_lines(&lines)
+    }
+
+    fn add_lines(&mut self, lines: &[u8]) -> ApiResult<()> {
+        for line in serde_json::Deserializer::from_slice(lines).into_iter() {
+            let line: TableLine = line.map_err(|error| ApiError::Internal(error.to_string()))?;
+            let is_same = |last: &TableLine| {
+                (&last.db_schema_name, &last.table_name) == (&line.db_schema_name, &line.table_name)
+            };
+            if !self.last.as_ref().is_some_and(is_same) {
+                self.end_table()?;
+            }
+            if let Some(column) = &line.column {
+                let (name, of_type) = (&column.column_name, data_type(&column.data_type));
+                self.fields.push(Field::new(name, of_type, column.is_nullable == "YES"));
+            }
+            self.last = Some(line);
         }
-        let is_same = |next: &TableLine| {
-            (&next.db_schema_name, &next.table_name) == (&line.db_schema_name, &line.table_name)
+        Ok(())
+    }
+
+    fn end_table(&mut self) -> ApiResult<()> {
+        let Some(TableLine { db_schema_name, table_name, table_type, .. }) = self.last.take()
+        else {
+            return Ok(());
         };
-        if found.peek().is_some_and(|next| next.as_ref().is_ok_and(is_same)) {
-            continue;
-        }
-        let TableLine { db_schema_name, table_name, table_type, .. } = line;
         let row = [CATALOG, &db_schema_name, &table_name, &table_type];
-        names.iter_mut().zip(row).for_each(|(names, name)| names.append_value(name));
-        schemas.append_value(encoded(&Schema::new(std::mem::take(&mut fields)))?);
+        self.names.iter_mut().zip(row).for_each(|(names, name)| names.append_value(name));
+        self.schemas.append_value(encoded(&Schema::new(std::mem::take(&mut self.fields)))?);
+        Ok(())
     }
-    let [catalogs, db_schemas, tables, types] = names.map(|mut names| names.finish());
-    let mut columns: Vec<(&str, bool, ArrayRef)> = vec![
-        ("catalog_name", true, Arc::new(catalogs)),
-        ("db_schema_name", true, Arc::new(db_schemas)),
-        ("table_name", false, Arc::new(tables)),
-        ("table_type", false, Arc::new(types)),
-    ];
-    if include_schema {
-        columns.push(("table_schema", false, Arc::new(schemas.finish())));
+
+    /// Returns the list as an Arrow stream.
+    pub(super) fn finish(mut self, include_schema: bool) -> ApiResult<Vec<u8>> {
+        let rest = std::mem::take(&mut self.incomplete);
+        self.add_lines(&rest)?;
+        self.end_table()?;
+        let [catalogs, db_schemas, tables, types] = self.names.map(|mut names| names.finish());
+        let mut columns: Vec<(&str, bool, ArrayRef)> = vec![
+            ("catalog_name", true, Arc::new(catalogs)),
+            ("db_schema_name", true, Arc::new(db_schemas)),
+            ("table_name", false, Arc::new(tables)),
+            ("table_type", false, Arc::new(types)),
+        ];
+        if include_schema {
+            columns.push(("table_schema", false, Arc::new(self.schemas.finish())));
+        }
+        stream(&table(columns)?)
     }
-    stream(&table(columns)?)
 }
 
 /// Tags are strings for every client.
@@ -566,7 +605,7 @@ mod tests {
         };
         let columns = format!("{}\n{}\n", column("v", "Float64"), column("host", "Utf8"));
         for (lines, include_schema) in [(format!("{{{table}}}\n"), false), (columns, true)] {
-            let stream = listed(lines.as_bytes(), include_schema).unwrap();
+            let stream = listed(&lines, lines.len(), include_schema);
             let mut batches = StreamReader::try_new(stream.as_slice(), None).unwrap();
             let batch = batches.next().unwrap().unwrap();
             assert_eq!(batch.num_rows(), 1);
@@ -574,6 +613,30 @@ mod tests {
                 batch.columns()[..4].iter().map(|of| of.as_string::<i32>().value(0)).collect();
             assert_eq!(texts, ["public", "iox", "m", "BASE TABLE"]);
             assert_eq!(batch.num_columns(), 4 + usize::from(include_schema));
+        }
+    }
+
+    fn listed(lines: &str, piece_bytes: usize, include_schema: bool) -> Vec<u8> {
+        let mut tables = TableList::default();
+        lines.as_bytes().chunks(piece_bytes).for_each(|piece| tables.push(piece).unwrap());
+        tables.finish(include_schema).unwrap()
+    }
+
+    #[test]
+    fn table_listing_parses_at_any_split() {
+        let line = |table: &str, column: &str| {
+            format!(
+                r#"{{"db_schema_name":"iox","table_name":"{table}","table_type":"VIEW","column_name":"{column}","data_type":"Utf8","is_nullable":"YES"}}"#
+            )
+        };
+        let lines = [line("a", "x"), line("a", "y"), line("b", "x"), line("é", "ü")].join("\n");
+        let whole = listed(&lines, lines.len(), true);
+        let mut batches = StreamReader::try_new(whole.as_slice(), None).unwrap();
+        let batch = batches.next().unwrap().unwrap();
+        let names: Vec<_> = batch.column(2).as_string::<i32>().iter().flatten().collect();
+        assert_eq!(names, ["a", "b", "é"]);
+        for piece_bytes in 1..lines.len() {
+            assert!(listed(&lines, piece_bytes, true) == whole, "pieces of {piece_bytes}");
         }
     }
 

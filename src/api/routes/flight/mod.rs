@@ -155,6 +155,10 @@ impl Responder for FlightResponder {
                         self.stage = FlightStage::Reading(reading);
                         Ok(Action::Calls(calls))
                     }
+                    Ok(Progress::Pause) => {
+                        self.stage = FlightStage::Reading(reading);
+                        Ok(Action::Pause)
+                    }
                     Ok(Progress::Frames(frames)) => {
                         self.stage = FlightStage::Reading(reading);
                         Ok(self.send(frames))

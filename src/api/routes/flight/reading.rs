@@ -4,7 +4,7 @@
 use prost::Message;
 
 use super::flight_request::FlightRequest;
-use super::listings;
+use super::listings::TableList;
 use super::messages::{
     Any, BytesValue, CreatedStatement, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo,
 };
@@ -44,6 +44,8 @@ pub(super) enum Purpose {
 /// The result of a step.
 pub(super) enum Progress {
     Calls(Vec<Call>),
+    /// Other requests may run before the next step.
+    Pause,
     Frames(Vec<u8>),
     Complete(Vec<u8>),
     /// The whole response. The statement may still be running, so the caller must end it.
@@ -60,8 +62,8 @@ pub(super) struct Reading {
     /// The original statement. To read only columns, a modified statement without rows runs first
     /// ([`of_columns`]). If it fails, the original statement runs.
     whole: Option<QueryRequest>,
-    /// The lines received so far, if the response is a list of tables.
-    lines: Option<Vec<u8>>,
+    /// The tables received so far, if the response is a list of tables.
+    tables: Option<TableList>,
     include_schema: bool,
     memory: Option<BufferMemory>,
     /// Whether the responder has returned its last bytes.
@@ -74,17 +76,17 @@ impl Reading {
         purpose: Purpose,
         isolate: &Isolate<'_>,
     ) -> ApiResult<Self> {
-        let (mut whole, mut lines, mut database) = (None, None, None);
+        let (mut whole, mut tables, mut database) = (None, None, None);
         let include_schema = matches!(request, FlightRequest::Tables { include_schema: true, .. });
         let made = |body| run(|_| async { Ok(Response { body, ..Response::default() }) });
         let responder = match request {
             FlightRequest::Made(bytes) => made(bytes),
             FlightRequest::Tables { query, .. } if matches!(purpose, Purpose::Rows) => {
-                lines = Some(Vec::new());
+                tables = Some(TableList::default());
                 database.clone_from(&query.database);
                 sql::for_statement(query, isolate)?
             }
-            FlightRequest::Tables { .. } => made(listings::listed(b"", include_schema)?),
+            FlightRequest::Tables { .. } => made(TableList::default().finish(include_schema)?),
             FlightRequest::Influxql(query) => {
                 database.clone_from(&query.database);
                 influxql::for_statement(query, isolate)?
@@ -106,7 +108,7 @@ impl Reading {
             purpose,
             stream: IpcStream::default(),
             whole,
-            lines,
+            tables,
             include_schema,
             memory: None,
             is_complete: false,
@@ -140,7 +142,7 @@ impl Reading {
                 Action::Calls(calls) => return Ok(Progress::Calls(calls)),
                 Action::Stream(response) => response.body,
                 Action::Bytes(bytes) => bytes,
-                Action::Pause => Vec::new(),
+                Action::Pause => return Ok(Progress::Pause),
                 Action::Respond(response) => {
                     self.is_complete = true;
                     response.body
@@ -160,19 +162,21 @@ impl Reading {
         }
     }
 
-    fn add_bytes(&mut self, mut bytes: Vec<u8>) -> ApiResult<()> {
-        let Some(lines) = &mut self.lines else {
+    fn add_bytes(&mut self, bytes: Vec<u8>) -> ApiResult<()> {
+        let Some(tables) = &mut self.tables else {
             self.stream.push(bytes);
             return Ok(());
         };
-        lines.append(&mut bytes);
-        if lines.len() > FLIGHT_MESSAGE_BYTES_MAX {
+        tables.push(&bytes)?;
+        if tables.bytes > FLIGHT_MESSAGE_BYTES_MAX {
             let text = "the list of tables and columns is too long: select fewer tables with a \
                         pattern";
             return Err(ApiError::TooHeavy(text.to_owned()));
         }
-        if self.is_complete {
-            self.stream.push(listings::listed(lines, self.include_schema)?);
+        if self.is_complete
+            && let Some(tables) = self.tables.take()
+        {
+            self.stream.push(tables.finish(self.include_schema)?);
         }
         Ok(())
     }
@@ -183,7 +187,8 @@ impl Reading {
             self.stream.finish()?;
         }
         if let Some(reservation) = self.responder.reservation() {
-            let bytes = self.stream.incomplete.len() + self.lines.as_ref().map_or(0, Vec::len);
+            let bytes = self.stream.incomplete.len()
+                + self.tables.as_ref().map_or(0, |tables| tables.bytes);
             let memory = self.memory.get_or_insert_with(|| reservation.buffer());
             memory.set(bytes).map_err(Error::from)?;
         }
