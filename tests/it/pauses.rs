@@ -340,6 +340,23 @@ fn long_frame_yields_the_thread() {
 }
 
 #[test]
+fn rejected_lines_yield_the_thread() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION 1d");
+    let fields: Vec<String> = (0..1_000).map(|field| format!("f{field}=1")).collect();
+    product.write("db", &format!("wide {}\nm f=1", fields.join(",")));
+    let pauses = product.count_pauses();
+    // The lines have another type, are too old, and would exceed the limit of fields. The bodies
+    // are short enough to be read without a pause.
+    for line in ["m f=1i\n", "m f=1 1\n", "wide g=1\n"] {
+        pauses.set(0);
+        let (status, answer) = product.ask("POST", "/write", "db=db", &[], &line.repeat(200_000));
+        assert_eq!(status, 400, "{answer}");
+        assert!(pauses.get() / 2 >= 2, "{} pauses: {line}", pauses.get() / 2);
+    }
+}
+
+#[test]
 fn lists_of_many_series_yield_the_thread() {
     const SERIES: u32 = 250_000;
     let mut product = product(&[]);

@@ -32,13 +32,17 @@ const VALUES_PER_TURN: usize = 100_000;
 const FRAME_BYTES: usize = 1 << 10;
 
 /// Pauses after [`VALUES_PER_TURN`] values.
-struct Pacer<'a> {
+pub(super) struct Pacer<'a> {
     io: &'a Io,
     values: usize,
 }
 
-impl Pacer<'_> {
-    async fn count(&mut self, values: usize) {
+impl<'a> Pacer<'a> {
+    pub(super) fn new(io: &'a Io) -> Self {
+        Self { io, values: 0 }
+    }
+
+    pub(super) async fn count(&mut self, values: usize) {
         self.values += values;
         if self.values >= VALUES_PER_TURN {
             self.values = 0;
@@ -66,7 +70,7 @@ impl Write<'_> {
             self.note_growth(loaded, &frame, reply.as_ref().ok())?;
             match reply {
                 Ok(FromShard::Appended { over: Some(over), rejected, .. }) => {
-                    self.on_partly_appended(&frame.rows, columns, over, &rejected);
+                    self.on_partly_appended(&frame.rows, columns, over, &rejected).await;
                 }
                 Ok(FromShard::Appended { .. }) => {
                     let rows = measurements_of(&self.request.batch.measurements, &frame.rows);
@@ -81,7 +85,7 @@ impl Write<'_> {
                     ),
                 ) => stale.extend(frame.rows),
                 Ok(FromShard::Refused(ShardRefusal::StorageExceeded(over))) => {
-                    self.reject_all(&frame.rows, over);
+                    self.reject_all(&frame.rows, over).await;
                 }
                 Ok(FromShard::Refused(ShardRefusal::RateExceeded(over))) => {
                     let WriteRequest { principal, database, .. } = &self.request;
@@ -174,18 +178,20 @@ impl Write<'_> {
         Some((requests, frames))
     }
 
-    fn reject_all(&mut self, rows: &[MeasurementRows], over: StorageExceeded) {
+    async fn reject_all(&mut self, rows: &[MeasurementRows], over: StorageExceeded) {
+        let mut pacer = Pacer::new(self.io);
         for (_, batch, rows) in measurements_of(&self.request.batch.measurements, rows) {
-            for row in rows.to_rows(batch.block.rows()) {
-                let line = batch.lines.get(row as usize);
+            for at in 0..rows.len(batch.block.rows()) {
+                let line = batch.lines.get(rows.get(at) as usize);
                 self.outcome.rejected.add(line, false, || LineRefusal::Stored(over));
+                pacer.count(1).await;
             }
         }
     }
 
     /// Counts `rows` as written, except for rows of the series that the shard rejected because of
     /// the quota of series. Rejects the lines of these rows.
-    fn on_partly_appended(
+    async fn on_partly_appended(
         &mut self,
         rows: &[MeasurementRows],
         columns: &[Columns],
@@ -194,12 +200,15 @@ impl Write<'_> {
     ) {
         let hashes = rejected.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let rejected: BTreeSet<u64> = hashes.collect();
+        let mut pacer = Pacer::new(self.io);
         for (position, batch, rows) in measurements_of(&self.request.batch.measurements, rows) {
             let Some(columns) = columns.get(position) else { continue };
             // The ids of an unknown measurement match no stored series.
             let measurement = columns.measurement.unwrap_or_default();
             let hashes = batch.block.series.hashes(over.seed, measurement, &columns.tag_ids);
-            for row in rows.to_rows(batch.block.rows()) {
+            for at in 0..rows.len(batch.block.rows()) {
+                pacer.count(1).await;
+                let row = rows.get(at);
                 let series = batch.block.row_series.get(row as usize).copied().or_bug();
                 if hashes.get(series as usize).is_some_and(|hash| rejected.contains(hash)) {
                     let line = batch.lines.get(row as usize);

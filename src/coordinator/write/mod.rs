@@ -29,8 +29,9 @@ use crate::protocol::database::{
 };
 use crate::protocol::event::Unavailable;
 use crate::protocol::round::Request;
+use append::Pacer;
 use rejections::{LineRefusal, Rejections, Retention};
-use schema_check::Columns;
+use schema_check::{Columns, Conflict, type_conflict};
 
 const SETS_PER_CALL_MAX: usize = 1_000;
 /// The maximum number of known columns of the measurements in one registration, except for a
@@ -176,14 +177,14 @@ impl Write<'_> {
             columns_of_turn += known.map_or(0, |known| known.columns.len());
             columns.push(Columns::new(measurement, known));
         }
-        if !loaded.fresh && self.would_reject(&columns, oldest_ns) {
+        if !loaded.fresh && self.would_reject(&columns, oldest_ns).await {
             return Ok(Attempt::Uncertain);
         }
-        self.reject(&columns, oldest_ns);
+        self.reject(&columns, oldest_ns).await;
         if self.outcome.rejected.outside_retention > 0 {
             self.outcome.rejected.retention = Some(Retention::of(policy, oldest_ns));
         }
-        let missing = self.missing_sets(&columns);
+        let missing = self.missing_sets(&columns).await;
         // The write cannot remove rows that a shard has already stored. In that case the outcome
         // reports the stored rows.
         let none_yet = self.outcome.points_written == 0;
@@ -198,44 +199,58 @@ impl Write<'_> {
         self.append(&loaded, &columns).await
     }
 
-    fn would_reject(&self, columns: &[Columns], oldest_kept_ns: i64) -> bool {
+    async fn would_reject(&self, columns: &[Columns], oldest_kept_ns: i64) -> bool {
+        let mut pacer = Pacer::new(self.io);
         let tables = self.request.batch.measurements.iter().zip(&self.pending).zip(columns);
-        tables.into_iter().any(|((batch, pending), columns)| {
-            let refused = |row| refusal(batch, columns, row, oldest_kept_ns).is_some();
-            may_refuse(batch, columns, oldest_kept_ns)
-                && pending.to_rows(batch.block.rows()).into_iter().any(refused)
-        })
+        for ((batch, pending), columns) in tables {
+            if !may_refuse(batch, columns, oldest_kept_ns) {
+                continue;
+            }
+            for at in 0..pending.len(batch.block.rows()) {
+                if refusal(batch, columns, pending.get(at), oldest_kept_ns).is_some() {
+                    return true;
+                }
+                pacer.count(columns.checks_per_row()).await;
+            }
+        }
+        false
     }
 
     /// Removes rows that are too old or contradict the schema from `pending`, and rejects their
     /// lines.
-    fn reject(&mut self, columns: &[Columns], oldest_kept_ns: i64) {
+    async fn reject(&mut self, columns: &[Columns], oldest_kept_ns: i64) {
+        let mut pacer = Pacer::new(self.io);
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
             if !may_refuse(batch, columns, oldest_kept_ns) {
                 continue;
             }
-            let mut kept = pending.to_rows(batch.block.rows());
-            kept.retain(|&row| {
-                let Some(refusal) = refusal(batch, columns, row, oldest_kept_ns) else {
-                    return true;
-                };
-                let is_old = matches!(refusal, RowRefusal::Old);
-                let line = batch.lines.get(row as usize);
-                self.outcome.rejected.add(line, is_old, || match refusal {
-                    RowRefusal::Old => old_line(batch, row as usize, oldest_kept_ns),
-                    RowRefusal::Columns(refusal) => LineRefusal::Columns(refusal),
-                });
-                false
-            });
-            *pending = Selection::of(kept, batch.block.rows());
+            let rows = batch.block.rows();
+            let mut kept = Vec::new();
+            for at in 0..pending.len(rows) {
+                let row = pending.get(at);
+                if let Some(refusal) = refusal(batch, columns, row, oldest_kept_ns) {
+                    let line = batch.lines.get(row as usize);
+                    let is_old = matches!(refusal, RowRefusal::Old);
+                    self.outcome.rejected.add(line, is_old, || match refusal {
+                        RowRefusal::Old => old_line(batch, row as usize, oldest_kept_ns),
+                        RowRefusal::Conflict(conflict) => {
+                            LineRefusal::Columns(type_conflict(batch, conflict))
+                        }
+                    });
+                } else {
+                    kept.push(row);
+                }
+                pacer.count(columns.checks_per_row()).await;
+            }
+            *pending = Selection::of(kept, rows);
         }
     }
 
     /// Returns the column sets to register. Rejects the rows of sets that the Database has already
     /// refused.
-    fn missing_sets(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
-        let mut missing = Vec::new();
+    async fn missing_sets(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
+        let (mut missing, mut pacer) = (Vec::new(), Pacer::new(self.io));
         // Row numbers are only needed to reject rows, and need four bytes each.
         let any_refused = !self.refused_sets.is_empty();
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
@@ -244,7 +259,7 @@ impl Write<'_> {
                 continue;
             }
             let mut refused = Vec::new();
-            for (set, rows) in columns.missing(batch, pending, any_refused) {
+            for (set, rows) in columns.missing(batch, pending, any_refused, &mut pacer).await {
                 let Some(refusal) = self.refused_sets.get(&set) else {
                     missing.push(set);
                     continue;
@@ -253,6 +268,7 @@ impl Write<'_> {
                     let line = batch.lines.get(row as usize);
                     let cause = || LineRefusal::Columns(refusal.clone());
                     self.outcome.rejected.add(line, false, cause);
+                    pacer.count(1).await;
                 }
                 refused.extend(rows);
             }
@@ -340,7 +356,7 @@ impl Write<'_> {
             (old + u64::from(time_ns < oldest_kept_ns), all + 1)
         });
         if old == all || (self.request.all_or_nothing && old > 0) {
-            self.reject_old(oldest_kept_ns);
+            self.reject_old(oldest_kept_ns).await;
             let retention = Retention { policy, duration_ns, oldest_kept_ns, absent: true };
             self.outcome.rejected.retention = Some(retention);
             return Ok(Attempt::Complete);
@@ -360,7 +376,8 @@ impl Write<'_> {
         }
     }
 
-    fn reject_old(&mut self, oldest_kept_ns: i64) {
+    async fn reject_old(&mut self, oldest_kept_ns: i64) {
+        let mut pacer = Pacer::new(self.io);
         for batch in &self.request.batch.measurements {
             for row in 0..batch.block.rows() {
                 if time_ns(batch, row) < oldest_kept_ns {
@@ -368,6 +385,7 @@ impl Write<'_> {
                     let refusal = || old_line(batch, row, oldest_kept_ns);
                     self.outcome.rejected.add(line, true, refusal);
                 }
+                pacer.count(1).await;
             }
         }
     }
@@ -381,7 +399,7 @@ fn may_refuse(batch: &MeasurementBatch, columns: &Columns, oldest_kept_ns: i64) 
 /// The reason why a row is rejected: it is too old or contradicts the schema.
 enum RowRefusal {
     Old,
-    Columns(RegisterRefusal),
+    Conflict(Conflict),
 }
 
 fn refusal(
@@ -394,7 +412,7 @@ fn refusal(
     if time_ns(batch, row) < oldest_kept_ns {
         return Some(RowRefusal::Old);
     }
-    columns.conflict(batch, row).map(RowRefusal::Columns)
+    columns.conflict(batch, row).map(RowRefusal::Conflict)
 }
 
 fn time_ns(batch: &MeasurementBatch, row: usize) -> i64 {

@@ -1,8 +1,9 @@
 //! Looks up the columns of a measurement's rows in its schema, and finds the rows with another type
 //! and the sets of columns that are not registered yet.
 
+use super::append::Pacer;
 use crate::batch::MeasurementBatch;
-use crate::batch::column_sets::{ColumnPositions, column_sets};
+use crate::batch::column_sets::{ColumnGrouping, ColumnPositions};
 use crate::batch::selection::Selection;
 use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -14,6 +15,9 @@ use crate::protocol::database::{ColumnSet, RegisterRefusal};
 /// `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
+/// The position of a field whose type in the schema differs, and the schema's type.
+pub(super) type Conflict = (usize, FieldType);
+
 /// The columns of the schema that a batch uses.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -23,8 +27,8 @@ pub(super) struct Columns {
     pub tag_ids: Vec<ColumnId>,
     /// The ids of the batch's field keys, in the order of these keys.
     pub field_ids: Vec<ColumnId>,
-    /// The positions of fields whose type in the schema differs, each with the schema's type.
-    conflicts: Vec<(usize, FieldType)>,
+    /// The fields whose type in the schema differs.
+    conflicts: Vec<Conflict>,
 }
 
 /// For each of `keys`, returns the value of the schema's column with this key, if any. A batch may
@@ -86,33 +90,51 @@ impl Columns {
         !self.conflicts.is_empty()
     }
 
-    /// Returns the reason why the schema rejects a row, if any.
-    pub(super) fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<RegisterRefusal> {
-        self.conflicts.iter().find_map(|&(position, existing)| {
-            let column = batch.block.fields.get(position)?;
-            column.validity.is_valid(row).then(|| RegisterRefusal::TypeConflict {
-                measurement: batch.name.clone(),
-                field: batch.field_keys.get(position).cloned().or_bug(),
-                existing,
-                requested: column.values.field_type(),
-            })
+    /// Returns the number of values that the checks of a row read.
+    pub(super) fn checks_per_row(&self) -> usize {
+        1 + self.conflicts.len()
+    }
+
+    /// Returns the row's first field whose type contradicts the schema, if any.
+    pub(super) fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<Conflict> {
+        self.conflicts.iter().copied().find(|(position, _)| {
+            let column = batch.block.fields.get(*position);
+            column.is_some_and(|column| column.validity.is_valid(row))
         })
     }
 
     /// Returns each set of columns that must be registered, with the numbers of the rows that need
     /// exactly this set, in the order of the sets' first rows. Rows without new columns are
     /// omitted. If `with_rows` is false, returns the sets without rows.
-    pub(super) fn missing(
+    pub(super) async fn missing(
         &self,
         batch: &MeasurementBatch,
         rows: &Selection,
         with_rows: bool,
+        pacer: &mut Pacer<'_>,
     ) -> Vec<(ColumnSet, Vec<u32>)> {
         let are_new =
             |ids: &[ColumnId]| -> Vec<bool> { ids.iter().map(|id| *id == NO_COLUMN).collect() };
         let (tags, fields) = (are_new(&self.tag_ids), are_new(&self.field_ids));
-        let sets = column_sets(&batch.block, rows, &tags, &fields, with_rows);
+        let mut grouping = ColumnGrouping::new(&batch.block, rows, &tags, &fields, with_rows);
+        while let Some(values) = grouping.group_next() {
+            pacer.count(values).await;
+        }
+        let sets = grouping.finish();
         sets.into_iter().map(|set| (named(batch, &set), set.rows)).collect()
+    }
+}
+
+/// Returns the reason why the schema rejects a row with this conflict.
+pub(super) fn type_conflict(
+    batch: &MeasurementBatch,
+    (position, existing): Conflict,
+) -> RegisterRefusal {
+    RegisterRefusal::TypeConflict {
+        measurement: batch.name.clone(),
+        field: batch.field_keys.get(position).cloned().or_bug(),
+        existing,
+        requested: batch.block.fields.get(position).or_bug().values.field_type(),
     }
 }
 

@@ -21,58 +21,88 @@ pub struct ColumnPositions {
     pub rows: Vec<u32>,
 }
 
-/// Groups the given rows by the wanted columns in which they have a value. The sets are in the
-/// order of their first rows. Rows without any wanted column are in no set.
-///
-/// `wanted_tags` and `wanted_fields` are as long as `block.series.tags` and `block.fields`, or
-/// shorter if the last columns are not wanted.
-pub fn column_sets(
-    block: &Block,
-    rows: &Selection,
-    wanted_tags: &[bool],
-    wanted_fields: &[bool],
-    with_rows: bool,
-) -> Vec<ColumnPositions> {
-    let positions = |wanted: &[bool]| -> Vec<usize> {
-        (0..).zip(wanted).filter_map(|(at, &is_wanted)| is_wanted.then_some(at)).collect()
-    };
-    let (tags, fields) = (positions(wanted_tags), positions(wanted_fields));
-    if tags.is_empty() && fields.is_empty() {
-        return Vec::new();
+/// The maximum number of values in one step of a [`ColumnGrouping`].
+const STEP: usize = 1 << 15;
+
+/// Groups the given rows by the wanted columns in which they have a value, in short steps, so that
+/// the caller can pause between the steps.
+pub struct ColumnGrouping<'a> {
+    block: &'a Block,
+    rows: &'a Selection,
+    /// The positions of the wanted columns.
+    tags: Vec<usize>,
+    fields: Vec<usize>,
+    tag_sets: Grouping,
+    /// The number of the tag set of each of the first series. Each series is checked only once for
+    /// its tags, because a series can have millions of rows.
+    tag_set_of: Vec<u32>,
+    sets: Grouping,
+    /// The number of grouped rows.
+    done: usize,
+}
+
+impl<'a> ColumnGrouping<'a> {
+    /// Begins the grouping. `wanted_tags` and `wanted_fields` are as long as `block.series.tags`
+    /// and `block.fields`, or shorter if the last columns are not wanted.
+    pub fn new(
+        block: &'a Block,
+        rows: &'a Selection,
+        wanted_tags: &[bool],
+        wanted_fields: &[bool],
+        with_rows: bool,
+    ) -> Self {
+        let positions = |wanted: &[bool]| -> Vec<usize> {
+            (0..).zip(wanted).filter_map(|(at, &is_wanted)| is_wanted.then_some(at)).collect()
+        };
+        let (tags, fields) = (positions(wanted_tags), positions(wanted_fields));
+        let tag_sets = Grouping::new(tags.len(), false);
+        let sets = Grouping::new(fields.len(), with_rows);
+        Self { block, rows, tags, fields, tag_sets, tag_set_of: Vec::new(), sets, done: 0 }
     }
-    let has_tag = |series: u32, bit: usize| {
-        let tag = tags.get(bit).and_then(|&tag| block.series.tags.get(tag));
-        tag.and_then(|tag| tag.codes.get(series as usize)).is_some_and(|&code| code > 0)
-    };
-    let has_field = |row: u32, bit: usize| {
-        let column = fields.get(bit).and_then(|&field| block.fields.get(field));
-        column.is_some_and(|column| column.validity.is_valid(row as usize))
-    };
-    // Each series is checked only once for its tags, because a series can have millions of rows.
-    let n_series = if tags.is_empty() { 0 } else { block.series.len };
-    let tag_sets = grouped(0..n_series, |_| 0, tags.len(), has_tag, true);
-    let mut tag_set_of = vec![0_u32; n_series as usize];
-    for (number, (_, series)) in (0..).zip(&tag_sets) {
-        for &series in series {
-            if let Some(slot) = tag_set_of.get_mut(series as usize) {
-                *slot = number;
+
+    /// Groups the next series or rows. Returns the number of values that were read, or `None` at
+    /// the end.
+    pub fn group_next(&mut self) -> Option<usize> {
+        let Self { block, rows, tags, fields, tag_sets, tag_set_of, sets, done } = self;
+        let series = if tags.is_empty() { 0 } else { block.series.len as usize };
+        if tag_set_of.len() < series {
+            let count = STEP.div_ceil(tags.len()).min(series - tag_set_of.len());
+            for series in (tag_set_of.len()..).take(count) {
+                let has_tag = |bit: usize| {
+                    let tag = tags.get(bit).and_then(|&tag| block.series.tags.get(tag));
+                    tag.and_then(|tag| tag.codes.get(series)).is_some_and(|&code| code > 0)
+                };
+                tag_set_of.push(tag_sets.add(series as u32, 0, has_tag) as u32);
             }
+            return Some(count * tags.len());
         }
+        let is_empty = tags.is_empty() && fields.is_empty();
+        let left = if is_empty { 0 } else { rows.len(block.rows()) - *done };
+        let count = STEP.div_ceil(fields.len().max(1)).min(left);
+        for at in (*done..).take(count) {
+            let row = rows.get(at);
+            let series = block.row_series.get(row as usize).copied().or_bug();
+            let tag_set = tag_set_of.get(series as usize).copied().unwrap_or_default();
+            sets.add(row, tag_set, |bit| {
+                let column = fields.get(bit).and_then(|&field| block.fields.get(field));
+                column.is_some_and(|column| column.validity.is_valid(row as usize))
+            });
+        }
+        *done += count;
+        (count > 0).then(|| count * fields.len().max(1))
     }
-    let tag_set = |row: u32| {
-        let series = block.row_series.get(row as usize).copied().or_bug();
-        tag_set_of.get(series as usize).copied().unwrap_or_default()
-    };
-    let rows = (0..rows.len(block.rows())).map(|at| rows.get(at));
-    grouped(rows, tag_set, fields.len(), has_field, with_rows)
-        .into_iter()
-        .map(|((tag_set, bits), rows)| {
-            let set = tag_sets.get(tag_set as usize);
+
+    /// Returns the sets in the order of their first rows. Rows without any wanted column are in no
+    /// set.
+    pub fn finish(self) -> Vec<ColumnPositions> {
+        let Self { tags, fields, tag_sets, sets, .. } = self;
+        let sets = sets.sets.into_iter().map(|((tag_set, bits), rows)| {
+            let set = tag_sets.sets.get(tag_set as usize);
             let tags = set.map(|((_, bits), _)| filter(&tags, bits)).unwrap_or_default();
             ColumnPositions { tags, fields: filter(&fields, &bits), rows }
-        })
-        .filter(|set| !set.tags.is_empty() || !set.fields.is_empty())
-        .collect()
+        });
+        sets.filter(|set| !set.tags.is_empty() || !set.fields.is_empty()).collect()
+    }
 }
 
 /// Groups rows by the fields in which they have a value. The sets are in the order of their first
@@ -88,7 +118,11 @@ pub(crate) fn field_sets(
         fields: filter(&positions, &bits),
         rows,
     };
-    grouped(rows, |_| 0, fields, has, true).into_iter().map(set).collect()
+    let mut grouping = Grouping::new(fields, true);
+    for row in rows {
+        grouping.add(row, 0, |bit| has(row, bit));
+    }
+    grouping.sets.into_iter().map(set).collect()
 }
 
 /// Merges small sets, if padding costs less than separate sets. The sets must have no tags.
@@ -114,38 +148,51 @@ pub(crate) fn without_small(sets: Vec<ColumnPositions>) -> Vec<ColumnPositions> 
 /// The number of a set of tags, and a bit for each field.
 type SetKey = (u32, Vec<u64>);
 
-fn grouped(
-    rows: impl Iterator<Item = u32>,
-    tag_set: impl Fn(u32) -> u32,
+/// Rows or series, grouped by [`SetKey`].
+struct Grouping {
+    numbers: BTreeMap<SetKey, usize>,
+    /// The sets in the order of their first members.
+    sets: Vec<(SetKey, Vec<u32>)>,
+    with_members: bool,
+    /// The number of columns.
     count: usize,
-    has: impl Fn(u32, usize) -> bool,
-    with_rows: bool,
-) -> Vec<(SetKey, Vec<u32>)> {
-    let mut numbers: BTreeMap<SetKey, usize> = BTreeMap::new();
-    let mut sets: Vec<(SetKey, Vec<u32>)> = Vec::new();
-    let mut key = (0, vec![0_u64; count.div_ceil(64)]);
-    let mut last: Option<usize> = None;
-    for row in rows {
-        key.0 = tag_set(row);
+    /// The key of the last member.
+    key: SetKey,
+    /// The set of the last member.
+    last: Option<usize>,
+}
+
+impl Grouping {
+    fn new(count: usize, with_members: bool) -> Self {
+        let key = (0, vec![0; count.div_ceil(64)]);
+        Self { numbers: BTreeMap::new(), sets: Vec::new(), with_members, count, key, last: None }
+    }
+
+    /// Adds a member to its set, and returns the number of the set. `has` returns whether the
+    /// member has a value in a column.
+    fn add(&mut self, member: u32, tag_set: u32, has: impl Fn(usize) -> bool) -> usize {
+        let Self { numbers, sets, key, last, .. } = self;
+        key.0 = tag_set;
         key.1.fill(0);
-        for bit in 0..count {
+        for bit in 0..self.count {
             if let Some(word) = key.1.get_mut(bit / 64) {
-                *word |= u64::from(has(row, bit)) << (bit % 64);
+                *word |= u64::from(has(bit)) << (bit % 64);
             }
         }
-        let same = last.filter(|&last| sets.get(last).is_some_and(|(held, _)| *held == key));
-        let number = same.unwrap_or_else(|| {
-            *numbers.entry(key.clone()).or_insert_with(|| {
-                sets.push((key.clone(), Vec::new()));
-                sets.len() - 1
-            })
+        let same = last.filter(|&last| sets.get(last).is_some_and(|(held, _)| held == key));
+        let number = same.or_else(|| numbers.get(key).copied()).unwrap_or_else(|| {
+            numbers.insert(key.clone(), sets.len());
+            sets.push((key.clone(), Vec::new()));
+            sets.len() - 1
         });
-        last = Some(number);
-        if with_rows && let Some((_, rows)) = sets.get_mut(number) {
-            rows.push(row);
+        *last = Some(number);
+        if self.with_members
+            && let Some((_, members)) = sets.get_mut(number)
+        {
+            members.push(member);
         }
+        number
     }
-    sets
 }
 
 fn filter(positions: &[usize], bits: &[u64]) -> Vec<usize> {
@@ -158,6 +205,18 @@ mod tests {
     use super::*;
     use crate::batch::column::{Column, Values};
     use crate::batch::series_table::{SeriesTable, TagColumn};
+
+    fn column_sets(
+        block: &Block,
+        rows: &Selection,
+        wanted_tags: &[bool],
+        wanted_fields: &[bool],
+        with_rows: bool,
+    ) -> Vec<ColumnPositions> {
+        let mut grouping = ColumnGrouping::new(block, rows, wanted_tags, wanted_fields, with_rows);
+        while grouping.group_next().is_some() {}
+        grouping.finish()
+    }
 
     fn block() -> Block {
         let sparse = |valid: [bool; 4]| {

@@ -24,7 +24,11 @@ impl Selection {
             return self.clone();
         }
         let mut kept = self.to_rows(rows);
-        kept.retain(|row| dropped.binary_search(row).is_err());
+        let mut dropped = dropped.iter().copied().peekable();
+        kept.retain(|&row| {
+            while dropped.next_if(|&dropped| dropped < row).is_some() {}
+            dropped.peek() != Some(&row)
+        });
         Self::Rows(kept)
     }
 
