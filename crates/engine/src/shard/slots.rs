@@ -27,57 +27,54 @@ impl Slots {
     pub(super) fn few<'a>(
         window_ns: i64,
         parts: impl Iterator<Item = &'a Part> + Clone,
-        times_ns: impl Iterator<Item = &'a i64> + Clone,
+        times_ns: impl Iterator<Item = &'a i64>,
     ) -> Self {
         let mut slots = Self::of(window_ns);
-        while !slots.are_few(parts.clone(), times_ns.clone()) {
-            slots.width_ns = slots.width_ns.saturating_mul(2);
+        let mut occupied = loop {
+            match slots.of_parts(parts.clone()) {
+                Some(occupied) => break occupied,
+                None => slots = slots.wider(),
+            }
+        };
+        // Consecutive times usually have the same slot, so most times need no division.
+        let mut last: Option<TimeRange> = None;
+        for &time_ns in times_ns {
+            if last.is_some_and(|last| last.contains(time_ns)) {
+                continue;
+            }
+            occupied.insert(slots.at(time_ns));
+            while occupied.len() > SLOTS_MAX && slots.width_ns < i64::MAX {
+                let wider = slots.wider();
+                let widened = |&slot: &i64| wider.at(slots.time(slot).start_ns);
+                occupied = occupied.iter().map(widened).collect();
+                slots = wider;
+            }
+            last = Some(slots.time(slots.at(time_ns)));
         }
         slots
     }
 
-    fn are_few<'a>(
-        self,
-        parts: impl Iterator<Item = &'a Part>,
-        times_ns: impl Iterator<Item = &'a i64>,
-    ) -> bool {
-        if self.width_ns == i64::MAX {
-            return true;
-        }
+    fn wider(self) -> Self {
+        Self { width_ns: self.width_ns.saturating_mul(2) }
+    }
+
+    /// Returns the slots that the parts touch, or `None` if there are more than `SLOTS_MAX`.
+    fn of_parts<'a>(self, parts: impl Iterator<Item = &'a Part>) -> Option<BTreeSet<i64>> {
         let mut occupied = BTreeSet::new();
+        if self.width_ns == i64::MAX {
+            return Some(occupied);
+        }
         for part in parts {
             let (first, last) = (self.at(part.min_ns), self.at(part.max_ns));
             if last.abs_diff(first) >= SLOTS_MAX as u64 {
-                return false;
+                return None;
             }
             occupied.extend(first..=last);
             if occupied.len() > SLOTS_MAX {
-                return false;
+                return None;
             }
         }
-        self.touch(times_ns, SLOTS_MAX, &mut occupied);
-        occupied.len() <= SLOTS_MAX
-    }
-
-    /// Adds the slots of these times to `slots`. Stops when the set has more than `most` slots.
-    fn touch<'a>(
-        self,
-        times_ns: impl Iterator<Item = &'a i64>,
-        most: usize,
-        slots: &mut BTreeSet<i64>,
-    ) {
-        // Consecutive times usually have the same slot, so most times need no division.
-        let mut last: Option<TimeRange> = None;
-        for &time_ns in times_ns {
-            if last.is_none_or(|last| !last.contains(time_ns)) {
-                let slot = self.at(time_ns);
-                slots.insert(slot);
-                if slots.len() > most {
-                    return;
-                }
-                last = Some(self.time(slot));
-            }
-        }
+        Some(occupied)
     }
 
     /// Returns the first and the last slot, or `None` without parts.
@@ -100,7 +97,14 @@ impl Slots {
 
     pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> BTreeSet<i64> {
         let mut touched = BTreeSet::new();
-        self.touch(times_ns, usize::MAX, &mut touched);
+        let mut last: Option<TimeRange> = None;
+        for &time_ns in times_ns {
+            if last.is_none_or(|last| !last.contains(time_ns)) {
+                let slot = self.at(time_ns);
+                touched.insert(slot);
+                last = Some(self.time(slot));
+            }
+        }
         touched
     }
 }
@@ -162,6 +166,20 @@ mod tests {
         assert!(width_ns(&ends) < i64::MAX && width_ns(&ends) > i64::MAX / 100);
         let wide = Part { min_ns: 0, max_ns: 6_400, ..Part::default() };
         assert_eq!(Slots::few(10, [wide].iter(), [].iter()).width_ns, 160);
+    }
+
+    #[test]
+    fn slot_width_needs_one_pass() {
+        let alternating = (0..1_000).map(|n| n % 2 * 1_000);
+        let distant = (0..100).map(|n| i64::MIN / 100 * n);
+        let times: Vec<i64> = alternating.chain(distant).collect();
+        let read = std::cell::Cell::new(0);
+        let counted = times.iter().inspect(|_| read.set(read.get() + 1));
+        let slots = Slots::few(10, [].iter(), counted);
+        assert_eq!(read.get(), times.len());
+        assert!((1..=SLOTS_MAX).contains(&slots.of_times(times.iter()).len()));
+        let narrower = Slots::of(slots.width_ns / 2);
+        assert!(narrower.of_times(times.iter()).len() > SLOTS_MAX);
     }
 
     #[test]
