@@ -83,7 +83,7 @@ pub const CATALOG_HEALTH_WAIT_MS: u32 = 2_000;
 pub const CATALOG_HEALTH_REMEMBERED_NS: i64 = 5 * super::time::S_NS;
 
 /// The maximum number of parameters of a URL or a URL-encoded form. A parameter without a value has
-/// two bytes in the text, and needs forty times as much memory while the request runs.
+/// two bytes in the text, and needs about 24 times as much memory while the request runs.
 pub const PARAMETERS_MAX: usize = 1_000;
 
 // Names, and lines and points of a write.
