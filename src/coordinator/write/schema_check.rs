@@ -15,8 +15,16 @@ use crate::protocol::database::{ColumnSet, RegisterRefusal};
 /// `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
-/// The position of a field whose type in the schema differs, and the schema's type.
-pub(super) type Conflict = (usize, FieldType);
+/// A field whose type in the schema differs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conflict {
+    /// The position in the batch's field keys.
+    position: usize,
+    /// The type in the schema.
+    existing: FieldType,
+    /// The type in the batch.
+    requested: FieldType,
+}
 
 /// The columns of the schema that a batch uses.
 #[derive(Debug)]
@@ -71,7 +79,7 @@ impl Columns {
             let (id, existing) = known.unwrap_or((NO_COLUMN, requested));
             columns.field_ids.push(id);
             if existing != requested {
-                columns.conflicts.push((position, existing));
+                columns.conflicts.push(Conflict { position, existing, requested });
             }
         }
         columns
@@ -97,8 +105,8 @@ impl Columns {
 
     /// Returns the row's first field whose type contradicts the schema, if any.
     pub(super) fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<Conflict> {
-        self.conflicts.iter().copied().find(|(position, _)| {
-            let column = batch.block.fields.get(*position);
+        self.conflicts.iter().copied().find(|conflict| {
+            let column = batch.block.fields.get(conflict.position);
             column.is_some_and(|column| column.validity.is_valid(row))
         })
     }
@@ -128,13 +136,13 @@ impl Columns {
 /// Returns the reason why the schema rejects a row with this conflict.
 pub(super) fn type_conflict(
     batch: &MeasurementBatch,
-    (position, existing): Conflict,
+    Conflict { position, existing, requested }: Conflict,
 ) -> RegisterRefusal {
     RegisterRefusal::TypeConflict {
         measurement: batch.name.clone(),
         field: batch.field_keys.get(position).cloned().or_bug(),
         existing,
-        requested: batch.block.fields.get(position).or_bug().values.field_type(),
+        requested,
     }
 }
 
