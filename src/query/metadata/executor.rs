@@ -172,8 +172,8 @@ impl MetaExecutor {
             };
             let (streams, listing) = (&mut self.streams, &mut self.listing);
             let needs = collect(streams, &self.plan, scans, listing, &self.work)?;
-            self.listed.set(self.listing.bytes())?;
-            if self.listing.is_large() {
+            let has_memory = self.listed.set(self.listing.bytes()).is_ok();
+            if self.listing.is_large() || !has_memory {
                 let (listing, work) = (std::mem::take(&mut self.listing), self.work.clone());
                 let compacted =
                     async move { listing.compact(&work).await.map(Computed::Compacted) };

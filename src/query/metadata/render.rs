@@ -73,7 +73,7 @@ pub(super) struct Listing {
     seen: Vec<(bool, bool)>,
     /// The hashes of counted names, with repetitions.
     hashes: Vec<u64>,
-    /// The number of series that exist in only one shard.
+    /// The number of series that were counted without hashes.
     count: u64,
 }
 
@@ -101,7 +101,9 @@ impl Listing {
                 }
             }
             Render::Count(count) if count.is_hashed() => {
-                self.count += summary.count;
+                if summary.hashes.is_empty() {
+                    self.count += summary.count;
+                }
                 self.hashes.extend(&summary.hashes);
                 let values = summary.items.iter().filter_map(|item| item.get(1));
                 self.hashes.extend(values.map(|value| value_hash(0, value)));
@@ -137,23 +139,29 @@ impl Listing {
                 }
             }
         }
-        if self.hashes.len() > COUNTED_NAMES_MAX {
-            let (what, limit) = ("a measurement in this statement", COUNTED_NAMES_MAX as u64);
-            let unit = "series or values over several shard groups";
-            return Err(QueryError::TooManyNames { what, limit, unit });
-        }
         Ok(())
     }
 
     /// Whether the list must be compacted before names are added.
     pub(super) fn is_large(&self) -> bool {
-        self.rows.is_large()
+        self.rows.is_large() || self.hashes.len() > COUNTED_NAMES_MAX
     }
 
     /// Drops duplicate names. Returns [`QueryError::TooManyNames`] if the list remains too large.
     pub(super) async fn compact(mut self, work: &Work) -> Result<Self> {
         self.rows.compact(work).await?;
+        self.sort_hashes(work).await;
+        if self.hashes.len() > COUNTED_NAMES_MAX {
+            let (what, limit) = ("a measurement in this statement", COUNTED_NAMES_MAX as u64);
+            let unit = "series or values over several shard groups";
+            return Err(QueryError::TooManyNames { what, limit, unit });
+        }
         Ok(self)
+    }
+
+    async fn sort_hashes(&mut self, work: &Work) {
+        sort::sort(&mut self.hashes, Ord::cmp, work).await;
+        self.hashes.dedup();
     }
 
     /// Includes the positions of the names, which exist only while the names are sorted.
@@ -162,12 +170,8 @@ impl Listing {
     }
 
     pub(super) async fn counted(mut self, work: &Work) -> u64 {
-        if self.hashes.is_empty() {
-            return self.count;
-        }
-        sort::sort(&mut self.hashes, Ord::cmp, work).await;
-        self.hashes.dedup();
-        self.hashes.len() as u64
+        self.sort_hashes(work).await;
+        self.count + self.hashes.len() as u64
     }
 
     fn test(

@@ -171,3 +171,41 @@ fn fields_of_many_groups_are_counted_in_turns() {
     // Listing 400,000 names needs four turns. Sorting and counting these names needs seven turns.
     assert!(pauses >= 10, "{pauses} pauses");
 }
+
+#[test]
+fn repeated_tag_values_take_little_memory() {
+    let schema = schema(1);
+    let context = MetaContext {
+        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
+        default_policy: "autogen",
+        defaults: Defaults::default(),
+        now_ns: 0,
+    };
+    let plan = compile(&parsed("SHOW TAG VALUES WITH KEY = host"), &context).expect("compiles");
+    let (reservation, work) = (QueryReservation::default(), Work::default());
+    let mut executor = MetaExecutor::new(plan, &[1], &reservation, &work);
+    let (mut pages, mut rows) = (0, 0);
+    loop {
+        match executor.next().expect("a step") {
+            ExecStep::Need(needs) => {
+                pages += 1;
+                let value = |n: u32| vec!["00000".to_owned(), format!("{n:0100}")];
+                let summary = MeasurementSummary {
+                    measurement: MeasurementId(0),
+                    items: (0..8_000).map(value).collect(),
+                    ..MeasurementSummary::default()
+                };
+                let page = SummaryPage {
+                    measurements: vec![summary],
+                    resume: (pages < 60).then(|| (0, vec![pages.to_string()])),
+                    stats: ReadStats::default(),
+                };
+                executor.supply(needs[0].stream, page).expect("memory");
+            }
+            ExecStep::Chunk(chunk) => rows += chunk.rows,
+            ExecStep::Pause => {}
+            ExecStep::Done => break,
+        }
+    }
+    assert_eq!((pages, rows), (60, 8_000));
+}

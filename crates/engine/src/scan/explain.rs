@@ -14,7 +14,7 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::regex::Patterns;
 
 /// The maximum cost of the series keys that a page reads, including the keys of excluded series.
-const CELLS_MAX: u64 = 50_000 * SKIPPED_KEY_CELLS;
+const CELLS_MAX: u64 = 20_000 * SKIPPED_KEY_CELLS;
 
 /// Returns a page without groups. The page's statistics are the amount of data that a scan would
 /// read, and the page's position is the last series that was counted.

@@ -67,9 +67,8 @@ pub struct SummaryLimits {
     /// The maximum number of encoded bytes that are decoded to find live fields. After this limit,
     /// the remaining fields count as live until parts are merged.
     pub decoded_bytes: u64,
-    /// The approximate maximum number of series keys to visit, including excluded keys. A page ends
-    /// after a complete combination of tag values. If the list's order differs from the key order,
-    /// the scan visits all keys of the measurement.
+    /// The approximate maximum number of series keys to visit, including excluded keys. If the list
+    /// has the order of the keys, the page continues to the end of a combination of tag values.
     pub keys: u64,
 }
 
@@ -259,12 +258,14 @@ pub struct MeasurementSummary {
     pub columns: Vec<ColumnId>,
     /// The items, without duplicates and ascending. An item of tag values is
     /// `[position of the key in the request, value]`, with the position as five decimal digits. An
-    /// item of series contains the tag values.
+    /// item of series contains the tag values. If the list's order differs from the key order,
+    /// several pages may contain the same item, in any order.
     pub items: Vec<Vec<String>>,
-    /// The hashes of the series (for `SummaryWant::SeriesHashes`).
+    /// The hashes of the series (for `SummaryWant::SeriesHashes`), with the same repetitions as
+    /// items. A list in another order contains hashes even if the request excludes them.
     #[serde(default)]
     pub hashes: Vec<u64>,
-    /// The number of series, even if the request excludes hashes.
+    /// The number of series on this page.
     #[serde(default)]
     pub count: u64,
 }

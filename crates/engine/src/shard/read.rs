@@ -47,8 +47,8 @@ const DECODED_BYTES_MAX: u64 = 8_000_000;
 /// The share of `DECODED_BYTES_MAX` that is reserved for the last batch, which may exceed the limit
 /// of the page.
 const BATCH_BYTES: u64 = 2_000_000;
-/// The maximum number of keys that a page of a summary reads. Reading these keys takes about 25 ms.
-const SUMMARY_KEYS_MAX: u64 = 50_000;
+/// The maximum number of keys that a page of a summary reads. Reading these keys takes about 10 ms.
+const SUMMARY_KEYS_MAX: u64 = 20_000;
 
 impl<S: Store> Shard<S> {
     /// Returns one page of a scan.

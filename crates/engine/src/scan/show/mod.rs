@@ -180,7 +180,11 @@ impl<'a> SummaryBuilder<'a> {
                 predicate,
                 is_alive: is_done && facts.has_rows,
                 is_done,
-                by_dictionary: is_of_tag && is_plain && facts.is_whole && !listing.is_in_order(),
+                by_dictionary: is_of_tag
+                    && is_plain
+                    && facts.is_whole
+                    && !listing.is_in_order()
+                    && !listing.continues_walk(),
                 order: facts.order.clone(),
                 listing,
                 find,
@@ -275,16 +279,23 @@ impl<'a> SummaryBuilder<'a> {
         by_id.sort();
         let mut ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
         ids.dedup();
-        let share = self.limits.keys / (self.stretches.len() as u64).max(1);
-        let keys_max = if is_lone { share.max(1) } else { u64::MAX };
-        let mut budget = PageBudget::new(tasks, self.limits.bytes.saturating_sub(self.bytes));
+        let room = self.limits.bytes.saturating_sub(self.bytes);
+        let mut budget = PageBudget::new(tasks, room);
+        let mut listed = 0;
         for &(_, at) in &by_id {
             let Some(task) = tasks.get_mut(at).filter(|task| task.by_dictionary) else { continue };
             if at < budget.end {
-                task.list_dictionaries(self.reader, self.time)?;
+                listed += task.list_dictionaries(self.reader, self.time, self.limits.keys)?;
+                if is_lone && listed > self.limits.keys {
+                    budget.end = at + 1;
+                }
                 budget.grown(tasks, at);
             }
         }
+        self.keys += listed;
+        let stretches = self.stretches.len().max(1);
+        let share = self.limits.keys.saturating_sub(listed) / stretches as u64;
+        let keys_max = if is_lone { share.max(1) } else { u64::MAX };
         for &stretch in &self.stretches {
             let (mut walk, mut keys) =
                 (SeriesWalk::new(self.reader, &ids, stretch, &self.patterns), 0);
@@ -293,8 +304,8 @@ impl<'a> SummaryBuilder<'a> {
                 if at >= budget.end {
                     continue;
                 }
-                keys += task.walk(&mut walk, keys_max)?;
-                if is_lone && keys > self.limits.keys {
+                keys += task.walk(&mut walk, keys_max, room / stretches)?;
+                if is_lone && keys > keys_max {
                     // The next page lists the other tags.
                     budget.end = at + 1;
                 }
@@ -317,9 +328,9 @@ impl<'a> SummaryBuilder<'a> {
             }
             resume = task.resume().map(|last| (position, self.resume_of(&task, last)));
             if task.is_alive {
-                let bytes = task.bytes();
+                let (bytes, continues) = (task.bytes(), task.rest.is_some());
                 self.bytes += bytes;
-                if self.put(task) {
+                if self.put(task) && !continues {
                     (full, resume) = (Some(position), None);
                 }
             }
@@ -332,7 +343,7 @@ impl<'a> SummaryBuilder<'a> {
         resume.or(next.map(behind))
     }
 
-    fn resume_of(&self, task: &Task<'_>, last: &SeriesKey) -> Vec<String> {
+    fn resume_of(&self, task: &Task<'_>, last: Vec<String>) -> Vec<String> {
         let sort = &task.listing.sort;
         let head = match self.request.want {
             SummaryWant::TagValues(_) if matches!(task.find, Find::Items { .. }) => {
@@ -340,8 +351,7 @@ impl<'a> SummaryBuilder<'a> {
             }
             _ => sort.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(","),
         };
-        let values = (0..sort.len()).map(|place| last.value(place).into_owned());
-        std::iter::once(head).chain(values).collect()
+        std::iter::once(head).chain(last).collect()
     }
 
     /// Adds the result of a task to the page. Returns whether the measurement needs no further tag
@@ -375,7 +385,7 @@ impl<'a> SummaryBuilder<'a> {
             }
             SummaryWant::SeriesHashes { tags, count_only } => {
                 summary.count += smallest.count();
-                if !count_only {
+                if !count_only || !listing.is_in_order() {
                     let tags = of(tags, position).iter().map(|(id, seed)| (place(id), *seed));
                     let tags: Vec<(Option<usize>, u64)> = tags.collect();
                     let hash = |item: &SeriesKey| {

@@ -82,6 +82,16 @@ impl SmallestKeys {
         }
     }
 
+    /// Removes the limit of bytes. The caller then ends the page.
+    pub(super) fn accept_all_bytes(&mut self) {
+        self.room = usize::MAX;
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.count, self.bytes, self.bound) = (0, 0, None);
+        self.items.clear();
+    }
+
     /// Ends the page at `bound`, which must belong to this page.
     pub(super) fn end_at(&mut self, bound: SeriesKey) {
         while self.items.last().is_some_and(|last| *last > bound) {

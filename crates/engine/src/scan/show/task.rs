@@ -1,6 +1,7 @@
 //! Searches a measurement, or a single tag of a measurement, for a summary. [`SeriesWalk`] visits
 //! the series of all measurements.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::smallest::{FirstSeries, SmallestKeys};
@@ -59,6 +60,8 @@ pub(super) struct Listing {
     in_order: Option<usize>,
     /// The last combination sent.
     after: Option<SeriesKey>,
+    /// The last series that earlier pages visited, if combinations are not in order.
+    visited: Option<SeriesKey>,
 }
 
 /// The search of one measurement, or of one tag of a measurement.
@@ -78,29 +81,36 @@ pub(super) struct Task<'a> {
     /// Whether every series of every group is alive and requested. If so, the dictionaries contain
     /// exactly the tag's values.
     pub(super) by_dictionary: bool,
-    /// The series after which the next page continues, if this page did not reach the end.
+    /// The series after which the next page continues, if this page did not reach the end. If
+    /// combinations are in order, the page continues after a combination instead.
     pub(super) rest: Option<SeriesKey>,
 }
 
 impl Listing {
     /// Chooses the sort order of the tags `listed`. If they are the first tags of the key order,
     /// this is the key order. If an earlier page exists, `resumed` contains its sort order and its
-    /// last combination.
+    /// last combination, and then the values of its last visited series if combinations are not in
+    /// order.
     pub(super) fn new(
         measurement: MeasurementId,
         listed: &[ColumnId],
         order: &[ColumnId],
         resumed: Option<(Vec<ColumnId>, &[String])>,
     ) -> Self {
-        let (mut sort, after) = match resumed {
+        let key = |values: &[String]| {
+            (!values.is_empty())
+                .then(|| SeriesKey::new(measurement, values.iter().map(String::as_str)))
+        };
+        let (mut sort, mut after, visited) = match resumed {
             Some((sort, values)) => {
-                (sort, Some(SeriesKey::new(measurement, values.iter().map(String::as_str))))
+                let (after, visited) = values.split_at(sort.len().min(values.len()));
+                (sort, key(after), key(visited))
             }
             None => {
                 let known = listed.iter().filter(|tag| order.contains(tag)).count();
                 let first = order.get(..known).or_bug();
                 let is_prefix = first.iter().all(|tag| listed.contains(tag));
-                (if is_prefix { first.to_vec() } else { Vec::new() }, None)
+                (if is_prefix { first.to_vec() } else { Vec::new() }, None, None)
             }
         };
         for tag in listed {
@@ -110,7 +120,11 @@ impl Listing {
         }
         let shared = order.iter().zip(&sort).take_while(|(a, b)| a == b).count();
         let known = sort.iter().filter(|tag| order.contains(tag)).count();
-        Self { sort, in_order: (shared == known).then_some(shared), after }
+        let in_order = (shared == known).then_some(shared);
+        if in_order.is_none() {
+            after = after.filter(|after| after.value_count() > 0);
+        }
+        Self { sort, in_order, after, visited }
     }
 
     /// Whether combinations are visited in sort order. Each combination then occurs once per
@@ -123,11 +137,27 @@ impl Listing {
         self.in_order.is_some_and(|tags| tags > 0) && self.sort.first() == tag
     }
 
-    fn from(&self, measurement: MeasurementId, first: SeriesKey) -> SeriesKey {
-        let (Some(after), Some(tags)) = (&self.after, self.in_order) else { return first };
-        let values: Vec<_> = (0..tags).map(|place| after.value(place)).collect();
-        first.max(SeriesKey::past(measurement, values.iter().map(|value| &**value)))
+    /// Whether earlier pages have visited series, although combinations are not in order.
+    pub(super) fn continues_walk(&self) -> bool {
+        self.visited.is_some()
     }
+
+    /// Returns the position at which the page starts, for a measurement with `tags` tags.
+    fn from(&self, measurement: MeasurementId, first: SeriesKey, tags: usize) -> SeriesKey {
+        let (last, tags) = match self.in_order {
+            Some(shared) => (&self.after, shared),
+            None => (&self.visited, tags),
+        };
+        let Some(last) = last else { return first };
+        let values = padded(last, tags);
+        first.max(SeriesKey::past(measurement, values.iter().map(String::as_str)))
+    }
+}
+
+/// Returns the first `count` values of a key, of which the last may be ''.
+fn padded(key: &SeriesKey, count: usize) -> Vec<String> {
+    let values = key.values().map(Cow::into_owned);
+    values.chain(std::iter::repeat_with(String::new)).take(count).collect()
 }
 
 impl Task<'_> {
@@ -139,25 +169,47 @@ impl Task<'_> {
         }
     }
 
-    pub(super) fn resume(&self) -> Option<&SeriesKey> {
-        match &self.find {
-            Find::Items { smallest, .. } => smallest.resume(),
-            Find::Existence | Find::Columns(_) => self.rest.as_ref().filter(|_| !self.is_done),
+    /// Returns the values with which the next page resumes, or `None` if the search is complete.
+    /// The first values are a combination of the sort tags.
+    pub(super) fn resume(&self) -> Option<Vec<String>> {
+        let Self { listing, rest, .. } = self;
+        let sorted = listing.sort.len();
+        match (&self.find, rest) {
+            (Find::Items { smallest, .. }, None) => {
+                smallest.resume().map(|last| padded(last, sorted))
+            }
+            (Find::Items { .. }, Some(rest)) => {
+                let none = || SeriesKey::new(self.measurement, []);
+                let mut values = padded(&listing.after.clone().unwrap_or_else(none), sorted);
+                values.extend(padded(rest, self.order.len()));
+                Some(values)
+            }
+            (_, Some(rest)) if !self.is_done => Some(padded(rest, sorted)),
+            _ => None,
         }
     }
 
+    /// Lists the values in the dictionaries. If the dictionaries have more than `values_max`
+    /// values, the function lists nothing, and the caller must visit the series. Returns the number
+    /// of read values.
     pub(super) fn list_dictionaries(
         &mut self,
         reader: &dyn Reader,
         time: TimeRange,
-    ) -> Result<(), ScanError> {
-        let Find::Items { smallest, .. } = &mut self.find else { return Ok(()) };
+        values_max: u64,
+    ) -> Result<u64, ScanError> {
+        let Find::Items { smallest, .. } = &mut self.find else { return Ok(0) };
+        let mut read = 0;
         let (measurement, after) = (self.measurement, self.listing.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
         reader.groups(&[measurement], time, &mut |group| {
             (group.tables)(&mut |ids, table| {
                 let of_tag = ids.iter().zip(&table.tags);
                 for (_, tag) in of_tag.filter(|(id, _)| self.listing.sort.contains(id)) {
+                    read += tag.dictionary.len() as u64;
+                    if read > values_max {
+                        return false;
+                    }
                     for value in tag.dictionary.iter() {
                         item.set(measurement, [value]);
                         if after.is_none_or(|after| item > *after)
@@ -170,28 +222,40 @@ impl Task<'_> {
                 }
                 true
             })?;
-            Ok(true)
+            Ok(read <= values_max)
         })?;
-        (self.is_alive, self.is_done) = (true, true);
-        Ok(())
+        if read > values_max {
+            smallest.clear();
+        } else {
+            (self.is_alive, self.is_done) = (true, true);
+        }
+        Ok(read)
     }
 
-    /// Visits the series of the measurement, and collects the result of the task. If combinations
-    /// are visited in order, the function stops after about `keys_max` series, but never inside a
-    /// combination that is not yet known to be alive. Returns the number of visited series, plus
-    /// the cost of excluded series and of the condition.
+    /// Visits the series of the measurement, and collects the result of the task. The function
+    /// stops after about `keys_max` series. If combinations are visited in order, it never stops
+    /// inside a combination that is not yet known to be alive. Otherwise, it also stops after
+    /// `bytes_max` bytes of combinations, and a later page may repeat combinations. Returns the
+    /// number of visited series, plus the cost of excluded series and of the condition.
     pub(super) fn walk(
         &mut self,
         walk: &mut SeriesWalk<'_>,
         keys_max: u64,
+        bytes_max: usize,
     ) -> Result<u64, ScanError> {
         let filter = Filter::compile(self.predicate, walk.patterns)?;
-        let order = self.order.clone();
-        let mut filter = KeyFilter::new(self.measurement, Direction::Ascending, &filter, order);
-        walk.start(self.measurement, &self.listing.from(self.measurement, filter.first()))?;
+        let (measurement, order) = (self.measurement, self.order.clone());
+        let mut filter = KeyFilter::new(measurement, Direction::Ascending, &filter, order);
+        let from = self.listing.from(measurement, filter.first(), self.order.len());
+        walk.start(measurement, &from)?;
         let (reader, time) = (walk.reader, walk.time);
-        // A page in another order cannot continue at a series.
-        let keys_max = if self.listing.is_in_order() { keys_max } else { u64::MAX };
+        let is_in_order = self.listing.is_in_order();
+        if let Find::Items { smallest, .. } = &mut self.find
+            && !is_in_order
+        {
+            smallest.accept_all_bytes();
+        }
+        let bytes_max = self.bytes().saturating_add(bytes_max);
         let mut items = Items::new(self);
         let mut matching = 0;
         let visited = loop {
@@ -206,10 +270,17 @@ impl Task<'_> {
                 },
                 Found::End => break visited,
             };
-            let next = if let Find::Items { .. } = self.find {
-                self.visit_item(&mut items, rows, &filter.tags, time, visited > keys_max)?
-            } else if self.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
+            let next = if self.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
                 Next::Complete
+            } else if let Find::Items { .. } = self.find {
+                let is_too_many = visited > keys_max;
+                let next = self.visit_item(&mut items, rows, &filter.tags, time, is_too_many)?;
+                if !is_in_order && (visited >= keys_max || self.bytes() >= bytes_max) {
+                    self.rest = rows.key().cloned();
+                    Next::Complete
+                } else {
+                    next
+                }
             } else if self.settles(rows, &filter.tags, reader, time)? {
                 self.is_done = true;
                 Next::Complete
@@ -231,8 +302,11 @@ impl Task<'_> {
     /// Ends the page at an excluded series with this key and these tags, if possible. Returns
     /// whether the page ends.
     fn end_at_excluded(&mut self, items: &mut Items, key: SeriesKey, tags: &SeriesTags) -> bool {
-        let Self { measurement, find, rest, .. } = self;
-        let Find::Items { smallest, .. } = find else {
+        let Self { measurement, listing, find, rest, .. } = self;
+        let Some(smallest) = (match find {
+            Find::Items { smallest, .. } if listing.is_in_order() => Some(smallest),
+            _ => None,
+        }) else {
             if rest.as_ref().is_none_or(|rest| key < *rest) {
                 *rest = Some(key);
             }
