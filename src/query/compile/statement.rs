@@ -171,8 +171,10 @@ pub(crate) fn check<'a>(
             fill = Fill::None;
         }
     }
-    // As in 1.x, a bound at the last permitted time is not replaced with the current time.
-    if has_windows && bounds.max_ns.is_none() && range.end_ns > MAX_TIME_NS {
+    // As in 1.x, the current time also replaces a subquery's own bound at the last permitted time,
+    // but not such a bound of the outermost statement.
+    let is_bound = outer.is_none() && bounds.max_ns.is_some();
+    if has_windows && !is_bound && range.end_ns > MAX_TIME_NS {
         range.end_ns = now_ns.saturating_add(1);
     }
     let fields = fields::check(select, &mut facts)?;
