@@ -111,7 +111,7 @@ fn large_body_is_inflated_in_steps() {
         bytes
     });
     let mixed: Vec<u8> = kilobytes.flatten().collect();
-    for (plain, ratios, steps_per_2_mb) in [(repeated, 50..2_000, 1), (mixed, 5..10, 2)] {
+    for (plain, ratios) in [(repeated, 50..2_000), (mixed, 5..10)] {
         let body = gzip(&plain);
         assert!(ratios.contains(&(plain.len() / body.len())), "{} bytes", body.len());
         let mut inflation = Inflation::new(body, LARGE);
@@ -127,8 +127,9 @@ fn large_body_is_inflated_in_steps() {
             steps += 1;
         }
         assert_eq!(taken + inflation.into_rest().len(), plain.len());
-        let at_least = plain.len().div_ceil(STEP_BYTES);
-        assert!((at_least..=at_least * steps_per_2_mb).contains(&steps), "{steps}");
+        // The last call of the decompressor in a step can exceed the step's size.
+        let at_least = plain.len().div_ceil(STEP_BYTES + ROOM_BYTES);
+        assert!((at_least..=plain.len() / STEP_BYTES + 1).contains(&steps), "{steps}");
     }
 }
 
