@@ -226,7 +226,7 @@ impl Write<'_> {
                 continue;
             }
             let rows = batch.block.rows();
-            let mut kept = Vec::new();
+            let mut kept = Vec::with_capacity(pending.len(rows));
             for at in 0..pending.len(rows) {
                 let row = pending.get(at);
                 if let Some(refusal) = refusal(batch, columns, row, oldest_kept_ns) {
