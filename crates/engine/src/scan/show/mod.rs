@@ -286,7 +286,7 @@ impl<'a> SummaryBuilder<'a> {
             let Some(task) = tasks.get_mut(at).filter(|task| task.by_dictionary) else { continue };
             if at < budget.end {
                 listed += task.list_dictionaries(self.reader, self.time, self.limits.keys)?;
-                if is_lone && listed > self.limits.keys {
+                if is_lone && (!task.is_done || listed > self.limits.keys) {
                     budget.end = at + 1;
                 }
                 budget.grown(tasks, at);
@@ -294,7 +294,9 @@ impl<'a> SummaryBuilder<'a> {
         }
         self.keys += listed;
         let stretches = self.stretches.len().max(1);
-        let share = self.limits.keys.saturating_sub(listed) / stretches as u64;
+        // Each page of an incomplete list also reads the dictionaries of the following tags. These
+        // values must not reduce the number of series that the page visits.
+        let share = self.limits.keys / stretches as u64;
         let keys_max = if is_lone { share.max(1) } else { u64::MAX };
         for &stretch in &self.stretches {
             let (mut walk, mut keys) =

@@ -97,14 +97,12 @@ impl Listing {
         order: &[ColumnId],
         resumed: Option<(Vec<ColumnId>, &[String])>,
     ) -> Self {
-        let key = |values: &[String]| {
-            (!values.is_empty())
-                .then(|| SeriesKey::new(measurement, values.iter().map(String::as_str)))
-        };
+        let key =
+            |values: &[String]| SeriesKey::new(measurement, values.iter().map(String::as_str));
         let (mut sort, mut after, visited) = match resumed {
             Some((sort, values)) => {
                 let (after, visited) = values.split_at(sort.len().min(values.len()));
-                (sort, key(after), key(visited))
+                (sort, Some(key(after)), (!visited.is_empty()).then(|| key(visited)))
             }
             None => {
                 let known = listed.iter().filter(|tag| order.contains(tag)).count();
@@ -191,7 +189,7 @@ impl Task<'_> {
 
     /// Lists the values in the dictionaries. If the dictionaries have more than `values_max`
     /// values, the function lists nothing, and the caller must visit the series. Returns the number
-    /// of read values.
+    /// of read values, at most `values_max`.
     pub(super) fn list_dictionaries(
         &mut self,
         reader: &dyn Reader,
@@ -199,17 +197,19 @@ impl Task<'_> {
         values_max: u64,
     ) -> Result<u64, ScanError> {
         let Find::Items { smallest, .. } = &mut self.find else { return Ok(0) };
-        let mut read = 0;
+        let (mut read, mut fits) = (0, true);
         let (measurement, after) = (self.measurement, self.listing.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
         reader.groups(&[measurement], time, &mut |group| {
             (group.tables)(&mut |ids, table| {
                 let of_tag = ids.iter().zip(&table.tags);
                 for (_, tag) in of_tag.filter(|(id, _)| self.listing.sort.contains(id)) {
-                    read += tag.dictionary.len() as u64;
-                    if read > values_max {
+                    let values = tag.dictionary.len() as u64;
+                    fits = read + values <= values_max;
+                    if !fits {
                         return false;
                     }
+                    read += values;
                     for value in tag.dictionary.iter() {
                         item.set(measurement, [value]);
                         if after.is_none_or(|after| item > *after)
@@ -222,12 +222,12 @@ impl Task<'_> {
                 }
                 true
             })?;
-            Ok(read <= values_max)
+            Ok(fits)
         })?;
-        if read > values_max {
-            smallest.clear();
-        } else {
+        if fits {
             (self.is_alive, self.is_done) = (true, true);
+        } else {
+            smallest.clear();
         }
         Ok(read)
     }
