@@ -433,6 +433,27 @@ fn list_in_another_order_than_keys_ends_after_some_series() {
 }
 
 #[test]
+fn list_of_series_without_tags_ends() {
+    let fields = vec![(FIELDS[0], FieldValue::Float(1.5))];
+    let points = [Point { measurement: 1, tags: Vec::new(), time_ns: 5, fields }];
+    let mut shard = opened(&MemoryStore::new(), Limits::default());
+    shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
+    let tag = Box::new(Operand::Tag(ColumnId(1)));
+    let value = Box::new(Operand::Literal(FieldValue::String("x".into())));
+    let mut request = SummaryRequest::new(vec![MeasurementId(1)], SummaryWant::Measurements);
+    request.predicates = vec![Some(Predicate::Compare(Comparison::Equal, tag, value))];
+    let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 1 };
+    // The first page ends after the only series.
+    for _ in 0..2 {
+        let ask = |reader: &dyn tidemark::scan::reader::Reader| summarise(reader, &request, limits);
+        let page = shard.with_reader(&STAMP, &request.measurements, ask).unwrap();
+        assert!(page.measurements.is_empty());
+        request.resume = page.resume;
+    }
+    assert_eq!(request.resume, None);
+}
+
+#[test]
 fn summary_page_ends_while_condition_excludes_series() {
     let point = |number: u32| {
         let kind = if number % 1_000 == 900 { "y" } else { "x" };

@@ -346,8 +346,8 @@ impl Task<'_> {
             if is_behind || smallest.is_past(item) {
                 return Ok(Next::Complete);
             }
-            // A page can end early only if combinations are in order. Otherwise, the scan must
-            // visit every series to find the smallest combinations.
+            // The page ends after a complete combination. If combinations are not in order, the
+            // caller ends the page after a series instead.
             if let Some(last) = items.last.take_if(|_| is_too_many) {
                 smallest.end_at(last);
                 return Ok(Next::Complete);
