@@ -91,9 +91,13 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
         assert!(parts.unwrap() > 0);
         peak = peak.max(peak_since() - base);
         live();
-        let counted = shard.summary(&every_series(), &STAMP).unwrap();
-        assert_eq!(counted.measurements[0].count, series.min(batches * ROWS) as u64);
-        assert!(counted.resume.is_none(), "a number is one page");
+        let (mut request, mut counted, mut is_last) = (every_series(), 0, false);
+        while !is_last {
+            let page = shard.summary(&request, &STAMP).unwrap();
+            counted += page.measurements.iter().map(|found| found.count).sum::<u64>();
+            (request.resume, is_last) = (page.resume.clone(), page.resume.is_none());
+        }
+        assert_eq!(counted, series.min(batches * ROWS) as u64);
         let count = shard.scan(&count_of(10, FieldType::Integer), &STAMP).unwrap();
         assert!(!count.groups.is_empty());
         peak = peak.max(peak_since() - base);
