@@ -29,6 +29,15 @@ fn schema(measurements: u32) -> PolicySchema {
     schema
 }
 
+fn policy(schema: &PolicySchema) -> MetaPolicy<'_> {
+    MetaPolicy { name: "autogen".into(), schema, group_duration_ns: 1 }
+}
+
+fn context<'a>(policies: &'a [MetaPolicy<'a>]) -> MetaContext<'a> {
+    let defaults = Defaults::default();
+    MetaContext { policies, default_policy: "autogen", defaults, now_ns: 0 }
+}
+
 fn parsed(text: &str) -> Statement {
     crate::influxql::parse_statement(text, &Params::default()).expect("valid")
 }
@@ -57,13 +66,9 @@ fn show_statement_reads_one_database() {
 
 #[test]
 fn long_conditions_are_divided_into_scans() {
-    let policy = schema(200);
-    let context = MetaContext {
-        policies: &[MetaPolicy { name: "autogen".into(), schema: &policy, group_duration_ns: 1 }],
-        default_policy: "autogen",
-        defaults: Defaults::default(),
-        now_ns: 0,
-    };
+    let schema = schema(200);
+    let policies = [policy(&schema)];
+    let context = context(&policies);
     // The condition has 399 operands and operators for each measurement.
     let text = format!("SHOW SERIES WHERE {}", vec!["host = 'x'"; 100].join(" OR "));
     for (text, scans, expected) in [("SHOW SERIES", vec![200], 0), (text.as_str(), vec![25; 8], 2)]
@@ -81,12 +86,8 @@ fn long_conditions_are_divided_into_scans() {
 #[test]
 fn comparisons_with_missing_tags_are_evaluated_once() {
     let schema = schema(1);
-    let context = MetaContext {
-        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
-        default_policy: "autogen",
-        defaults: Defaults::default(),
-        now_ns: 0,
-    };
+    let policies = [policy(&schema)];
+    let context = context(&policies);
     let predicate = |condition: &str| {
         let statement = parsed(&format!("SHOW SERIES WHERE {condition}"));
         let plan = compile(&statement, &context).expect("compiles");
@@ -108,12 +109,8 @@ fn comparisons_with_missing_tags_are_evaluated_once() {
 /// Executes a SHOW CARDINALITY statement on series with one value of the tag `host` each. Returns
 /// the number of pauses, the number of pauses after the first count, and the number of counts.
 fn counted(text: &str, schema: &PolicySchema, series: usize) -> (usize, usize, usize) {
-    let context = MetaContext {
-        policies: &[MetaPolicy { name: "autogen".into(), schema, group_duration_ns: 1 }],
-        default_policy: "autogen",
-        defaults: Defaults::default(),
-        now_ns: 0,
-    };
+    let policies = [policy(schema)];
+    let context = context(&policies);
     let plan = compile(&parsed(text), &context).expect("compiles");
     let (reservation, work) = (QueryReservation::default(), Work::default());
     let mut executor = MetaExecutor::new(plan, &[1], &reservation, &work);
@@ -175,12 +172,8 @@ fn fields_of_many_groups_are_counted_in_turns() {
 #[test]
 fn repeated_tag_values_take_little_memory() {
     let schema = schema(1);
-    let context = MetaContext {
-        policies: &[MetaPolicy { name: "autogen".into(), schema: &schema, group_duration_ns: 1 }],
-        default_policy: "autogen",
-        defaults: Defaults::default(),
-        now_ns: 0,
-    };
+    let policies = [policy(&schema)];
+    let context = context(&policies);
     let plan = compile(&parsed("SHOW TAG VALUES WITH KEY = host"), &context).expect("compiles");
     let (reservation, work) = (QueryReservation::default(), Work::default());
     let mut executor = MetaExecutor::new(plan, &[1], &reservation, &work);

@@ -354,6 +354,15 @@ fn show_matches_model_after_random_changes() {
     }
 }
 
+fn shard_with(points: &[Point], is_flushed: bool) -> Shard<MemoryStore> {
+    let mut shard = opened(&MemoryStore::new(), Limits::default());
+    shard.append(&encode(points), &STAMP, NOW_NS).unwrap();
+    if is_flushed {
+        shard.alarm(NOW_NS + PAUSE_NS);
+    }
+    shard
+}
+
 #[test]
 fn list_in_another_order_than_keys_ends_after_some_series() {
     let point = |number: u32| Point {
@@ -376,12 +385,7 @@ fn list_in_another_order_than_keys_ends_after_some_series() {
     };
     let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 40 };
     for is_flushed in [false, true] {
-        let store = MemoryStore::new();
-        let mut shard = opened(&store, Limits::default());
-        shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
-        if is_flushed {
-            shard.alarm(NOW_NS + PAUSE_NS);
-        }
+        let mut shard = shard_with(&points, is_flushed);
         for (want, predicate, items_max, found_min) in [
             (SummaryWant::TagValues(few.clone()), Some(other(1)), None, 3),
             (SummaryWant::TagValues(many.clone()), Some(other(1)), None, 1_000),
@@ -475,12 +479,7 @@ fn summary_page_ends_while_condition_excludes_series() {
     request.predicates = vec![Some(predicate.clone()), Some(predicate)];
     let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 40 };
     for is_flushed in [false, true] {
-        let store = MemoryStore::new();
-        let mut shard = opened(&store, Limits::default());
-        shard.append(&encode(&points), &STAMP, NOW_NS).unwrap();
-        if is_flushed {
-            shard.alarm(NOW_NS + PAUSE_NS);
-        }
+        let mut shard = shard_with(&points, is_flushed);
         for (want, items_max) in [
             (SummaryWant::Measurements, None),
             (SummaryWant::Columns, None),
