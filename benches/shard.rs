@@ -8,17 +8,17 @@ mod points;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::from_lines::from_lines;
-use tidemark::batch::selection::Selection;
-use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
-use tidemark::model::time::{Precision, TimeRange};
-use tidemark::protocol::shard::{ShardSettings, Stamp};
-use tidemark::shard::Shard;
-use tidemark::shard::budget::Budget;
-use tidemark::store::Store;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::batch::frame::{self, TableRef};
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_engine::batch::selection::Selection;
+use tidemark_engine::protocol::shard::{ShardSettings, Stamp};
+use tidemark_engine::shard::Shard;
+use tidemark_engine::shard::budget::Budget;
+use tidemark_engine::store::Store;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_line_protocol::{Options, TimestampUnit};
+use tidemark_model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark_model::time::{Precision, TimeRange};
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const WEEK_NS: i64 = 7 * 86_400_000_000_000;

@@ -40,15 +40,15 @@ const targetRoot = process.env.CARGO_TARGET_DIR ?? at('target');
 
 const kinds = {
   worker: {
-    cargo: ['--features', 'edge'],
+    crate: 'tidemark',
     targetFolder: targetRoot,
     // Lets js-sys generate the wrappers of exported async functions, as worker-build does.
     env: { WASM_BINDGEN_USE_JS_SYS: '1' },
-    // Exports the function with which src/edge/worker.js resets the memory of an aborted module.
+    // Exports the function with which src/worker.js resets the memory of an aborted module.
     bind: ['--target', 'module', '--experimental-reset-state-function', '--force-enable-abort-handler'],
   },
   engine: {
-    cargo: ['--no-default-features', '--features', 'browser'],
+    crate: 'tidemark-browser',
     // cargo allows only one build at a time in a folder, and both builds run in parallel.
     targetFolder: join(targetRoot, 'browser'),
     env: {},
@@ -68,10 +68,10 @@ export async function optimise(from, to) {
  * because its installation may run during the compilation.
  */
 async function bound(kind, binder, { folder, name, profile = 'release' }) {
-  const { cargo, targetFolder, env, bind } = kinds[kind];
-  const asked = ['build', '--profile', profile, '--lib', '--target', target, '--target-dir', targetFolder];
-  await must('Compiling the database', 'cargo', [...asked, ...cargo], { env });
-  const compiled = join(targetFolder, target, profile, 'tidemark.wasm');
+  const { crate, targetFolder, env, bind } = kinds[kind];
+  const asked = ['build', '-p', crate, '--profile', profile, '--lib', '--target', target, '--target-dir', targetFolder];
+  await must('Compiling the database', 'cargo', asked, { env });
+  const compiled = join(targetFolder, target, profile, `${crate.replace('-', '_')}.wasm`);
   const where = ['--out-dir', folder, '--out-name', name];
   await must('Binding it to JavaScript', await binder, [...bind, ...where, compiled]);
   const module = join(folder, `${name}_bg.wasm`);
@@ -87,8 +87,8 @@ export async function buildWorker(binder, folder, profile) {
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
   await bound('worker', binder, { folder: staging, name: 'index', profile });
-  copyFileSync(at('src', 'edge', 'runtime.js'), join(staging, 'runtime.js'));
-  await bundle(at('src', 'edge', 'worker.js'), staging, folder);
+  copyFileSync(at('src', 'runtime.js'), join(staging, 'runtime.js'));
+  await bundle(at('src', 'worker.js'), staging, folder);
 }
 
 /**

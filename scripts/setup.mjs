@@ -1,7 +1,7 @@
 // Prepares everything that the Worker needs, in the order of the dependencies. The static imports
 // are only modules of Node and of this project, because a fresh clone has no npm packages.
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -148,14 +148,9 @@ async function workerToTry(installed) {
 /** The folder of the browser's module. `www/engine/worker.js` contains the same path. */
 export const engineFolder = at('.cache', 'engine');
 
-/**
- * Returns the sources of the browser's module: the whole crate except `src/edge`, which is only for
- * Workers.
- */
+/** Returns the sources of the browser's module. */
 export function engineSources() {
-  const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
-  const code = [...rooms.map((name) => join('src', name)), 'crates', '.cargo/config.toml'];
-  return [...code, 'scripts/modules.mjs', 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
+  return ['crates', '.cargo/config.toml', 'scripts/modules.mjs', 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
 }
 
 /** Builds `tidemark.js` and `tidemark_bg.wasm` for the database in the browser. */
@@ -186,7 +181,7 @@ export const sqlFolder = at('sql', 'build');
 async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
   const own = ['src', 'Cargo.toml', 'stack.rs', 'worker.js', 'sessions.js'];
-  const database = ['src', 'crates', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
+  const database = ['crates', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
   // SQL uses the lock file and the profiles of the native host, which includes the same crate.
   const shared = ['native/Cargo.toml', 'native/Cargo.lock', 'native/zstd-stub'];
   const sources = [...own.map((name) => join('sql', name)), ...database, ...shared];

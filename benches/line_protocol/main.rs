@@ -12,10 +12,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use tidemark::batch::Batch;
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::selection::Selection;
-use tidemark::model::ids::{ColumnId, MeasurementId};
+use tidemark_engine::batch::Batch;
+use tidemark_engine::batch::frame::{self, TableRef};
+use tidemark_engine::batch::selection::Selection;
+use tidemark_model::ids::{ColumnId, MeasurementId};
 
 const ROUNDS: usize = 9;
 

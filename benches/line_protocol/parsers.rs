@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use tidemark::batch::Batch;
-use tidemark::batch::from_lines::from_lines;
-use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::model::time::Precision;
+use tidemark_engine::batch::Batch;
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_line_protocol::{Options, TimestampUnit};
+use tidemark_model::time::Precision;
 
 /// Validates UTF-8, converts every value and splits the tags.
 pub(crate) fn parse(body: &[u8]) -> Batch {

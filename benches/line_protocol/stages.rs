@@ -6,21 +6,21 @@
 use std::cell::RefCell;
 use std::hint::black_box;
 
-use tidemark::admission::Admission;
-use tidemark::api::body_parser::BodyParser;
-use tidemark::api::content_encoding::{Ceiling, Inflation};
-use tidemark::api::params::{Dialect, WriteParams};
-use tidemark::batch::Batch;
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::selection::Selection;
-use tidemark::line_protocol::TimestampUnit;
-use tidemark::model::configurable_limits::{Limit, Limits};
-use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
-use tidemark::model::time::{Precision, TimeRange};
-use tidemark::protocol::shard::{ShardSettings, Stamp};
-use tidemark::shard::Shard;
-use tidemark::shard::budget::Budget;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::batch::Batch;
+use tidemark_engine::batch::frame::{self, TableRef};
+use tidemark_engine::batch::selection::Selection;
+use tidemark_engine::protocol::shard::{ShardSettings, Stamp};
+use tidemark_engine::shard::Shard;
+use tidemark_engine::shard::budget::Budget;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_line_protocol::TimestampUnit;
+use tidemark_model::configurable_limits::{Limit, Limits};
+use tidemark_model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark_model::time::{Precision, TimeRange};
+use tidemark_query::admission::Admission;
+use tidemark_server::body_parser::BodyParser;
+use tidemark_server::content_encoding::{Ceiling, Inflation};
+use tidemark_server::params::{Dialect, WriteParams};
 
 use crate::parsers;
 

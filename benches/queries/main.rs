@@ -19,10 +19,10 @@ mod tsbs;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use tidemark::api::http::RequestHead;
-use tidemark::api::settings::Settings;
-use tidemark::browser::in_process::InProcess;
-use tidemark::store::Store;
+use tidemark_browser::in_process::InProcess;
+use tidemark_engine::store::Store;
+use tidemark_server::http::RequestHead;
+use tidemark_server::settings::Settings;
 
 const TOKEN: &str = "token-of-the-benchmarks";
 /// The time of each query, long after the times of the data.

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, params};
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
 use tokio::sync::oneshot;
 
 use crate::folder::Folder;

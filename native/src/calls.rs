@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use pbkdf2::pbkdf2_hmac;
 use sha2::Sha256;
-use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
-use tidemark::protocol::round::CallResult;
-use tidemark::protocol::web_crypto::Derivation;
+use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply};
+use tidemark_engine::protocol::round::CallResult;
+use tidemark_engine::protocol::web_crypto::Derivation;
 use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::timeout;

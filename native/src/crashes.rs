@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
 
 use crate::limits::{CRASH_REMEMBERED_NS, CRASH_WAIT_NS, CRASH_WAIT_NS_MAX, CRASHES_MAX};
 use crate::platform::now_ns;

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use tidemark::protocol::call::Address;
-use tidemark::store::Store as _;
+use tidemark_engine::protocol::call::Address;
+use tidemark_engine::store::Store as _;
 
 use crate::platform::random_u64;
 use crate::store::SqliteStore;

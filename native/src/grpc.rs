@@ -8,8 +8,8 @@ use std::convert::Infallible;
 
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use tidemark::api::grpc_web::Code;
-use tidemark::api::http::{RequestHead, Response};
+use tidemark_server::grpc_web::Code;
+use tidemark_server::http::{RequestHead, Response};
 
 use crate::reply::{self, HttpResponse};
 

@@ -1,8 +1,8 @@
-//! Defines the limits of this host. The limits of the engine are in `tidemark::model::limits`.
+//! Defines the limits of this host. The limits of the engine are in `tidemark_model::limits`.
 
 use std::time::Duration;
 
-use tidemark::model::limits::CANCEL_CHECK_MS;
+use tidemark_model::limits::CANCEL_CHECK_MS;
 
 /// The maximum number of open connections. If half of the open-file limit is lower, that half is
 /// the maximum. At the maximum, new connections wait. A single client may use half of the

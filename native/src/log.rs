@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use tidemark::response::time;
+use tidemark_response::time;
 
 use crate::limits::{LOG_END_MAX, LOG_LINES_MAX};
 use crate::platform::now_ns;

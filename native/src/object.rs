@@ -17,11 +17,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
-use tidemark::protocol::event::{EventHandler, EventId};
-use tidemark::protocol::recovery;
-use tidemark::protocol::round::CallResult;
-use tidemark::store::StoreError;
+use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply, Step};
+use tidemark_engine::protocol::event::{EventHandler, EventId};
+use tidemark_engine::protocol::recovery;
+use tidemark_engine::protocol::round::CallResult;
+use tidemark_engine::store::StoreError;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;

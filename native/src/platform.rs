@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tidemark::model::configurable_limits::Limits;
-use tidemark::model::ids::ObjectId;
-use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
+use tidemark_model::configurable_limits::Limits;
+use tidemark_model::ids::ObjectId;
+use tidemark_engine::protocol::call::{ObjectKind, PlacementError, Platform};
 
 /// The platform services that the engine's state machines use.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use flate2::write::GzEncoder;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{StatusCode, header};
-use tidemark::api::drive::ResponseBody;
-use tidemark::api::grpc_web::Code;
-use tidemark::api::headers;
-use tidemark::api::http::{RequestHead, Response};
+use tidemark_server::drive::ResponseBody;
+use tidemark_server::grpc_web::Code;
+use tidemark_server::headers;
+use tidemark_server::http::{RequestHead, Response};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 

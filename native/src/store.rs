@@ -1,4 +1,4 @@
-//! Implements the storage of an object: one SQLite file with the tables of `tidemark::store`.
+//! Implements the storage of an object: one SQLite file with the tables of `tidemark_engine::store`.
 //!
 //! The first write in a batch of events begins a transaction, and [`SqliteStore::commit`] ends the
 //! transaction. `atomically` sets a savepoint in this transaction. Another thread performs the
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Params, Row, params};
-use tidemark::model::bug;
-use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
+use tidemark_model::bug;
+use tidemark_engine::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, SQLITE_BYTES_MAX, STATEMENTS_KEPT, WAL_PAGES};

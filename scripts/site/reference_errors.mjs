@@ -38,23 +38,23 @@ of the response, and only before its first byte. In the texts below, words in br
 
 /** The groups of errors: title, prefix of the anchors, module, error type, and HTTP status. */
 const groups = [
-  ['Requests', 'request', 'src/api/error.rs', 'ApiError'],
-  ['Permissions and logins', 'auth', 'src/api/auth.rs', 'AuthError'],
-  ['Settings', 'setting', 'src/api/settings.rs', 'SettingsError', '503'],
-  ['Parameters', 'parameter', 'src/api/params.rs', 'ParamsError', '400'],
-  ['Bodies', 'body', 'src/api/content_encoding/mod.rs', 'BodyError'],
+  ['Requests', 'request', 'crates/server/src/error.rs', 'ApiError'],
+  ['Permissions and logins', 'auth', 'crates/server/src/auth.rs', 'AuthError'],
+  ['Settings', 'setting', 'crates/server/src/settings.rs', 'SettingsError', '503'],
+  ['Parameters', 'parameter', 'crates/server/src/params.rs', 'ParamsError', '400'],
+  ['Bodies', 'body', 'crates/server/src/content_encoding/mod.rs', 'BodyError'],
   ['Lines of a write', 'line', 'crates/line-protocol/src/error.rs', 'Cause', '400; the line is rejected, and the other lines are stored'],
-  ['Lines that do not fit the database', 'write', 'src/coordinator/write/rejections.rs', 'LineRefusal', '400; the line is rejected'],
+  ['Lines that do not fit the database', 'write', 'crates/coordinator/src/write/rejections.rs', 'LineRefusal', '400; the line is rejected'],
   ['Columns and measurements', 'schema', 'crates/engine/src/protocol/database.rs', 'RegisterRefusal', '400; the line is rejected'],
   ['Syntax of InfluxQL', 'syntax', 'crates/influxql/src/error.rs', 'ParseError', '400'],
-  ['Statements', 'statement', 'src/query/error.rs', 'QueryError', "200 with the statement's `error` on `/query`; 400 on `/api/v3/query_influxql`"],
+  ['Statements', 'statement', 'crates/query/src/error.rs', 'QueryError', "200 with the statement's `error` on `/query`; 400 on `/api/v3/query_influxql`"],
   ['Databases, tokens and users', 'catalog', 'crates/engine/src/protocol/catalog.rs', 'CatalogRefusal'],
   ['Retention policies and continuous queries', 'policy', 'crates/engine/src/protocol/database.rs', 'PolicyRefusal', '400'],
   ['Restores', 'restore', 'crates/engine/src/protocol/database.rs', 'DatabaseRefusal'],
-  ['Backups', 'backup', 'src/coordinator/backup/store.rs', 'BackupError'],
+  ['Backups', 'backup', 'crates/coordinator/src/backup/store.rs', 'BackupError'],
   ['Point-in-time recovery', 'recovery', 'crates/engine/src/protocol/recovery.rs', 'RecoveryRefusal'],
   ['Overload and storage', 'unavailable', 'crates/engine/src/protocol/event.rs', 'Unavailable', '503'],
-  ['Other errors of the server', 'server', 'src/coordinator/error.rs', 'Error'],
+  ['Other errors of the server', 'server', 'crates/coordinator/src/error.rs', 'Error'],
 ];
 
 /** The actions for a client or an operator, by HTTP status. */
@@ -171,7 +171,7 @@ function sentence(text, prefix) {
 
 export function errorsPage() {
   const limits = new Map(limitValues().map(({ name, value }) => [name, value]));
-  const requests = moduleText('src/api/error.rs');
+  const requests = moduleText('crates/server/src/error.rs');
   const status = statuses(requests);
   addConverted(requests, status);
   const seen = new Set();

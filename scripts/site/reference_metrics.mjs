@@ -35,7 +35,7 @@ function actions() {
 
 export async function metricsPage() {
   const { parse } = await import('yaml');
-  const source = moduleText('src/api/routes/metrics.rs');
+  const source = moduleText('crates/server/src/routes/metrics.rs');
   const pattern = /\("(\w+)", "(\w+)", "(\w+)", Kind::(\w+),\s+"([^"]+)"\)/g;
   const rows = [...source.matchAll(pattern)].map(([, series, , name, kind, help]) =>
     [code(kind === 'Counter' ? `${name}_total` : name), kind.toLowerCase(), labels[series].map(code).join(', '), help]);

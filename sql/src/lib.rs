@@ -63,4 +63,4 @@ mod worker;
 pub use query_session::QuerySession;
 pub use session::{Engine, Query, Step};
 /// The messages between this crate and the owner of the data.
-pub use tidemark::protocol::sql as messages;
+pub use tidemark_engine::protocol::sql as messages;

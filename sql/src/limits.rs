@@ -1,6 +1,6 @@
 //! Defines the limits of SQL queries.
 
-use tidemark::model::limits::WORK_PER_MS;
+use tidemark_model::limits::WORK_PER_MS;
 
 /// The maximum number of rows in a batch within a plan.
 pub const BATCH_ROWS: usize = 8_192;

@@ -1,8 +1,8 @@
 //! Implements a session of the Worker: decodes each request message and encodes the reply.
 
 use bytes::BytesMut;
-use tidemark::protocol::envelope::{self, EnvelopeError};
-use tidemark::protocol::sql::{FromSql, PREPARED_FORMAT, QueryRequest, SessionReply, ToSql};
+use tidemark_engine::protocol::envelope::{self, EnvelopeError};
+use tidemark_engine::protocol::sql::{FromSql, PREPARED_FORMAT, QueryRequest, SessionReply, ToSql};
 
 use crate::error::QueryError;
 use crate::limits::PIECE_BYTES;

@@ -11,7 +11,7 @@ import { locationsIn } from '../../packages/tidemark/lib/deploy.mjs';
 import { planSettings } from '../../packages/tidemark/lib/wrangler_configuration.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode, wrangler } from '../../scripts/project.mjs';
-import { callObject } from '../../src/edge/runtime.js';
+import { callObject } from '../../src/runtime.js';
 import { cloudflareAccount } from './cloudflare_api.mjs';
 import { has, temporaryFolder } from './harness.mjs';
 
@@ -327,7 +327,7 @@ test('the program and the server accept the same locations for each jurisdiction
   const pairs = rows.flatMap(([, jurisdictions, locations]) => names(jurisdictions).map((name) => [name, names(locations)]));
   assert.deepEqual(Object.fromEntries(pairs), locationsIn);
   const { properties } = JSON.parse(readFileSync(at('packages', 'tidemark', 'deploy.schema.json'), 'utf8'));
-  const hints = readFileSync(at('src', 'api', 'location_hint.rs'), 'utf8');
+  const hints = readFileSync(at('crates', 'server', 'src', 'location_hint.rs'), 'utf8');
   const list = (name) => names(new RegExp(`pub const ${name}: .*? = &\\[(.*?)\\];`, 's').exec(hints)[1]);
   assert.deepEqual([properties.location.enum, properties.jurisdiction.enum], [list('LOCATIONS'), list('JURISDICTIONS')]);
   assert.deepEqual(Object.keys(locationsIn), list('JURISDICTIONS'));

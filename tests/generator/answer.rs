@@ -6,9 +6,9 @@
 use std::error::Error;
 use std::io::{BufRead, Write, stdin, stdout};
 
-use tidemark::api::http::RequestHead;
-use tidemark::api::settings::Settings;
-use tidemark::browser::in_process::InProcess;
+use tidemark_browser::in_process::InProcess;
+use tidemark_server::http::RequestHead;
+use tidemark_server::settings::Settings;
 
 /// The value of `now()` and the time of every request.
 const NOW_NS: i64 = 1_700_000_000_000_000_000;

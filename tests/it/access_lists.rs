@@ -1,7 +1,7 @@
 //! Tests exported and imported lists of tokens and users.
 
 use serde_json::{Value, json};
-use tidemark::coordinator::grants::token_hash;
+use tidemark_coordinator::grants::token_hash;
 
 use crate::product::Product;
 use crate::tokens::{admin, encoded, run, send, token};

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tidemark::protocol::backup::{FromBackups, ToBackups};
-use tidemark::protocol::envelope;
+use tidemark_engine::protocol::backup::{FromBackups, ToBackups};
+use tidemark_engine::protocol::envelope;
 
 #[derive(Clone, Default)]
 pub(crate) struct MemoryPlace {

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use tidemark::coordinator::Task;
-use tidemark::coordinator::backup::{BackupId, back_up, restore, verify_backup};
-use tidemark::coordinator::error::Error;
-use tidemark::model::time::MS_NS;
-use tidemark::protocol::database::CreateDatabase;
-use tidemark::query::result::ResultColumn;
+use tidemark_coordinator::Task;
+use tidemark_coordinator::backup::{BackupId, back_up, restore, verify_backup};
+use tidemark_coordinator::error::Error;
+use tidemark_engine::protocol::database::CreateDatabase;
+use tidemark_model::time::MS_NS;
+use tidemark_query::result::ResultColumn;
 
 use crate::protocol::{create, write};
 use crate::world::platform::START_NS;

@@ -2,9 +2,9 @@
 //! same. The tests also interrupt each step, and write, delete, flush and merge between the steps.
 
 use serde_json::{Value, json};
-use tidemark::protocol::call::Address;
-use tidemark::store::memory::MemoryStore;
-use tidemark::store::{KEY_MAX, Store as _, Table};
+use tidemark_engine::protocol::call::Address;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_engine::store::{KEY_MAX, Store as _, Table};
 
 use crate::backup_place::MemoryPlace;
 use crate::product::Product;
@@ -472,7 +472,7 @@ fn backup_contains_no_tokens_and_users() {
     product.query("", "GRANT READ ON a TO ann");
     let token = crate::tokens::token(&mut product, "reader", &["a"], &["read"], None);
     back_up(&mut product);
-    let hash = tidemark::coordinator::grants::token_hash(&token);
+    let hash = tidemark_coordinator::grants::token_hash(&token);
     for key in place.keys("") {
         place.change(&key, |object| {
             for text in [&token, &hash, "ann", "reader"] {

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::Value;
-use tidemark::api::action::Action;
-use tidemark::api::exchange::Exchange;
-use tidemark::api::http::{RequestHead, Response};
-use tidemark::api::isolate_state::Service;
-use tidemark::api::settings::Settings;
-use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
+use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply};
+use tidemark_server::action::Action;
+use tidemark_server::exchange::Exchange;
+use tidemark_server::http::{RequestHead, Response};
+use tidemark_server::isolate_state::Service;
+use tidemark_server::settings::Settings;
 
 use crate::product::{AUTHORIZATION, TOKEN, head};
 use crate::protocol::create;

@@ -3,8 +3,8 @@
 //! database was unreachable.
 
 use serde_json::Value;
-use tidemark::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
+use tidemark_model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
 
 use crate::grants::{meet, pass, put, revoke, three_edges, token, writes};
 use crate::product::Product;
@@ -139,7 +139,7 @@ fn token_use_is_stored_once_daily() {
     let bill = |product: &Product| {
         let asked = product.object_requests().get(&Address::Catalog).copied().unwrap_or_default();
         let store = product.stores().remove(&Address::Catalog).unwrap();
-        (asked, tidemark::store::Store::row_counts(&store).written)
+        (asked, tidemark_engine::store::Store::row_counts(&store).written)
     };
     let (asked, written) = bill(&product);
     for _ in 0..24 * 6 {

@@ -4,13 +4,13 @@
 //! The page calls `browser::influxql_outline`. The server decides independently for
 //! `read_only=true`.
 
-use tidemark::api::error::{ApiError, ApiResult};
-use tidemark::api::http::{Parameters, RequestHead};
-use tidemark::api::params::QueryParams;
-use tidemark::api::routes::query::QueryResponder;
-use tidemark::api::settings::Settings;
-use tidemark::browser::in_process::InProcess;
-use tidemark::browser::influxql_outline::PageOutline;
+use tidemark_browser::in_process::InProcess;
+use tidemark_browser::influxql_outline::PageOutline;
+use tidemark_server::error::{ApiError, ApiResult};
+use tidemark_server::http::{Parameters, RequestHead};
+use tidemark_server::params::QueryParams;
+use tidemark_server::routes::query::QueryResponder;
+use tidemark_server::settings::Settings;
 
 use crate::product::{form, head};
 

@@ -1,7 +1,7 @@
 //! Tests the execution of continuous queries with a simulated clock.
 
 use serde_json::{Value, json};
-use tidemark::model::limits::{CONTINUOUS_QUERIES_BYTES_MAX, CONTINUOUS_QUERIES_MAX};
+use tidemark_model::limits::{CONTINUOUS_QUERIES_BYTES_MAX, CONTINUOUS_QUERIES_MAX};
 
 use crate::product::{Product, form};
 

@@ -1,8 +1,8 @@
 //! Measures the counts in `docs/COSTS.md`: requests to objects and SQLite rows. The platform bills
 //! both.
 
-use tidemark::protocol::call::Address;
-use tidemark::store::Store;
+use tidemark_engine::protocol::call::Address;
+use tidemark_engine::store::Store;
 
 use crate::product::{Product, TOKEN};
 use crate::tokens;

@@ -2,17 +2,17 @@
 //! outdated edges and freed space.
 
 use serde_json::{Value, json};
-use tidemark::coordinator::Task;
-use tidemark::coordinator::delete::delete as delete_statement;
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::load_schemas::SchemaSelection;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse_statement;
-use tidemark::protocol::call::{Address, CallFailure};
-use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
-use tidemark::protocol::database::{FromDatabase, ToDatabase};
-use tidemark::protocol::envelope;
-use tidemark::protocol::shard::{FromShard, ToShard};
+use tidemark_coordinator::Task;
+use tidemark_coordinator::delete::delete as delete_statement;
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::load_schemas::SchemaSelection;
+use tidemark_engine::protocol::call::{Address, CallFailure};
+use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark_engine::protocol::database::{FromDatabase, ToDatabase};
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_influxql::bound_params::Params;
+use tidemark_influxql::parse_statement;
 
 use crate::product::Product;
 use crate::protocol::{ask as ask_object, create, kept, script, write};

@@ -1,11 +1,11 @@
 //! Reads the contents of a shard row by row.
 
-use tidemark::merge::cursor::{Direction, ReadError};
-use tidemark::merge::key::SeriesKey;
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::FieldValue;
-use tidemark::scan::reader::Reader;
+use tidemark_engine::merge::cursor::{Direction, ReadError};
+use tidemark_engine::merge::key::SeriesKey;
+use tidemark_engine::scan::reader::Reader;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldValue;
 
 /// The non-empty tags of the series in ascending order of id, the time, and the values.
 pub(crate) type Row<'a> = (&'a [(ColumnId, String)], i64, Vec<(ColumnId, FieldValue)>);
@@ -40,7 +40,7 @@ pub(crate) fn every_row(
                     assert!(stretch.contains(time_ns) && before < time_ns, "{before} {time_ns}");
                     before = time_ns;
                     let value = |(id, column): &(ColumnId, _)| {
-                        let column: &std::rc::Rc<tidemark::batch::column::Column> = column;
+                        let column: &std::rc::Rc<tidemark_engine::batch::column::Column> = column;
                         Some((*id, column.get(row)?))
                     };
                     see((&tags, time_ns, read.iter().filter_map(value).collect()));

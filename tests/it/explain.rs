@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
 
 use crate::product::Product;
 

@@ -1,6 +1,6 @@
 //! Tests that an export contains all written points and can be imported without changes.
 
-use tidemark::api::http::Response;
+use tidemark_server::http::Response;
 
 use crate::product::{AUTHORIZATION, Product};
 

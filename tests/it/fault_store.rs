@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
-use tidemark::model::bug;
-use tidemark::store::memory::MemoryStore;
-use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, StoreResult, Table};
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_engine::store::{HeadAndBody, RowCounts, Store, StoreError, StoreResult, Table};
+use tidemark_model::bug;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {

@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, UnionMode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::encoding::{decode_key, decode_varint, encode_varint};
-use tidemark::api::http::Response;
+use tidemark_server::http::Response;
 
 use crate::product::{AUTHORIZATION, Product, TOKEN, header};
 use crate::tokens::token;

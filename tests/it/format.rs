@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tidemark::model::ids::ObjectId;
-use tidemark::protocol::call::Address;
-use tidemark::store::memory::MemoryStore;
-use tidemark::store::{Store, Table};
+use tidemark_engine::protocol::call::Address;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_engine::store::{Store, Table};
+use tidemark_model::ids::ObjectId;
 
 use crate::product::Product;
 

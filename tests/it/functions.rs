@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidemark::query::functions;
+use tidemark_query::functions;
 
 const COMPLETION: &str = "www/influxql/functions.js";
 
@@ -21,7 +21,7 @@ fn function_names_are_unique() {
 fn completion_functions_match_function_table() {
     let mut wanted = String::from(
         "// The functions of InfluxQL, for completion. `UPDATE=1 cargo test --test it functions` writes\n\
-         // this list from src/query/functions.rs.\n\n\
+         // this list from crates/query/src/functions.rs.\n\n\
          /** The functions, each as `{ name, parameters, explained }`. */\n\
          export const functions = [\n",
     );

@@ -4,7 +4,7 @@
 
 use base64::Engine;
 use serde_json::{Value, json};
-use tidemark::api::http::RequestHead;
+use tidemark_server::http::RequestHead;
 
 use crate::product::{Product, TOKEN, form};
 

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use tidemark::coordinator::Task;
-use tidemark::coordinator::confirmations::confirm;
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::{Principal, token_hash};
-use tidemark::coordinator::identify::{self, AuthSource, Credentials, Identification};
-use tidemark::coordinator::write::WriteOutcome;
-use tidemark::model::grant::{Grants, Permission};
-use tidemark::model::ids::ObjectId;
-use tidemark::protocol::call::Address;
-use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
-use tidemark::protocol::envelope;
-use tidemark::protocol::grants::Grantee;
+use tidemark_coordinator::Task;
+use tidemark_coordinator::confirmations::confirm;
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::grants::{Principal, token_hash};
+use tidemark_coordinator::identify::{self, AuthSource, Credentials, Identification};
+use tidemark_coordinator::write::WriteOutcome;
+use tidemark_engine::protocol::call::Address;
+use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::grants::Grantee;
+use tidemark_model::grant::{Grants, Permission};
+use tidemark_model::ids::ObjectId;
 
 use crate::protocol::{ask, create, drop_database, world, write, write_request, write_task};
 use crate::world::stub_shard;

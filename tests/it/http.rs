@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use tidemark::api::http::{RequestHead, Response};
+use tidemark_server::http::{RequestHead, Response};
 
 use crate::product::{Product, header};
 

@@ -1,12 +1,12 @@
 //! Tests the parser with the cases of InfluxDB's own tests.
 
 use serde_json::Value;
-use tidemark::influxql::ast::BinaryOp;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::duration;
-use tidemark::influxql::lexer::Lexer;
-use tidemark::influxql::token::{Keyword, TokenKind};
-use tidemark::influxql::{parse, parse_expr, parse_statement, quote};
+use tidemark_influxql::ast::BinaryOp;
+use tidemark_influxql::bound_params::Params;
+use tidemark_influxql::duration;
+use tidemark_influxql::lexer::Lexer;
+use tidemark_influxql::token::{Keyword, TokenKind};
+use tidemark_influxql::{parse, parse_expr, parse_statement, quote};
 
 use crate::repository::influxdata_cases;
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use tidemark::influxql::ast::Statement;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse;
-use tidemark::model::limits::{QUERY_TEXT_BYTES_MAX, SOURCES_WRITTEN_MAX};
+use tidemark_influxql::ast::Statement;
+use tidemark_influxql::bound_params::Params;
+use tidemark_influxql::parse;
+use tidemark_model::limits::{QUERY_TEXT_BYTES_MAX, SOURCES_WRITTEN_MAX};
 
 /// 50 ms of CPU time per parse, multiplied by the slowdown of an unoptimised build.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -1,12 +1,12 @@
 //! Tests that no response contains data of another database in the same runtime.
 
 use serde_json::json;
-use tidemark::api::http::{Parameters, Response};
-use tidemark::api::params::{Dialect, WriteParams};
-use tidemark::catalog::lifecycle::{Entries, Entry};
-use tidemark::model::ids::ObjectId;
-use tidemark::protocol::database::CreateDatabase;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::protocol::database::CreateDatabase;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::ids::ObjectId;
+use tidemark_objects::catalog::lifecycle::{Entries, Entry};
+use tidemark_server::http::{Parameters, Response};
+use tidemark_server::params::{Dialect, WriteParams};
 
 use crate::product::{Product, header};
 use crate::tokens::{body, encoded, run, send, token};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark::browser::image::{Image, Restored};
+use tidemark_browser::image::{Image, Restored};
 
 use crate::product::Product;
 

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tidemark::api::action::Action;
-use tidemark::api::exchange::Exchange;
-use tidemark::api::isolate_state::Service;
-use tidemark::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX};
-use tidemark::protocol::call::{Call, Reply};
+use tidemark_engine::protocol::call::{Call, Reply};
+use tidemark_model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX};
+use tidemark_server::action::Action;
+use tidemark_server::exchange::Exchange;
+use tidemark_server::isolate_state::Service;
 
 use crate::allocator::{live, peak_since};
 use crate::product::gzip;

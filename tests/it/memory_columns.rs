@@ -3,17 +3,17 @@
 
 use std::time::Instant;
 
-use tidemark::batch::column::{Column, Values};
-use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::batch::{Block, FrameTable};
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::limits::MEMTABLE_BYTES_MAX;
-use tidemark::model::time::TimeRange;
-use tidemark::scan::request::Deletion;
-use tidemark::shard::Shard;
-use tidemark::shard::budget::Budget;
-use tidemark::store::Store;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::batch::column::{Column, Values};
+use tidemark_engine::batch::series_table::{SeriesTable, TagColumn};
+use tidemark_engine::batch::{Block, FrameTable};
+use tidemark_engine::scan::request::Deletion;
+use tidemark_engine::shard::Shard;
+use tidemark_engine::shard::budget::Budget;
+use tidemark_engine::store::Store;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::limits::MEMTABLE_BYTES_MAX;
+use tidemark_model::time::TimeRange;
 
 use crate::allocator::{live, peak_since};
 use crate::engine::{STAMP, encode_tables, run_due};

@@ -3,20 +3,22 @@
 
 use std::rc::Rc;
 
-use tidemark::batch::Block;
-use tidemark::batch::column::{Column, Values};
-use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::merge::cursor::CURSORS_MAX;
-use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
-use tidemark::merge::key::SeriesKey;
-use tidemark::merge::kway::Merge;
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::limits::MEMTABLE_BYTES_MAX;
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::FieldType;
-use tidemark::shard::budget::Budget;
-use tidemark::store::Store;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::batch::Block;
+use tidemark_engine::batch::column::{Column, Values};
+use tidemark_engine::batch::series_table::{SeriesTable, TagColumn};
+use tidemark_engine::merge::cursor::CURSORS_MAX;
+use tidemark_engine::merge::cursor::{
+    Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor,
+};
+use tidemark_engine::merge::key::SeriesKey;
+use tidemark_engine::merge::kway::Merge;
+use tidemark_engine::shard::budget::Budget;
+use tidemark_engine::store::Store;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::limits::MEMTABLE_BYTES_MAX;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
 
 use crate::allocator::{live, peak_since};
 use crate::engine::{STAMP, encode_block};

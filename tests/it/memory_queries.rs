@@ -4,11 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tidemark::api::action::Action;
-use tidemark::api::exchange::Exchange;
-use tidemark::api::isolate_state::Service;
-use tidemark::model::limits::{QUERIES_BYTES_MAX, REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
-use tidemark::protocol::call::{Call, Reply};
+use tidemark_engine::protocol::call::{Call, Reply};
+use tidemark_model::limits::{QUERIES_BYTES_MAX, REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
+use tidemark_server::action::Action;
+use tidemark_server::exchange::Exchange;
+use tidemark_server::isolate_state::Service;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::allocator::{live, peak_since};

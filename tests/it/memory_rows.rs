@@ -2,14 +2,18 @@
 
 use std::cell::Cell;
 
-use tidemark::memtable::Memtable;
-use tidemark::memtable::cursor::{MemtableCursor, Sorted, tag_order};
-use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
-use tidemark::merge::key::SeriesKey;
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::time::TimeRange;
-use tidemark::scan::read_stats::ReadStats;
-use tidemark::scan::reader::{Estimate, MergedRows, Reader, RowGroup, VisitGroup, rows_of_one};
+use tidemark_engine::memtable::Memtable;
+use tidemark_engine::memtable::cursor::{MemtableCursor, Sorted, tag_order};
+use tidemark_engine::merge::cursor::{
+    Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor,
+};
+use tidemark_engine::merge::key::SeriesKey;
+use tidemark_engine::scan::read_stats::ReadStats;
+use tidemark_engine::scan::reader::{
+    Estimate, MergedRows, Reader, RowGroup, VisitGroup, rows_of_one,
+};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,

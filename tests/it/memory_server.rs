@@ -7,30 +7,30 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidemark::admission::QueryReservation;
-use tidemark::batch::column::Column;
-use tidemark::batch::from_lines::from_lines;
-use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::batch::{Block, FrameTable};
-use tidemark::influxql::ast::Statement;
-use tidemark::influxql::bound_params::Params;
-use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::memtable::Memtable;
-use tidemark::model::configurable_limits::Limits;
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
-use tidemark::model::series::series_hash;
-use tidemark::model::time::Precision;
-use tidemark::model::value::FieldValue;
-use tidemark::query::compile::{Context, PolicyView, compile};
-use tidemark::query::executor::{ExecStep, Executor, SubquerySteps};
-use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
-use tidemark::query::result::SeriesChunk;
-use tidemark::query::source::{Defaults, sources};
-use tidemark::query::work::Work;
-use tidemark::response::{Ending, Options as Form, Writer, writer};
-use tidemark::scan::page::CELLS_PER_PAGE_MAX;
-use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
+use tidemark_engine::batch::column::Column;
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_engine::batch::series_table::{SeriesTable, TagColumn};
+use tidemark_engine::batch::{Block, FrameTable};
+use tidemark_engine::memtable::Memtable;
+use tidemark_engine::scan::page::CELLS_PER_PAGE_MAX;
+use tidemark_engine::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
+use tidemark_influxql::ast::Statement;
+use tidemark_influxql::bound_params::Params;
+use tidemark_line_protocol::{Options, TimestampUnit};
+use tidemark_model::configurable_limits::Limits;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
+use tidemark_model::series::series_hash;
+use tidemark_model::time::Precision;
+use tidemark_model::value::FieldValue;
+use tidemark_query::admission::QueryReservation;
+use tidemark_query::compile::{Context, PolicyView, compile};
+use tidemark_query::executor::{ExecStep, Executor, SubquerySteps};
+use tidemark_query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
+use tidemark_query::result::SeriesChunk;
+use tidemark_query::source::{Defaults, sources};
+use tidemark_query::work::Work;
+use tidemark_response::{Ending, Options as Form, Writer, writer};
 
 use crate::memory_rows::MemoryRows;
 
@@ -138,7 +138,7 @@ fn row(measurement: MeasurementId, tags: &Tags, time_ns: i64, fields: &Fields) -
         codes: vec![1],
     };
     let column = |value: &FieldValue| {
-        let mut values = tidemark::batch::column::Values::new(value.field_type());
+        let mut values = tidemark_engine::batch::column::Values::new(value.field_type());
         push(&mut values, value);
         Column::full(values)
     };
@@ -155,8 +155,8 @@ fn row(measurement: MeasurementId, tags: &Tags, time_ns: i64, fields: &Fields) -
     }
 }
 
-fn push(values: &mut tidemark::batch::column::Values, value: &FieldValue) {
-    use tidemark::batch::column::Values;
+fn push(values: &mut tidemark_engine::batch::column::Values, value: &FieldValue) {
+    use tidemark_engine::batch::column::Values;
     match (values, value) {
         (Values::Float(values), FieldValue::Float(value)) => values.push(*value),
         (Values::Integer(values), FieldValue::Integer(value)) => values.push(*value),
@@ -194,7 +194,7 @@ impl Memory {
 
     pub(crate) fn query(&mut self, query: &str, defaults: Defaults<'_>, form: Form) -> String {
         let params = Params::default();
-        let statements = match tidemark::influxql::parse(query, &params) {
+        let statements = match tidemark_influxql::parse(query, &params) {
             Ok(statements) => statements,
             Err(error) => {
                 let text = format!("error parsing query: {error}");
@@ -253,7 +253,7 @@ impl Memory {
 
     pub(crate) fn select(
         &self,
-        select: &tidemark::influxql::ast::SelectStatement,
+        select: &tidemark_influxql::ast::SelectStatement,
         defaults: Defaults<'_>,
     ) -> Result<Vec<SeriesChunk>, String> {
         let mut views = Vec::new();

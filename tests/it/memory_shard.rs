@@ -5,25 +5,25 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use tidemark::batch::Block;
-use tidemark::batch::column::{Column, Values};
-use tidemark::batch::from_lines::from_lines;
-use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::merge::cursor::Direction;
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX};
-use tidemark::model::time::{Precision, TimeRange};
-use tidemark::model::value::FieldType;
-use tidemark::protocol::shard::ShardSettings;
-use tidemark::scan::page::GroupData;
-use tidemark::scan::request::{
+use tidemark_engine::batch::Block;
+use tidemark_engine::batch::column::{Column, Values};
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_engine::batch::series_table::{SeriesTable, TagColumn};
+use tidemark_engine::merge::cursor::Direction;
+use tidemark_engine::protocol::shard::ShardSettings;
+use tidemark_engine::scan::page::GroupData;
+use tidemark_engine::scan::request::{
     AggregateCall, AggregateFunction, Input, Output, ScanRequest, SummaryRequest, SummaryWant,
 };
-use tidemark::shard::Shard;
-use tidemark::shard::budget::Budget;
-use tidemark::store::Store;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::shard::Shard;
+use tidemark_engine::shard::budget::Budget;
+use tidemark_engine::store::Store;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_line_protocol::{Options, TimestampUnit};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX};
+use tidemark_model::time::{Precision, TimeRange};
+use tidemark_model::value::FieldType;
 
 use crate::allocator::{live, peak_since};
 use crate::engine::{STAMP, encode_block, next_page, run_due, scan_of, settings};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
 
 use crate::product::Product;
 use crate::repository::text;

@@ -3,11 +3,11 @@
 use std::iter;
 use std::rc::Rc;
 
-use tidemark::api::http::Response;
-use tidemark::batch::string_column::StringColumn;
-use tidemark::model::time::Precision;
-use tidemark::query::result::{ResultColumn, SeriesChunk, Values};
-use tidemark::response::{Ending, Format, Options, writer};
+use tidemark_engine::batch::string_column::StringColumn;
+use tidemark_model::time::Precision;
+use tidemark_query::result::{ResultColumn, SeriesChunk, Values};
+use tidemark_response::{Ending, Format, Options, writer};
+use tidemark_server::http::Response;
 
 use crate::allocator::{live, peak_since};
 use crate::product::{AUTHORIZATION, Product, header};

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tidemark::api::http::RequestHead;
-use tidemark::api::routes::{self, Access, ROUTES};
+use tidemark_server::http::RequestHead;
+use tidemark_server::routes::{self, Access, ROUTES};
 
 use crate::http::answered;
 use crate::product::Product;

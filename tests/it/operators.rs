@@ -1,8 +1,8 @@
 //! Tests the data for operators: counters, sizes, versions, reported problems and checksums.
 
 use serde_json::{Value, json};
-use tidemark::protocol::call::Address;
-use tidemark::store::{Store, Table};
+use tidemark_engine::protocol::call::Address;
+use tidemark_engine::store::{Store, Table};
 
 use crate::product::Product;
 

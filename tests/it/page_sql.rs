@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use tidemark::protocol::envelope;
-use tidemark::protocol::sql::ToSql;
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::sql::ToSql;
 
 use crate::product::Product;
 use crate::sql_stand_in::stand_in;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use serde_json::Value;
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
 
 use crate::grammar::{Rule, generate};
 use crate::product::{Product, error_of, form};

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::Value;
-use tidemark::api::http::{RequestHead, Response};
-use tidemark::api::settings::Settings;
-use tidemark::browser::in_process::{InProcess, SqlSession};
-use tidemark::protocol::call::Address;
-use tidemark::store::memory::MemoryStore;
+use tidemark_browser::in_process::{InProcess, SqlSession};
+use tidemark_engine::protocol::call::Address;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_server::http::{RequestHead, Response};
+use tidemark_server::settings::Settings;
 
 use crate::backup_place::MemoryPlace;
 use crate::sql_stand_in::stand_in;

@@ -3,29 +3,29 @@
 
 use std::collections::BTreeMap;
 
-use tidemark::admission::QueryMemory;
-use tidemark::batch::from_lines::from_lines;
-use tidemark::coordinator::Task;
-use tidemark::coordinator::create_drop::{Change, Changed, execute};
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::write::rejections::LineRefusal;
-use tidemark::coordinator::write::{self, Created, WriteOutcome, WriteRequest};
-use tidemark::coordinator::{Context, Machine};
-use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::model::ids::{ObjectId, PolicyId};
-use tidemark::model::time::{H_NS, Precision, S_NS};
-use tidemark::model::value::{FieldType, FieldValue};
-use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
-use tidemark::protocol::database::{
+use tidemark_coordinator::Task;
+use tidemark_coordinator::create_drop::{Change, Changed, execute};
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::grants::Principal;
+use tidemark_coordinator::write::rejections::LineRefusal;
+use tidemark_coordinator::write::{self, Created, WriteOutcome, WriteRequest};
+use tidemark_coordinator::{Context, Machine};
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply, Step};
+use tidemark_engine::protocol::database::{
     ColumnSet, CreateDatabase, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec,
     RegisterRefusal, ToDatabase,
 };
-use tidemark::protocol::envelope;
-use tidemark::protocol::event::Unavailable;
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::query::metadata;
-use tidemark::store::Store;
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::event::Unavailable;
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::store::Store;
+use tidemark_line_protocol::{Options, TimestampUnit};
+use tidemark_model::ids::{ObjectId, PolicyId};
+use tidemark_model::time::{H_NS, Precision, S_NS};
+use tidemark_model::value::{FieldType, FieldValue};
+use tidemark_query::admission::QueryMemory;
+use tidemark_query::metadata;
 
 use crate::world::platform::START_NS;
 use crate::world::{Client, Edge, Faults, World, stub_shard};
@@ -461,13 +461,15 @@ fn rule_10_reads_continue_during_statement() {
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let message = ToDatabase::CreatePolicy { spec: spec.clone(), make_default: true };
     let object = ObjectId("Database-0".into());
-    let mut database =
-        tidemark::database::Database::new(world.store(&Address::Database(object.clone())), object);
-    use tidemark::protocol::event::EventHandler;
+    let mut database = tidemark_objects::database::Database::new(
+        world.store(&Address::Database(object.clone())),
+        object,
+    );
+    use tidemark_engine::protocol::event::EventHandler;
     let platform = world.platform.clone();
     let (event_id, step) = database.begin(&platform, &envelope::encode(&message));
     let Step::Calls(calls) = step else { panic!("no calls") };
-    let ask = |database: &mut tidemark::database::Database<_>, message: &ToDatabase| {
+    let ask = |database: &mut tidemark_objects::database::Database<_>, message: &ToDatabase| {
         let (_, step) = database.begin(&platform, &envelope::encode(message));
         let Step::Done(reply) = step else { panic!("{message:?} waits") };
         envelope::decode::<FromDatabase>(&reply).unwrap().1

@@ -1,7 +1,7 @@
 //! Tests SHOW QUERIES and KILL QUERY. One isolate runs a query, and another isolate kills the
 //! query.
 
-use tidemark::coordinator::error::Error;
+use tidemark_coordinator::error::Error;
 
 use crate::protocol::{create, write};
 use crate::world::{Edge, World, real_shard};

@@ -1,7 +1,7 @@
 //! Uses EXPLAIN ANALYZE to count the reads of queries. The number of reads must not depend on data
 //! outside of the query.
 
-use tidemark::store::Store;
+use tidemark_engine::store::Store;
 
 use crate::product::Product;
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use tidemark::model::time::Precision;
-use tidemark::query::source::Defaults;
-use tidemark::response::{Format, Options};
+use tidemark_model::time::Precision;
+use tidemark_query::source::Defaults;
+use tidemark_response::{Format, Options};
 
 use crate::memory_server::Memory;
 use crate::query_script::{QueryRequest, Server, Summary, run_dir};

@@ -6,7 +6,7 @@ use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use serde_json::{Value, json};
-use tidemark::api::http::Response;
+use tidemark_server::http::Response;
 
 use crate::product::{AUTHORIZATION, Product, form};
 

@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tidemark::api::http::Response;
-use tidemark::coordinator::create_drop::Change;
-use tidemark::coordinator::error::Error;
-use tidemark::model::quota::{QUOTA_VALUE_MAX, Rates};
-use tidemark::protocol::database::{QuotaChange, ToDatabase};
+use tidemark_coordinator::create_drop::Change;
+use tidemark_coordinator::error::Error;
+use tidemark_engine::protocol::database::{QuotaChange, ToDatabase};
+use tidemark_model::quota::{QUOTA_VALUE_MAX, Rates};
+use tidemark_server::http::Response;
 
 use crate::product::{Product, TOKEN, header};
 use crate::protocol::{create, write};

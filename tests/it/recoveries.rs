@@ -3,20 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use tidemark::coordinator::Task;
-use tidemark::coordinator::create_drop::Change;
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::recover::{begin_recovery, show_recovery};
-use tidemark::model::quota::Rates;
-use tidemark::model::time::{D_NS, H_NS, MINUTE_NS, S_NS};
-use tidemark::protocol::catalog::CatalogRefusal;
-use tidemark::protocol::database::{QuotaChange, ToDatabase};
-use tidemark::protocol::recovery::RecoveryRefusal::BeingMade;
-use tidemark::protocol::recovery::{
+use tidemark_coordinator::Task;
+use tidemark_coordinator::create_drop::Change;
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::recover::{begin_recovery, show_recovery};
+use tidemark_engine::protocol::catalog::CatalogRefusal;
+use tidemark_engine::protocol::database::{QuotaChange, ToDatabase};
+use tidemark_engine::protocol::recovery::RecoveryRefusal::BeingMade;
+use tidemark_engine::protocol::recovery::{
     RecoveryRefusal, RecoveryRequest, RecoveryStage, RecoveryStatus,
 };
-use tidemark::query::result::ResultColumn;
-use tidemark::store::Store;
+use tidemark_engine::store::Store;
+use tidemark_model::quota::Rates;
+use tidemark_model::time::{D_NS, H_NS, MINUTE_NS, S_NS};
+use tidemark_query::result::ResultColumn;
 
 use crate::grants::{pass, put, revoke, token, writes};
 use crate::product::Product;
@@ -465,7 +465,7 @@ fn recovery_without_history_returns_501() {
     let now_s = product.now_s();
     let ago = |seconds: i64| {
         let mut text = Vec::new();
-        tidemark::response::time::rfc3339((now_s - seconds) * S_NS, 0, &mut text);
+        tidemark_response::time::rfc3339((now_s - seconds) * S_NS, 0, &mut text);
         String::from_utf8(text).unwrap()
     };
     for (seconds, status, says) in [(3_600, 501, "use backups"), (-60, 400, "between two minutes")]

@@ -1,10 +1,10 @@
 //! Tests the checks that prevent an id from having two meanings during a recovery. In each test, an
 //! edge with an outdated cache sends a message at the critical time.
 
-use tidemark::coordinator::error::Error;
-use tidemark::model::time::H_NS;
-use tidemark::protocol::catalog::CatalogRefusal;
-use tidemark::protocol::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStage};
+use tidemark_coordinator::error::Error;
+use tidemark_engine::protocol::catalog::CatalogRefusal;
+use tidemark_engine::protocol::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStage};
+use tidemark_model::time::H_NS;
 
 use crate::grants::{pass, revoke, writes};
 use crate::protocol::write;

@@ -1,10 +1,10 @@
 //! Tests that every route checks the credentials, the permission, the length and the database in
 //! this order, before it calls a shard.
 
-use tidemark::api::http::{RequestHead, Response};
-use tidemark::api::routes::{Access, Body, ROUTES};
-use tidemark::model::limits::{BODY_BYTES_MAX, QUERY_BODY_PER_TEXT, QUERY_TEXT_BYTES_MAX};
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
+use tidemark_model::limits::{BODY_BYTES_MAX, QUERY_BODY_PER_TEXT, QUERY_TEXT_BYTES_MAX};
+use tidemark_server::http::{RequestHead, Response};
+use tidemark_server::routes::{Access, Body, ROUTES};
 
 use crate::product::{Product, TOKEN};
 use crate::tokens::token;

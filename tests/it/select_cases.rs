@@ -1,14 +1,14 @@
 //! Tests the planner with the cases of InfluxDB 1.x's own tests.
 
 use serde_json::Value;
-use tidemark::influxql::ast::Statement;
-use tidemark::influxql::bound_params::Params;
-use tidemark::model::configurable_limits::Limits;
-use tidemark::model::schema::PolicySchema;
-use tidemark::model::time::Precision;
-use tidemark::query::compile::{Context, PolicyView, compile};
-use tidemark::query::source::{Defaults, sources};
-use tidemark::response::Options;
+use tidemark_influxql::ast::Statement;
+use tidemark_influxql::bound_params::Params;
+use tidemark_model::configurable_limits::Limits;
+use tidemark_model::schema::PolicySchema;
+use tidemark_model::time::Precision;
+use tidemark_query::compile::{Context, PolicyView, compile};
+use tidemark_query::source::{Defaults, sources};
+use tidemark_response::Options;
 
 use crate::memory_server::{Memory, Policy};
 use crate::repository::influxdata_cases;
@@ -17,7 +17,7 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
 /// Returns the error message of the planner for an empty database, or "".
 fn verdict(query: &str) -> String {
-    let statements = match tidemark::influxql::parse(query, &Params::default()) {
+    let statements = match tidemark_influxql::parse(query, &Params::default()) {
         Ok(statements) => statements,
         Err(error) => return format!("error parsing query: {error}"),
     };

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
 
 use crate::product::Product;
 use crate::quotas::{assert_kept, database, set};

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use tidemark::coordinator::Task;
-use tidemark::coordinator::create_drop::Changed;
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::write::WriteOutcome;
-use tidemark::model::time::H_NS;
-use tidemark::model::value::FieldValue;
-use tidemark::query::result::ResultColumn;
+use tidemark_coordinator::Task;
+use tidemark_coordinator::create_drop::Changed;
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::write::WriteOutcome;
+use tidemark_model::time::H_NS;
+use tidemark_model::value::FieldValue;
+use tidemark_query::result::ResultColumn;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;

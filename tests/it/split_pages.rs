@@ -1,9 +1,9 @@
 //! Tests the split of a shard that has more measurements than one page of names can contain.
 
-use tidemark::model::ids::ObjectId;
-use tidemark::protocol::envelope;
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::scan::request::SummaryWant;
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::scan::request::SummaryWant;
+use tidemark_model::ids::ObjectId;
 
 use crate::protocol::{create, write};
 use crate::whole::ask;

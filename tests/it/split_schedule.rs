@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use tidemark::coordinator::Task;
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::write::WriteOutcome;
-use tidemark::model::time::{D_NS, MS_NS};
-use tidemark::model::value::FieldValue;
-use tidemark::query::result::{ResultColumn, SeriesChunk};
+use tidemark_coordinator::Task;
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::write::WriteOutcome;
+use tidemark_model::time::{D_NS, MS_NS};
+use tidemark_model::value::FieldValue;
+use tidemark_query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, write};
 use crate::world::platform::START_NS;

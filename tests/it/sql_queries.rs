@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::sql::{SqlQuery, SqlStatement};
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::sql::{SqlQuery, SqlStatement};
 
 use crate::protocol::write;
 use crate::queries::{LONG_ROWS, world};

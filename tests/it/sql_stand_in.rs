@@ -15,15 +15,15 @@ use std::sync::Arc;
 use arrow_array::{Int64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
-use tidemark::browser::in_process::SqlSession;
-use tidemark::model::time::TimeRange;
-use tidemark::protocol::envelope;
-use tidemark::protocol::scan_page;
-use tidemark::protocol::sql::{
+use tidemark_browser::in_process::SqlSession;
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::scan_page;
+use tidemark_engine::protocol::sql::{
     FromSql, PREPARED_FORMAT, Parameter, ScanRequest, SessionReply, SessionRequest, TableSchema,
     ToSql,
 };
-use tidemark::scan::page::GroupData;
+use tidemark_engine::scan::page::GroupData;
+use tidemark_model::time::TimeRange;
 
 #[derive(Debug, Default)]
 struct Count {

@@ -3,9 +3,9 @@
 //! statement in bounded memory.
 
 use fastrand::Rng;
-use tidemark::model::time::Precision;
-use tidemark::query::source::Defaults;
-use tidemark::response::{Format, Options};
+use tidemark_model::time::Precision;
+use tidemark_query::source::Defaults;
+use tidemark_response::{Format, Options};
 
 use crate::allocator::{live, peak_since};
 use crate::memory_server::Memory;

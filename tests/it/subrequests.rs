@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use tidemark::api::http::Response;
-use tidemark::api::routes::ROUTES;
-use tidemark::model::limits::SHARDS_PER_GROUP_MAX;
-use tidemark::protocol::call::Address;
+use tidemark_engine::protocol::call::Address;
+use tidemark_model::limits::SHARDS_PER_GROUP_MAX;
+use tidemark_server::http::Response;
+use tidemark_server::routes::ROUTES;
 
 use crate::product::{Product, form};
 use crate::repository::text;

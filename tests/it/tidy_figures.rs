@@ -1,7 +1,7 @@
 //! Compares the numbers on the pages with the tables and with the code.
 
-use tidemark::api::settings::Settings;
-use tidemark::model::limits;
+use tidemark_model::limits;
+use tidemark_server::settings::Settings;
 
 use crate::repository::text;
 
@@ -199,7 +199,7 @@ fn documented_limits_match_code() {
 /// `npm start` passes every setting to the Worker.
 #[test]
 fn every_setting_is_documented_and_passed() {
-    let (code, page) = (text("src/api/settings.rs"), text("docs/SETTINGS.md"));
+    let (code, page) = (text("crates/server/src/settings.rs"), text("docs/SETTINGS.md"));
     let code = code.split("#[cfg(test)]").next().unwrap();
     let is_setting =
         |word: &&str| word.len() > 8 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tidemark::api::http::Response;
-use tidemark::coordinator::grants::token_hash;
-use tidemark::model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
+use tidemark_coordinator::grants::token_hash;
+use tidemark_model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
+use tidemark_server::http::Response;
 
 use crate::product::{Product, TOKEN, header};
 

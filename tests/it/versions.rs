@@ -1,24 +1,24 @@
 //! Tests the object protocol between releases whose versions differ.
 
-use tidemark::coordinator::Task;
-use tidemark::coordinator::create_drop::Change;
-use tidemark::coordinator::delete::delete as delete_statement;
-use tidemark::coordinator::diagnostics::diagnostics;
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::load_schemas::SchemaSelection;
-use tidemark::coordinator::verify::verify;
-use tidemark::influxql::ast::Statement;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse_statement;
-use tidemark::model::value::FieldValue;
-use tidemark::protocol::call::{Address, Call, CallFailure};
-use tidemark::protocol::catalog::FromCatalog;
-use tidemark::protocol::database::{FromDatabase, ToDatabase};
-use tidemark::protocol::envelope::{self, VERSION, VERSION_MAX, VERSION_MIN, Wire};
-use tidemark::protocol::event::Unavailable;
-use tidemark::protocol::shard::FromShard;
-use tidemark::protocol::sql::{FromSql, ToSql};
-use tidemark::query::result::ResultColumn;
+use tidemark_coordinator::Task;
+use tidemark_coordinator::create_drop::Change;
+use tidemark_coordinator::delete::delete as delete_statement;
+use tidemark_coordinator::diagnostics::diagnostics;
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::load_schemas::SchemaSelection;
+use tidemark_coordinator::verify::verify;
+use tidemark_engine::protocol::call::{Address, Call, CallFailure};
+use tidemark_engine::protocol::catalog::FromCatalog;
+use tidemark_engine::protocol::database::{FromDatabase, ToDatabase};
+use tidemark_engine::protocol::envelope::{self, VERSION, VERSION_MAX, VERSION_MIN, Wire};
+use tidemark_engine::protocol::event::Unavailable;
+use tidemark_engine::protocol::shard::FromShard;
+use tidemark_engine::protocol::sql::{FromSql, ToSql};
+use tidemark_influxql::ast::Statement;
+use tidemark_influxql::bound_params::Params;
+use tidemark_influxql::parse_statement;
+use tidemark_model::value::FieldValue;
+use tidemark_query::result::ResultColumn;
 
 use crate::product::Product;
 use crate::protocol::{ask, change, create, drop_database, kept, script, write};

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use tidemark::coordinator::Task;
-use tidemark::coordinator::error::Error;
-use tidemark::coordinator::write::{self, WriteOutcome};
-use tidemark::query::result::{ResultColumn, SeriesChunk};
+use tidemark_coordinator::Task;
+use tidemark_coordinator::error::Error;
+use tidemark_coordinator::write::{self, WriteOutcome};
+use tidemark_query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, drop_database, write, write_request};
 use crate::world::{Edge, World, real_shard};
@@ -54,7 +54,7 @@ fn written_points_survive_crashes() {
             let shown = ask(&mut world, &b, "SHOW TAG VALUES WITH KEY = host").unwrap();
             assert_eq!(shown.len(), 8, "{shown:?}");
             for id in world.shard_ids() {
-                world.crash(&tidemark::protocol::call::Address::Shard(id));
+                world.crash(&tidemark_engine::protocol::call::Address::Shard(id));
             }
             if round == 1 {
                 world.settle();

@@ -2,8 +2,8 @@
 //! response, and that the other lines of the request are stored.
 
 use serde_json::Value;
-use tidemark::model::configurable_limits::SETTABLE;
-use tidemark::model::limits::*;
+use tidemark_model::configurable_limits::SETTABLE;
+use tidemark_model::limits::*;
 
 use crate::product::{AUTHORIZATION, Product, gzip};
 use crate::world::is_long;

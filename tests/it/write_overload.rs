@@ -1,16 +1,16 @@
 //! Tests writes to a service that has no free memory, and on a platform that rejects calls. Checks
 //! the response of each route, and that reserved memory is released.
 
-use tidemark::api::action::Action;
-use tidemark::api::error::ApiError;
-use tidemark::api::exchange::Exchange;
-use tidemark::api::http::{RequestHead, Response};
-use tidemark::api::isolate_state::Service;
-use tidemark::api::settings::Settings;
-use tidemark::model::limits::{
+use tidemark_engine::protocol::call::{Address, CallFailure};
+use tidemark_model::limits::{
     BODIES_IN_FLIGHT_BYTES_MAX, QUERIES_BYTES_MAX, QUERY_START_BYTES, QUERY_STARTS_BYTES_MAX,
 };
-use tidemark::protocol::call::{Address, CallFailure};
+use tidemark_server::action::Action;
+use tidemark_server::error::ApiError;
+use tidemark_server::exchange::Exchange;
+use tidemark_server::http::{RequestHead, Response};
+use tidemark_server::isolate_state::Service;
+use tidemark_server::settings::Settings;
 
 use crate::calls::{Fails, respond};
 use crate::product::{self, TOKEN, header};

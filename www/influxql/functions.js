@@ -1,5 +1,5 @@
 // The functions of InfluxQL, for completion. `UPDATE=1 cargo test --test it functions` writes
-// this list from src/query/functions.rs.
+// this list from crates/query/src/functions.rs.
 
 /** The functions, each as `{ name, parameters, explained }`. */
 export const functions = [

@@ -5,7 +5,7 @@
 /** The address is relative to the page, like all files of the engine. */
 const moduleAddress = () => new URL('engine/tidemark_bg.wasm', document.baseURI);
 
-/** The indices are the numbers of token kinds in src/browser/influxql_outline.rs. */
+/** The indices are the numbers of token kinds in crates/browser/src/influxql_outline.rs. */
 const kinds = [
   'space',
   'comment',

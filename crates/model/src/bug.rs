@@ -14,10 +14,13 @@ pub struct Bug {
     place: &'static Location<'static>,
 }
 
-/// Returns the path of the source file without the directories of the build machine.
-fn file(place: &'static Location<'static>) -> &'static str {
+/// Returns the crate's folder and the path within its folder `src`, without the directories of the
+/// build machine.
+fn file(place: &'static Location<'static>) -> String {
     let path = place.file();
-    path.rsplit_once("src/").map_or(path, |(_, path)| path)
+    let Some((folder, file)) = path.rsplit_once("/src/") else { return path.to_owned() };
+    let folder = folder.rsplit('/').next().unwrap_or_default();
+    format!("{folder}/{file}")
 }
 
 #[derive(Clone, Copy)]
@@ -112,7 +115,7 @@ mod tests {
         assert_eq!(catch(|| sum(&[0, 2])), Ok(4));
         let bug = tolerate(|| catch(|| sum(&[0, 3, 4]))).unwrap_err();
         let line = line!() - 7;
-        let text = format!("internal error at bug.rs:{line}: please report this bug");
+        let text = format!("internal error at model/bug.rs:{line}: please report this bug");
         assert_eq!(bug.to_string(), text);
         assert_eq!(catch(|| sum(&[1])), Ok(2));
     }

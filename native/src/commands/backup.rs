@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tidemark::influxql::time_literal::format_utc;
+use tidemark_influxql::time_literal::format_utc;
 
 use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Server, form};

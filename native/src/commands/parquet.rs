@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tidemark::influxql::time_literal::{self, format_utc};
+use tidemark_influxql::time_literal::{self, format_utc};
 
 use super::command_line::Arguments;
 use super::http_client::{JSON, Request, Response, Server};

@@ -1,7 +1,7 @@
 //! Formats rows as a text table.
 
 use serde_json::Value;
-use tidemark::response::number::json_float;
+use tidemark_response::number::json_float;
 
 use super::print;
 use crate::Failure;

@@ -7,8 +7,8 @@ use std::io::{self, Read, Write as _, stdin, stdout};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use tidemark::protocol::envelope;
-use tidemark::protocol::sql::{FromSql, TOO_MUCH};
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::sql::{FromSql, TOO_MUCH};
 use tidemark_sql::{Engine, QuerySession};
 
 use super::frame::{HEAD_BYTES, Head, Kind};

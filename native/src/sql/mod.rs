@@ -24,8 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tidemark::protocol::round::CallResult;
-use tidemark::protocol::sql::error_reply;
+use tidemark_engine::protocol::round::CallResult;
+use tidemark_engine::protocol::sql::error_reply;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;

@@ -57,7 +57,7 @@ impl Process {
     /// time or memory than the limits allow.
     ///
     /// # Errors
-    /// Returns an error text for `tidemark::protocol::sql::error_reply`. The process then no longer
+    /// Returns an error text for `tidemark_engine::protocol::sql::error_reply`. The process then no longer
     /// exists.
     pub async fn call(&mut self, head: Head, message: &[u8]) -> Result<Reply, String> {
         let (id, limits) = (self.id, self.limits);

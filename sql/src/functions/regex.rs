@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
-use tidemark::model::regex::{Pattern, RegexWork};
+use tidemark_model::regex::{Pattern, RegexWork};
 
 use crate::error::QueryError;
 

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::writer::NullableEncoder;
 use datafusion::arrow::json::{Encoder, EncoderFactory, EncoderOptions};
-use tidemark::response::time;
+use tidemark_response::time;
 
 #[derive(Debug)]
 pub(super) struct Encoders;

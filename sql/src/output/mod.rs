@@ -22,7 +22,7 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-pub use tidemark::response::table::TableFormat as Format;
+pub use tidemark_response::table::TableFormat as Format;
 
 pub(crate) use rewriting::Rewriting;
 

@@ -12,11 +12,11 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int32Type, SchemaRef, TimeUnit};
-use tidemark::batch::bitmap::Validity;
-use tidemark::batch::column::{Column, StringColumn, Values};
-use tidemark::model::value::FieldValue;
-use tidemark::protocol::scan_page;
-use tidemark::scan::page::{Group, GroupData};
+use tidemark_engine::batch::bitmap::Validity;
+use tidemark_engine::batch::column::{Column, StringColumn, Values};
+use tidemark_model::value::FieldValue;
+use tidemark_engine::protocol::scan_page;
+use tidemark_engine::scan::page::{Group, GroupData};
 
 use crate::error::QueryError;
 use crate::limits::{BATCH_ROWS, TURN_BYTES_MAX};

@@ -10,8 +10,8 @@ use datafusion::datasource::TableType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::FieldType;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
 
 use super::batches::Source;
 use super::pushdown;

@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr as SqlExpr, ExprWithAlias, Query, SetExpr, Statement as SqlStatement,
     TableFactor, Value, visit_relations,
 };
-use tidemark::model::time::TimeRange;
+use tidemark_model::time::TimeRange;
 
 use super::measurement::{Kind, TIME};
 use super::pushdown::{self, Pushed};

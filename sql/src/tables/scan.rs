@@ -19,7 +19,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
 use futures::Stream;
-use tidemark::model::time::TimeRange;
+use tidemark_model::time::TimeRange;
 
 use super::batches::{PageBatches, Source};
 use super::row_filter::RowFilter;

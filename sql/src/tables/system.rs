@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
-use tidemark::model::value::FieldType;
+use tidemark_model::value::FieldType;
 
 use super::SystemRows;
 use super::measurement::TIME;

@@ -2,7 +2,7 @@
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::arrow::ipc::reader::StreamReader;
-use tidemark::protocol::envelope;
+use tidemark_engine::protocol::envelope;
 use tidemark_sql::messages::{
     FromSql, PREPARED_FORMAT, Parameter, QueryRequest, SessionReply, ToSql,
 };

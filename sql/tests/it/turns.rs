@@ -1,7 +1,7 @@
 //! Runs plans step by step.
 
-use tidemark::protocol::envelope;
-use tidemark::protocol::sql::{FromSql, ToSql};
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::sql::{FromSql, ToSql};
 use tidemark_sql::messages::{Page, SessionReply, SessionRequest};
 use tidemark_sql::{Engine, Query, QuerySession, Step};
 

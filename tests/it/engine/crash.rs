@@ -2,7 +2,7 @@
 //! or without an effect. After the failure, the process ends, the process continues, or the event
 //! reports a bug. Then the rest of the script runs.
 
-use tidemark::model::bug;
+use tidemark_model::bug;
 
 use crate::fault_store::After;
 

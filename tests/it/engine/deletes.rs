@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use tidemark::merge::cursor::Direction;
-use tidemark::model::limits::{
-    PENDING_DELETES_BYTES_MAX, PENDING_DELETES_MAX, REGEXES_PER_QUERY_MAX,
-};
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::scan::TileLimits;
-use tidemark::scan::request::{
+use tidemark_engine::merge::cursor::Direction;
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::scan::TileLimits;
+use tidemark_engine::scan::request::{
     AggregateCall, AggregateFunction, Comparison, Deletion, Input, Operand, Predicate, Window,
 };
-use tidemark::shard::Limits;
-use tidemark::store::memory::MemoryStore;
-use tidemark::store::{Store as _, Table};
+use tidemark_engine::shard::Limits;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_engine::store::{Store as _, Table};
+use tidemark_model::limits::{
+    PENDING_DELETES_BYTES_MAX, PENDING_DELETES_MAX, REGEXES_PER_QUERY_MAX,
+};
 
 use super::kept::{Sums, sums};
 use super::*;

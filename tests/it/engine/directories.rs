@@ -1,6 +1,6 @@
 //! Counts the reads of a query in a shard with a large number of measurements.
 
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::store::memory::MemoryStore;
 
 use super::*;
 

@@ -1,12 +1,12 @@
 //! Drives a shard's object in the same way as the edge does. Due work runs after the reply. The
 //! alarm is only ever set to an earlier time, because each setting is billed as a row.
 
-use tidemark::protocol::call::{Address, Call, Reply, Step};
-use tidemark::protocol::envelope;
-use tidemark::protocol::event::{EventHandler, EventId};
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::shard::events::ShardEvents;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::protocol::call::{Address, Call, Reply, Step};
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::event::{EventHandler, EventId};
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::shard::events::ShardEvents;
+use tidemark_engine::store::memory::MemoryStore;
 
 use super::*;
 use crate::world::platform::TestPlatform;

@@ -1,11 +1,11 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::scan::request::{Comparison, Deletion, Operand, Predicate};
-use tidemark::shard::Limits;
-use tidemark::shard::manifest::{Manifest, Number, Part, PartId};
-use tidemark::store::memory::MemoryStore;
-use tidemark::store::{KEY_MAX, Store as _, Table};
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::scan::request::{Comparison, Deletion, Operand, Predicate};
+use tidemark_engine::shard::Limits;
+use tidemark_engine::shard::manifest::{Manifest, Number, Part, PartId};
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_engine::store::{KEY_MAX, Store as _, Table};
 
 use super::*;
 

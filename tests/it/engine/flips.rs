@@ -1,9 +1,9 @@
 //! Flips one bit in stored rows of every kind, hundreds of times. A query must return the correct
 //! result, or an error that describes the damage.
 
-use tidemark::model::time::TimeRange;
-use tidemark::shard::refusal::Refusal;
-use tidemark::store::{Store, Table};
+use tidemark_engine::shard::refusal::Refusal;
+use tidemark_engine::store::{Store, Table};
+use tidemark_model::time::TimeRange;
 
 use super::grid;
 use super::life::{Life, Step};

@@ -1,14 +1,14 @@
 //! A compact model of the contents of a shard: two measurements, six series, 24 times and five
 //! fields. The model is an array of small numbers, so it is cheap to copy and to compare.
 
-use tidemark::batch::column::{Column, Values};
-use tidemark::batch::series_table::{SeriesTable, TagColumn};
-use tidemark::batch::{Block, FrameTable};
-use tidemark::merge::cursor::ReadError;
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::FieldValue;
-use tidemark::scan::reader::Reader;
+use tidemark_engine::batch::column::{Column, Values};
+use tidemark_engine::batch::series_table::{SeriesTable, TagColumn};
+use tidemark_engine::batch::{Block, FrameTable};
+use tidemark_engine::merge::cursor::ReadError;
+use tidemark_engine::scan::reader::Reader;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldValue;
 
 use super::{WINDOW_NS, encode_tables};
 use crate::every_row::every_row;
@@ -204,7 +204,7 @@ fn column(field: usize, values: impl Iterator<Item = u16> + Clone) -> Column {
     column
 }
 
-fn full_type(field: usize) -> tidemark::model::value::FieldType {
+fn full_type(field: usize) -> tidemark_model::value::FieldType {
     super::field_type(10 + field as u32)
 }
 

@@ -1,9 +1,9 @@
 //! Tests the cached aggregates of a shard. They must equal the aggregates that a scan computes.
 
-use tidemark::merge::cursor::Direction;
-use tidemark::scan::page::GroupData;
-use tidemark::scan::partial;
-use tidemark::scan::request::{
+use tidemark_engine::merge::cursor::Direction;
+use tidemark_engine::scan::page::GroupData;
+use tidemark_engine::scan::partial;
+use tidemark_engine::scan::request::{
     AggregateCall, AggregateFunction, Input, SummaryRequest, SummaryWant, Window,
 };
 

@@ -1,20 +1,20 @@
 //! The life of a shard: a sequence of steps that may fail. A grid is the model of the shard's
 //! contents, and defines the required state after a failure.
 
-use tidemark::merge::cursor::Direction;
-use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::FieldValue;
-use tidemark::part::writer;
-use tidemark::protocol::event::Unavailable;
-use tidemark::protocol::shard::{FromShard, Stamp, ToShard};
-use tidemark::scan::TileLimits;
-use tidemark::scan::request::{Comparison, Deletion, Operand, Predicate};
-use tidemark::shard::Limits;
-use tidemark::shard::Shard;
-use tidemark::shard::refusal::Refusal;
-use tidemark::store::StoreError;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::merge::cursor::Direction;
+use tidemark_engine::part::writer;
+use tidemark_engine::protocol::event::Unavailable;
+use tidemark_engine::protocol::shard::{FromShard, Stamp, ToShard};
+use tidemark_engine::scan::TileLimits;
+use tidemark_engine::scan::request::{Comparison, Deletion, Operand, Predicate};
+use tidemark_engine::shard::Limits;
+use tidemark_engine::shard::Shard;
+use tidemark_engine::shard::refusal::Refusal;
+use tidemark_engine::store::StoreError;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldValue;
 
 use super::grid::{self, Cells, Grid};
 use super::kept;

@@ -2,15 +2,15 @@
 
 use std::rc::Rc;
 
-use tidemark::model::ids::MeasurementId;
-use tidemark::model::limits::PAGES_WAITING_MAX;
-use tidemark::protocol::call::{Address, Call, Reply, Step};
-use tidemark::protocol::envelope;
-use tidemark::protocol::event::{EventHandler, EventId, Unavailable};
-use tidemark::protocol::shard::{FromShard, ShardRefusal, ToShard};
-use tidemark::scan::request::{Input, SummaryRequest, SummaryWant};
-use tidemark::shard::events::ShardEvents;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::protocol::call::{Address, Call, Reply, Step};
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::event::{EventHandler, EventId, Unavailable};
+use tidemark_engine::protocol::shard::{FromShard, ShardRefusal, ToShard};
+use tidemark_engine::scan::request::{Input, SummaryRequest, SummaryWant};
+use tidemark_engine::shard::events::ShardEvents;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::limits::PAGES_WAITING_MAX;
 
 use super::*;
 use crate::world::platform::TestPlatform;

@@ -1,9 +1,9 @@
 //! Counts the rows that are written for a million points, and the rows that a query reads. With
 //! `--nocapture`, prints both counts.
 
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::scan::request::{Comparison, Input, Operand, Predicate};
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::scan::request::{Comparison, Input, Operand, Predicate};
+use tidemark_engine::store::memory::MemoryStore;
 
 use super::driven::Driven;
 use super::*;

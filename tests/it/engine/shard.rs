@@ -1,17 +1,17 @@
 //! Tests the errors, the state and the responses of a shard.
 
-use tidemark::model::bug;
-use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
-use tidemark::model::time::TimeRange;
-use tidemark::model::value::FieldValue;
-use tidemark::protocol::shard::{
+use tidemark_engine::protocol::shard::{
     FromShard, ShardRefusal, ShardSettings, Stamp, ToShard, VerifyPage,
 };
-use tidemark::scan::request::Deletion;
-use tidemark::shard::Shard;
-use tidemark::shard::refusal::Refusal;
-use tidemark::store::memory::MemoryStore;
-use tidemark::store::{Store, Table};
+use tidemark_engine::scan::request::Deletion;
+use tidemark_engine::shard::Shard;
+use tidemark_engine::shard::refusal::Refusal;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_engine::store::{Store, Table};
+use tidemark_model::bug;
+use tidemark_model::ids::{ColumnId, MeasurementId, PolicyId};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldValue;
 
 use super::*;
 use crate::fault_store::{After, FaultStore};
@@ -237,7 +237,7 @@ fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
     let (header, end) = (5, 5 + length);
     let at = (header..end).rev().find(|&at| frame[at] == 12).unwrap();
     frame[at] = 11;
-    let crc = tidemark::codec::crc::crc32c(&frame[..end]).to_le_bytes();
+    let crc = tidemark_engine::codec::crc::crc32c(&frame[..end]).to_le_bytes();
     frame[end..end + 4].copy_from_slice(&crc);
     frame
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use tidemark::model::limits::PAGE_BYTES_MAX;
-use tidemark::scan::page::MeasurementSummary;
-use tidemark::scan::request::{
+use tidemark_engine::scan::page::MeasurementSummary;
+use tidemark_engine::scan::request::{
     Comparison, Deletion, Operand, Predicate, SummaryRequest, SummaryWant,
 };
-use tidemark::scan::{SummaryLimits, summarise};
-use tidemark::shard::Limits;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::scan::{SummaryLimits, summarise};
+use tidemark_engine::shard::Limits;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::limits::PAGE_BYTES_MAX;
 
 use super::*;
 
@@ -180,8 +180,9 @@ impl Story {
         let mut request = request.clone();
         let mut all: Vec<MeasurementSummary> = Vec::new();
         for _ in 0..5_000 {
-            let ask =
-                |reader: &dyn tidemark::scan::reader::Reader| summarise(reader, &request, limits);
+            let ask = |reader: &dyn tidemark_engine::scan::reader::Reader| {
+                summarise(reader, &request, limits)
+            };
             let page = self.shard.with_reader(&STAMP, &request.measurements, ask).unwrap();
             let items = || page.measurements.iter().flat_map(|found| &found.items);
             let lengths = || items().map(|item| item.iter().map(String::len).sum::<usize>());
@@ -410,7 +411,7 @@ fn list_in_another_order_than_keys_ends_after_some_series() {
             };
             let (mut pages, mut items, mut hashes) = (0, BTreeSet::new(), BTreeSet::new());
             loop {
-                let ask = |reader: &dyn tidemark::scan::reader::Reader| {
+                let ask = |reader: &dyn tidemark_engine::scan::reader::Reader| {
                     summarise(reader, &request, limits)
                 };
                 let page = shard.with_reader(&STAMP, &request.measurements, ask).unwrap();
@@ -449,7 +450,9 @@ fn list_of_series_without_tags_ends() {
     let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 1 };
     // The first page ends after the only series.
     for _ in 0..2 {
-        let ask = |reader: &dyn tidemark::scan::reader::Reader| summarise(reader, &request, limits);
+        let ask = |reader: &dyn tidemark_engine::scan::reader::Reader| {
+            summarise(reader, &request, limits)
+        };
         let page = shard.with_reader(&STAMP, &request.measurements, ask).unwrap();
         assert!(page.measurements.is_empty());
         request.resume = page.resume;
@@ -492,7 +495,7 @@ fn summary_page_ends_while_condition_excludes_series() {
             (request.want, request.items_max, request.resume) = (want, items_max, None);
             let (mut visited, mut found) = (0, Vec::new());
             loop {
-                let ask = |reader: &dyn tidemark::scan::reader::Reader| {
+                let ask = |reader: &dyn tidemark_engine::scan::reader::Reader| {
                     summarise(reader, &request, limits)
                 };
                 let page = shard.with_reader(&STAMP, &request.measurements, ask).unwrap();

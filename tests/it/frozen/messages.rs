@@ -7,17 +7,17 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidemark::model::schema::MeasurementSchema;
-use tidemark::protocol::backup::{
+use tidemark_engine::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromBackups, ObjectKind, ToBackups, open_metadata,
     seal_metadata,
 };
-use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
-use tidemark::protocol::database::{FromDatabase, ToDatabase};
-use tidemark::protocol::envelope::{self, Wire};
-use tidemark::protocol::recovery::{FromStorage, ToStorage};
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::protocol::sql::{FromSql, ToSql};
+use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark_engine::protocol::database::{FromDatabase, ToDatabase};
+use tidemark_engine::protocol::envelope::{self, Wire};
+use tidemark_engine::protocol::recovery::{FromStorage, ToStorage};
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::protocol::sql::{FromSql, ToSql};
+use tidemark_model::schema::MeasurementSchema;
 
 use super::sampler::{Sampler, sample};
 use super::{OWN, read, recorded, releases};

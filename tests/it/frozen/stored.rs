@@ -2,7 +2,7 @@
 //! and the image of a page.
 
 use serde_json::{Value, json};
-use tidemark::browser::image::{Image, Restored};
+use tidemark_browser::image::{Image, Restored};
 
 use super::{read, recorded, releases};
 use crate::backup_place::MemoryPlace;

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
-use tidemark::batch::from_lines::from_lines;
-use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::model::time::Precision;
-use tidemark::model::value::FieldValue;
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_line_protocol::{Options, TimestampUnit};
+use tidemark_model::time::Precision;
+use tidemark_model::value::FieldValue;
 
 use self::oracle::{NOW_NS, Point, points, shown};
 use crate::repository::influxdata_cases;

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use tidemark::batch::Batch;
-use tidemark::batch::from_lines::from_lines;
-use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::model::time::Precision;
-use tidemark::model::value::FieldValue;
+use tidemark_engine::batch::Batch;
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_line_protocol::{Options, TimestampUnit};
+use tidemark_model::time::Precision;
+use tidemark_model::value::FieldValue;
 
 pub(crate) const NOW_NS: i64 = 1_700_000_000_000_000_000;
 

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::Value;
-use tidemark::batch::from_lines::from_lines;
-use tidemark::line_protocol::{Options, TimestampUnit, unescape_string};
-use tidemark::model::time::Precision;
+use tidemark_engine::batch::from_lines::from_lines;
+use tidemark_line_protocol::{Options, TimestampUnit, unescape_string};
+use tidemark_model::time::Precision;
 
 use super::oracle::{NOW_NS, points};
 

@@ -4,13 +4,13 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use tidemark::codec::crc::crc32c;
-use tidemark::merge::cursor::{Direction, ReadError, SeriesCursor};
-use tidemark::model::time::TimeRange;
-use tidemark::part::block::Error;
-use tidemark::part::cursor::PartCursor;
-use tidemark::part::directory::Directory;
-use tidemark::part::values::Values;
+use tidemark_engine::codec::crc::crc32c;
+use tidemark_engine::merge::cursor::{Direction, ReadError, SeriesCursor};
+use tidemark_engine::part::block::Error;
+use tidemark_engine::part::cursor::PartCursor;
+use tidemark_engine::part::directory::Directory;
+use tidemark_engine::part::values::Values;
+use tidemark_model::time::TimeRange;
 
 /// The size of a checksum, and the size of a version and a number, in bytes.
 const CRC_BYTES: usize = 4;

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use tidemark::model::time::S_NS;
-use tidemark::protocol::call::{Address, Call, CallFailure};
-use tidemark::protocol::envelope;
-use tidemark::protocol::recovery::{FromStorage, ToStorage};
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::protocol::call::{Address, Call, CallFailure};
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::recovery::{FromStorage, ToStorage};
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::time::S_NS;
 
 use super::World;
 

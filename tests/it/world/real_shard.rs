@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tidemark::model::ids::ObjectId;
-use tidemark::model::limits::MEMTABLE_BYTES_MAX;
-use tidemark::protocol::envelope;
-use tidemark::protocol::event::Unavailable;
-use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::shard::Shard;
-use tidemark::shard::budget::Budget;
-use tidemark::store::memory::MemoryStore;
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::event::Unavailable;
+use tidemark_engine::protocol::shard::{FromShard, ToShard};
+use tidemark_engine::shard::Shard;
+use tidemark_engine::shard::budget::Budget;
+use tidemark_engine::store::memory::MemoryStore;
+use tidemark_model::ids::ObjectId;
+use tidemark_model::limits::MEMTABLE_BYTES_MAX;
 
 use super::ShardObject;
 use crate::fault_store::{After, FaultStore};

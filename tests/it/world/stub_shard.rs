@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tidemark::batch::FrameTable;
-use tidemark::batch::frame;
-use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId};
-use tidemark::model::value::FieldValue;
-use tidemark::protocol::envelope;
-use tidemark::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
+use tidemark_engine::batch::FrameTable;
+use tidemark_engine::batch::frame;
+use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
+use tidemark_model::ids::{ColumnId, MeasurementId, ObjectId};
+use tidemark_model::value::FieldValue;
 
 use super::ShardObject;
 

@@ -12,6 +12,7 @@ pub mod event;
 pub mod pending_events;
 pub mod grants;
 pub mod live_queries;
+pub mod local_platform;
 pub mod scan_page;
 pub mod quota;
 pub mod recovery;

@@ -15,7 +15,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
-use tidemark::api::grpc_web::Code;
+use tidemark_server::grpc_web::Code;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
-use tidemark::api::grpc_web::Code;
+use tidemark_server::grpc_web::Code;
 
 use super::limits::Limits;
 use super::upstream::Reason;

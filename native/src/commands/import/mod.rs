@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use tidemark::model::limits::BODY_BYTES_MAX;
-use tidemark::model::time::Precision;
+use tidemark_model::limits::BODY_BYTES_MAX;
+use tidemark_model::time::Precision;
 
 use super::command_line::Arguments;
 use super::deployment::import_deployment;

@@ -1,8 +1,8 @@
 //! Converts SQL rows to line protocol. The rows are lines of JSON, in the format of `query_sql`.
 
 use serde_json::{Deserializer, Value};
-use tidemark::influxql::time_literal;
-use tidemark::line_protocol::{escape_field_key, escape_measurement, escape_tag};
+use tidemark_influxql::time_literal;
+use tidemark_line_protocol::{escape_field_key, escape_measurement, escape_tag};
 
 /// The measurement to which rows are written, and the columns that become tags.
 pub struct Shape<'a> {

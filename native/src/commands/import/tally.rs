@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use tidemark::line_protocol::unescape_name;
-use tidemark::model::time::Precision;
+use tidemark_line_protocol::unescape_name;
+use tidemark_model::time::Precision;
 
 use super::destination::{Destination, query};
 use crate::Failure;

@@ -1,0 +1,129 @@
+//! Serves `/health`, `/ping`, `/status`, `/ready` and `/api/v2/setup`, which require no token.
+//!
+//! The status in the response of `/health` is "fail" if an invalid setting prevents all requests,
+//! and otherwise "pass". A warning of the host does not change the status, and neither does a
+//! Catalog that does not respond: the server can then still use its cached definitions. In both
+//! cases `checks` contains a failed check. Clients of 2.x know no third status. Monitoring systems
+//! may poll `/health` every second, so `CatalogHealth` caches, for each isolate, whether the
+//! Catalog responds. The other routes call no object.
+
+use serde_json::Value;
+
+use crate::action::Action;
+use crate::auth::{ACCESS_ASSERTION, AuthError};
+use crate::error::{ApiError, ApiResult};
+use crate::headers::INFLUXDB_VERSION;
+use crate::http::Response;
+use crate::isolate_state::Isolate;
+use crate::routes::handler::{Incoming, PendingRequest, Responder};
+use tidemark_engine::protocol::call::{Address, Call, Reply};
+use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark_engine::protocol::envelope;
+use tidemark_model::limits::CATALOG_HEALTH_WAIT_MS;
+
+/// The ids of the call to the Catalog and of the timer that limits this call.
+const CATALOG: u32 = 0;
+const PAUSE: u32 = 1;
+
+struct HealthCheck;
+
+/// Parses the request of `GET /health`.
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(HealthCheck))))
+}
+
+impl Responder for HealthCheck {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        let Some(reply) = reply else { return Ok(begin_check(isolate)) };
+        let reply = (reply.id == CATALOG).then_some(reply.result);
+        let decoded = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
+        let is_available =
+            decoded.is_some_and(|decoded| !matches!(decoded, FromCatalog::Unavailable(_)));
+        isolate.service.catalog_health.on_reply(is_available, isolate.now_ns());
+        Ok(Action::Respond(serving(isolate, is_available)))
+    }
+}
+
+fn begin_check(isolate: &mut Isolate<'_>) -> Action {
+    let unset = match &isolate.service.settings {
+        Err(error) => Some(error.to_string()),
+        Ok(settings) if settings.admin_tokens.is_empty() => {
+            Some(AuthError::NotConfigured.to_string())
+        }
+        Ok(_) => None,
+    };
+    if let Some(message) = unset {
+        return Action::Respond(health_response(503, "fail", &message, &[]));
+    }
+    let now_ns = isolate.now_ns();
+    if let Some(is_available) = isolate.service.catalog_health.cached(now_ns) {
+        return Action::Respond(serving(isolate, is_available));
+    }
+    isolate.service.catalog_health.begin_call(now_ns);
+    // A request to identify no caller is the cheapest call for which the Catalog reads its storage.
+    let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
+    let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
+    Action::Calls(vec![
+        Call { id: CATALOG, to: Address::Catalog, location: None, message },
+        Call { id: PAUSE, to: Address::Pause, location: None, message: wait_ms },
+    ])
+}
+
+/// Returns the response with status 200, in the format that v2 clients read.
+fn serving(isolate: &Isolate<'_>, catalog_answers: bool) -> Response {
+    let warning = isolate.service.host_warning.as_ref();
+    let warning = warning.filter(|(_, until_ns)| isolate.now_ns() < *until_ns);
+    let (failed, message) = match (catalog_answers, warning) {
+        (true, None) => return health_response(200, "pass", "ready for queries and writes", &[]),
+        (true, Some((warning, _))) => ("host", warning.as_str()),
+        (false, _) => (
+            "catalog",
+            "the Catalog does not respond: recently used databases are available; other databases, \
+             lists and management return 503",
+        ),
+    };
+    let check = serde_json::json!({ "name": failed, "message": message, "status": "fail" });
+    health_response(200, "pass", message, &[check])
+}
+
+fn health_response(status: u16, word: &str, message: &str, checks: &[Value]) -> Response {
+    let body = serde_json::json!({
+        "name": "influxdb",
+        "message": message,
+        "status": word,
+        "checks": checks,
+        "version": INFLUXDB_VERSION,
+    });
+    Response::json(status, format!("{body}\n"))
+}
+
+/// The header that informs a page that its requests pass through Cloudflare Access, so that the
+/// page may need no token.
+const ACCESS: &str = "X-Tidemark-Access";
+
+/// Parses a request to `/ping` or `/status`. The response has status 204, or status 200 and the
+/// version if `verbose` is set, as in 1.x.
+pub fn begin_ping(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    let mut response = match request.url.filled("verbose") {
+        None | Some("0" | "false") => Response::empty(204),
+        Some(_) => Response::json(200, format!("{{\"version\":\"{INFLUXDB_VERSION}\"}}\n")),
+    };
+    if request.head.header(ACCESS_ASSERTION).is_some() {
+        response.headers.push((ACCESS, "1".into()));
+    }
+    Ok(PendingRequest::respond(response))
+}
+
+/// Parses a request to `/ready` or `/api/v2/ready`.
+pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::respond(Response::json(200, "{\"status\":\"ready\"}\n")))
+}
+
+/// Parses a request to `/api/v2/setup`. The server needs no setup except for the
+/// secret `ADMIN_TOKEN`.
+pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    if request.head.method == "POST" {
+        return Err(ApiError::AlreadyExists("onboarding has already been completed".to_owned()));
+    }
+    Ok(PendingRequest::respond(Response::json(200, "{\"allowed\":false}\n")))
+}
