@@ -26,10 +26,10 @@ use crate::console;
 use crate::engine::{Busy, EngineThread};
 use crate::limits::{
     CLOSE_WAIT_MAX, FIRST_CLOSE_WAIT_MAX, FIRST_HEAD_WAIT_MAX, HANDSHAKE_MAX, HEAD_BYTES_MAX,
-    HEAD_WAIT_MAX, RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+    HEAD_WAIT_MAX, RECEIVE_WINDOW_BYTES, REQUEST_LINE_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::reply::{self, Form, HttpResponse};
-use crate::request_line::{BodyLength, EscapedRequestLines};
+use crate::request_line::{AdaptedHeads, HeadRefusal, HeadRest, NewestRequest};
 use crate::request_task;
 use crate::unsent::Client;
 
@@ -87,16 +87,16 @@ async fn serve_http(
 ) {
     let mut is_ending = engine.shared.is_ending.clone();
     let last_request = Rc::new(Cell::new(None));
-    let body_length = BodyLength::default();
-    let stream = EscapedRequestLines::new(stream, body_length.clone());
+    let newest = NewestRequest::default();
+    let stream = AdaptedHeads::new(stream, newest.clone(), Arc::clone(&engine.shared.heads));
     let client = engine.shared.clients.open();
     let service = {
         let (last_request, client) = (Rc::clone(&last_request), Arc::clone(&client));
         service_fn(move |request: Request<Incoming>| {
             last_request.set(Some((request.version(), Instant::now())));
             let bytes = request.body().size_hint().exact();
-            body_length.record(bytes.filter(|_| request.version() != Version::HTTP_2));
-            respond(Rc::clone(&engine), request, peer, Arc::clone(&client))
+            let rest = newest.record(bytes.filter(|_| request.version() != Version::HTTP_2));
+            respond(Rc::clone(&engine), request, rest, peer, Arc::clone(&client))
         })
     };
     // The connection itself has two references to `client`. Each running request and each unsent
@@ -109,7 +109,8 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT_MAX)
         .title_case_headers(true)
-        .max_buf_size(HEAD_BYTES_MAX);
+        // An escaped request line is longer than the line that the server counts.
+        .max_buf_size(HEAD_BYTES_MAX + REQUEST_LINE_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -117,7 +118,8 @@ async fn serve_http(
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
-        .max_header_list_size(HEAD_BYTES_MAX as u32);
+        // The server itself refuses a head above `HEAD_BYTES_MAX`, because h2 sends no body.
+        .max_header_list_size(2 * HEAD_BYTES_MAX as u32);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // The connection is polled before the timers, so that a request that has already arrived
     // counts. The timers are unconstrained, so that they also run if the connection uses up tokio's
@@ -179,14 +181,27 @@ async fn idle_timeout(
 async fn respond(
     engine: Rc<EngineThread>,
     request: Request<Incoming>,
+    mut rest: HeadRest,
     peer: SocketAddr,
     client: Arc<Client>,
 ) -> Result<HttpResponse, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    if request.version() == Version::HTTP_2 {
+        let head_bytes = head_bytes(&request);
+        rest.refusal = if head_bytes > HEAD_BYTES_MAX {
+            Some(HeadRefusal::LongHead)
+        } else {
+            let fits = engine.shared.heads.grow(&mut rest.reservation, head_bytes);
+            (!fits).then_some(HeadRefusal::Busy)
+        };
+    }
+    if let Some(refusal) = rest.refusal {
+        return Ok(reply::head_refused(refusal, request.version()));
+    }
     if let Some(file) = console::response_of(&request, &client) {
         return Ok(file);
     }
-    let mut head = head(&request, peer);
+    let mut head = head(&request, &rest.query, peer);
     let form = Form::of(&mut head);
     if matches!(form, Form::Grpc(_)) && request.version() != Version::HTTP_2 {
         return reply::text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2\n");
@@ -195,7 +210,9 @@ async fn respond(
     // hyper drops this function when the client disconnects. The request runs in a separate task,
     // which still ends in an orderly way.
     spawn_local(request_task::run(engine, request, head, form, client, to));
-    match response.await {
+    let response = response.await;
+    drop(rest.reservation);
+    match response {
         Ok(response) if is_head => Ok(reply::without_body(response)),
         Ok(response) => Ok(response),
         Err(_) => reply::text(
@@ -207,7 +224,9 @@ async fn respond(
 
 /// Returns the head of a request for the engine. Joins repeated headers as the Workers runtime
 /// does. The client's address comes from the connection, because a client could send any header.
-fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
+///
+/// `query_end` is the end of a long query, which did not pass through hyper.
+fn head(request: &Request<Incoming>, query_end: &str, peer: SocketAddr) -> RequestHead {
     const ADDRESS: &str = "cf-connecting-ip";
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers().len() + 1);
     for name in request.headers().keys().filter(|name| *name != ADDRESS) {
@@ -227,9 +246,16 @@ fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
     RequestHead {
         method: request.method().as_str().to_owned(),
         path: request.uri().path().to_owned(),
-        query: request.uri().query().unwrap_or_default().to_owned(),
+        query: [request.uri().query().unwrap_or_default(), query_end].concat(),
         headers,
     }
+}
+
+/// Returns the size of the head of an HTTP/2 request, in bytes.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = request.headers().iter();
+    path + headers.map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
 }
 
 #[cfg(test)]

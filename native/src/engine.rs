@@ -34,6 +34,7 @@ use crate::address;
 use crate::alarms::Alarms;
 use crate::connection;
 use crate::crashes::{self, Refused, Work};
+use crate::head_memory::HeadMemory;
 use crate::limits::ALARM_SLEEP_MAX;
 use crate::object::{self, Event, Inbox};
 use crate::platform::{NativePlatform, now_ns, random_u64};
@@ -73,6 +74,8 @@ pub struct Shared {
     pub busy: AtomicUsize,
     /// The clients, and the bytes of their responses that are not sent.
     pub clients: Clients,
+    /// The memory of large request heads.
+    pub heads: Arc<HeadMemory>,
     /// The memory of each thread for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
 }

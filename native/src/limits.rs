@@ -32,8 +32,17 @@ pub const RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
 pub const UNSENT_BYTES_MAX: usize = 128_000_000;
 /// The interval between two checks of a stalled upload or an unread response.
 pub const CANCEL_CHECK: Duration = Duration::from_millis(CANCEL_CHECK_MS as u64);
-/// The maximum size of a request's head, in bytes.
-pub const HEAD_BYTES_MAX: usize = 128 << 10;
+/// The maximum size of a request's head, in bytes. The text of a query may have 64 KB
+/// (`QUERY_TEXT_BYTES_MAX`), and percent-encoding makes it up to three times as long.
+pub const HEAD_BYTES_MAX: usize = 256 << 10;
+/// The number of bytes of a request line that hyper receives. hyper rejects a URL of 64 KB or more,
+/// so the rest of a longer query does not pass through hyper.
+pub const REQUEST_LINE_BYTES: usize = 60_000;
+/// The size of a head, in bytes, up to which the head does not count as large.
+pub const SMALL_HEAD_BYTES: usize = 64 << 10;
+/// The maximum number of bytes of all large heads, in addition to [`SMALL_HEAD_BYTES`] for each
+/// head. Above this number, requests with large heads get 503.
+pub const LARGE_HEADS_BYTES_MAX: usize = 32 << 20;
 /// The maximum duration of a TLS handshake.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The maximum number of messages that wait between two threads. Further calls fail with an

@@ -88,6 +88,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         is_ending,
         busy: AtomicUsize::new(0),
         clients: Clients::default(),
+        heads: Arc::default(),
         memory_bytes: options.memory_bytes / options.threads,
     });
     log::start();

@@ -17,6 +17,7 @@ mod crashes;
 mod engine;
 mod folder;
 mod grpc;
+mod head_memory;
 mod limits;
 mod listen;
 mod log;

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{StatusCode, header};
+use hyper::{StatusCode, Version, header};
 use tidemark_server::drive::ResponseBody;
 use tidemark_server::grpc_web::Code;
 use tidemark_server::headers;
@@ -21,7 +21,8 @@ use tokio::time::timeout;
 
 use crate::engine::Shared;
 use crate::grpc;
-use crate::limits::{CANCEL_CHECK, PACKED_BYTES_MIN};
+use crate::limits::{CANCEL_CHECK, HEAD_BYTES_MAX, PACKED_BYTES_MIN};
+use crate::request_line::HeadRefusal;
 use crate::unsent::Client;
 
 /// The format in which the client expects its response.
@@ -299,4 +300,36 @@ pub fn text(status: StatusCode, text: &'static str) -> Result<HttpResponse, Infa
     let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
     outgoing.headers_mut().insert(header::CONTENT_TYPE, content_type);
     Ok(outgoing)
+}
+
+/// Returns the response to a request with a head that the server refuses.
+pub fn head_refused(refusal: HeadRefusal, version: Version) -> HttpResponse {
+    const REMEDY: &str =
+        "send the query in the body of a POST request (in Grafana: httpMode: POST)";
+    let (status, error) = match refusal {
+        HeadRefusal::LongUrl => {
+            (StatusCode::URI_TOO_LONG, format!("the URL has more than {HEAD_BYTES_MAX} bytes"))
+        }
+        HeadRefusal::LongHead => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("the request's URL and headers have more than {HEAD_BYTES_MAX} bytes"),
+        ),
+        HeadRefusal::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many requests with long URLs are running".to_owned(),
+        ),
+    };
+    let body = serde_json::json!({ "error": format!("{error}: {REMEDY}") });
+    let mut outgoing = HttpResponse::new(Outgoing::complete(format!("{body}\n")));
+    *outgoing.status_mut() = status;
+    let headers = outgoing.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if refusal == HeadRefusal::Busy {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    // The server has discarded the headers, so it does not know where the request ends.
+    if version != Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    outgoing
 }

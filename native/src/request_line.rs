@@ -1,35 +1,74 @@
-//! Escapes characters in the first lines of HTTP/1 requests. hyper rejects these characters, but
-//! curl and other clients send the quotes of names without escapes, and InfluxDB accepts them.
+//! Adapts the heads of HTTP/1 requests to hyper.
+//!
+//! hyper rejects some characters in request lines, but curl and other clients send the quotes of
+//! names without escapes, and InfluxDB accepts them. hyper also rejects a URL of 64 KB or more, and
+//! sends no body with this error. Therefore the end of a long query does not pass through hyper,
+//! and neither do the headers of a request that the server refuses because its head is too large.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The length of the body of a connection's newest request.
-#[derive(Clone, Default)]
-pub struct BodyLength(Rc<Cell<Option<u64>>>);
+use crate::head_memory::{HeadMemory, HeadReservation};
+use crate::limits::{HEAD_BYTES_MAX, REQUEST_LINE_BYTES};
 
-impl BodyLength {
+/// The reason for which the server refuses a request because of its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadRefusal {
+    /// The request line has more than `HEAD_BYTES_MAX` bytes, or its path is too long.
+    LongUrl,
+    /// The whole head has more than `HEAD_BYTES_MAX` bytes.
+    LongHead,
+    /// Other large heads use all memory for large heads.
+    Busy,
+}
+
+/// The part of a request's head that did not pass through hyper.
+#[derive(Debug, Default)]
+pub struct HeadRest {
+    /// The end of the URL's query, percent-encoded.
+    pub query: String,
+    pub refusal: Option<HeadRefusal>,
+    /// The memory of the head, which is free again when the request has ended.
+    pub reservation: Option<HeadReservation>,
+}
+
+/// A connection's newest request, as far as the stream and the service share it.
+#[derive(Clone, Default)]
+pub struct NewestRequest {
+    body_bytes: Rc<Cell<Option<u64>>>,
+    rest: Rc<RefCell<HeadRest>>,
+}
+
+impl NewestRequest {
     /// Records a new request, whose body has this number of bytes; `None` if the number is unknown.
-    /// Call this function before hyper reads the rest of the body.
-    pub fn record(&self, bytes: Option<u64>) {
+    /// Returns the rest of the head. Call this function before hyper reads the rest of the body.
+    pub fn record(&self, bytes: Option<u64>) -> HeadRest {
         // If two requests arrived in one read, the length of the first is still recorded. The start
         // of the next request is then unknown.
-        let bytes = bytes.filter(|_| self.0.get().is_none());
-        self.0.set(Some(bytes.unwrap_or(u64::MAX)));
+        let bytes = bytes.filter(|_| self.body_bytes.get().is_none());
+        self.body_bytes.set(Some(bytes.unwrap_or(u64::MAX)));
+        self.rest.take()
     }
 }
 
 /// A connection whose request lines are escaped. After a body of unknown length, or if two requests
 /// arrive in one read, all later bytes pass through unchanged.
-pub struct EscapedRequestLines<S> {
+pub struct AdaptedHeads<S> {
     stream: S,
     position: Position,
-    body_length: BodyLength,
+    line: RequestLine,
+    /// The number of bytes of the head so far.
+    head_bytes: usize,
+    /// Whether the stream discards the rest of the head.
+    is_discarding: bool,
+    request: NewestRequest,
+    memory: Arc<HeadMemory>,
     /// Bytes that were read, but did not fit into the reader's buffer.
     pending: Vec<u8>,
 }
@@ -42,54 +81,157 @@ enum Position {
     },
     Headers {
         is_empty: bool,
+        has_colon: bool,
     },
     /// After the head and this number of further bytes.
     Body(u64),
 }
 
-impl<S> EscapedRequestLines<S> {
-    pub fn new(stream: S, body_length: BodyLength) -> Self {
-        let position = Position::RequestLine { is_empty: true };
-        Self { stream, position, body_length, pending: Vec::new() }
+/// The request line so far.
+#[derive(Clone, Copy, Default)]
+struct RequestLine {
+    /// The number of bytes that hyper receives.
+    bytes: usize,
+    spaces: u32,
+    has_query: bool,
+    /// Whether the end of the URL does not pass through hyper.
+    is_cut: bool,
+}
+
+/// Bytes of which some are replaced.
+struct Replaced<'a> {
+    bytes: &'a [u8],
+    out: Option<Vec<u8>>,
+    copied: usize,
+}
+
+impl Replaced<'_> {
+    fn replace(&mut self, index: usize, by: &[u8]) {
+        let out = self.out.get_or_insert_default();
+        out.extend_from_slice(self.bytes.get(self.copied..index).unwrap_or_default());
+        out.extend_from_slice(by);
+        self.copied = index + 1;
     }
 
-    /// Returns the bytes with an escaped request line, or `None` if they need no escape.
-    fn escape(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if let Position::Body(read) = self.position
-            && self.body_length.0.get() == Some(read)
-        {
-            self.body_length.0.set(None);
-            self.position = Position::RequestLine { is_empty: true };
+    fn finish(self) -> Option<Vec<u8>> {
+        let mut out = self.out?;
+        out.extend_from_slice(self.bytes.get(self.copied..).unwrap_or_default());
+        Some(out)
+    }
+}
+
+impl<S> AdaptedHeads<S> {
+    pub fn new(stream: S, request: NewestRequest, memory: Arc<HeadMemory>) -> Self {
+        Self {
+            stream,
+            position: Position::RequestLine { is_empty: true },
+            line: RequestLine::default(),
+            head_bytes: 0,
+            is_discarding: false,
+            request,
+            memory,
+            pending: Vec::new(),
         }
-        let mut escaped = Vec::new();
-        let mut copied = 0;
+    }
+
+    /// Returns the bytes for hyper, or `None` if they are unchanged.
+    fn adapt(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if let Position::Body(read) = self.position
+            && self.request.body_bytes.get() == Some(read)
+        {
+            self.request.body_bytes.set(None);
+            self.position = Position::RequestLine { is_empty: true };
+            (self.line, self.head_bytes) = (RequestLine::default(), 0);
+            self.is_discarding = false;
+        }
+        let mut replaced = Replaced { bytes, out: None, copied: 0 };
         for (index, &byte) in bytes.iter().enumerate() {
+            if let Position::Body(read) = self.position {
+                self.position = Position::Body(read + (bytes.len() - index) as u64);
+                break;
+            }
+            self.count_byte();
+            if self.is_discarding {
+                replaced.replace(index, b"");
+            }
             self.position = match (self.position, byte) {
-                (Position::Body(read), _) => {
-                    self.position = Position::Body(read + (bytes.len() - index) as u64);
-                    break;
-                }
                 // Empty lines may precede a request line.
                 (position, b'\r')
                 | (position @ Position::RequestLine { is_empty: true }, b'\n') => position,
-                (Position::Headers { is_empty: true }, b'\n') => Position::Body(0),
-                (_, b'\n') => Position::Headers { is_empty: true },
-                (Position::Headers { .. }, _) => Position::Headers { is_empty: false },
-                (Position::RequestLine { .. }, byte) => {
-                    if is_escaped(byte) {
-                        escaped.extend_from_slice(bytes.get(copied..index).unwrap_or_default());
-                        escaped.extend_from_slice(format!("%{byte:02X}").as_bytes());
-                        copied = index + 1;
+                (Position::Headers { is_empty: true, .. }, b'\n') => {
+                    if self.is_discarding {
+                        replaced.out.get_or_insert_default().extend_from_slice(b"\r\n\r\n");
+                    }
+                    Position::Body(0)
+                }
+                (_, b'\n') => Position::Headers { is_empty: true, has_colon: false },
+                (Position::Headers { has_colon, .. }, _) => {
+                    Position::Headers { is_empty: false, has_colon: has_colon || byte == b':' }
+                }
+                (_, byte) => {
+                    if let Some(by) = self.adapt_in_line(byte) {
+                        replaced.replace(index, &by);
                     }
                     Position::RequestLine { is_empty: false }
                 }
             };
+            // hyper would reject a header without a colon.
+            if let Position::Headers { is_empty, has_colon } = self.position
+                && (is_empty || has_colon)
+                && !self.is_discarding
+                && self.request.rest.borrow().refusal.is_some()
+            {
+                self.is_discarding = true;
+            }
         }
-        if copied == 0 {
+        replaced.finish()
+    }
+
+    /// Counts a byte of the head. Refuses the request if the head is too large.
+    fn count_byte(&mut self) {
+        let mut rest = self.request.rest.borrow_mut();
+        if rest.refusal.is_some() {
+            return;
+        }
+        self.head_bytes += 1;
+        let is_line = matches!(self.position, Position::RequestLine { .. });
+        if self.head_bytes > HEAD_BYTES_MAX {
+            rest.refusal = Some(if is_line { HeadRefusal::LongUrl } else { HeadRefusal::LongHead });
+        } else if !self.memory.grow(&mut rest.reservation, self.head_bytes) {
+            rest.refusal = Some(HeadRefusal::Busy);
+        }
+    }
+
+    /// Returns the bytes that replace a byte of the request line, or `None` if it is unchanged.
+    fn adapt_in_line(&mut self, byte: u8) -> Option<Vec<u8>> {
+        let line = &mut self.line;
+        if byte == b' ' {
+            line.spaces += 1;
+        }
+        if line.spaces != 1 {
             return None;
         }
-        escaped.extend_from_slice(bytes.get(copied..).unwrap_or_default());
-        Some(escaped)
+        line.has_query |= byte == b'?';
+        // A character with several bytes is not divided.
+        line.is_cut |= line.bytes >= REQUEST_LINE_BYTES && byte.is_ascii();
+        if line.is_cut {
+            let mut rest = self.request.rest.borrow_mut();
+            if !line.has_query {
+                rest.refusal.get_or_insert(HeadRefusal::LongUrl);
+            }
+            match rest.refusal {
+                // A refused request needs no query.
+                Some(_) => rest.query = String::new(),
+                None if is_escaped(byte) || !byte.is_ascii_graphic() => {
+                    rest.query.push_str(&format!("%{byte:02X}"));
+                }
+                None => rest.query.push(char::from(byte)),
+            }
+            return Some(Vec::new());
+        }
+        let escaped = is_escaped(byte).then(|| format!("%{byte:02X}").into_bytes());
+        line.bytes += escaped.as_ref().map_or(1, Vec::len);
+        escaped
     }
 }
 
@@ -99,18 +241,22 @@ fn is_escaped(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'#')
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for EscapedRequestLines<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for AdaptedHeads<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.pending.is_empty() {
+        // hyper takes a read without bytes for the end of the connection.
+        while self.pending.is_empty() {
             let start = buffer.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
             let read = buffer.filled().get(start..).unwrap_or_default();
-            let Some(escaped) = self.escape(read) else { return Poll::Ready(Ok(())) };
-            self.pending = escaped;
+            if read.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let Some(adapted) = self.adapt(read) else { return Poll::Ready(Ok(())) };
+            self.pending = adapted;
             buffer.set_filled(start);
         }
         let count = self.pending.len().min(buffer.remaining());
@@ -120,7 +266,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for EscapedRequestLines<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for EscapedRequestLines<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for AdaptedHeads<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -158,12 +304,12 @@ mod tests {
     type Piece<'a> = (&'a [Option<u64>], &'a str);
 
     fn passed(pieces: &[Piece<'_>]) -> String {
-        let body_length = BodyLength::default();
-        let mut lines = EscapedRequestLines::new((), body_length.clone());
+        let newest = NewestRequest::default();
+        let mut heads = AdaptedHeads::new((), newest.clone(), Arc::default());
         let mut passed = String::new();
         for (found, piece) in pieces {
-            found.iter().for_each(|bytes| body_length.record(*bytes));
-            match lines.escape(piece.as_bytes()) {
+            found.iter().for_each(|bytes| drop(newest.record(*bytes)));
+            match heads.adapt(piece.as_bytes()) {
                 Some(escaped) => passed.push_str(std::str::from_utf8(&escaped).unwrap()),
                 None => passed.push_str(piece),
             }
@@ -220,5 +366,63 @@ mod tests {
         let early = format!("{POST}{BODY}GET / HT");
         let pieces: [Piece<'_>; 3] = [(&[], &early), (&[Some(9)], "TP"), (&[], BODY)];
         assert_eq!(passed(&pieces), format!("{early}TP{BODY}"));
+    }
+
+    /// Passes a request in pieces. Returns the bytes for hyper, and the rest of the head.
+    fn adapted(request: &str, memory: &Arc<HeadMemory>) -> (String, HeadRest) {
+        let newest = NewestRequest::default();
+        let mut heads = AdaptedHeads::new((), newest.clone(), Arc::clone(memory));
+        let mut passed = Vec::new();
+        for piece in request.as_bytes().chunks(1_000) {
+            passed.extend(heads.adapt(piece).unwrap_or_else(|| piece.to_vec()));
+        }
+        assert!(matches!(heads.position, Position::Body(_)));
+        (String::from_utf8(passed).unwrap(), newest.record(Some(0)))
+    }
+
+    #[test]
+    fn end_of_long_query_bypasses_hyper() {
+        let memory = Arc::default();
+        let query = "q=\"é%20\"".repeat(9_000);
+        let request = format!("GET /query?{query} HTTP/1.1\r\nEtag: \"<>\"\r\n\r\n");
+        let (passed, rest) = adapted(&request, &memory);
+        assert!(passed.ends_with(" HTTP/1.1\r\nEtag: \"<>\"\r\n\r\n"));
+        let first = passed.strip_prefix("GET /query?").unwrap().split(' ').next().unwrap();
+        assert!(first.len() < REQUEST_LINE_BYTES && rest.refusal.is_none());
+        let whole = format!("{first}{}", rest.query).replace('é', "%C3%A9");
+        assert_eq!(whole, query.replace('é', "%C3%A9").replace('"', "%22"));
+    }
+
+    #[test]
+    fn too_large_heads_are_refused_with_bounded_memory() {
+        let memory: Arc<HeadMemory> = Arc::default();
+        let long = "x".repeat(HEAD_BYTES_MAX);
+        for (request, refusal) in [
+            (format!("GET /query?q={long} HTTP/1.1\r\nHost: t\r\n\r\n"), HeadRefusal::LongUrl),
+            (format!("GET /{long} HTTP/1.1\r\n\r\n"), HeadRefusal::LongUrl),
+            (format!("GET / HTTP/1.1\r\nA: {long}\r\nB: c\r\n\r\n"), HeadRefusal::LongHead),
+            (
+                format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEAD_BYTES_MAX / 6)),
+                HeadRefusal::LongHead,
+            ),
+        ] {
+            let (passed, rest) = adapted(&request, &memory);
+            assert_eq!(rest.refusal, Some(refusal), "{request:.40}");
+            assert!(passed.len() < HEAD_BYTES_MAX + 40 && passed.ends_with("\r\n\r\n"));
+            assert_eq!(rest.query, "");
+        }
+        let request = format!("GET /?q={} HTTP/1.1\r\n\r\n", &long[..200_000]);
+        let mut open: Vec<HeadRest> = Vec::new();
+        let refused = loop {
+            let (_, rest) = adapted(&request, &memory);
+            if rest.refusal.is_some() {
+                break rest;
+            }
+            open.push(rest);
+        };
+        assert_eq!(refused.refusal, Some(HeadRefusal::Busy));
+        assert!(open.len() >= 64, "{} heads", open.len());
+        drop((open, refused));
+        assert_eq!(adapted(&request, &memory).1.refusal, None);
     }
 }

@@ -5,6 +5,9 @@ use std::net::TcpStream;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
 use crate::server::{
     Place, Server, TOKEN, command_after, curl, encode, eventually, started, status,
 };
@@ -280,6 +283,92 @@ fn http2_requests_and_head_work() {
     assert_eq!(curl(&args).trim_end(), r#"{"results":[{"statement_id":0}]}"#);
     let head = curl(&["--http2-prior-knowledge", "-I", &url("/health")]);
     assert!(head.starts_with("HTTP/2 200"), "{head}");
+}
+
+#[test]
+fn long_urls_are_accepted_up_to_limit() {
+    let (place, server) = started(&[]);
+    server.create("d");
+    server.write("d", "m,host=h7 v=7 1");
+    let condition = |hosts: usize| {
+        let hosts = (0..hosts).map(|host| format!("\"host\" = 'h{host}'"));
+        format!("SELECT v FROM m WHERE {}", hosts.collect::<Vec<_>>().join(" OR "))
+    };
+    let target = |hosts| format!("/query?db=d&epoch=ns&q={}", encode(&condition(hosts)));
+    let file = place.0.join("url");
+    // curl reads the URL from a file, because it is too long for an argument.
+    std::fs::write(&file, format!("url = \"http://{}{}\"", server.address, target(900))).unwrap();
+    let (authorization, file) = (format!("Authorization: Token {TOKEN}"), file.to_string_lossy());
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let found = curl(&[version, "-H", &authorization, "-K", &file, "-w", "%{http_code}"]);
+        assert!(found.contains("[[1,7]]") && found.ends_with("200"), "{version}: {found}");
+    }
+    // 3,000 hosts are almost 64 KB of text, and 180 KB of URL.
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let headers = format!("HTTP/1.1\r\nHost: t\r\nAuthorization: Token {TOKEN}\r\n");
+    let request = format!("GET {} {headers}\r\n", target(3_000));
+    for _ in 0..3 {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = [0; 4_000];
+        let length = stream.read(&mut response).unwrap();
+        let response = String::from_utf8_lossy(&response[..length]);
+        assert!(response.starts_with("HTTP/1.1 200") && response.contains("[[1,7]]"), "{response}");
+    }
+}
+
+#[test]
+fn too_long_heads_get_json() {
+    let (_place, server) = started(&[]);
+    let long = "x".repeat(400_000);
+    for (target, header, expected) in [
+        (format!("/query?q={long}"), "", 414),
+        (format!("/{long}"), "", 414),
+        ("/ping".to_owned(), long.as_str(), 431),
+    ] {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nHost: t\r\nX: {header}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert_eq!(status(&response), expected, "{response}");
+        let body = response.split("\r\n\r\n").nth(1).unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let error = body["error"].as_str().unwrap();
+        assert!(error.contains("262144 bytes") && error.contains("httpMode: POST"), "{error}");
+    }
+}
+
+/// Sends a request over HTTP/2. The libraries of curl send no heads of more than 64 KB.
+fn ask_http2(server: &Server, target: &str, headers: &[(String, String)]) -> (u16, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+        let (executor, stream) = (TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = hyper::Request::get(format!("http://{}{target}", server.address));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(http_body_util::Empty::<hyper::body::Bytes>::new()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    })
+}
+
+#[test]
+fn large_heads_of_http2_are_accepted_up_to_limit() {
+    let (_place, server) = started(&[]);
+    let value = "x".repeat(50_000);
+    let headers = |count: usize| -> Vec<(String, String)> {
+        (0..count).map(|number| (format!("x-{number}"), value.clone())).collect()
+    };
+    assert_eq!(ask_http2(&server, "/ping", &headers(5)).0, 204);
+    let (status, body) = ask_http2(&server, "/ping", &headers(6));
+    assert!(status == 431 && body.contains("httpMode: POST"), "{status} {body}");
 }
 
 #[test]
