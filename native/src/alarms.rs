@@ -4,6 +4,7 @@
 //! One thread owns the file. This thread makes the changes of all objects durable in the order of
 //! their arrival. One commit can contain several changes.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -11,6 +12,7 @@ use rusqlite::{Connection, params};
 use tidemark_engine::protocol::call::Address;
 use tokio::sync::oneshot;
 
+use crate::failed_commits::FailedCommits;
 use crate::folder::Folder;
 use crate::limits::{ALARMS_PER_COMMIT_MAX, FIRST_ALARMS_EVERY_NS};
 use crate::platform::now_ns;
@@ -37,7 +39,10 @@ pub struct Alarms {
 impl Alarms {
     /// Opens the file. Returns the file, its thread, and the stored alarms. A new file gets an
     /// alarm for each object of the folder, because an earlier file may have been lost.
-    pub fn open(folder: &Folder) -> Result<(Self, JoinHandle<()>, StoredAlarms), Failure> {
+    pub fn open(
+        folder: &Folder,
+        failed_commits: Arc<FailedCommits>,
+    ) -> Result<(Self, JoinHandle<()>, StoredAlarms), Failure> {
         let path = folder.alarms();
         let cannot = |reason: rusqlite::Error| {
             Failure(format!(
@@ -53,7 +58,7 @@ impl Alarms {
         let stored = read(&connection).map_err(cannot)?;
         let (changes, receiver) = channel();
         let keeper = std::thread::Builder::new().name("alarms".to_owned());
-        let spawned = keeper.spawn(move || keep(&connection, &receiver));
+        let spawned = keeper.spawn(move || keep(&connection, &receiver, &failed_commits));
         let thread = spawned.map_err(Failure::thread)?;
         Ok((Self { changes }, thread, stored))
     }
@@ -107,7 +112,11 @@ fn read(connection: &Connection) -> rusqlite::Result<StoredAlarms> {
         .collect())
 }
 
-fn keep(connection: &Connection, changes: &Receiver<Option<Change>>) {
+fn keep(
+    connection: &Connection,
+    changes: &Receiver<Option<Change>>,
+    failed_commits: &FailedCommits,
+) {
     let mut is_open = true;
     while is_open && let Ok(first) = changes.recv() {
         let more = changes.try_iter().take(ALARMS_PER_COMMIT_MAX - 1);
@@ -115,6 +124,7 @@ fn keep(connection: &Connection, changes: &Receiver<Option<Change>>) {
         is_open = received.iter().all(Option::is_some);
         let batch: Vec<Change> = received.into_iter().flatten().collect();
         let written = write(connection, &batch);
+        failed_commits.record("alarms", written.as_ref().map(drop).map_err(ToString::to_string));
         if let Err(reason) = &written {
             // The object finds its due work in its stored data, so its next event sets the alarm
             // again.

@@ -34,6 +34,7 @@ use crate::address;
 use crate::alarms::Alarms;
 use crate::connection;
 use crate::crashes::{self, Refused, Work};
+use crate::failed_commits::FailedCommits;
 use crate::head_memory::HeadMemory;
 use crate::limits::ALARM_SLEEP_MAX;
 use crate::object::{self, Event, Inbox};
@@ -76,6 +77,8 @@ pub struct Shared {
     pub clients: Clients,
     /// The memory of large request heads.
     pub heads: Arc<HeadMemory>,
+    /// The commits that failed.
+    pub failed_commits: Arc<FailedCommits>,
     /// The memory of each thread for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
 }
@@ -165,7 +168,8 @@ impl EngineThread {
     ) -> Rc<Self> {
         let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
         let has_backups = shared.backups.is_some();
-        let platform = NativePlatform { limits: settings.limits, has_backups };
+        let failed_commits = Arc::clone(&shared.failed_commits);
+        let platform = NativePlatform { limits: settings.limits, has_backups, failed_commits };
         let mut service = Service::new(Ok(settings), random_u64());
         service.host_warning = shared.refused.warning();
         let budget = Budget::new(shared.memory_bytes, random_u64());

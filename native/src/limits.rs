@@ -102,6 +102,9 @@ pub const LOG_END_MAX: Duration = Duration::from_secs(1);
 /// The time that running requests have to finish after a termination signal. Docker ends the
 /// program 10 s after the signal.
 pub const GRACE: Duration = Duration::from_secs(7);
+/// The time after a failed commit from which a successful commit of another file ends the failed
+/// check in `/health`.
+pub const COMMIT_FAILURE_SHOWN: Duration = Duration::from_secs(10);
 /// The size of SQLite's write-ahead log, in pages, above which a commit copies the log into the
 /// database file.
 pub const WAL_PAGES: u32 = 2_000;

@@ -28,6 +28,7 @@ use crate::connection::{ConnectionInfo, Tls};
 use crate::connection_permits::ConnectionPermits;
 use crate::crashes::Refused;
 use crate::engine::{EngineThread, Shared, ThreadMessage};
+use crate::failed_commits::FailedCommits;
 use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_MAX};
 use crate::log;
@@ -77,7 +78,8 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     let (end, is_ending) = watch::channel(false);
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..options.threads).map(|_| mpsc::channel(THREAD_MESSAGES_MAX)).unzip();
-    let (alarms, alarms_thread, stored) = Alarms::open(&folder)?;
+    let failed_commits: Arc<FailedCommits> = Arc::default();
+    let (alarms, alarms_thread, stored) = Alarms::open(&folder, Arc::clone(&failed_commits))?;
     let shared = Arc::new(Shared {
         threads: senders,
         store: folder.store(),
@@ -89,6 +91,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         busy: AtomicUsize::new(0),
         clients: Clients::default(),
         heads: Arc::default(),
+        failed_commits,
         memory_bytes: options.memory_bytes / options.threads,
     });
     log::start();

@@ -15,6 +15,7 @@ mod connection_permits;
 mod console;
 mod crashes;
 mod engine;
+mod failed_commits;
 mod folder;
 mod grpc;
 mod head_memory;

@@ -189,7 +189,14 @@ impl Object {
             self.engine.arm(&self.address, due_ns).await;
         }
         let (name, replies) = (Arc::clone(&self.name), std::mem::take(&mut self.replies));
+        let failed_write = self.store.take_failed_write();
+        let (is_dirty, shared) = (self.store.is_dirty(), Arc::clone(&self.engine.shared));
         let send_replies = move |committed: &Committed| {
+            let cause = failed_write.as_ref().or(committed.as_ref().err());
+            if is_dirty || cause.is_some() {
+                let result = cause.map_or(Ok(()), |cause| Err(cause.to_string()));
+                shared.failed_commits.record(&name, result);
+            }
             let failure = committed.as_ref().err().map(call_failure);
             if let Some(reason) = &failure {
                 crate::log::message(&format!("{name}: {reason}"));
@@ -198,7 +205,7 @@ impl Object {
                 let _ = reply.send(failure.clone().map_or(Ok(message), Err));
             }
         };
-        match self.store.is_dirty() {
+        match is_dirty {
             true => self.store.commit(send_replies),
             false => send_replies(&Ok(())),
         }

@@ -1,17 +1,21 @@
 //! Provides the clock, random numbers and new object ids of this host.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidemark_model::configurable_limits::Limits;
 use tidemark_model::ids::ObjectId;
-use tidemark_engine::protocol::call::{ObjectKind, PlacementError, Platform};
+use tidemark_engine::protocol::call::{CommitFailures, ObjectKind, PlacementError, Platform};
+
+use crate::failed_commits::FailedCommits;
 
 /// The platform services that the engine's state machines use.
 #[derive(Debug)]
 pub struct NativePlatform {
     pub limits: Limits,
     pub has_backups: bool,
+    pub failed_commits: Arc<FailedCommits>,
 }
 
 impl Platform for NativePlatform {
@@ -29,6 +33,10 @@ impl Platform for NativePlatform {
 
     fn has_backups(&self) -> bool {
         self.has_backups
+    }
+
+    fn commit_failures(&self) -> Option<CommitFailures> {
+        Some(self.failed_commits.report())
     }
 
     fn limits(&self) -> Limits {

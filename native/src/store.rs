@@ -56,6 +56,8 @@ pub struct SharedState {
     /// Whether a transaction has begun.
     is_dirty: Cell<bool>,
     atomic: Cell<Atomic>,
+    /// The error of the last failed write since the last commit.
+    failed_write: RefCell<Option<StoreError>>,
     counts: Cell<RowCounts>,
 }
 
@@ -78,6 +80,7 @@ impl SqliteStore {
             is_wiped: Cell::new(false),
             is_dirty: Cell::new(false),
             atomic: Cell::new(Atomic::No),
+            failed_write: RefCell::new(None),
             counts: Cell::default(),
         }))
     }
@@ -85,6 +88,12 @@ impl SqliteStore {
     /// Whether the storage has writes that [`Self::commit`] has not committed yet.
     pub fn is_dirty(&self) -> bool {
         self.is_dirty.get()
+    }
+
+    /// Returns the error of the last failed write since the last call. The commit may succeed
+    /// nevertheless, because the failed event was rolled back.
+    pub fn take_failed_write(&self) -> Option<StoreError> {
+        self.failed_write.take()
     }
 
     pub fn is_wiped(&self) -> bool {
@@ -160,7 +169,7 @@ impl SqliteStore {
     /// Runs a statement that writes. The first write begins the transaction.
     fn write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
         bug::check()?;
-        self.with(|connection| {
+        let written = self.with(|connection| {
             if !self.is_dirty.get() {
                 run(connection, "BEGIN")?;
                 self.is_dirty.set(true);
@@ -178,7 +187,12 @@ impl SqliteStore {
             let counts = self.counts.get();
             self.counts.set(RowCounts { written: counts.written + rows as u64, ..counts });
             Ok(())
-        })
+        });
+        if let Err(reason) = &written {
+            // The first error is the cause of the later ones.
+            self.failed_write.borrow_mut().get_or_insert_with(|| reason.clone());
+        }
+        written
     }
 
     /// Returns the row that `sql` selects.

@@ -15,7 +15,10 @@ This page is for operators who monitor Tidemark with Prometheus. [Alerting](../g
 \`GET /metrics?db=mydb\` returns these metrics. The name of a counter ends with \`_total\` in the output. Counters of the database's own object restart at zero when the object starts again.
 `;
 
-const durations = `With \`COUNT_DURATIONS\`, the default of the native program with one thread, the response also contains the histograms \`tidemark_write_duration_seconds\` and
+const durations = `The native program also returns \`tidemark_failed_commits_total\`, the number of failed commits of all databases since the start of the
+program. \`/health\` contains the cause while the last commit failed.
+
+With \`COUNT_DURATIONS\`, the default of the native program with one thread, the response also contains the histograms \`tidemark_write_duration_seconds\` and
 \`tidemark_query_duration_seconds\` with the label \`database\`. The histograms measure the time from the first byte of a request to the last byte of the response.
 `;
 

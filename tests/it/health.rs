@@ -1,14 +1,14 @@
 //! Tests `/health` without a secret, in a complete service, and with an unreachable Catalog.
 
 use serde_json::Value;
-use tidemark_engine::protocol::call::{Address, CallFailure, Reply};
-use tidemark_engine::protocol::catalog::FromCatalog;
-use tidemark_engine::protocol::envelope;
 use tidemark_server::action::Action;
 use tidemark_server::exchange::Exchange;
 use tidemark_server::http::RequestHead;
 use tidemark_server::isolate_state::Service;
 use tidemark_server::settings::Settings;
+use tidemark_engine::protocol::call::{Address, CallFailure, CommitFailures, Reply};
+use tidemark_engine::protocol::catalog::FromCatalog;
+use tidemark_engine::protocol::envelope;
 
 use crate::product::TOKEN;
 use crate::world::platform::TestPlatform;
@@ -49,8 +49,10 @@ impl Isolate {
         }
         let Action::Respond(response) = action else { panic!("{action:?}") };
         let body: Value = serde_json::from_slice(&response.body).unwrap();
-        let checks = body["checks"].as_array().unwrap().iter().map(|check| {
-            assert_eq!((&check["status"], &check["message"]), (&"fail".into(), &body["message"]));
+        let checks = body["checks"].as_array().unwrap();
+        assert!(checks.first().is_none_or(|first| first["message"] == body["message"]), "{body}");
+        let checks = checks.iter().map(|check| {
+            assert_eq!(check["status"], "fail");
             check["name"].as_str().unwrap().to_owned()
         });
         (response.status, body["status"].as_str().unwrap().to_owned(), checks.collect())
@@ -91,4 +93,18 @@ fn lost_catalog_is_health_warning() {
     isolate.catalog = Some(Ok(reply));
     isolate.pass(5 * S_NS);
     assert_eq!(isolate.health(), pass);
+}
+
+#[test]
+fn failed_commit_is_first_health_check() {
+    let mut isolate = Isolate::with(Some(TOKEN));
+    let found = |names: &[&str]| {
+        (200, "pass".to_owned(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    };
+    isolate.catalog = Some(Err(CallFailure::Overloaded));
+    let cause = Some("the disk is full".to_owned());
+    isolate.platform.report_commits(CommitFailures { count: 1, cause });
+    assert_eq!(isolate.health(), found(&["storage", "catalog"]));
+    isolate.platform.report_commits(CommitFailures { count: 1, cause: None });
+    assert_eq!(isolate.health(), found(&["catalog"]));
 }

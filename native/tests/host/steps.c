@@ -8,7 +8,8 @@
 // - kill_within: the process is killed after the first half of the write.
 // - power: like kill_before, but the disk also loses all writes that were not synchronized.
 // - full, broken, read_only: this step and all later steps fail with ENOSPC, EIO or EROFS. Removing
-//   a file fails only with EROFS.
+//   a file fails only with EROFS. If STEP_WHILE is the path of a file, the steps fail only while
+//   this file exists.
 //
 // CLOCK_SHIFT_S is added to the time of day, in seconds.
 
@@ -42,12 +43,13 @@ struct former {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct former *unsynced;
 static long steps, fault_at;
-static const char *fault = "";
+static const char *fault = "", *fault_file;
 
 __attribute__((constructor)) static void read_settings(void) {
   const char *at = getenv("STEP_AT"), *name = getenv("STEP_FAULT");
   fault_at = at ? atol(at) : 0;
   fault = name ? name : "";
+  fault_file = getenv("STEP_WHILE");
 }
 
 static int is(const char *name) { return strcmp(fault, name) == 0; }
@@ -106,6 +108,7 @@ static void forget(const char *path) {
 static int begin(int kind) {
   steps += 1;
   if (fault_at == 0 || steps < fault_at) return 1;
+  if (fault_file && access(fault_file, F_OK) != 0) return 1;
   if (is("power") && steps == fault_at) lose_unsynced();
   if ((is("power") || is("kill_before")) && steps == fault_at) end();
   errno = is("read_only") ? EROFS : is("broken") ? EIO : ENOSPC;

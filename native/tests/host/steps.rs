@@ -227,3 +227,57 @@ fn faults_during_merge_lose_nothing() {
 fn kills_in_new_folder_lose_nothing() {
     run_kills(&Prepared::new(0), 8);
 }
+
+#[test]
+fn full_disk_is_reported_on_every_connection() {
+    for (fault, cause) in [("full", "storage is full"), ("broken", "disk I/O error")] {
+        let place = Place::new();
+        fs::create_dir_all(place.0.join("data")).unwrap();
+        let is_full = place.0.join("is_full");
+        let mut command = command(&place.0.join("data"));
+        command.env("LD_PRELOAD", library(&place.0, "steps"));
+        command.env("STEP_AT", "1").env("STEP_FAULT", fault).env("STEP_WHILE", &is_full);
+        let server = Server::of(command);
+        // Each connection uses the next thread.
+        let checks = || -> Vec<Value> {
+            let health = |_| {
+                let (status, body) = server.ask("GET", "/health", b"");
+                assert_eq!(status, 200, "{body}");
+                serde_json::from_str::<Value>(&body).unwrap()
+            };
+            let all: Vec<Value> = (0..4).map(health).collect();
+            assert!(all.iter().all(|health| *health == all[0]), "{all:?}");
+            all[0]["checks"].as_array().unwrap().clone()
+        };
+        let failed_commits = || -> u64 {
+            let (_, text) = server.ask("GET", "/metrics?db=d", b"");
+            let count = text
+                .lines()
+                .find_map(|line| line.strip_prefix("tidemark_failed_commits_total ")?.parse().ok());
+            count.unwrap_or_else(|| panic!("{text}"))
+        };
+        server.create("d");
+        server.write("d", "m v=1 1");
+        assert_eq!((checks(), failed_commits()), (Vec::new(), 0));
+
+        fs::write(&is_full, "").unwrap();
+        for time in 2..5 {
+            let (status, body) =
+                server.ask("POST", "/write?db=d", format!("m v=1 {time}").as_bytes());
+            assert!(is_disk_error(status, &body), "{status} {body}");
+            let failed = checks();
+            assert_eq!(
+                (&failed[0]["name"], &failed[0]["status"]),
+                (&"storage".into(), &"fail".into())
+            );
+            assert!(failed[0]["message"].as_str().unwrap().contains(cause), "{failed:?}");
+        }
+        assert_eq!(server.count("d", "m"), 1);
+        assert!(failed_commits() >= 3);
+
+        fs::remove_file(&is_full).unwrap();
+        server.write("d", "m v=1 9");
+        assert_eq!(checks(), Vec::<Value>::new());
+        assert_eq!(server.count("d", "m"), 2);
+    }
+}

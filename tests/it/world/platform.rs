@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tidemark_engine::protocol::call::{ObjectKind, PlacementError, Platform};
 use tidemark_model::ids::ObjectId;
+use tidemark_engine::protocol::call::{CommitFailures, ObjectKind, PlacementError, Platform};
 
 /// 2024-01-01T00:00:00Z.
 pub(crate) const START_NS: i64 = 1_704_067_200_000_000_000;
@@ -19,13 +19,19 @@ struct Inner {
     now_ns: Cell<i64>,
     random: RefCell<fastrand::Rng>,
     next_object: Cell<u64>,
+    commit_failures: RefCell<Option<CommitFailures>>,
 }
 
 impl TestPlatform {
     pub(crate) fn new(seed: u64) -> Self {
         let random = RefCell::new(fastrand::Rng::with_seed(seed));
         let (now_ns, next_object) = (Cell::new(START_NS), Cell::new(0));
-        Self { inner: Rc::new(Inner { now_ns, random, next_object }) }
+        let commit_failures = RefCell::default();
+        Self { inner: Rc::new(Inner { now_ns, random, next_object, commit_failures }) }
+    }
+
+    pub(crate) fn report_commits(&self, failures: CommitFailures) {
+        self.inner.commit_failures.replace(Some(failures));
     }
 
     pub(crate) fn time_ns(&self) -> i64 {
@@ -49,6 +55,10 @@ impl TestPlatform {
 impl Platform for TestPlatform {
     fn now_ns(&self) -> i64 {
         self.time_ns()
+    }
+
+    fn commit_failures(&self) -> Option<CommitFailures> {
+        self.inner.commit_failures.borrow().clone()
     }
 
     fn random_u64(&self) -> u64 {

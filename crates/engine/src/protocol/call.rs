@@ -111,6 +111,15 @@ pub enum PlacementError {
     Jurisdiction(String),
 }
 
+/// The failed commits of a host's objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitFailures {
+    /// The number since the start of the host.
+    pub count: u64,
+    /// The error and its remedy, while the last commit of an object failed.
+    pub cause: Option<String>,
+}
+
 /// The functions that the runtime provides to state machines.
 pub trait Platform {
     /// Returns the current time in nanoseconds since the epoch.
@@ -137,6 +146,11 @@ pub trait Platform {
     /// Whether [`Address::Backups`] is available.
     fn has_backups(&self) -> bool {
         false
+    }
+
+    /// Returns the failed commits of all objects, if the host knows them.
+    fn commit_failures(&self) -> Option<CommitFailures> {
+        None
     }
 
     /// Returns the configured limits.

@@ -1,9 +1,9 @@
 //! Serves `/health`, `/ping`, `/status`, `/ready` and `/api/v2/setup`, which require no token.
 //!
 //! The status in the response of `/health` is "fail" if an invalid setting prevents all requests,
-//! and otherwise "pass". A warning of the host does not change the status, and neither does a
-//! Catalog that does not respond: the server can then still use its cached definitions. In both
-//! cases `checks` contains a failed check. Clients of 2.x know no third status. Monitoring systems
+//! and otherwise "pass". A warning of the host or a failed commit does not change the status,
+//! because reads continue. Neither does a Catalog that does not respond: the server can then still
+//! use its cached definitions. In these cases `checks` contains a failed check. Clients of 2.x know no third status. Monitoring systems
 //! may poll `/health` every second, so `CatalogHealth` caches, for each isolate, whether the
 //! Catalog responds. The other routes call no object.
 
@@ -73,17 +73,20 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
 fn serving(isolate: &Isolate<'_>, catalog_answers: bool) -> Response {
     let warning = isolate.service.host_warning.as_ref();
     let warning = warning.filter(|(_, until_ns)| isolate.now_ns() < *until_ns);
-    let (failed, message) = match (catalog_answers, warning) {
-        (true, None) => return health_response(200, "pass", "ready for queries and writes", &[]),
-        (true, Some((warning, _))) => ("host", warning.as_str()),
-        (false, _) => (
-            "catalog",
-            "the Catalog does not respond: recently used databases are available; other databases, \
-             lists and management return 503",
-        ),
-    };
-    let check = serde_json::json!({ "name": failed, "message": message, "status": "fail" });
-    health_response(200, "pass", message, &[check])
+    let failed_commit = isolate.platform.commit_failures().and_then(|failures| failures.cause);
+    let lost_catalog = "the Catalog does not respond: recently used databases are available; other \
+                        databases, lists and management return 503";
+    let failures = [
+        ("storage", failed_commit.as_deref()),
+        ("catalog", (!catalog_answers).then_some(lost_catalog)),
+        ("host", warning.map(|(warning, _)| warning.as_str())),
+    ];
+    let failures = failures.into_iter().filter_map(|(name, message)| Some((name, message?)));
+    let message =
+        failures.clone().next().map_or("ready for queries and writes", |(_, first)| first);
+    let check =
+        |(name, message)| serde_json::json!({ "name": name, "message": message, "status": "fail" });
+    health_response(200, "pass", message, &failures.map(check).collect::<Vec<_>>())
 }
 
 fn health_response(status: u16, word: &str, message: &str, checks: &[Value]) -> Response {

@@ -82,7 +82,8 @@ impl Responder for Metrics {
         let durations = isolate.service.durations.as_mut();
         let durations = durations.and_then(|all| all.of(&self.database));
         let timed = durations.as_ref().map(|own| (self.database.as_str(), own));
-        let body = self.exposition.finish(text, timed);
+        let failures = isolate.platform.commit_failures();
+        let body = self.exposition.finish(text, timed, failures.map(|failures| failures.count));
         Ok(Action::Respond(Response::ok(self.exposition.content_type(), body)))
     }
 }
@@ -188,8 +189,24 @@ impl Exposition {
         text
     }
 
-    /// Adds the durations of requests and the end.
-    fn finish(self, mut text: String, timed: Option<(&str, &DatabaseDurations)>) -> String {
+    /// Adds the durations of requests, the failed commits and the end.
+    fn finish(
+        self,
+        mut text: String,
+        timed: Option<(&str, &DatabaseDurations)>,
+        failed_commits: Option<u64>,
+    ) -> String {
+        if let Some(count) = failed_commits {
+            let name = "tidemark_failed_commits";
+            let family =
+                if self == Self::OpenMetrics { name } else { "tidemark_failed_commits_total" };
+            // Writing to a string never fails.
+            let _ = write!(
+                text,
+                "# TYPE {family} counter\n# HELP {family} Failed commits of all databases since the \
+                 start of the server.\n{name}_total {count}\n"
+            );
+        }
         if let Some((database, durations)) = timed {
             let DatabaseDurations { writes, queries } = durations;
             for (what, histogram) in [("write", writes), ("query", queries)] {
@@ -352,7 +369,7 @@ mod tests {
         timed: Option<(&str, &DatabaseDurations)>,
     ) -> String {
         let work = Work::default();
-        exposition.finish(complete(exposition.families(chunks, &work), &work), timed)
+        exposition.finish(complete(exposition.families(chunks, &work), &work), timed, None)
     }
 
     fn numbers(name: &str, tags: &[(&str, &str)], columns: &[(&str, i64)]) -> SeriesChunk {
@@ -360,6 +377,22 @@ mod tests {
         let values = columns.iter().map(|&(_, number)| Values::Integer(vec![number]));
         let tags = tags.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
         SeriesChunk { tags, ..SeriesChunk::of_columns(Some(name), &names, values) }
+    }
+
+    #[test]
+    fn failed_commits_of_host_are_counted() {
+        let name = "tidemark_failed_commits";
+        for (exposition, family, end) in [
+            (Exposition::OpenMetrics, name.to_owned(), "# EOF\n"),
+            (Exposition::Prometheus, format!("{name}_total"), ""),
+        ] {
+            let text = exposition.finish(String::new(), None, Some(3));
+            assert!(
+                text.starts_with(&format!("# TYPE {family} counter\n# HELP {family} ")),
+                "{text}"
+            );
+            assert!(text.ends_with(&format!("\n{name}_total 3\n{end}")), "{text}");
+        }
     }
 
     #[test]
