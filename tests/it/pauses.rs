@@ -4,7 +4,7 @@
 //! The long form of the fuzzer is `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --release --test
 //! it longest_pause`. With `PAUSE_TEXT`, it repeats one statement, for a profile.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -472,4 +472,141 @@ fn longest_pause_of_statements_is_reported() {
     for (pause, q) in found {
         println!("{:8.1} ms  {:.300}", pause.as_secs_f64() * 1e3, q);
     }
+}
+
+#[test]
+fn large_write_is_several_frames() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    product.write("db", "m v=0i 0");
+    let calls = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&calls);
+    product.watch_calls(Box::new(move |to| {
+        counter.set(counter.get() + u32::from(matches!(to, Address::Shard(_))));
+    }));
+    // The last of several points with the same time wins, also in another frame.
+    let line = |row: u32| format!("m v={row}i {}\n", row % 250_000);
+    let body: String = (0..400_000).map(line).collect();
+    let response = product.ask_alone("POST", "/write?db=db&precision=s", &body);
+    assert_eq!(response.status, 204);
+    assert_eq!(calls.get() / 2, 3, "{} frames", calls.get() / 2);
+    let first = product.values("db", "SELECT first(v), count(v) FROM m");
+    assert_eq!((&first[0][1], &first[0][2]), (&250_000.into(), &250_000.into()));
+    assert_eq!(product.values("db", "SELECT last(v) FROM m")[0][1], 249_999);
+    assert_eq!(product.values("db", "SELECT v FROM m WHERE time = 149999s")[0][1], 399_999);
+}
+
+/// The maximum CPU time of an object between two pauses. An unoptimized program needs several times
+/// as long.
+const OBJECT_PAUSE_MAX: Duration =
+    Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
+
+/// Measures the CPU time of each object between two pauses, in calls and in alarms.
+#[derive(Clone, Default)]
+struct ObjectTimes(Rc<RefCell<ObjectTimesState>>);
+
+#[derive(Default)]
+struct ObjectTimesState {
+    /// The addresses of the running calls.
+    running: Vec<Address>,
+    last: Option<ThreadTime>,
+    longest: Duration,
+}
+
+impl ObjectTimes {
+    fn watch(product: &mut Product) -> Self {
+        let times = Self::default();
+        let watched = times.clone();
+        product.watch_calls(Box::new(move |to| watched.0.borrow_mut().pass(to)));
+        times
+    }
+
+    fn take_longest(&self) -> Duration {
+        std::mem::take(&mut self.0.borrow_mut().longest)
+    }
+}
+
+impl ObjectTimesState {
+    fn pass(&mut self, to: &Address) {
+        let is_object = |to: &Address| {
+            matches!(to, Address::Catalog | Address::Database(_) | Address::Shard(_))
+        };
+        if let Some(last) = self.last.filter(|_| self.running.last().is_some_and(is_object)) {
+            self.longest = self.longest.max(last.elapsed());
+        }
+        if self.running.last() == Some(to) {
+            self.running.pop();
+        } else {
+            self.running.push(to.clone());
+        }
+        self.last = Some(ThreadTime::now());
+    }
+}
+
+#[test]
+fn longest_pause_of_objects_is_limited() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let times = ObjectTimes::watch(&mut product);
+    let mut found: Vec<(Duration, String)> = Vec::new();
+    let mut report = |what: &str| found.push((times.take_longest(), what.to_owned()));
+    let body = |rows: usize, line: &dyn Fn(usize) -> String| -> String {
+        (0..rows).map(|row| format!("{} {row}\n", line(row))).collect()
+    };
+    let mut random = fastrand::Rng::with_seed(7);
+    let words: Vec<String> =
+        (0..4_000).map(|_| (0..2_000).map(|_| random.alphanumeric()).collect()).collect();
+    let fields: Vec<String> = (0..100).map(|field| format!("f{field}={field}.5")).collect();
+    let fields = fields.join(",");
+    let bodies: [(&str, String); 6] = [
+        (
+            "ordinary rows",
+            body(900_000, &|row| format!("cpu,host=h{} v={}i", row % 100, row % 977)),
+        ),
+        (
+            "full floats",
+            body(700_000, &|row| format!("f,host=h{} v={}", row % 100, (row as f64).sin())),
+        ),
+        ("new series", body(400_000, &|row| format!("s,id=i{row} v=1"))),
+        ("wide rows", body(20_000, &|row| format!("wide,host=h{} {fields}", row % 100))),
+        ("long strings", body(4_000, &|row| format!("text v=\"{}{}\"", words[row], words[row]))),
+        ("measurements", body(100_000, &|row| format!("n{} v=1", row % 9_000))),
+    ];
+    for (what, body) in &bodies {
+        assert!(body.len() < 25_000_000, "{what}: {} bytes", body.len());
+        product.write("db", body);
+        report(&format!("write of {what}"));
+        product.rest();
+        report(&format!("flush and merge after {what}"));
+    }
+    for (what, q) in [
+        ("list of series", "SHOW SERIES FROM s LIMIT 10"),
+        ("list with a condition", "SHOW TAG VALUES FROM s WITH KEY = id WHERE id =~ /9$/"),
+        ("count of series", "SHOW SERIES EXACT CARDINALITY FROM s WHERE id != ''"),
+        (
+            "query",
+            "SELECT mean(v) FROM cpu WHERE time >= 0 AND time < 900000s GROUP BY time(1h), host",
+        ),
+        ("raw rows", "SELECT v FROM f WHERE v > 0.99999"),
+        ("delete", "DELETE FROM cpu WHERE time < 300000s AND host = 'h7'"),
+        ("drop of series", "DROP SERIES FROM s WHERE id = 'i7' OR id = 'i8'"),
+    ] {
+        assert_eq!(error_of(&product.query("db", q)), "", "{q}");
+        product.rest();
+        report(what);
+    }
+    // A log of the maximum size, which a restarted object reads.
+    product.write("db", &body(100_000, &|row| format!("cpu,host=h{} v={}i", row % 100, row % 977)));
+    let stores = product.stores();
+    let mut restarted = Product::going_on(product.now_s(), product.object_count());
+    stores.into_iter().for_each(|(address, store)| restarted.put_store(address, store));
+    let times = ObjectTimes::watch(&mut restarted);
+    assert_eq!(error_of(&restarted.query("db", "SELECT count(v) FROM cpu")), "");
+    found.push((times.take_longest(), "query of a restarted object".to_owned()));
+    println!("the longest pauses of objects:");
+    for (pause, what) in &found {
+        println!("{:8.1} ms  {what}", pause.as_secs_f64() * 1e3);
+    }
+    let too_long: Vec<_> = found.iter().filter(|(pause, _)| *pause > OBJECT_PAUSE_MAX).collect();
+    assert!(too_long.is_empty(), "{too_long:?}");
 }

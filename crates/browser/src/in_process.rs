@@ -225,8 +225,8 @@ impl InProcess {
         response
     }
 
-    /// Makes the database run `watcher` before and after each call, with the address of the called
-    /// object. On Cloudflare, other requests can run before and after a call. A piece of a streamed
+    /// Makes the database run `watcher` before and after each call and each alarm, with the address
+    /// of the object. On Cloudflare, other requests can run before and after a call. A piece of a streamed
     /// response counts as a pause, because a host waits until the piece is sent.
     pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.watcher = Some(watcher);
@@ -351,8 +351,10 @@ impl InProcess {
 
     fn alarm(&mut self, address: &Address) {
         let Some(mut handler) = self.take(address) else { return };
+        self.watch(address);
         let (event_id, step) = handler.alarm(&self.platform);
         self.drive(&mut *handler, event_id, step);
+        self.watch(address);
         self.objects.insert(address.clone(), Some(handler));
     }
 }

@@ -1,28 +1,28 @@
-//! Groups the rows of a write by shard, sends one frame to each shard that has rows, and processes
+//! Groups the rows of a write by shard, sends frames to the shards that have rows, and processes
 //! the shards' replies. The replies also show which groups the Database must split.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rejections::LineRefusal;
 use super::schema_check::Columns;
 use super::{Attempt, Write, WriteRequest};
+use tidemark_engine::batch::MeasurementBatch;
+use tidemark_engine::batch::frame::{Encoder, FrameRoom, TableRef};
+use tidemark_engine::batch::selection::Selection;
+use tidemark_engine::batch::shard_rows::{ShardRows, Splitter};
 use crate::Io;
 use crate::error::{Error, Result};
 use crate::load_schemas::Loaded;
-use tidemark_engine::batch::MeasurementBatch;
-use tidemark_engine::batch::frame::{Encoder, TableRef};
-use tidemark_engine::batch::selection::Selection;
-use tidemark_engine::batch::shard_rows::{ShardRows, Splitter};
+use tidemark_model::bug::OrBug;
+use tidemark_model::ids::ObjectId;
+use tidemark_model::shard_map::{Policy, ShardGroup};
 use tidemark_engine::protocol::call::Address;
 use tidemark_engine::protocol::database::ToDatabase;
 use tidemark_engine::protocol::envelope;
 use tidemark_engine::protocol::event::Unavailable;
 use tidemark_engine::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
-use tidemark_engine::protocol::round::Request;
+use tidemark_engine::protocol::round::{CallResult, Request};
 use tidemark_engine::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
-use tidemark_model::bug::OrBug;
-use tidemark_model::ids::ObjectId;
-use tidemark_model::shard_map::{Policy, ShardGroup};
 
 /// The number of split rows and encoded values after which a write pauses, so that other requests
 /// run.
@@ -54,15 +54,43 @@ impl<'a> Pacer<'a> {
 impl Write<'_> {
     /// Sends the pending rows to their shards.
     pub(super) async fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Result<Attempt> {
-        let Some((requests, frames)) = self.frames(loaded, columns).await else {
+        let Some(mut unsent) = self.rows_by_shard(loaded).await else {
             return Ok(Attempt::Stale);
         };
-        if requests.is_empty() {
+        if unsent.is_empty() {
             // If no shard is called, no reply can report that the permission was revoked.
             let is_uncertain = self.request.principal.identity.is_some() && !loaded.fresh;
             return Ok(if is_uncertain { Attempt::Uncertain } else { Attempt::Complete });
         }
-        let replies = self.io.calls(requests).await;
+        while !unsent.is_empty() {
+            // A shard receives its frames one after another, so that the last of several points with
+            // the same series and time wins.
+            let (requests, frames) = self.next_frames(columns, &mut unsent).await;
+            unsent.retain(|left| !left.rows.is_empty());
+            if requests.is_empty() {
+                continue;
+            }
+            let replies = self.io.calls(requests).await;
+            let mut stale = self.take_replies(loaded, columns, frames, replies).await?;
+            if !stale.is_empty() {
+                let batch = &self.request.batch.measurements;
+                stale.extend(unsent.into_iter().flat_map(|left| left.into_rows(batch)));
+                self.pending = joined(batch, &stale);
+                return Ok(Attempt::Stale);
+            }
+        }
+        Ok(Attempt::Complete)
+    }
+
+    /// Processes the shards' replies. Returns the rows of the frames that the shards refused because
+    /// of stale state.
+    async fn take_replies(
+        &mut self,
+        loaded: &Loaded,
+        columns: &[Columns],
+        frames: Vec<ShardFrame>,
+        replies: Vec<CallResult>,
+    ) -> Result<Vec<MeasurementRows>> {
         let (mut stale, mut failure) = (Vec::new(), None);
         for (frame, reply) in frames.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
@@ -100,11 +128,7 @@ impl Write<'_> {
         if let Some(error) = failure {
             return Err(error);
         }
-        if stale.is_empty() {
-            return Ok(Attempt::Complete);
-        }
-        self.pending = joined(&self.request.batch.measurements, &stale);
-        Ok(Attempt::Stale)
+        Ok(stale)
     }
 
     /// Prepares the report about a group that must be split. A later write reports the growth of
@@ -126,31 +150,57 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Returns the requests with the pending rows, and the description of each request's frame.
-    /// Returns `None` if a row belongs to no group, because the shard map is stale.
-    async fn frames(
-        &self,
-        loaded: &Loaded,
-        columns: &[Columns],
-    ) -> Option<(Vec<Request>, Vec<ShardFrame>)> {
+    /// Distributes the pending rows among the shards. Returns `None` if a row belongs to no group,
+    /// because the shard map is stale.
+    async fn rows_by_shard(&self, loaded: &Loaded) -> Option<Vec<ShardRowsLeft>> {
         let (policy, _) = loaded.policy()?;
-        let stamp = loaded.stamp(policy.id);
         let batch = &self.request.batch.measurements;
-        let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
-        let points = points.sum::<usize>();
         // Parsing the points has already used up a part of the turn.
-        let mut pacer = Pacer { io: self.io, values: points };
+        let mut pacer = Pacer { io: self.io, values: self.pending_points() };
         let split = rows_by_shard(policy, batch, &self.pending, &mut pacer).await?;
         let mut requested: BTreeMap<usize, usize> = BTreeMap::new();
         for (group, _) in split.keys() {
             *requested.entry(*group).or_default() += 1;
         }
-        let (mut requests, mut frames) = (Vec::new(), Vec::new());
+        let points = self.pending_points() as u64;
+        let mut unsent = Vec::new();
         for ((group_at, shard_at), rows) in split {
             let group = policy.groups.get(group_at)?;
             let shard = group.shards.get(shard_at)?.clone();
             let requested = requested.get(&group_at).copied().unwrap_or_default();
-            let stamp = Stamp { meter: meter(loaded, group, requested, points as u64), ..stamp };
+            let meter = meter(loaded, group, requested, points);
+            let stamp = Stamp { meter, ..loaded.stamp(policy.id) };
+            let (group, split_bytes) = (group.id, group.split_bytes);
+            unsent.push(ShardRowsLeft {
+                shard,
+                group,
+                split_bytes,
+                stamp,
+                rows: rows.into(),
+                done: 0,
+            });
+        }
+        Some(unsent)
+    }
+
+    fn pending_points(&self) -> usize {
+        let batch = &self.request.batch.measurements;
+        let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
+        points.sum()
+    }
+
+    /// Removes the rows of the next frame of each shard from `unsent`. Returns the requests with the
+    /// frames, and the description of each request's frame.
+    async fn next_frames(
+        &self,
+        columns: &[Columns],
+        unsent: &mut [ShardRowsLeft],
+    ) -> (Vec<Request>, Vec<ShardFrame>) {
+        let batch = &self.request.batch.measurements;
+        let mut pacer = Pacer::new(self.io);
+        let (mut requests, mut frames) = (Vec::new(), Vec::new());
+        for left in unsent {
+            let rows = left.next_frame(batch);
             let tables: Vec<TableRef<'_>> = rows
                 .iter()
                 .filter_map(|(position, rows)| {
@@ -169,13 +219,18 @@ impl Write<'_> {
                 pacer.count(encoded).await;
             }
             encoder.finish();
-            let append = ToShard::Append { stamp, frame: Vec::new() };
+            let append = ToShard::Append { stamp: left.stamp, frame: Vec::new() };
+            // The first frame counts the whole write for the quotas.
+            if let Some(meter) = &mut left.stamp.meter {
+                (meter.points, meter.request_milli) = (0, 0);
+            }
             let message = envelope::encode_around(&append, frame);
-            requests.push(Request::new(Address::Shard(shard.clone()), message));
-            let (group, split_bytes) = (group.id, group.split_bytes);
-            frames.push(ShardFrame { shard, group, split_bytes, rows });
+            requests.push(Request::new(Address::Shard(left.shard.clone()), message));
+            let ShardRowsLeft { shard, group, split_bytes, .. } = &*left;
+            let (group, split_bytes) = (*group, *split_bytes);
+            frames.push(ShardFrame { shard: shard.clone(), group, split_bytes, rows });
         }
-        Some((requests, frames))
+        (requests, frames)
     }
 
     async fn reject_all(&mut self, rows: &[MeasurementRows], over: StorageExceeded) {
@@ -283,6 +338,61 @@ async fn rows_by_shard(
     Some(by_shard)
 }
 
+/// The rows that a write has not sent to a shard.
+struct ShardRowsLeft {
+    shard: ObjectId,
+    /// The id of the group.
+    group: u64,
+    /// The size, in bytes, above which the group must be reported.
+    split_bytes: u64,
+    /// The stamp of the next frame.
+    stamp: Stamp,
+    rows: VecDeque<MeasurementRows>,
+    /// The number of sent rows of the first measurement in `rows`.
+    done: usize,
+}
+
+impl ShardRowsLeft {
+    /// Removes and returns the rows of the next frame.
+    fn next_frame(&mut self, batch: &[MeasurementBatch]) -> Vec<MeasurementRows> {
+        let (mut room, mut taken) = (FrameRoom::default(), Vec::new());
+        while let Some((position, rows)) = self.rows.front_mut() {
+            let Some(block) = batch.get(*position).map(|measurement| &measurement.block) else {
+                self.rows.pop_front();
+                continue;
+            };
+            let selected = rows.len(block.rows());
+            let count = room.take(block, rows, self.done);
+            if self.done + count < selected {
+                if count > 0 {
+                    let part = rows.part(block.rows(), self.done, count);
+                    taken.push((*position, Selection::Rows(part)));
+                }
+                self.done += count;
+                break;
+            }
+            let rest = match self.done {
+                0 => std::mem::take(rows),
+                done => Selection::Rows(rows.part(block.rows(), done, count)),
+            };
+            taken.push((*position, rest));
+            self.rows.pop_front();
+            self.done = 0;
+        }
+        taken
+    }
+
+    fn into_rows(mut self, batch: &[MeasurementBatch]) -> VecDeque<MeasurementRows> {
+        if let Some((position, rows)) = self.rows.front_mut().filter(|_| self.done > 0)
+            && let Some(measurement) = batch.get(*position)
+        {
+            let all = measurement.block.rows();
+            *rows = Selection::Rows(rows.part(all, self.done, all));
+        }
+        self.rows
+    }
+}
+
 /// The frame that a write sends to a shard.
 struct ShardFrame {
     shard: ObjectId,
@@ -314,4 +424,51 @@ fn growth(loaded: &Loaded, frame: &ShardFrame, reply: Option<&FromShard>) -> Opt
     let (policy, _) = loaded.policy()?;
     let message = ToDatabase::Grown { policy: policy.id, group, bytes };
     Some(Request::new(Address::Database(loaded.object.clone()), envelope::encode(&message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemark_engine::batch::from_lines::from_lines;
+    use tidemark_line_protocol::{Options, TimestampUnit};
+    use tidemark_model::ids::PolicyId;
+    use tidemark_model::time::Precision;
+
+    fn left(rows: &[MeasurementRows]) -> ShardRowsLeft {
+        let policy = PolicyId(1);
+        let (generation, schema_version, access) = (1, 1, 0);
+        let stamp = Stamp { policy, generation, schema_version, fresh: false, access, meter: None };
+        let shard = ObjectId("1".repeat(64));
+        let rows = rows.to_vec().into();
+        ShardRowsLeft { shard, group: 1, split_bytes: 0, stamp, rows, done: 0 }
+    }
+
+    #[test]
+    fn frames_divide_the_rows_in_order() {
+        let line = |row: usize| format!("{} v=1 {row}\n", if row < 300_000 { "a" } else { "b" });
+        let body: String = (0..700_000).map(line).collect();
+        let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
+        let (batch, _) = from_lines(body.as_bytes(), options, 7).unwrap();
+        let batch = batch.measurements;
+        let odd: Vec<u32> = (1..300_000).step_by(2).collect();
+        let rows = [(0, Selection::Rows(odd)), (1, Selection::All)];
+        let list = |frames: &[MeasurementRows]| -> Vec<(usize, u32)> {
+            let of = |(at, rows): &MeasurementRows| {
+                let rows = rows.to_rows(batch[*at].block.rows());
+                rows.into_iter().map(|row| (*at, row)).collect::<Vec<_>>()
+            };
+            frames.iter().flat_map(of).collect()
+        };
+        for frames_sent in 0..4 {
+            let mut left = left(&rows);
+            let mut sent = Vec::new();
+            for _ in 0..frames_sent {
+                let frame = left.next_frame(&batch);
+                assert!(!frame.is_empty() && list(&frame).len() < 200_000);
+                sent.extend(frame);
+            }
+            let rest: Vec<_> = left.into_rows(&batch).into();
+            assert!(list(&[sent, rest].concat()) == list(&rows), "{frames_sent} frames");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! Writes a batch of parsed lines to its shards: checks every row, registers missing columns, and
-//! sends one frame to each shard.
+//! sends frames to the shards.
 //!
 //! Before the write rejects a line because of cached state, it loads the current state once, from
 //! the Catalog and the Database. If a shard has newer state, the write starts again, but only with

@@ -22,11 +22,6 @@ use tidemark_model::ids::MeasurementId;
 use tidemark_model::series_sketch::SeriesSketch;
 use tidemark_model::time::TimeRange;
 
-/// The number of decoded bytes that a series of the log counts as: the memory of its tag codes,
-/// entries in two hash tables, and a text. Ten values have the same size, and sorting and writing a
-/// series takes about as long as ten values.
-const SERIES_BYTES: u64 = 80;
-
 /// A frame whose tables can be decoded.
 pub(super) struct DecodedFrame<'a> {
     frame: &'a [u8],
@@ -94,7 +89,7 @@ impl Log {
     }
 
     pub(super) fn size(&self) -> FlushSize {
-        let series_bytes = self.series.saturating_mul(SERIES_BYTES);
+        let series_bytes = self.series.saturating_mul(frame::SERIES_BYTES as u64);
         FlushSize {
             bytes: self.wal.bytes(),
             decoded_bytes: self.wal.decoded_bytes().saturating_add(series_bytes),
@@ -320,9 +315,10 @@ pub(super) struct FlushSize {
 pub(super) const FLUSH_WANTED: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
 /// The size that the log must not reach: an append first flushes the log if the log would reach
 /// this size with the new frame. Writes that arrive during the flush wait. The log therefore
-/// contains fewer than two million values (16 MB at 8 bytes each), unless a single frame has more.
+/// contains fewer than 1.5 million values (12 MB at 8 bytes each). A single frame has at most
+/// `FRAME_DECODED_BYTES_MAX` bytes, unless an earlier release wrote the frame.
 pub(super) const FLUSH_FORCED: FlushSize =
-    FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
+    FlushSize { bytes: 4_000_000, decoded_bytes: 12_000_000 };
 
 /// The minimum number of bytes that a value counts as. A flush takes as long for a boolean as for
 /// an integer.

@@ -129,7 +129,7 @@ const METRICS: &[Metric] = &[
     ("shard", "writePointsOk", "tidemark_points_written", Kind::Counter,
         "Points accepted."),
     ("shard", "writeReqOk", "tidemark_frames_written", Kind::Counter,
-        "Batches accepted: one per request for each shard that receives points."),
+        "Batches accepted: one or more per request for each shard that receives points."),
     ("shard", "rowsRead", "tidemark_storage_rows_read", Kind::Counter,
         "Storage rows billed as read."),
     ("shard", "rowsWritten", "tidemark_storage_rows_written", Kind::Counter,

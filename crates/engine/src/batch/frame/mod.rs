@@ -1,9 +1,12 @@
 #![doc = include_str!("FRAME.md")]
 
+mod division;
 mod encode;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use division::SERIES_BYTES;
+pub use division::{FRAME_DECODED_BYTES_MAX, FrameRoom};
 pub use encode::{Encoder, TableRef, encode};
 
 use crate::batch::series_table::{SeriesTable, TagColumn};
