@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tidemark::protocol::call::CommitFailures;
+use tidemark_engine::protocol::call::CommitFailures;
 
 use crate::limits::COMMIT_FAILURE_SHOWN;
 

@@ -1,14 +1,14 @@
 //! Tests `/health` without a secret, in a complete service, and with an unreachable Catalog.
 
 use serde_json::Value;
+use tidemark_engine::protocol::call::{Address, CallFailure, CommitFailures, Reply};
+use tidemark_engine::protocol::catalog::FromCatalog;
+use tidemark_engine::protocol::envelope;
 use tidemark_server::action::Action;
 use tidemark_server::exchange::Exchange;
 use tidemark_server::http::RequestHead;
 use tidemark_server::isolate_state::Service;
 use tidemark_server::settings::Settings;
-use tidemark_engine::protocol::call::{Address, CallFailure, CommitFailures, Reply};
-use tidemark_engine::protocol::catalog::FromCatalog;
-use tidemark_engine::protocol::envelope;
 
 use crate::product::TOKEN;
 use crate::world::platform::TestPlatform;

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tidemark_model::ids::ObjectId;
 use tidemark_engine::protocol::call::{CommitFailures, ObjectKind, PlacementError, Platform};
+use tidemark_model::ids::ObjectId;
 
 /// 2024-01-01T00:00:00Z.
 pub(crate) const START_NS: i64 = 1_704_067_200_000_000_000;

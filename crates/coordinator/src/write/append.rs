@@ -6,16 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::rejections::LineRefusal;
 use super::schema_check::Columns;
 use super::{Attempt, Write, WriteRequest};
+use crate::Io;
+use crate::error::{Error, Result};
+use crate::load_schemas::Loaded;
 use tidemark_engine::batch::MeasurementBatch;
 use tidemark_engine::batch::frame::{Encoder, FrameRoom, TableRef};
 use tidemark_engine::batch::selection::Selection;
 use tidemark_engine::batch::shard_rows::{ShardRows, Splitter};
-use crate::Io;
-use crate::error::{Error, Result};
-use crate::load_schemas::Loaded;
-use tidemark_model::bug::OrBug;
-use tidemark_model::ids::ObjectId;
-use tidemark_model::shard_map::{Policy, ShardGroup};
 use tidemark_engine::protocol::call::Address;
 use tidemark_engine::protocol::database::ToDatabase;
 use tidemark_engine::protocol::envelope;
@@ -23,6 +20,9 @@ use tidemark_engine::protocol::event::Unavailable;
 use tidemark_engine::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
 use tidemark_engine::protocol::round::{CallResult, Request};
 use tidemark_engine::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
+use tidemark_model::bug::OrBug;
+use tidemark_model::ids::ObjectId;
+use tidemark_model::shard_map::{Policy, ShardGroup};
 
 /// The number of split rows and encoded values after which a write pauses, so that other requests
 /// run.
