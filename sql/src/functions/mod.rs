@@ -7,6 +7,7 @@ pub(crate) mod bins;
 mod bounded;
 mod calls;
 mod changes;
+mod domains;
 mod operators;
 mod patterns;
 mod regex;
@@ -27,6 +28,7 @@ use binning::Binning;
 use bounded::{Bounded, COSTS, Cost};
 use calls::CheckedCalls;
 use changes::Change;
+use domains::{AnyDomain, POWER, SQRT};
 use operators::{CONCAT, ILIKE, LIKE, TextOperator};
 use patterns::Checked;
 use selectors::{Kind, Selector};
@@ -44,6 +46,8 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
         ScalarUDF::new_from_impl(UnixTime::new(state.udf(FROM_UNIXTIME)?)),
         ScalarUDF::new_from_impl(Tz::default()),
         ScalarUDF::new_from_impl(Binning::new(true)),
+        ScalarUDF::new_from_impl(AnyDomain::new(state.udf(SQRT)?)),
+        ScalarUDF::new_from_impl(AnyDomain::new(state.udf(POWER)?)),
     ];
     for function in scalars.into_iter().chain(regex::functions()).chain(gapfill::functions()) {
         drop(state.register_udf(Arc::new(function))?);
