@@ -91,6 +91,9 @@ pub enum ParamsError {
     Precision { place: &'static str, value: String, expected: &'static str },
     #[error("invalid epoch \"{0}\": expected one of ns, u, ms, s, m, h")]
     Epoch(String),
+    /// 1.12's text.
+    #[error("Time format must be one of the following: rfc3339,epoch")]
+    TimeFormat,
     #[error("invalid value \"{0}\" of accept_partial: expected true or false")]
     AcceptPartial(String),
     /// The query text is missing (1.x's message).
@@ -167,6 +170,11 @@ impl QueryParams {
             .filled("epoch")
             .map(|unit| Precision::parse(unit).ok_or_else(|| ParamsError::Epoch(unit.to_owned())))
             .transpose()?;
+        let epoch = match parameters.get("time_format").unwrap_or_default().trim() {
+            "" | "epoch" => epoch,
+            "rfc3339" => None,
+            _ => return Err(ParamsError::TimeFormat),
+        };
         // As in 1.x, only the exact word `true` enables chunks, and an invalid chunk size means the
         // default.
         let chunk_rows = (parameters.get("chunked") == Some("true")).then(|| {
@@ -431,6 +439,15 @@ mod tests {
         assert_eq!(query("db=d", Some(" ")), Err(ParamsError::MissingQuery));
         assert_eq!(query("q=%0a+SHOW+DATABASES+", None).map(|p| p.q), Ok("SHOW DATABASES".into()));
         assert_eq!(query("q=x&epoch=d", None), Err(ParamsError::Epoch("d".into())));
+        for (format, epoch) in [
+            ("rfc3339", Ok(None)),
+            ("+epoch", Ok(Some(Precision::Second))),
+            ("", Ok(Some(Precision::Second))),
+            ("RFC3339", Err(ParamsError::TimeFormat)),
+        ] {
+            let found = query(&format!("q=x&epoch=s&time_format={format}"), None);
+            assert_eq!(found.map(|params| params.epoch), epoch, "{format}");
+        }
     }
 
     fn read(content_type: Option<&str>, body: &[u8]) -> (Option<String>, Option<String>) {
