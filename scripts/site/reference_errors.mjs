@@ -88,6 +88,7 @@ const ownActions = {
   'Unavailable::Behind': 'Repeat the write after a second. If the error persists, see [capacity](../guides/capacity.md).',
   'RegisterRefusal::TypeConflict': "Write the field with its existing type, or use another field's name.",
   'LineRefusal::Retention': 'Check the precision of the times, or [change the retention policy](../guides/retention.md).',
+  'LineRefusal::Window': 'Check the precision of the times, or [change the limits](../guides/retention.md) of the retention policy.',
   'LineRefusal::Stored': '[Delete data](../guides/retention.md#delete-points), or [raise the quota](../OPERATING.md#quotas).',
   'LineRefusal::Series': 'Drop series, or [raise the quota](../OPERATING.md#quotas).',
   'Error::NotEverywhere': 'Repeat the statement until it returns no warning. Do not repeat `DROP USER`, because it then returns `user not found`.',
@@ -108,6 +109,7 @@ const groupActions = {
 /** The statuses of single errors, which replace the status of the group. */
 const exceptions = {
   'LineRefusal::Retention': '400; 422 if every line is older than the retention period, except on `/write`',
+  'LineRefusal::Window': '400; 422 if the policy accepts the time of no line, except on `/write`',
   'Error::Forbidden': '403',
   'Error::Revoked': '401',
   'Error::NotEverywhere': '200, as a warning in `messages`',

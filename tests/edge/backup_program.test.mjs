@@ -124,7 +124,10 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   // An interrupted import may have created the database already. The repeated import still changes
   // the policies of this database.
   await second.query('CREATE DATABASE empty');
-  const day = { kind: 'policy', duration: '24h0m0s', shard_duration: '1h0m0s', replication: 1, default: true };
+  const day = {
+    kind: 'policy', duration: '24h0m0s', shard_duration: '1h0m0s', replication: 1, default: true,
+    future_limit: '1m1.5s', past_limit: '0s',
+  };
   const records = [['empty', 'autogen'], ['a', 'day'], ['none', 'day']].map(([database, name]) => ({ ...day, database, name }));
   const part = join(second.folder, 'part.jsonl');
   writeFileSync(part, records.map((record) => JSON.stringify(record)).join('\n'));
@@ -132,7 +135,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.match(rejected, /^policy day: the policy was created, but the default policy stays unchanged: .*`ALTER .* DEFAULT`$/m);
   assert.match(rejected, /^policy day: database not found: none$/m);
   assert.equal(rejected.split('\n').length, 2, rejected);
-  assert.match(JSON.stringify(await second.series('SHOW RETENTION POLICIES ON empty', {})), /"24h0m0s"/);
+  assert.match(JSON.stringify(await second.series('SHOW RETENTION POLICIES ON empty', {})), /"24h0m0s","1h0m0s",1,"1m1.5s","0s"/);
 
   // A new schedule starts a backup immediately. The program deletes old backups.
   await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);

@@ -236,11 +236,16 @@ test('a warning precedes an import into a short retention policy, or with a toke
   assert.equal(old.code, 1);
   assert.match(old.said, /^retention policy "autogen" ON "short" keeps points for 24h0m0s: the server rejects older lines, unless you first run `ALTER RETENTION POLICY "autogen" ON "short" DURATION INF`$/m);
   assert.match(old.said, /^line 1 rejected: /m);
+  await server.query('CREATE DATABASE recent WITH PAST LIMIT 1d NAME other');
+  const early = await into('recent');
+  assert.equal(early.code, 1);
+  assert.match(early.said, /^retention policy "other" ON "recent" limits the times of new points \(FUTURE LIMIT 0s, PAST LIMIT 24h0m0s\): the server rejects other lines, unless you first run `ALTER RETENTION POLICY "other" ON "recent" FUTURE LIMIT 0s PAST LIMIT 0s`$/m);
+  assert.match(early.said, /^line 1 rejected: .*PAST LIMIT/m);
 
   const own = await into('absent', await databaseToken(server, 'absent'));
   assert.equal(own.code, 1);
   assert.match(own.said, /^database "absent" does not exist, and this token may not create it: run `CREATE DATABASE "absent"` with the admin token, then repeat this command$/m);
-  assert.deepEqual(await server.rows('SHOW DATABASES'), [['short']]);
+  assert.deepEqual(await server.rows('SHOW DATABASES'), [['recent'], ['short']]);
 });
 
 test('the command prints its help with --help and without arguments', async () => {

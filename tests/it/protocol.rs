@@ -202,6 +202,37 @@ fn rule_2_shard_reports_stale_generation() {
     assert_eq!(cause, Some((1, expected)));
 }
 
+/// A stale edge must not store points outside of a limit that another edge has set.
+#[test]
+fn rule_2_stale_edge_applies_new_write_limits() {
+    let mut world = world(2);
+    let edges: Vec<Edge> = (0..3).map(|_| Edge::default()).collect();
+    world.run(&edges[0], create("db", 2, None)).unwrap();
+    let (past, future) = (START_NS - 3 * H_NS, START_NS + 3 * H_NS);
+    let lines = format!("m f=1 {past}\nm f=2 {START_NS}\nm f=3 {future}");
+    for edge in &edges {
+        assert_eq!(world.run(edge, write("db", &lines)), kept(3));
+    }
+    for (limits, rejected) in [
+        ((Some(2 * H_NS), Some(2 * H_NS)), 2),
+        ((Some(0), None), 1),
+        ((None, Some(4 * H_NS)), 0),
+        ((Some(H_NS), Some(0)), 1),
+        ((Some(0), Some(0)), 0),
+    ] {
+        let (future_limit_ns, past_limit_ns) = limits;
+        let name = "autogen".into();
+        let spec = PolicyChange { name, future_limit_ns, past_limit_ns, ..PolicyChange::default() };
+        let message = ToDatabase::AlterPolicy { spec, make_default: false };
+        world.run(&edges[0], change(Change::within("db", message))).unwrap();
+        for edge in &edges[1..] {
+            let outcome = world.run(edge, write("db", &lines)).unwrap();
+            let found = (outcome.points_written, outcome.rejected.outside_window);
+            assert_eq!(found, (3 - rejected, rejected), "{limits:?}");
+        }
+    }
+}
+
 #[test]
 fn rule_7_concurrent_creations_agree() {
     let (mut made, mut met) = (0, 0);

@@ -8,10 +8,6 @@ use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark_engine::protocol::database::{
     CreateDatabase, DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, ToDatabase,
 };
-use tidemark_influxql::ast::{
-    AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
-};
-use tidemark_query::error::QueryError;
 
 /// A change to databases, policies or measurements.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,57 +45,47 @@ impl Change {
 }
 
 /// Creates a database. `shards` is the number of shards in each of its shard groups.
-pub(super) fn create_database(
-    create: &CreateDatabaseStatement,
-    shards: u32,
-) -> Result<Change, QueryError> {
-    let policy = create.policy.as_ref().map(|policy| -> Result<PolicySpec, QueryError> {
-        no_limits(policy.future_limit_ns, policy.past_limit_ns)?;
-        Ok(PolicySpec {
-            name: policy.name.clone(),
-            duration_ns: policy.duration_ns,
-            replica_n: policy.replication,
-            shard_group_duration_ns: policy.shard_duration_ns,
-        })
+pub(super) fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Change {
+    let policy = create.policy.as_ref().map(|policy| PolicySpec {
+        name: policy.name.clone(),
+        duration_ns: policy.duration_ns,
+        replica_n: policy.replication,
+        shard_group_duration_ns: policy.shard_duration_ns,
+        future_limit_ns: policy.future_limit_ns,
+        past_limit_ns: policy.past_limit_ns,
     });
-    Ok(Change::CreateDatabase(CreateDatabase {
+    Change::CreateDatabase(CreateDatabase {
         name: create.name.clone(),
-        policy: policy.transpose()?,
+        policy,
         shards,
         ..CreateDatabase::default()
-    }))
+    })
 }
 
-pub(super) fn create_policy(create: &CreateRetentionPolicyStatement) -> Result<Change, QueryError> {
-    let set = |limit_ns: i64| (limit_ns != 0).then_some(limit_ns);
-    no_limits(set(create.future_limit_ns), set(create.past_limit_ns))?;
+pub(super) fn create_policy(create: &CreateRetentionPolicyStatement) -> Change {
     let spec = PolicySpec {
         name: Some(create.name.clone()),
         duration_ns: Some(create.duration_ns),
         replica_n: Some(create.replication),
         shard_group_duration_ns: create.shard_duration_ns,
+        future_limit_ns: Some(create.future_limit_ns),
+        past_limit_ns: Some(create.past_limit_ns),
     };
     let message = ToDatabase::CreatePolicy { spec, make_default: create.default };
-    Ok(Change::within(&create.database, message))
+    Change::within(&create.database, message)
 }
 
-pub(super) fn alter_policy(alter: &AlterRetentionPolicyStatement) -> Result<Change, QueryError> {
-    no_limits(alter.future_limit_ns, alter.past_limit_ns)?;
+pub(super) fn alter_policy(alter: &AlterRetentionPolicyStatement) -> Change {
     let spec = PolicyChange {
         name: alter.name.clone(),
         duration_ns: alter.duration_ns,
         replica_n: alter.replication,
         shard_group_duration_ns: alter.shard_duration_ns,
+        future_limit_ns: alter.future_limit_ns,
+        past_limit_ns: alter.past_limit_ns,
     };
     let message = ToDatabase::AlterPolicy { spec, make_default: alter.default };
-    Ok(Change::within(&alter.database, message))
-}
-
-fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryError> {
-    match (future_ns, past_ns) {
-        (None, None) => Ok(()),
-        _ => Err(QueryError::Unsupported("FUTURE LIMIT and PAST LIMIT".to_owned())),
-    }
+    Change::within(&alter.database, message)
 }
 
 /// Executes a change.

@@ -155,8 +155,11 @@ async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch)
     let Some(first) = rejected.named.first() else { return Ok(()) };
     let dropped = rejected.total;
     let cause = match &first.cause {
-        // These are the words of 1.x.
-        LineRefusal::Retention { .. } => "points beyond retention policy".to_owned(),
+        // These are the words of 1.12 for a policy with limits, and of earlier versions.
+        LineRefusal::Retention { .. } | LineRefusal::Window { .. } => {
+            let earlier = || "points beyond retention policy".to_owned();
+            rejected.summary().unwrap_or_else(earlier)
+        }
         cause => cause.to_string(),
     };
     Err(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")).into())

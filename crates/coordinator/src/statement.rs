@@ -77,11 +77,11 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
             None => return Ok(Query::explain(explain, session)?.into()),
         },
         Statement::CreateDatabase(create) => {
-            change_pieces(create_database(&create, session.default_shards)?)
+            change_pieces(create_database(&create, session.default_shards))
         }
         Statement::DropDatabase { name } => change_pieces(Change::DropDatabase { name }),
-        Statement::CreateRetentionPolicy(create) => change_pieces(create_policy(&create)?),
-        Statement::AlterRetentionPolicy(alter) => change_pieces(alter_policy(&alter)?),
+        Statement::CreateRetentionPolicy(create) => change_pieces(create_policy(&create)),
+        Statement::AlterRetentionPolicy(alter) => change_pieces(alter_policy(&alter)),
         Statement::DropRetentionPolicy(drop) => change_pieces(Change::within(
             &drop.database,
             ToDatabase::DropPolicy { name: drop.name },

@@ -42,6 +42,13 @@ pub struct Policy {
     pub shard_group_duration_ns: i64,
     /// The replication factor, which only SHOW RETENTION POLICIES uses.
     pub replica_n: u32,
+    /// FUTURE LIMIT: the maximum time of a written point after the current time, in nanoseconds.
+    /// 0 means no limit.
+    #[serde(default)]
+    pub future_limit_ns: i64,
+    /// PAST LIMIT: the maximum age of a written point, in nanoseconds. 0 means no limit.
+    #[serde(default)]
+    pub past_limit_ns: i64,
     /// The shard groups, ascending by range.
     pub groups: Vec<ShardGroup>,
 }
@@ -50,6 +57,11 @@ impl Policy {
     /// Returns the earliest time that is kept at `now_ns`, or `i64::MIN`.
     pub fn oldest_kept_ns(&self, now_ns: i64) -> i64 {
         if self.duration_ns == 0 { i64::MIN } else { now_ns.saturating_sub(self.duration_ns) }
+    }
+
+    /// Whether the policy has a FUTURE LIMIT or a PAST LIMIT.
+    pub fn limits_writes(&self) -> bool {
+        self.future_limit_ns > 0 || self.past_limit_ns > 0
     }
 
     /// Returns the group that contains `time_ns`.

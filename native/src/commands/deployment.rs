@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A policy also has the members "shard_duration" ("168h0m0s"), "replication" (1) and "default"
-//! (false). Tokens and users have the format of /api/v3/configure/access.
+//! (false), and the members "future_limit" and "past_limit" if a policy of its database has such a
+//! limit. Tokens and users have the format of /api/v3/configure/access.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, remove_file, rename};
@@ -29,6 +30,12 @@ use crate::Failure;
 const ROWS_PER_REQUEST: usize = 10;
 /// The maximum size of a record in a file, in bytes.
 const RECORD_BYTES_MAX: u64 = 16 << 20;
+/// The column of SHOW RETENTION POLICIES, the member of a record, and the option of CREATE
+/// RETENTION POLICY for each limit.
+const LIMITS: [(&str, &str, &str); 2] = [
+    ("futureWriteLimit", "future_limit", "FUTURE LIMIT"),
+    ("pastWriteLimit", "past_limit", "PAST LIMIT"),
+];
 const ACCESS: &str = "/api/v3/configure/access";
 
 /// Runs a statement and returns its rows as objects. The keys are the column names. The member `of`
@@ -66,11 +73,17 @@ fn records(
     for database in databases.iter().map(|database| text(database, "name")) {
         let q = format!("SHOW RETENTION POLICIES ON {}", quoted(database));
         for policy in rows_of(server, &q)? {
-            write(&json!({
+            let mut record = json!({
                 "kind": "policy", "database": database, "name": policy["name"],
                 "duration": policy["duration"], "shard_duration": policy["shardGroupDuration"],
                 "replication": policy["replicaN"], "default": policy["default"],
-            }))?;
+            });
+            for (column, member, _) in LIMITS {
+                if let Some(limit) = policy.get(column) {
+                    record[member] = limit.clone();
+                }
+            }
+            write(&record)?;
         }
     }
     for query in rows_of(server, "SHOW CONTINUOUS QUERIES")? {
@@ -118,11 +131,41 @@ fn duration_of(duration: &str) -> String {
     if duration == "0s" {
         return "INF".to_owned();
     }
+    // InfluxQL has no fractions, and µ instead of µs.
+    if let Some(ns) = duration.contains(['.', 'µ']).then(|| nanoseconds(duration)).flatten() {
+        return format!("{ns}ns");
+    }
     let short = duration.replace("h0m", "h");
     match short.strip_suffix("0s").filter(|rest| rest.ends_with(['h', 'm'])) {
         Some(rest) => rest.to_owned(),
         None => short,
     }
+}
+
+/// Parses a duration in the format of Go, such as `1m1.5s`.
+fn nanoseconds(duration: &str) -> Option<i64> {
+    let (mut rest, mut total_ns) = (duration, 0_i64);
+    while !rest.is_empty() {
+        let number;
+        (number, rest) = rest.split_at(rest.find(char::is_alphabetic)?);
+        let unit;
+        (unit, rest) = rest.split_at(rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len()));
+        let unit_ns: i64 = match unit {
+            "h" => 3_600_000_000_000,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "µs" => 1_000,
+            "ns" => 1,
+            _ => return None,
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let fraction_ns = fraction.parse::<i64>().ok()?.checked_mul(unit_ns)?;
+        let fraction_ns = fraction_ns / 10_i64.checked_pow(fraction.len().try_into().ok()?)?;
+        let whole_ns = whole.parse::<i64>().ok()?.checked_mul(unit_ns)?;
+        total_ns = total_ns.checked_add(whole_ns)?.checked_add(fraction_ns)?;
+    }
+    Some(total_ns)
 }
 
 fn error_of(server: &Server, q: &str) -> Result<Option<String>, Failure> {
@@ -158,12 +201,17 @@ fn create(server: &Server, record: &Value, kept: &Kept) -> Result<Option<String>
         "policy" => {
             let database = text(record, "database");
             let policy = format!("RETENTION POLICY {} ON {}", quoted(name), quoted(database));
-            let settings = format!(
+            let mut settings = format!(
                 "{policy} DURATION {} REPLICATION {} SHARD DURATION {}",
                 duration_of(text(record, "duration")),
                 record.get("replication").and_then(Value::as_u64).unwrap_or(1),
                 duration_of(text(record, "shard_duration")),
             );
+            for (_, member, option) in LIMITS {
+                if let Some(limit) = record.get(member).and_then(Value::as_str) {
+                    settings += &format!(" {option} {}", duration_of(limit));
+                }
+            }
             let is_default = record.get("default") == Some(&Value::Bool(true));
             let default = if is_default { " DEFAULT" } else { "" };
             match kept.get(database) {
@@ -308,6 +356,10 @@ mod tests {
             ("20m0s", "20m"),
             ("10s", "10s"),
             ("1h0m10s", "1h10s"),
+            ("1.5s", "1500000000ns"),
+            ("1h0m0.000000001s", "3600000000001ns"),
+            ("2.05µs", "2050ns"),
+            ("20ms", "20ms"),
         ] {
             assert_eq!(duration_of(given), expected);
         }

@@ -238,7 +238,7 @@ impl Write<'_> {
         for (_, batch, rows) in measurements_of(&self.request.batch.measurements, rows) {
             for at in 0..rows.len(batch.block.rows()) {
                 let line = batch.lines.get(rows.get(at) as usize);
-                self.outcome.rejected.add(line, false, || LineRefusal::Stored(over));
+                self.outcome.rejected.add(line, || LineRefusal::Stored(over));
                 pacer.count(1).await;
             }
         }
@@ -267,7 +267,7 @@ impl Write<'_> {
                 let series = batch.block.row_series.get(row as usize).copied().or_bug();
                 if hashes.get(series as usize).is_some_and(|hash| rejected.contains(hash)) {
                     let line = batch.lines.get(row as usize);
-                    self.outcome.rejected.add(line, false, || LineRefusal::Series(over));
+                    self.outcome.rejected.add(line, || LineRefusal::Series(over));
                 } else {
                     self.outcome.points_written += 1;
                 }

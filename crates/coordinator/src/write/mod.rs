@@ -8,6 +8,7 @@
 mod append;
 pub mod rejections;
 mod schema_check;
+pub mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,23 +16,25 @@ use super::Io;
 use super::error::{Error, Result};
 use super::grants::Principal;
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
-use append::Pacer;
-use rejections::{LineRefusal, Rejections, Retention};
-use schema_check::{Columns, Conflict, type_conflict};
 use tidemark_engine::batch::selection::Selection;
 use tidemark_engine::batch::{Batch, MeasurementBatch};
-use tidemark_engine::protocol::catalog::{CatalogRefusal, FromCatalog, ToCatalog};
-use tidemark_engine::protocol::database::{
-    ColumnSet, CreateDatabase, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
-};
-use tidemark_engine::protocol::event::Unavailable;
-use tidemark_engine::protocol::round::Request;
 use tidemark_model::bug::OrBug;
 use tidemark_model::grant::PermissionKind;
 use tidemark_model::ids::{ObjectId, PolicyId};
 use tidemark_model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use tidemark_model::name;
 use tidemark_model::schema::PolicySchema;
+use tidemark_model::shard_map::Policy;
+use tidemark_engine::protocol::catalog::{CatalogRefusal, FromCatalog, ToCatalog};
+use tidemark_engine::protocol::database::{
+    ColumnSet, CreateDatabase, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
+};
+use tidemark_engine::protocol::event::Unavailable;
+use tidemark_engine::protocol::round::Request;
+use append::Pacer;
+use rejections::{LineRefusal, Rejections, Retention};
+use schema_check::{Columns, Conflict, type_conflict};
+use window::{Bound, DroppedRange, WriteWindow};
 
 const SETS_PER_CALL_MAX: usize = 1_000;
 /// The maximum number of known columns of the measurements in one registration, except for a
@@ -93,6 +96,7 @@ pub async fn write(io: &Io, request: WriteRequest) -> Result<WriteOutcome> {
         retries: Retries::default(),
         registrations: 0,
         growth: None,
+        dropped: None,
     };
     let result = write.run().await;
     if let Some(growth) = write.growth {
@@ -113,6 +117,8 @@ struct Write<'a> {
     registrations: u32,
     /// The report about a group that has grown too large, or whose split may have stopped.
     growth: Option<Request>,
+    /// The oldest and the newest rejected point outside of the retention period or of the limits.
+    dropped: Option<DroppedRange>,
 }
 
 /// The result of an attempt to write the pending rows.
@@ -165,7 +171,7 @@ impl Write<'_> {
             Err(_) if !loaded.fresh => return Ok(Attempt::Uncertain),
             allowed => allowed?,
         }
-        let oldest_ns = policy.oldest_kept_ns(self.io.now_ns()?);
+        let window = WriteWindow::of(policy, self.io.now_ns()?);
         let measurements = &self.request.batch.measurements;
         let (mut columns, mut columns_of_turn) = (Vec::with_capacity(measurements.len()), 0);
         for measurement in measurements {
@@ -177,12 +183,16 @@ impl Write<'_> {
             columns_of_turn += known.map_or(0, |known| known.columns.len());
             columns.push(Columns::new(measurement, known));
         }
-        if !loaded.fresh && self.would_reject(&columns, oldest_ns).await {
+        if !loaded.fresh && self.would_reject(&columns, &window).await {
             return Ok(Attempt::Uncertain);
         }
-        self.reject(&columns, oldest_ns).await;
-        if self.outcome.rejected.outside_retention > 0 {
-            self.outcome.rejected.retention = Some(Retention::of(policy, oldest_ns));
+        self.reject(&columns, &window).await;
+        if self.outcome.rejected.outside() > 0 {
+            let dropped = self.dropped.filter(|_| policy.limits_writes());
+            let dropped =
+                dropped.map(|dropped| dropped.describe(&self.request.batch.measurements, &window));
+            let retention = Retention { dropped, ..Retention::of(policy, window) };
+            self.outcome.rejected.retention = Some(retention);
         }
         let missing = self.missing_sets(&columns).await;
         // The write cannot remove rows that a shard has already stored. In that case the outcome
@@ -199,15 +209,15 @@ impl Write<'_> {
         self.append(&loaded, &columns).await
     }
 
-    async fn would_reject(&self, columns: &[Columns], oldest_kept_ns: i64) -> bool {
+    async fn would_reject(&self, columns: &[Columns], window: &WriteWindow) -> bool {
         let mut pacer = Pacer::new(self.io);
         let tables = self.request.batch.measurements.iter().zip(&self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
-            if !may_refuse(batch, columns, oldest_kept_ns) {
+            if !may_refuse(batch, columns, window) {
                 continue;
             }
             for at in 0..pending.len(batch.block.rows()) {
-                if refusal(batch, columns, pending.get(at), oldest_kept_ns).is_some() {
+                if refusal(batch, columns, pending.get(at), window).is_some() {
                     return true;
                 }
                 pacer.count(columns.checks_per_row()).await;
@@ -216,28 +226,33 @@ impl Write<'_> {
         false
     }
 
-    /// Removes rows that are too old or contradict the schema from `pending`, and rejects their
-    /// lines.
-    async fn reject(&mut self, columns: &[Columns], oldest_kept_ns: i64) {
+    /// Removes rows that are outside of the window or contradict the schema from `pending`, and
+    /// rejects their lines.
+    async fn reject(&mut self, columns: &[Columns], window: &WriteWindow) {
         let mut pacer = Pacer::new(self.io);
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
-        for ((batch, pending), columns) in tables {
-            if !may_refuse(batch, columns, oldest_kept_ns) {
+        for (position, ((batch, pending), columns)) in tables.enumerate() {
+            if !may_refuse(batch, columns, window) {
                 continue;
             }
             let rows = batch.block.rows();
             let mut kept = Vec::with_capacity(pending.len(rows));
             for at in 0..pending.len(rows) {
                 let row = pending.get(at);
-                if let Some(refusal) = refusal(batch, columns, row, oldest_kept_ns) {
+                if let Some(refusal) = refusal(batch, columns, row, window) {
                     let line = batch.lines.get(row as usize);
-                    let is_old = matches!(refusal, RowRefusal::Old);
-                    self.outcome.rejected.add(line, is_old, || match refusal {
-                        RowRefusal::Old => old_line(batch, row as usize, oldest_kept_ns),
-                        RowRefusal::Conflict(conflict) => {
-                            LineRefusal::Columns(type_conflict(batch, conflict))
+                    match refusal {
+                        RowRefusal::Outside(bound) => {
+                            let row = row as usize;
+                            DroppedRange::add(&mut self.dropped, (position, batch), row, bound);
+                            let cause = || outside(batch, row, bound, window);
+                            self.outcome.rejected.add_outside(line, bound, cause);
                         }
-                    });
+                        RowRefusal::Conflict(conflict) => {
+                            let cause = || LineRefusal::Columns(type_conflict(batch, conflict));
+                            self.outcome.rejected.add(line, cause);
+                        }
+                    }
                 } else {
                     kept.push(row);
                 }
@@ -267,7 +282,7 @@ impl Write<'_> {
                 for &row in &rows {
                     let line = batch.lines.get(row as usize);
                     let cause = || LineRefusal::Columns(refusal.clone());
-                    self.outcome.rejected.add(line, false, cause);
+                    self.outcome.rejected.add(line, cause);
                     pacer.count(1).await;
                 }
                 refused.extend(rows);
@@ -347,17 +362,16 @@ impl Write<'_> {
         spec.name = Some(policy.clone());
         create.policy = Some(spec);
         let now_ns = self.io.now_ns()?;
-        let oldest_kept_ns = match duration_ns {
-            0 => i64::MIN,
-            _ => now_ns.saturating_sub(duration_ns),
-        };
+        // A database that a write creates has no FUTURE LIMIT and no PAST LIMIT.
+        let planned = Policy { name: policy.clone(), duration_ns, ..Policy::default() };
+        let window = WriteWindow::of(&planned, now_ns);
         let times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
         let (old, all) = times.fold((0, 0), |(old, all), &time_ns| {
-            (old + u64::from(time_ns < oldest_kept_ns), all + 1)
+            (old + u64::from(window.violated(time_ns).is_some()), all + 1)
         });
         if old == all || (self.request.all_or_nothing && old > 0) {
-            self.reject_old(oldest_kept_ns).await;
-            let retention = Retention { policy, duration_ns, oldest_kept_ns, absent: true };
+            self.reject_outside(&window).await;
+            let retention = Retention { absent: true, ..Retention::of(&planned, window) };
             self.outcome.rejected.retention = Some(retention);
             return Ok(Attempt::Complete);
         }
@@ -376,14 +390,14 @@ impl Write<'_> {
         }
     }
 
-    async fn reject_old(&mut self, oldest_kept_ns: i64) {
+    async fn reject_outside(&mut self, window: &WriteWindow) {
         let mut pacer = Pacer::new(self.io);
         for batch in &self.request.batch.measurements {
             for row in 0..batch.block.rows() {
-                if time_ns(batch, row) < oldest_kept_ns {
+                if let Some(bound) = window.violated(time_ns(batch, row)) {
                     let line = batch.lines.get(row);
-                    let refusal = || old_line(batch, row, oldest_kept_ns);
-                    self.outcome.rejected.add(line, true, refusal);
+                    let refusal = || outside(batch, row, bound, window);
+                    self.outcome.rejected.add_outside(line, bound, refusal);
                 }
                 pacer.count(1).await;
             }
@@ -391,14 +405,15 @@ impl Write<'_> {
     }
 }
 
-/// Whether some rows of the batch may be too old or contradict the schema.
-fn may_refuse(batch: &MeasurementBatch, columns: &Columns, oldest_kept_ns: i64) -> bool {
-    columns.has_conflicts() || batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_kept_ns)
+/// Whether some rows of the batch may be outside of the window or contradict the schema.
+fn may_refuse(batch: &MeasurementBatch, columns: &Columns, window: &WriteWindow) -> bool {
+    let mut times_ns = batch.block.times_ns.iter();
+    columns.has_conflicts() || times_ns.any(|&time_ns| window.violated(time_ns).is_some())
 }
 
-/// The reason why a row is rejected: it is too old or contradicts the schema.
+/// The reason why a row is rejected: it is outside of the window or contradicts the schema.
 enum RowRefusal {
-    Old,
+    Outside(Bound),
     Conflict(Conflict),
 }
 
@@ -406,11 +421,11 @@ fn refusal(
     batch: &MeasurementBatch,
     columns: &Columns,
     row: u32,
-    oldest_kept_ns: i64,
+    window: &WriteWindow,
 ) -> Option<RowRefusal> {
     let row = row as usize;
-    if time_ns(batch, row) < oldest_kept_ns {
-        return Some(RowRefusal::Old);
+    if let Some(bound) = window.violated(time_ns(batch, row)) {
+        return Some(RowRefusal::Outside(bound));
     }
     columns.conflict(batch, row).map(RowRefusal::Conflict)
 }
@@ -419,9 +434,13 @@ fn time_ns(batch: &MeasurementBatch, row: usize) -> i64 {
     batch.block.times_ns.get(row).copied().or_bug()
 }
 
-fn old_line(batch: &MeasurementBatch, row: usize, oldest_kept_ns: i64) -> LineRefusal {
-    let (measurement, time_ns) = (batch.name.clone(), time_ns(batch, row));
-    LineRefusal::Retention { measurement, oldest_kept_ns, time_ns }
+fn outside(
+    batch: &MeasurementBatch,
+    row: usize,
+    bound: Bound,
+    window: &WriteWindow,
+) -> LineRefusal {
+    LineRefusal::outside(bound, window, batch.name.clone(), time_ns(batch, row))
 }
 
 #[cfg(test)]

@@ -208,6 +208,12 @@ pub struct PolicySpec {
     pub replica_n: Option<u32>,
     /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
     pub shard_group_duration_ns: i64,
+    /// FUTURE LIMIT in nanoseconds. 0 means no limit.
+    #[serde(default)]
+    pub future_limit_ns: Option<i64>,
+    /// PAST LIMIT in nanoseconds. 0 means no limit.
+    #[serde(default)]
+    pub past_limit_ns: Option<i64>,
 }
 
 impl PolicySpec {
@@ -242,6 +248,12 @@ pub struct PolicyChange {
     pub replica_n: Option<u32>,
     /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
     pub shard_group_duration_ns: Option<i64>,
+    /// FUTURE LIMIT in nanoseconds. 0 removes the limit.
+    #[serde(default)]
+    pub future_limit_ns: Option<i64>,
+    /// PAST LIMIT in nanoseconds. 0 removes the limit.
+    #[serde(default)]
+    pub past_limit_ns: Option<i64>,
 }
 
 /// A reply of a Database.

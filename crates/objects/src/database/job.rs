@@ -532,9 +532,17 @@ fn without_first(
 }
 
 fn altered(rows: &DatabaseRows, number: u64, settings: &Settings) -> Option<Policy> {
-    let Settings { name, duration_ns, replica_n, shard_group_duration_ns } = settings.clone();
+    let settings = settings.clone();
     let policy = rows.policies.numbered(number)?.policy.clone();
-    Some(Policy { name, duration_ns, replica_n, shard_group_duration_ns, ..policy })
+    Some(Policy {
+        name: settings.name,
+        duration_ns: settings.duration_ns,
+        replica_n: settings.replica_n,
+        shard_group_duration_ns: settings.shard_group_duration_ns,
+        future_limit_ns: settings.future_limit_ns,
+        past_limit_ns: settings.past_limit_ns,
+        ..policy
+    })
 }
 
 pub(super) fn changed_quotas(quotas: &Quotas, change: &QuotaChange) -> Quotas {

@@ -37,6 +37,12 @@ pub(super) struct Settings {
     pub replica_n: u32,
     /// The shard group duration in nanoseconds, at least an hour.
     pub shard_group_duration_ns: i64,
+    /// FUTURE LIMIT in nanoseconds, or 0 for no limit.
+    #[serde(default)]
+    pub future_limit_ns: i64,
+    /// PAST LIMIT in nanoseconds, or 0 for no limit.
+    #[serde(default)]
+    pub past_limit_ns: i64,
 }
 
 impl Policies {
@@ -77,6 +83,8 @@ impl Policies {
         // statement contains them.
         let same = spec.duration_ns.is_none_or(|duration_ns| duration_ns == policy.duration_ns)
             && spec.replica_n.is_none_or(|replica_n| replica_n == policy.replica_n)
+            && spec.future_limit_ns.is_none_or(|limit_ns| limit_ns == policy.future_limit_ns)
+            && spec.past_limit_ns.is_none_or(|limit_ns| limit_ns == policy.past_limit_ns)
             && shard_group_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)
                 == policy.shard_group_duration_ns;
         if !same || default != Some(policy.id) {
@@ -139,6 +147,8 @@ impl Policies {
                 Some(shard_ns) => shard_group_duration_ns(shard_ns, duration_ns),
                 None => policy.shard_group_duration_ns,
             },
+            future_limit_ns: change.future_limit_ns.unwrap_or(policy.future_limit_ns),
+            past_limit_ns: change.past_limit_ns.unwrap_or(policy.past_limit_ns),
         };
         let moves_default = make_default && default != Some(policy.id);
         if settings == settings_of(policy) && !moves_default {
@@ -160,6 +170,8 @@ pub(super) fn settings(spec: &PolicySpec) -> Result<Settings, PolicyRefusal> {
         duration_ns,
         replica_n: spec.replica_n.unwrap_or(1),
         shard_group_duration_ns: shard_group_duration_ns(spec.shard_group_duration_ns, duration_ns),
+        future_limit_ns: spec.future_limit_ns.unwrap_or(0),
+        past_limit_ns: spec.past_limit_ns.unwrap_or(0),
     })
 }
 
@@ -169,6 +181,8 @@ fn settings_of(policy: &Policy) -> Settings {
         duration_ns: policy.duration_ns,
         replica_n: policy.replica_n,
         shard_group_duration_ns: policy.shard_group_duration_ns,
+        future_limit_ns: policy.future_limit_ns,
+        past_limit_ns: policy.past_limit_ns,
     }
 }
 

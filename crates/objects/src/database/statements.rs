@@ -344,6 +344,8 @@ fn create_policy(
         duration_ns: settings.duration_ns,
         shard_group_duration_ns: settings.shard_group_duration_ns,
         replica_n: settings.replica_n,
+        future_limit_ns: settings.future_limit_ns,
+        past_limit_ns: settings.past_limit_ns,
         groups: vec![group],
     };
     // Outdated edges send writes to the wrong policy only if the default policy changes, so only

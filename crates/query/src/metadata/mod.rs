@@ -75,20 +75,27 @@ pub fn show_databases(names: &[String]) -> SeriesChunk {
 }
 
 /// Returns the result of SHOW RETENTION POLICIES, with `policies` in the given order. `default` is
-/// the default policy's name.
+/// the default policy's name. The two columns of 1.12 are present only if a policy has a limit,
+/// because clients of earlier versions expect five columns.
 pub fn show_retention_policies(policies: &[Policy], default: &str) -> SeriesChunk {
     let texts = |text: &dyn Fn(&Policy) -> String| {
         let texts: Vec<String> = policies.iter().map(text).collect();
         Values::String(texts.iter().map(String::as_str).collect())
     };
-    let values = [
+    let mut columns = vec!["name", "duration", "shardGroupDuration", "replicaN"];
+    let mut values = vec![
         texts(&|policy| policy.name.clone()),
         texts(&|policy| duration::format_go(policy.duration_ns)),
         texts(&|policy| duration::format_go(policy.shard_group_duration_ns)),
         Values::Integer(policies.iter().map(|policy| policy.replica_n.into()).collect()),
-        Values::Boolean(policies.iter().map(|policy| policy.name == default).collect()),
     ];
-    let columns = ["name", "duration", "shardGroupDuration", "replicaN", "default"];
+    if policies.iter().any(Policy::limits_writes) {
+        columns.extend(["futureWriteLimit", "pastWriteLimit"]);
+        values.push(texts(&|policy| duration::format_go(policy.future_limit_ns)));
+        values.push(texts(&|policy| duration::format_go(policy.past_limit_ns)));
+    }
+    columns.push("default");
+    values.push(Values::Boolean(policies.iter().map(|policy| policy.name == default).collect()));
     SeriesChunk::of_columns(None, &columns, values)
 }
 

@@ -347,6 +347,7 @@ impl ManageRequest {
             duration_ns: Some(rule.duration_ns.unwrap_or(0)),
             replica_n: Some(1),
             shard_group_duration_ns: rule.shard_group_duration_ns.unwrap_or(0),
+            ..PolicySpec::default()
         };
         let named = policy.unwrap_or(DEFAULT_POLICY);
         let mut changes = Vec::new();
@@ -390,8 +391,8 @@ impl ManageRequest {
             let spec = PolicyChange {
                 name: policy.clone(),
                 duration_ns: rule.duration_ns,
-                replica_n: None,
                 shard_group_duration_ns: rule.shard_group_duration_ns,
+                ..PolicyChange::default()
             };
             let database = database.clone();
             let message = ToDatabase::AlterPolicy { spec, make_default: false };

@@ -17,15 +17,16 @@ use crate::routes::handler::{
     run_with_outcome,
 };
 use tidemark_coordinator::error::Error;
-use tidemark_coordinator::write::rejections::{LineRefusal, Rejections};
+use tidemark_coordinator::write::rejections::{LineRefusal, Rejections, Retention};
+use tidemark_coordinator::write::window::Bound;
 use tidemark_coordinator::write::{self, Created, WriteOutcome, WriteRequest};
-use tidemark_engine::protocol::database::{CreateDatabase, PolicySpec, RegisterRefusal};
 use tidemark_influxql::time_literal::format_utc;
 use tidemark_influxql::{duration, quote};
 use tidemark_line_protocol::{Rejected, TimestampUnit};
 use tidemark_model::grant::{PermissionKind, Scope};
 use tidemark_model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
 use tidemark_model::time::Precision;
+use tidemark_engine::protocol::database::{CreateDatabase, PolicySpec, RegisterRefusal};
 use tidemark_response::emitter::Emitter;
 
 /// The parameters that apply to the whole write.
@@ -167,14 +168,15 @@ struct RejectedLine {
 struct RejectedLines {
     dialect: Dialect,
     message: String,
-    /// The text of v1's `error` and of the header: the message of [`type_conflict`], or `message`.
+    /// The text of v1's `error` and of the header: the message of [`type_conflict`] or of
+    /// [`outside_window`], or `message`.
     short_message: String,
     /// The reported lines, in ascending order.
     lines: Vec<RejectedLine>,
     /// Whether one invalid line rejects all lines (v3's `accept_partial=false`).
     all_or_nothing: bool,
-    /// Whether every point is older than the retention policy allows.
-    all_outside_retention: bool,
+    /// Whether the retention policy accepts the time of no point.
+    all_outside: bool,
 }
 
 /// Returns the beginning of the message. Many clients of 1.x and 2.x repeat a refused write
@@ -188,15 +190,23 @@ fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String 
     if unparsed > 0 && dialect != Dialect::V3 {
         words.push(format!("unable to parse {unparsed} line(s)"));
     }
+    // Clients of 2.x recognize the words above, but not 1.12's words for the write window.
+    let has_known_words = !words.is_empty();
+    let outside_window = outcome.rejected.outside_window;
+    if outside_window > 0 && dialect != Dialect::V3 {
+        let limits = outcome.rejected.retention.as_ref().map(Retention::limits);
+        let limits = limits.unwrap_or_default();
+        words.push(format!("{outside_window} points outside write window ({limits})"));
+    }
     let state = match outcome.points_written {
         0 => "no data written",
         _ => "partial write has occurred",
     };
     let is_partial_write = match dialect {
-        Dialect::V1 => outcome.points_written == 0 || !words.is_empty(),
+        Dialect::V1 => outcome.points_written == 0 || has_known_words,
         // The Go client of 2.x recognizes either the words above or the words "partial write", so
         // only one of them is necessary.
-        Dialect::V2 => outcome.points_written == 0 && words.is_empty(),
+        Dialect::V2 => outcome.points_written == 0 && !has_known_words,
         Dialect::V3 => false,
     };
     if is_partial_write {
@@ -210,7 +220,7 @@ fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String 
 /// Returns 1.x's message if all listed lines have a field with another type than its earlier
 /// values. OpenEMS and programs with aioinflux parse this message, and then convert the values.
 fn type_conflict(dialect: Dialect, unparsed: &Rejected, rejected: &Rejections) -> Option<String> {
-    if dialect == Dialect::V3 || unparsed.count > 0 || rejected.outside_retention > 0 {
+    if dialect == Dialect::V3 || unparsed.count > 0 || rejected.outside() > 0 {
         return None;
     }
     let is_conflict = |cause: &LineRefusal| {
@@ -219,6 +229,19 @@ fn type_conflict(dialect: Dialect, unparsed: &Rejected, rejected: &Rejections) -
     let first = &rejected.named.first()?.cause;
     let all = rejected.named.iter().all(|line| is_conflict(&line.cause));
     all.then(|| format!("partial write: {first} dropped={}", rejected.total))
+}
+
+/// Returns 1.12's message if every rejected line is outside of the retention period or of the write
+/// window, and the policy has a write window.
+fn outside_window(database: &str, unparsed: &Rejected, rejected: &Rejections) -> Option<String> {
+    let retention = rejected.retention.as_ref()?;
+    let all = unparsed.count == 0 && rejected.outside() == rejected.total;
+    let summary = rejected.summary().filter(|_| all)?;
+    let (dropped, policy) = (rejected.total, &retention.policy);
+    Some(format!(
+        "partial write: {summary} dropped={dropped} for database: {database} for retention policy: \
+         {policy}"
+    ))
 }
 
 impl RejectedLines {
@@ -245,7 +268,11 @@ impl RejectedLines {
         if all > named {
             let _ = write!(message, "\nand {} more", all - named);
         }
-        let advice = [retention(database, outcome), other_unit(options.precision, outcome)];
+        let advice = [
+            retention(database, outcome),
+            window(database, outcome),
+            other_unit(options.precision, outcome),
+        ];
         for advice in advice.into_iter().flatten() {
             message = message + "\n" + &advice;
         }
@@ -253,7 +280,7 @@ impl RejectedLines {
         if without_time > 0 {
             let _ = write!(message, ", {without_time} written without their field \"time\"");
         }
-        let outside_retention = outcome.rejected.outside_retention;
+        let outside = outcome.rejected.outside();
         let conflict = type_conflict(options.dialect, unparsed, &outcome.rejected);
         if let (Dialect::V2, Some(conflict)) = (options.dialect, &conflict) {
             // OpenEMS reads only `message`, and recognizes 1.x's message only at the end of a
@@ -261,24 +288,26 @@ impl RejectedLines {
             let line = message.replace(":\n", ": ").replace('\n', "; ");
             message = format!("{line}; {conflict}");
         }
-        let short_message = conflict.unwrap_or_else(|| message.clone());
+        let dropped = outside_window(database, unparsed, &outcome.rejected);
+        let dropped = dropped.filter(|_| options.dialect == Dialect::V1);
+        let short_message = conflict.or(dropped).unwrap_or_else(|| message.clone());
         Self {
             dialect: options.dialect,
             message,
             short_message,
             lines,
             all_or_nothing: options.all_or_nothing,
-            all_outside_retention: written == 0 && rejected > 0 && outside_retention == rejected,
+            all_outside: written == 0 && rejected > 0 && outside == rejected,
         }
     }
 
-    /// Returns 422 if all points are too old, as 2.x does. Clients of 1.x expect 400.
+    /// Returns 422 if all points are too old, as 2.x does, or outside of the write window. Clients of 1.x expect 400.
     fn status(&self) -> u16 {
-        if self.all_outside_retention && self.dialect != Dialect::V1 { 422 } else { 400 }
+        if self.all_outside && self.dialect != Dialect::V1 { 422 } else { 400 }
     }
 
     fn class(&self) -> &'static str {
-        if self.all_outside_retention { "retention" } else { "rejected lines" }
+        if self.all_outside { "retention" } else { "rejected lines" }
     }
 
     fn response(&self, pretty: bool) -> Response {
@@ -386,6 +415,13 @@ fn cause(refusal: &LineRefusal) -> String {
         LineRefusal::Retention { oldest_kept_ns, time_ns, .. } => {
             format!("{refusal}: {} is before {}", format_utc(*time_ns), format_utc(*oldest_kept_ns))
         }
+        LineRefusal::Window { is_future, bound_ns, time_ns, .. } => {
+            let (time, bound) = (format_utc(*time_ns), format_utc(*bound_ns));
+            match is_future {
+                true => format!("{refusal}: {time} is after {bound} (FUTURE LIMIT)"),
+                false => format!("{refusal}: {time} is before {bound} (PAST LIMIT)"),
+            }
+        }
     }
 }
 
@@ -396,7 +432,7 @@ fn retention(database: &str, outcome: &WriteOutcome) -> Option<String> {
         1 => "1 line is".to_owned(),
         lines => format!("{lines} lines are"),
     };
-    let since = format_utc(retention.oldest_kept_ns);
+    let since = format_utc(retention.window.bound_ns(Bound::Retention));
     let kept = format_retention(retention.duration_ns);
     let (quoted, policy) = (quote::ident(database), quote::ident(&retention.policy));
     Some(if retention.absent {
@@ -416,12 +452,33 @@ fn retention(database: &str, outcome: &WriteOutcome) -> Option<String> {
     })
 }
 
+fn window(database: &str, outcome: &WriteOutcome) -> Option<String> {
+    let rejected = &outcome.rejected;
+    let retention = rejected.retention.as_ref().filter(|_| rejected.outside_window > 0)?;
+    let outside = match rejected.outside_window {
+        1 => "1 line is".to_owned(),
+        lines => format!("{lines} lines are"),
+    };
+    let (quoted, policy) = (quote::ident(database), quote::ident(&retention.policy));
+    Some(format!(
+        "{outside} outside of the write window ({}) of retention policy \"{}\" of database \
+         \"{database}\"; to accept every time: ALTER RETENTION POLICY {policy} ON {quoted} FUTURE \
+         LIMIT 0s PAST LIMIT 0s",
+        retention.limits(),
+        retention.policy
+    ))
+}
+
 /// Returns a hint on the likely unit, if the rejected timestamps are too small for the requested
 /// unit.
 fn other_unit(precision: TimestampUnit, outcome: &WriteOutcome) -> Option<String> {
     let TimestampUnit::Fixed(given) = precision else { return None };
     let meant = outcome.rejected.named.iter().find_map(|line| {
-        let LineRefusal::Retention { time_ns, .. } = line.cause else { return None };
+        let (LineRefusal::Retention { time_ns, .. }
+        | LineRefusal::Window { is_future: false, time_ns, .. }) = line.cause
+        else {
+            return None;
+        };
         let unit = Precision::of_magnitude(time_ns / given.unit_ns())?;
         (unit.unit_ns() > given.unit_ns()).then_some(unit)
     })?;
@@ -455,7 +512,7 @@ mod tests {
         };
         let named: Vec<_> = lines.iter().map(refused).collect();
         let total = named.len() as u64;
-        let rejected = Rejections { named, total, outside_retention, retention: None };
+        let rejected = Rejections { named, total, outside_retention, ..Rejections::default() };
         WriteOutcome { points_written, rejected, created: None }
     }
 
@@ -480,7 +537,7 @@ mod tests {
         );
         assert!(lines[3].starts_with("error parsing line 9 (1-based): "), "{text}");
         assert_eq!(lines[4], "5 points written, 3 lines rejected");
-        assert!(!rejected.all_or_nothing && !rejected.all_outside_retention);
+        assert!(!rejected.all_or_nothing && !rejected.all_outside);
         let excerpts: Vec<_> =
             rejected.lines.iter().map(|l| (l.line, l.excerpt.as_deref())).collect();
         let fourth = Some("m v=\"twenty bytes an");

@@ -112,7 +112,8 @@ pub fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure>
         return Ok(());
     }
     let is_wanted = |row: &&Value| match destination.policy.is_empty() {
-        true => row.get(4) == Some(&Value::Bool(true)),
+        // With FUTURE LIMIT or PAST LIMIT, the list has two more columns.
+        true => row.as_array().and_then(|row| row.last()) == Some(&Value::Bool(true)),
         false => cell(row, 0) == destination.policy,
     };
     let Some(found) = shown.rows.iter().find(is_wanted) else {
@@ -129,6 +130,16 @@ pub fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure>
         stderr_line!(
             "retention policy {on} keeps points for {duration}: the server rejects older lines, \
              unless you first run `ALTER RETENTION POLICY {on} DURATION INF`"
+        );
+    }
+    let limits = [cell(found, 4), cell(found, 5)];
+    if limits.iter().any(|limit| !matches!(limit.as_str(), "" | "0s")) {
+        let on = format!("{} ON {database}", quoted(&cell(found, 0)));
+        let [future, past] = limits;
+        stderr_line!(
+            "retention policy {on} limits the times of new points (FUTURE LIMIT {future}, PAST \
+             LIMIT {past}): the server rejects other lines, unless you first run `ALTER RETENTION \
+             POLICY {on} FUTURE LIMIT 0s PAST LIMIT 0s`"
         );
     }
     Ok(())
