@@ -8,6 +8,9 @@ use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark_engine::protocol::database::{
     CreateDatabase, DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, ToDatabase,
 };
+use tidemark_influxql::ast::{
+    AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
+};
 
 /// A change to databases, policies or measurements.
 #[derive(Clone, Debug, PartialEq)]

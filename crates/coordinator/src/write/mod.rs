@@ -16,8 +16,17 @@ use super::Io;
 use super::error::{Error, Result};
 use super::grants::Principal;
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
+use append::Pacer;
+use rejections::{LineRefusal, Rejections, Retention};
+use schema_check::{Columns, Conflict, type_conflict};
 use tidemark_engine::batch::selection::Selection;
 use tidemark_engine::batch::{Batch, MeasurementBatch};
+use tidemark_engine::protocol::catalog::{CatalogRefusal, FromCatalog, ToCatalog};
+use tidemark_engine::protocol::database::{
+    ColumnSet, CreateDatabase, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
+};
+use tidemark_engine::protocol::event::Unavailable;
+use tidemark_engine::protocol::round::Request;
 use tidemark_model::bug::OrBug;
 use tidemark_model::grant::PermissionKind;
 use tidemark_model::ids::{ObjectId, PolicyId};
@@ -25,15 +34,6 @@ use tidemark_model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use tidemark_model::name;
 use tidemark_model::schema::PolicySchema;
 use tidemark_model::shard_map::Policy;
-use tidemark_engine::protocol::catalog::{CatalogRefusal, FromCatalog, ToCatalog};
-use tidemark_engine::protocol::database::{
-    ColumnSet, CreateDatabase, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
-};
-use tidemark_engine::protocol::event::Unavailable;
-use tidemark_engine::protocol::round::Request;
-use append::Pacer;
-use rejections::{LineRefusal, Rejections, Retention};
-use schema_check::{Columns, Conflict, type_conflict};
 use window::{Bound, DroppedRange, WriteWindow};
 
 const SETS_PER_CALL_MAX: usize = 1_000;

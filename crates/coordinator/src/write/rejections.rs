@@ -1,11 +1,11 @@
 //! Stores the first rejected lines, and counts all rejected lines.
 
 use super::window::{Bound, WriteWindow};
+use tidemark_engine::protocol::database::RegisterRefusal;
+use tidemark_engine::protocol::quota::{SeriesExceeded, StorageExceeded};
 use tidemark_influxql::duration::format_go;
 use tidemark_model::limits::REJECTED_LINES_NAMED_MAX;
 use tidemark_model::shard_map::Policy;
-use tidemark_engine::protocol::database::RegisterRefusal;
-use tidemark_engine::protocol::quota::{SeriesExceeded, StorageExceeded};
 
 /// The rejected lines. The first lines are stored, and all lines are counted.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -20,13 +20,13 @@ use tidemark_coordinator::error::Error;
 use tidemark_coordinator::write::rejections::{LineRefusal, Rejections, Retention};
 use tidemark_coordinator::write::window::Bound;
 use tidemark_coordinator::write::{self, Created, WriteOutcome, WriteRequest};
+use tidemark_engine::protocol::database::{CreateDatabase, PolicySpec, RegisterRefusal};
 use tidemark_influxql::time_literal::format_utc;
 use tidemark_influxql::{duration, quote};
 use tidemark_line_protocol::{Rejected, TimestampUnit};
 use tidemark_model::grant::{PermissionKind, Scope};
 use tidemark_model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
 use tidemark_model::time::Precision;
-use tidemark_engine::protocol::database::{CreateDatabase, PolicySpec, RegisterRefusal};
 use tidemark_response::emitter::Emitter;
 
 /// The parameters that apply to the whole write.
