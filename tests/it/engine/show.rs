@@ -527,3 +527,65 @@ fn summary_page_ends_while_condition_excludes_series() {
         }
     }
 }
+
+/// Returns the store of a shard with `slots` parts, which have the same series.
+fn store_with_slots(slots: i64) -> MemoryStore {
+    let store = MemoryStore::new();
+    let mut shard = opened(&store, Limits::default());
+    for slot in 0..slots {
+        let point = |number: i64| Point {
+            measurement: 1,
+            tags: vec![(1, format!("a{:02}", number % 20)), (2, format!("b{}", number % 3))],
+            time_ns: slot * WINDOW_NS + number,
+            fields: vec![(FIELDS[0], FieldValue::Float(1.5))],
+        };
+        shard.append(&encode(&(0..60).map(point).collect::<Vec<_>>()), &STAMP, NOW_NS).unwrap();
+        shard.alarm(NOW_NS + PAUSE_NS * (slot + 1));
+    }
+    store
+}
+
+#[test]
+fn cold_show_reads_one_of_parts_with_equal_series() {
+    let tag = |id| vec![vec![ColumnId(id)]];
+    let both = || vec![vec![ColumnId(1), ColumnId(2)]];
+    let hashed = |count_only| SummaryWant::SeriesHashes {
+        tags: vec![vec![(ColumnId(1), 7), (ColumnId(2), 8)]],
+        count_only,
+    };
+    let a05 = || {
+        let value = Box::new(Operand::Literal(FieldValue::String("a05".into())));
+        Predicate::Compare(Comparison::Equal, Box::new(Operand::Tag(ColumnId(1))), value)
+    };
+    for (want, predicate) in [
+        (SummaryWant::Measurements, None),
+        (SummaryWant::Measurements, Some(a05())),
+        (SummaryWant::Columns, None),
+        (SummaryWant::TagValues(tag(1)), None),
+        (SummaryWant::TagValues(tag(2)), None),
+        (SummaryWant::TagValues(tag(2)), Some(a05())),
+        (SummaryWant::TagValues(both()), None),
+        (SummaryWant::Series(both()), None),
+        (hashed(true), None),
+        (hashed(false), None),
+    ] {
+        let request = SummaryRequest {
+            predicates: vec![predicate],
+            ..SummaryRequest::new(vec![MeasurementId(1)], want)
+        };
+        let read = [3, 40].map(|slots| {
+            let store = store_with_slots(slots);
+            let count = |reader: &dyn tidemark_engine::scan::reader::Reader| {
+                Ok(part_count(reader, MeasurementId(1), TimeRange::ALL)?)
+            };
+            let parts = opened(&store, Limits::default()).with_reader(&STAMP, &[], count);
+            assert_eq!(parts, Ok(slots as usize));
+            let mut shard = opened(&store, Limits::default());
+            let before = store.row_counts();
+            let page = shard.summary(&request, &STAMP).unwrap();
+            assert_eq!(page.resume, None);
+            (page.measurements, store.row_counts().since(before).read)
+        });
+        assert_eq!(read[0], read[1], "{request:?}");
+    }
+}

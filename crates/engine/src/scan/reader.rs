@@ -74,6 +74,12 @@ pub trait Reader {
     /// the measurement.
     fn tag_order(&self, measurement: MeasurementId) -> Result<Vec<ColumnId>, ReadError>;
 
+    /// Returns upper bounds for the numbers of fields and tags of a measurement, or `None` if no
+    /// bounds are known.
+    fn columns_max(&self, _measurement: MeasurementId) -> Option<(usize, usize)> {
+        None
+    }
+
     /// Splits `time` into ascending, disjoint ranges that contain all rows inside `time`. A merge
     /// over one range reads at most the maximum number of runs.
     ///
@@ -121,6 +127,13 @@ pub trait Reader {
         from: &SeriesKey,
     ) -> Result<MergedRows<'_>, ReadError> {
         self.merge(&[measurement], run.time, direction, from)
+    }
+
+    /// Returns a reader with the same series that have rows inside `time`, but with fewer runs. The
+    /// reader reads one run of all runs that have equal series and whose rows are all visible and
+    /// inside `time`. Returns `None` if the reader has no such runs.
+    fn without_equal_runs(&self, _time: TimeRange) -> Option<Box<dyn Reader + '_>> {
+        None
     }
 
     /// Calls `visit` with the groups of these measurements that may have rows inside `time`, until

@@ -111,6 +111,13 @@ impl Columns {
         Ok(&self.of(store, measurement)?.tag_order)
     }
 
+    /// Returns the numbers of fields and tags of a measurement, or `None` if its columns are not in
+    /// memory.
+    pub(super) fn counts(&self, measurement: MeasurementId) -> Option<(usize, usize)> {
+        let known = self.known.get(&measurement)?;
+        Some((known.types.len(), known.tag_order.len()))
+    }
+
     /// Adds new tags to the tag order of a measurement. The caller must store the tag order
     /// together with the parts that use it.
     pub(super) fn order_tags<S: Store>(

@@ -3,11 +3,11 @@
 
 use std::cell::{Cell, OnceCell};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
-use super::manifest::Part;
+use super::manifest::{Part, PartId};
 use super::object::Loaded;
 use super::pieces::{between, cut, split_times};
 use super::read_cache::ShardReads;
@@ -142,6 +142,7 @@ impl<S: Store> Shard<S> {
             hidden,
             memtable,
             tag_orders,
+            skipped: BTreeSet::new(),
             sorted: OnceCell::new(),
             stats: Rc::default(),
         };
@@ -188,6 +189,8 @@ struct ShardReader<'a, S> {
     memtable: &'a Memtable,
     /// The result of [`Loaded::tag_orders`].
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
+    /// The parts that the reader skips.
+    skipped: BTreeSet<PartId>,
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
 }
@@ -204,7 +207,31 @@ impl<'a, S: Store> ShardReader<'a, S> {
 
     fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
         let parts = self.loaded.manifest().parts().values();
-        parts.filter(move |part| part.extent().time.overlaps(&time))
+        parts.filter(move |part| {
+            part.extent().time.overlaps(&time) && !self.skipped.contains(&part.id)
+        })
+    }
+
+    /// Returns the parts of [`Reader::without_equal_runs`] that the reader skips. Of the parts with
+    /// equal series, the reader reads the part with the fewest values.
+    fn equal_parts(&self, time: TimeRange) -> BTreeSet<PartId> {
+        let time = self.owned_range(time);
+        let mut smallest: BTreeMap<(u64, u64), &Part> = BTreeMap::new();
+        let mut skipped = BTreeSet::new();
+        for part in self.parts(time) {
+            let is_whole = part.extent().time.intersect(&time) == part.extent().time
+                && self.hidden.open_to(&part.extent()).is_empty();
+            if part.series_sum == 0 || !is_whole {
+                continue;
+            }
+            let of = smallest.entry((part.series, part.series_sum)).or_insert(part);
+            if part.values.len() < of.values.len() {
+                skipped.insert(std::mem::replace(of, part).id);
+            } else if part.id != of.id {
+                skipped.insert(part.id);
+            }
+        }
+        skipped
     }
 
     fn count_pruned(&self, time: TimeRange) {
@@ -285,6 +312,11 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             }
         }
         Ok(longest)
+    }
+
+    fn columns_max(&self, measurement: MeasurementId) -> Option<(usize, usize)> {
+        let (fields, tags) = self.loaded.columns.counts(measurement)?;
+        Some((fields, self.tag_orders.get(&measurement).map_or(tags, Vec::len)))
     }
 
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
@@ -394,6 +426,23 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             None => self.memtable_cursor(direction, from)?,
         };
         Merge::new(vec![(0, cursor)], direction)
+    }
+
+    fn without_equal_runs(&self, time: TimeRange) -> Option<Box<dyn Reader + '_>> {
+        let skipped = self.equal_parts(time);
+        if skipped.is_empty() {
+            return None;
+        }
+        Some(Box::new(ShardReader {
+            reads: self.reads,
+            loaded: self.loaded,
+            hidden: Rc::clone(&self.hidden),
+            memtable: self.memtable,
+            tag_orders: self.tag_orders.clone(),
+            skipped,
+            sorted: OnceCell::new(),
+            stats: Rc::clone(&self.stats),
+        }))
     }
 
     fn groups(

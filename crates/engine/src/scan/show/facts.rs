@@ -25,13 +25,15 @@ pub(super) struct Facts {
     pub(super) tags: BTreeSet<ColumnId>,
     /// The columns of the previous group.
     columns: Option<(bool, Columns)>,
+    /// Whether further groups cannot add requested information.
+    is_complete: bool,
 }
 
-/// The information that a summary needs.
+/// The information that a summary needs. The collection stops when it is complete for every
+/// measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedFacts {
-    /// Only whether the measurements have visible rows. The collection stops when every measurement
-    /// has a visible row.
+    /// Only whether the measurements have visible rows.
     Existence,
     Columns,
     /// Whether rows exist, and the order of the tags.
@@ -50,19 +52,38 @@ pub(super) fn list(
     let ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
     let fresh = Facts { is_whole: true, ..Facts::default() };
     let mut all = vec![fresh; measurements.len()];
-    let mut lifeless = all.len();
+    let mut incomplete = all.len();
     reader.groups(&ids, time, &mut |group| {
         let place = ids.binary_search(&group.measurement).ok();
         let place = place.and_then(|at| by_id.get(at)).map(|(_, place)| *place as usize);
         let Some(facts) = place.and_then(|place| all.get_mut(place)) else { return Ok(true) };
-        lifeless -= usize::from(group.has_rows && !facts.has_rows);
         facts.add(group, wanted)?;
-        Ok(wanted != RequestedFacts::Existence || lifeless > 0)
+        if !facts.is_complete && facts.has_all(wanted, || reader.columns_max(group.measurement)) {
+            facts.is_complete = true;
+            incomplete -= 1;
+        }
+        Ok(incomplete > 0)
     })?;
     Ok(all)
 }
 
 impl Facts {
+    fn has_all(
+        &self,
+        wanted: RequestedFacts,
+        columns_max: impl Fn() -> Option<(usize, usize)>,
+    ) -> bool {
+        let has_columns = || {
+            let has = |(fields, tags)| self.fields.len() >= fields && self.tags.len() >= tags;
+            columns_max().is_some_and(has)
+        };
+        match wanted {
+            RequestedFacts::Existence => self.has_rows,
+            RequestedFacts::Columns => self.has_rows && has_columns(),
+            RequestedFacts::Series => false,
+        }
+    }
+
     fn add(&mut self, group: &mut RowGroup<'_>, wanted: RequestedFacts) -> Result<(), ReadError> {
         self.has_rows |= group.has_rows;
         self.is_whole &= group.is_whole;

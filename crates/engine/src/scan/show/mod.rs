@@ -72,6 +72,12 @@ fn read(
 ) -> Result<SummaryPage, ScanError> {
     let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
     let time = request.time.intersect(&kept);
+    // The fields of runs with equal series may differ.
+    let fewer = match request.want {
+        SummaryWant::Columns => None,
+        _ => reader.without_equal_runs(time),
+    };
+    let reader = fewer.as_deref().unwrap_or(reader);
     let stretches = match time.is_empty() {
         true => Vec::new(),
         false => reader.stretches(time)?,
