@@ -1,6 +1,9 @@
 //! Tests SHOW QUERIES and KILL QUERY. One isolate runs a query, and another isolate kills the
 //! query.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use tidemark_coordinator::error::Error;
 
 use crate::protocol::{create, write};
@@ -81,4 +84,67 @@ fn failed_into_is_no_longer_listed() {
     assert!(error.contains("type conflict"), "{error}");
     assert!(was_listed);
     assert_eq!(world.live_queries(), []);
+}
+
+/// Starts a query and runs it to its end. While the query reads its further pages, another isolate
+/// adds fields, each with one acknowledged write. Returns the result, the query's calls to
+/// objects, and the number of added fields.
+pub(crate) fn run_while_fields_are_added<T>(
+    world: &mut World,
+    fields_max: usize,
+    start: impl FnOnce(&mut World) -> Rc<RefCell<Vec<T>>>,
+) -> (Vec<T>, usize, usize) {
+    let other = Edge::default();
+    let add = |world: &mut World, field: &str| {
+        let line = format!("long,host=h0 {field}=1 0");
+        let writing = world.start_pieces(&other, write("db", &line), |_| false);
+        while writing.borrow().is_empty() {
+            assert!(world.deliver());
+        }
+    };
+    let asked = world.asked;
+    add(world, &format!("first{fields_max}"));
+    let asked_before_write = world.asked;
+    add(world, &format!("second{fields_max}"));
+    let calls_per_write = world.asked - asked_before_write;
+    assert!(calls_per_write > 0 && asked < asked_before_write);
+    let asked = world.asked;
+    let query = start(world);
+    while world.live_queries().is_empty() {
+        assert!(world.deliver(), "the query has only one page");
+    }
+    let mut added = 0;
+    while world.deliver() {
+        if added < fields_max {
+            add(world, &format!("more{added}"));
+            added += 1;
+        }
+    }
+    (query.take(), world.asked - asked - added * calls_per_write, added)
+}
+
+#[test]
+fn query_continues_with_its_schema_while_fields_are_added() {
+    let text = "SELECT count(s) FROM (SELECT s FROM db.autogen.long)";
+    let run = |fields_max| {
+        let mut world = world();
+        let edge = Edge::default();
+        let mut answers = run_while_fields_are_added(&mut world, fields_max, |world| {
+            // The isolate caches the schema.
+            world.run_statement(&edge, "db", text).unwrap();
+            world.start_statement(&edge, "db", text)
+        });
+        assert_eq!(answers.0.pop(), Some(Ok(None)));
+        let Some(Ok(Some(chunk))) = answers.0.pop() else { panic!("no result") };
+        // The next query reads the acknowledged points.
+        let fields = (0..answers.2).map(|n| format!("more{n}")).collect::<Vec<_>>();
+        for field in fields {
+            let text = format!("SELECT {field} FROM long");
+            assert_eq!(world.run_statement(&edge, "db", &text).unwrap()[0].rows, 1, "{field}");
+        }
+        (format!("{:?}", chunk.values), answers.1, answers.2)
+    };
+    let (alone, disturbed) = (run(0), run(5));
+    assert_eq!((alone.2, disturbed.2), (0, 5));
+    assert_eq!((disturbed.0, disturbed.1), (alone.0, alone.1));
 }

@@ -7,7 +7,7 @@ use tidemark_coordinator::error::Error;
 use tidemark_coordinator::sql::{SqlQuery, SqlStatement};
 
 use crate::protocol::write;
-use crate::queries::{LONG_ROWS, world};
+use crate::queries::{LONG_ROWS, run_while_fields_are_added, world};
 use crate::world::{Edge, World, session};
 
 type Answer = Result<Option<Vec<u8>>, Error>;
@@ -112,4 +112,20 @@ fn sql_restarts_when_memory_frees() {
     drop((buffer, others));
     while world.deliver() {}
     assert_eq!(said(&query).map(|pieces| pieces.concat().len()), Ok(600_000));
+}
+
+#[test]
+fn sql_continues_with_its_schema_while_fields_are_added() {
+    let run = |fields_max| {
+        let (mut world, edge) = (world(), Edge::default());
+        let (answers, calls, added) = run_while_fields_are_added(&mut world, fields_max, |world| {
+            start(world, &edge, "count long");
+            while world.deliver() {}
+            start(world, &edge, "count long")
+        });
+        (said(&RefCell::new(answers)), calls, added)
+    };
+    let (alone, disturbed) = (run(0), run(5));
+    assert_eq!((alone.2, disturbed.2), (0, 5));
+    assert_eq!((disturbed.0, disturbed.1), (alone.0, alone.1));
 }

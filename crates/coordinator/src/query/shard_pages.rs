@@ -1,7 +1,7 @@
 //! Runs a planned query: determines the next page of each shard and scan, and merges the pages into
 //! the result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
@@ -28,6 +28,9 @@ const PLAN_BYTES: usize = 200;
 /// successive scans share a list.
 pub(super) struct ScanStreams {
     pub(super) lists: Vec<Rc<[(ObjectId, Stamp)]>>,
+    /// The shards that have returned a page. The query's schema has every column that such a shard
+    /// had at that time, so a newer column comes from a later write (PROTOCOL.md rule 2).
+    confirmed: BTreeSet<ObjectId>,
     memory: BufferMemory,
     /// The bytes for each shard of a scan.
     shard_bytes: usize,
@@ -38,7 +41,8 @@ impl ScanStreams {
     /// series).
     pub(super) fn new(reservation: &QueryReservation, has_plan: bool) -> Self {
         let shard_bytes = PROGRESS_BYTES + if has_plan { PLAN_BYTES } else { 0 };
-        Self { lists: Vec::new(), memory: reservation.buffer(), shard_bytes }
+        let (lists, confirmed) = (Vec::new(), BTreeSet::new());
+        Self { lists, confirmed, memory: reservation.buffer(), shard_bytes }
     }
 
     pub(super) fn add_scan(&mut self, shards: Vec<(ObjectId, Stamp)>) -> Result<(), QueryError> {
@@ -82,7 +86,16 @@ impl ScanStreams {
     }
 
     fn stamp(&self, id: StreamId) -> Option<Stamp> {
-        self.get(id).map(|(_, stamp)| *stamp)
+        let (shard, stamp) = self.get(id)?;
+        Some(Stamp { fresh: stamp.fresh || self.confirmed.contains(shard), ..*stamp })
+    }
+
+    /// Records that the shard has returned a page.
+    fn confirm(&mut self, id: StreamId) {
+        let shard = self.get(id).map(|(shard, _)| shard);
+        if let Some(shard) = shard.filter(|shard| !self.confirmed.contains(shard)).cloned() {
+            self.confirmed.insert(shard);
+        }
     }
 }
 
@@ -265,6 +278,7 @@ impl QueryRun {
     /// Processes a shard's reply to the scans of these streams. The reply may contain fewer pages
     /// than `streams`; the pages belong to the first streams.
     pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<()> {
+        streams.first().into_iter().for_each(|&stream| self.streams.confirm(stream));
         if let FromShard::Summary(page) = reply {
             let (Merge::Summaries(executor), [stream]) = (&mut self.merge, streams) else {
                 return Err(Error::unexpected_reply());

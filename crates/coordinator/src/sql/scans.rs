@@ -1,6 +1,6 @@
 //! Tracks the scans of a SQL statement: which page of which shard is next.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::aggregate_pages::AggregatePages;
 use crate::error::{Error, Result};
@@ -27,9 +27,15 @@ use tidemark_model::value::{FieldType, FieldValue};
 use tidemark_query::admission::QueryReservation;
 use tidemark_query::error::QueryError;
 
-/// The scans, in the order in which they call shards.
+/// The scans of a statement.
 #[derive(Default)]
-pub(super) struct Scans(VecDeque<Scan>);
+pub(super) struct Scans {
+    /// The scans, in the order in which they call shards.
+    open: VecDeque<Scan>,
+    /// The shards that have returned a page. The statement's schema has every column that such a
+    /// shard had at that time, so a newer column comes from a later write (PROTOCOL.md rule 2).
+    confirmed: BTreeSet<ObjectId>,
+}
 
 struct Scan {
     number: u64,
@@ -158,7 +164,7 @@ impl Scans {
                 Progress::Groups(Box::new(AggregatePages::new(&request, shards.len(), reservation)))
             }
         };
-        self.0.push_back(Scan {
+        self.open.push_back(Scan {
             number: scan.scan,
             request,
             progress,
@@ -192,12 +198,21 @@ impl Scans {
     }
 
     pub(super) fn has(&self, requested: PageRequest) -> bool {
-        self.0.iter().any(|scan| scan.number == requested.scan)
+        self.open.iter().any(|scan| scan.number == requested.scan)
     }
 
     fn find(&mut self, scan: u64) -> Result<&mut Scan> {
-        let scan = self.0.iter_mut().find(|known| known.number == scan);
+        let scan = self.open.iter_mut().find(|known| known.number == scan);
         scan.ok_or_else(Error::unexpected_reply)
+    }
+
+    /// Records that the shard of `page` has returned a page. Returns the scan.
+    fn confirmed_scan(&mut self, page: PageRequest) -> Result<&mut Scan> {
+        let shards = &self.find(page.scan)?.shards;
+        let (shard, _) = shards.get(page.shard).ok_or_else(Error::unexpected_reply)?;
+        let shard = shard.clone();
+        self.confirmed.insert(shard);
+        self.find(page.scan)
     }
 
     fn forget(&mut self, reply: Option<&SessionReply>) {
@@ -207,7 +222,7 @@ impl Scans {
     }
 
     pub(super) fn cancel(&mut self, cancelled: &[u64]) {
-        self.0.retain(|scan| !cancelled.contains(&scan.number));
+        self.open.retain(|scan| !cancelled.contains(&scan.number));
     }
 
     /// Returns the pages to request now, and whether one of them is not a shard's first page.
@@ -220,8 +235,8 @@ impl Scans {
     ) -> (Vec<PageRequest>, bool) {
         let (mut requested, mut further) = (Vec::new(), false);
         let halves = if ahead { 2 } else { 1 };
-        for _ in 0..self.0.len() {
-            let Some(scan) = self.0.pop_front() else { break };
+        for _ in 0..self.open.len() {
+            let Some(scan) = self.open.pop_front() else { break };
             let counts = !scan.uncounted.is_empty();
             let open: Vec<(usize, Resume)> = match counts {
                 true => scan.uncounted.clone(),
@@ -235,7 +250,7 @@ impl Scans {
                 further |= resume.is_continuation();
                 requested.push(PageRequest { scan: scan.number, shard, page_bytes: 0, counts });
             }
-            self.0.push_back(scan);
+            self.open.push_back(scan);
         }
         let page_bytes = reservation.page_bytes(requested.len() * halves, further);
         requested.iter_mut().for_each(|requested| requested.page_bytes = page_bytes);
@@ -243,26 +258,27 @@ impl Scans {
     }
 
     pub(super) fn request(&self, requested: PageRequest, query: u64) -> Option<Request> {
-        let scan = self.0.iter().find(|scan| scan.number == requested.scan)?;
+        let scan = self.open.iter().find(|scan| scan.number == requested.scan)?;
         let (shard, stamp) = scan.shards.get(requested.shard)?;
+        let stamp = Stamp { fresh: stamp.fresh || self.confirmed.contains(shard), ..*stamp };
         let message = match requested.counts {
             true => {
                 let mut open = scan.uncounted.iter();
                 let (_, resume) = open.find(|(shard, _)| *shard == requested.shard)?;
                 let request = ScanRequest { resume: resume.clone(), ..scan.request.clone() };
-                ToShard::Explain { stamp: *stamp, request }
+                ToShard::Explain { stamp, request }
             }
             false => {
                 let (resume, page_bytes) = (scan.next(requested.shard)?, requested.page_bytes);
                 let request = ScanRequest { resume, page_bytes, ..scan.request.clone() };
-                ToShard::Scan { query, stamp: *stamp, request, further: Vec::new() }
+                ToShard::Scan { query, stamp, request, further: Vec::new() }
             }
         };
         Some(Request::new(Address::Shard(shard.clone()), envelope::encode(&message)))
     }
 
     pub(super) fn on_reply(&mut self, page: PageRequest, reply: FromShard) -> Result<PageResult> {
-        let scan = self.find(page.scan)?;
+        let scan = self.confirmed_scan(page)?;
         if page.counts {
             let FromShard::Scanned { stats, position, .. } = reply else {
                 return Err(Error::unexpected_reply());
@@ -285,7 +301,7 @@ impl Scans {
         requested: PageRequest,
         reply: FromShard,
     ) -> Result<PageResult> {
-        let scan = self.find(requested.scan)?;
+        let scan = self.confirmed_scan(requested)?;
         let mut result = scan.on_reply(requested.shard, reply)?;
         scan.ready.extend(result.reply.take());
         Ok(result)
@@ -295,14 +311,14 @@ impl Scans {
     /// in the meantime. If shards were moved or a policy was dropped, the statement fails, because
     /// a scan could read rows twice or miss rows.
     pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<()> {
-        let mut shards = self.0.iter_mut().flat_map(|scan| &mut scan.shards);
+        let mut shards = self.open.iter_mut().flat_map(|scan| &mut scan.shards);
         let is_renewed = shards.all(|(_, stamp)| loaded.renew(stamp));
         if is_renewed { Ok(()) } else { Err(Unavailable::Changing.into()) }
     }
 
     /// Returns at most `QUERY_SHARDS_NAMED_MAX` of the scans' shards, without duplicates.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
-        named_shards(self.0.iter().flat_map(|scan| &scan.shards).map(|(shard, _)| shard))
+        named_shards(self.open.iter().flat_map(|scan| &scan.shards).map(|(shard, _)| shard))
     }
 }
 

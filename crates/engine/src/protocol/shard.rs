@@ -111,8 +111,9 @@ pub struct Stamp {
     /// The sender's schema version. The shard stores the highest version of all `Append` messages
     /// with the frames. A `Scan` or `Summarise` with a lower version is stale.
     pub schema_version: u64,
-    /// Whether the sender read the schema after the query arrived. A missing column then comes from
-    /// a later write, so the query is never stale because of its schema version.
+    /// Whether the sender read the schema after the query arrived, or the shard has already
+    /// accepted this schema for a page of the query. A missing column then comes from a later
+    /// write, so the query is never stale because of its schema version.
     #[serde(default)]
     pub fresh: bool,
     /// The version of the database's permissions with which the caller was authorised, or
