@@ -119,9 +119,9 @@ fn sql_continues_with_its_schema_while_fields_are_added() {
     let run = |fields_max| {
         let (mut world, edge) = (world(), Edge::default());
         let (answers, calls, added) = run_while_fields_are_added(&mut world, fields_max, |world| {
-            start(world, &edge, "count long");
+            start(world, &edge, "pages long");
             while world.deliver() {}
-            start(world, &edge, "count long")
+            start(world, &edge, "pages long")
         });
         (said(&RefCell::new(answers)), calls, added)
     };
