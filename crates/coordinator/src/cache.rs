@@ -11,7 +11,7 @@ use tidemark_engine::protocol::database::Description;
 use tidemark_model::ids::{ObjectId, PolicyId};
 use tidemark_model::limits::{CACHED_DATABASES_BYTES_MAX, CACHED_SCHEMAS_BYTES_MAX};
 use tidemark_model::schema::{ColumnDefinition, PolicySchema};
-use tidemark_model::shard_map::Policy;
+use tidemark_model::shard_map::{self, Policy};
 use tidemark_model::time::S_NS;
 
 /// The maximum number of shards for which the cache stores the time of the last growth report.
@@ -203,19 +203,10 @@ fn weight(name: &str, database: &CachedDatabase) -> usize {
     ENTRY + name.len() + quotas + policies.map(of_policy).sum::<usize>()
 }
 
-/// Returns the policy that `name` selects (docs/design/write-path.md). An absent or empty name
-/// selects the default policy. Any other name selects the policy with exactly that name. If no such
-/// policy exists, the name `default` selects `autogen`.
+/// Returns the policy that `name` selects.
 pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Option<&'a Policy> {
-    let named = |name: &str| description.policies.iter().find(|policy| policy.name == name);
-    match name {
-        None | Some("") => {
-            let default = description.default_policy?;
-            description.policies.iter().find(|policy| policy.id == default)
-        }
-        Some("default") => named("default").or_else(|| named("autogen")),
-        Some(name) => named(name),
-    }
+    let policies = description.policies.iter();
+    shard_map::find_policy(policies, description.default_policy, name)
 }
 
 #[cfg(test)]

@@ -70,6 +70,22 @@ impl Policy {
     }
 }
 
+/// Returns the policy that `name` selects (docs/design/write-path.md). An absent or empty name
+/// selects the policy with the id `default`. Any other name selects the policy with exactly that
+/// name. If no such policy exists, the name `default` selects `autogen`.
+pub fn find_policy<'a>(
+    policies: impl Iterator<Item = &'a Policy> + Clone,
+    default: Option<PolicyId>,
+    name: Option<&str>,
+) -> Option<&'a Policy> {
+    let named = |name: &str| policies.clone().find(|policy| policy.name == name);
+    match name {
+        None | Some("") => policies.clone().find(|policy| Some(policy.id) == default),
+        Some("default") => named("default").or_else(|| named("autogen")),
+        Some(name) => named(name),
+    }
+}
+
 /// Returns the shard group duration in nanoseconds (1.x `normalisedShardDuration`). `shard_ns` is
 /// SHARD DURATION. 0 selects the default, and the minimum is one hour.
 pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {

@@ -22,7 +22,7 @@ use tidemark_model::limits::{
     JOB_FAILURES_MAX, JOB_RETRY_NS, RESTORE_NS_MAX, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS,
 };
 use tidemark_model::quota::Quotas;
-use tidemark_model::shard_map::{Policy, ShardGroup};
+use tidemark_model::shard_map::{Policy, ShardGroup, find_policy};
 use tidemark_model::time::S_NS;
 
 /// A `job` row.
@@ -302,9 +302,10 @@ pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
         _ => Vec::new(),
     };
     match kind {
-        JobKind::CreatePolicy { policy, make_default, generation, .. } => {
+        JobKind::CreatePolicy { policy, generation, .. } => {
             let mut messages = push(policy, *generation, ToShard::Open);
-            messages.extend(old_default(make_default, *generation));
+            let superseded = superseded(rows, &policy.name).into_iter();
+            messages.extend(superseded.flat_map(|old| push(old, *generation, ToShard::Configure)));
             messages
         }
         JobKind::AlterPolicy { number, settings, make_default, generation } => {
@@ -402,6 +403,19 @@ fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<Me
         return Vec::new();
     };
     ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
+}
+
+/// Returns the policies whose shards must reject edges that do not know the new policy `name`.
+/// Otherwise such an edge would succeed with other policies:
+///
+/// - The name may already select another policy, or the new policy may become the default policy.
+/// - A SHOW statement reads every policy that the edge knows, so one policy's shards suffice.
+fn superseded<'a>(rows: &'a DatabaseRows, name: &str) -> Vec<&'a Policy> {
+    let policies = rows.policies.rows.iter().map(|row| &row.policy);
+    let select = |name| find_policy(policies.clone(), rows.state.default_policy, name);
+    let (named, shown) = (select(Some(name)), select(None).or_else(|| policies.clone().next()));
+    let other = named.filter(|named| shown.is_none_or(|shown| shown.id != named.id));
+    shown.into_iter().chain(other).collect()
 }
 
 /// Returns the changes of a job whose messages all have a reply. `None` means that this object must

@@ -348,11 +348,9 @@ fn create_policy(
         past_limit_ns: settings.past_limit_ns,
         groups: vec![group],
     };
-    // Outdated edges send writes to the wrong policy only if the default policy changes, so only
-    // this case needs a new generation.
-    let moves_default = make_default && state.default_policy.is_some();
-    let generation = state.generation + u64::from(moves_default);
     let number = state.next_policy;
     state.next_policy += 1;
+    // No edge knows the database before its first policy.
+    let generation = state.generation + u64::from(number > 0);
     Ok((state, JobKind::CreatePolicy { number, policy, make_default, generation }))
 }
