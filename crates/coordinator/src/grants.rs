@@ -15,8 +15,8 @@ use tidemark_engine::protocol::grants::{Grantee, GranteeKey};
 use tidemark_model::grant::{Grants, PermissionKind, Scope};
 use tidemark_model::ids::ObjectId;
 use tidemark_model::limits::{
-    CALLERS_REMEMBERED_MAX, REFUSED_CREDENTIALS_MAX, REFUSED_CREDENTIALS_NS,
-    UNKNOWN_CALLERS_PER_SECOND_MAX, UNKNOWN_NAMES_MAX, VERIFIED_PASSWORD_NS,
+    CALLERS_REMEMBERED_MAX, REFUSED_CREDENTIALS_MAX, UNKNOWN_CALLERS_PER_SECOND_MAX,
+    VERIFIED_PASSWORD_NS,
 };
 use tidemark_model::time::S_NS;
 
@@ -173,12 +173,9 @@ pub struct Callers {
     /// The databases' replies with the time of the last use.
     grantees: BTreeMap<(GranteeKey, ObjectId), (Rc<ConfirmedGrantee>, u64)>,
     clock: u64,
-    /// Hashes of credentials that the Catalog does not know, with the times of the Catalog's
-    /// replies. The last entry is the newest.
-    refused: Vec<(Hash, i64)>,
-    /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
-    /// exist.
-    missing_users: BTreeMap<Hash, (i64, bool)>,
+    /// Hashes of refused credentials, each with the hash of the user's salt and key. The last entry
+    /// is the newest. The Catalog confirms the salt and key before the entry refuses a request.
+    refused: Vec<(Hash, Hash)>,
     /// For each user id, the hash of the last password that a key derivation verified, and the
     /// expiry of this hash. A user has one entry, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
@@ -251,13 +248,6 @@ impl Callers {
         self.grantees.retain(|(_, of), _| of != database);
     }
 
-    /// Clears the cached unknown credentials and names, because a change by this isolate may have
-    /// made one of them known.
-    pub fn forget_refused(&mut self) {
-        self.refused.clear();
-        self.missing_users.clear();
-    }
-
     /// Whether the request may query the owners about a possibly unknown caller. The limit is
     /// `UNKNOWN_CALLERS_PER_SECOND_MAX` unknown callers per second.
     pub fn may_look_up(&self, now_ns: i64) -> bool {
@@ -274,35 +264,23 @@ impl Callers {
         };
     }
 
-    /// Whether the Catalog recently replied that no caller has `credentials`.
-    pub fn is_refused(&self, credentials: &Hash, now_ns: i64) -> bool {
-        self.refused.iter().any(|(hash, at_ns)| hash == credentials && is_recent(*at_ns, now_ns))
+    /// Whether `credentials` were refused.
+    pub fn was_refused(&self, credentials: &Hash) -> bool {
+        self.refused.iter().any(|(known, _)| known == credentials)
     }
 
-    /// Returns whether any users exist, if the Catalog recently replied that no user has this name.
-    /// Otherwise returns `None`.
-    pub fn missing_user(&self, name: &str, now_ns: i64) -> Option<bool> {
-        let (since_ns, users) = self.missing_users.get(&hash_of(&[name]))?;
-        is_recent(*since_ns, now_ns).then_some(*users)
+    /// Whether `credentials` were refused for a user with this salt and key.
+    pub fn is_refused(&self, credentials: &Hash, user: &Hash) -> bool {
+        self.refused.contains(&(*credentials, *user))
     }
 
-    /// Stores that no user has this name, if the table has space.
-    pub fn remember_missing_user(&mut self, name: &str, users: bool, now_ns: i64) {
-        if self.missing_users.len() >= UNKNOWN_NAMES_MAX {
-            self.missing_users.retain(|_, (since_ns, _)| is_recent(*since_ns, now_ns));
-        }
-        if self.missing_users.len() < UNKNOWN_NAMES_MAX {
-            self.missing_users.insert(hash_of(&[name]), (now_ns, users));
-        }
-    }
-
-    /// Stores that no caller has `credentials`.
-    pub fn refuse(&mut self, credentials: Hash, now_ns: i64) {
+    /// Stores that `credentials` do not belong to a user with this salt and key.
+    pub fn refuse(&mut self, credentials: Hash, user: Hash) {
         self.refused.retain(|(known, _)| *known != credentials);
         if self.refused.len() >= REFUSED_CREDENTIALS_MAX {
             self.refused.remove(0);
         }
-        self.refused.push((credentials, now_ns));
+        self.refused.push((credentials, user));
     }
 
     /// Hashes a password with a secret of this isolate.
@@ -340,10 +318,6 @@ impl Callers {
         self.verified.insert(id, (password, until_ns));
         self.verified_pairs.insert(pair, until_ns);
     }
-}
-
-fn is_recent(since_ns: i64, now_ns: i64) -> bool {
-    now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS
 }
 
 #[cfg(test)]

@@ -147,9 +147,7 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {
 /// received the change yet. A change that only adds permissions (`widens`) is complete without
 /// these databases: if a database does not know a caller, the caller is looked up in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<()> {
-    let reply = io.call_catalog(message).await;
-    io.with(|context| context.cache.callers.forget_refused())?;
-    match reply? {
+    match io.call_catalog(message).await? {
         FromCatalog::Granted { .. } if widens => Ok(()),
         FromCatalog::Granted { remaining: 0, .. }
         | FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(()),

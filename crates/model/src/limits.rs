@@ -234,13 +234,9 @@ pub const CONFIRM_RETRY_NS: i64 = super::time::MINUTE_NS;
 /// The maximum number of tokens and users that an isolate caches, counted once for each database
 /// they use.
 pub const CALLERS_REMEMBERED_MAX: usize = 10_000;
-/// The maximum number of unknown credentials that an isolate caches.
+/// The maximum number of refused credentials that an isolate caches. The Catalog confirms each
+/// refusal, but no key is derived again.
 pub const REFUSED_CREDENTIALS_MAX: usize = 256;
-/// The maximum number of unknown user names that an isolate caches. Guessing passwords for these
-/// names causes no calls.
-pub const UNKNOWN_NAMES_MAX: usize = 1_000;
-/// The lifetime of cached unknown credentials and user names, in nanoseconds.
-pub const REFUSED_CREDENTIALS_NS: i64 = 7 * super::time::S_NS;
 /// The maximum number of unknown callers per second for which an isolate calls Databases and the
 /// Catalog. Above this rate, the server returns 503 for callers that the isolate has not cached.
 /// Cached callers cause no calls.

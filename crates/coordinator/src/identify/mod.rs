@@ -149,50 +149,40 @@ impl Identify<'_> {
         if let Some(refusal) = self.io.with(|context| self.refusal(context))? {
             return Ok(Identification::LoginRefused(refusal));
         }
-        if self.io.with(|context| self.is_refused(context))? {
-            return Ok(Identification::Unknown);
-        }
-        self.users = self.io.with(|context| self.missing_user(context))?;
-        let is_remembered = self.users.is_some();
-        if !is_remembered {
-            if let AuthSource::Databases(names) = source
-                && self.query_databases(names).await?
-            {
-                let identification = self.compare().await?;
-                if identification != Identification::Unknown {
-                    return Ok(identification);
-                }
+        // A change of the password or of the token may have made refused credentials valid. Only
+        // the Catalog's reply can therefore refuse them again.
+        let was_refused = self.io.with(|context| self.was_refused(context))?;
+        if !was_refused
+            && let AuthSource::Databases(names) = source
+            && self.query_databases(names).await?
+        {
+            let identification = self.compare().await?;
+            if identification != Identification::Unknown {
+                return Ok(identification);
             }
-            // Another request may have been refused with these credentials in the meantime.
-            if self.io.with(|context| self.is_refused(context))? {
-                return Ok(Identification::Unknown);
-            }
-            self.query_catalog().await?;
         }
+        self.query_catalog().await?;
         let identification = self.compare().await?;
         if identification == Identification::Unknown {
             self.io.with(|context| {
                 let (callers, now_ns) = (&mut context.cache.callers, context.platform.now_ns());
-                callers.refuse(self.hash, now_ns);
-                if !is_remembered {
-                    callers.count_unknown_caller(now_ns);
-                }
+                callers.refuse(self.hash, self.user_hash());
+                callers.count_unknown_caller(now_ns);
             })?;
         }
         Ok(identification)
     }
 
-    fn is_refused(&self, context: &Context<'_>) -> bool {
-        context.cache.callers.is_refused(&self.hash, context.platform.now_ns())
+    fn was_refused(&self, context: &Context<'_>) -> bool {
+        context.cache.callers.was_refused(&self.hash)
     }
 
-    /// Returns whether any users exist, if the cache states that no user has this name. Returns
-    /// `None` if the cache does not state this, and for credentials that may be a token or that a
-    /// database knows.
-    fn missing_user(&self, context: &Context<'_>) -> Option<bool> {
-        let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
-        let users = context.cache.callers.missing_user(name, context.platform.now_ns())?;
-        self.replies_of_all_databases(context).is_empty().then_some(users)
+    /// Returns the hash of the salt and the key of the credentials' user, or of empty texts if no
+    /// such user exists.
+    fn user_hash(&self) -> Hash {
+        let users = self.found.iter().filter(|grantee| grantee.row.user);
+        let newest = users.max_by_key(|grantee| grantee.row.version);
+        newest.map_or_else(|| hash_of(&["", ""]), |user| hash_of(&[&user.row.salt, &user.row.hash]))
     }
 
     /// Queries the databases whose earlier replies do not suffice, and uses the replies of all
@@ -232,14 +222,6 @@ impl Identify<'_> {
         let FromCatalog::Identified { found, users } = self.io.call_catalog(&message).await? else {
             return Err(Error::unexpected_reply());
         };
-        if let Some(name) = self.credentials.user.as_deref()
-            && !found.iter().any(|row| row.user && row.name == name)
-        {
-            self.io.with(|context| {
-                let now_ns = context.platform.now_ns();
-                context.cache.callers.remember_missing_user(name, users, now_ns);
-            })?;
-        }
         self.found = found.into_iter().map(|row| Rc::new(ConfirmedGrantee::new(row, 0))).collect();
         self.users = Some(users);
         Ok(())
@@ -247,9 +229,10 @@ impl Identify<'_> {
 
     /// Returns [`Unavailable::Overloaded`] if this isolate has looked up too many unknown callers
     /// in the current second. A token or user that occurs in a cached reply of a database is
-    /// exempt.
+    /// exempt, unless these credentials were refused.
     fn check_rate(&self, context: &Context<'_>) -> Result<()> {
-        let is_known = !self.replies_of_all_databases(context).is_empty();
+        let is_known =
+            !self.was_refused(context) && !self.replies_of_all_databases(context).is_empty();
         let may = is_known || context.cache.callers.may_look_up(context.platform.now_ns());
         if may { Ok(()) } else { Err(Unavailable::Overloaded.into()) }
     }
@@ -375,10 +358,6 @@ impl Identify<'_> {
 
     fn look_up(&self, context: &mut Context<'_>) -> CredentialCheck {
         let (fresh, now_ns) = (self.users.is_some(), context.platform.now_ns());
-        // Another request may have checked the credentials while this request waited.
-        if !fresh && self.is_refused(context) {
-            return CredentialCheck::Unknown;
-        }
         let valid = || self.found.iter().filter(|grantee| now_ns < grantee.row.expires_ns);
         for key in &self.tokens {
             let is_same = |grantee: &&Rc<ConfirmedGrantee>| {
@@ -406,6 +385,8 @@ impl Identify<'_> {
             (Some((derived_salt, key)), user) if *derived_salt == salt => {
                 user.is_some_and(|grantee| grantee.row.hash.as_bytes().ct_eq(key.as_bytes()).into())
             }
+            // Another request may have checked the credentials while this request waited.
+            _ if callers.is_refused(&self.hash, &self.user_hash()) => false,
             _ => return CredentialCheck::Derive { salt, iterations },
         };
         let Some(user) = user.filter(|_| is_right) else { return CredentialCheck::Unknown };

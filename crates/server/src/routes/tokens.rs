@@ -111,7 +111,7 @@ fn new_token(body: Body, platform: &dyn Platform) -> ApiResult<(String, Grantee)
 
 async fn create(io: Io, token: String, grantee: Grantee) -> ApiResult<Response> {
     let message = ToCatalog::PutGrantee(Box::new(grantee.clone()));
-    let id = match change(&io, &message).await {
+    let id = match io.call_catalog(&message).await {
         Ok(FromCatalog::Granted { id, .. }) => id,
         Err(Error::Unavailable(Unavailable::Changing)) => {
             return Err(ApiError::Conflict(format!("token \"{}\" already exists", grantee.name)));
@@ -132,7 +132,7 @@ async fn create(io: Io, token: String, grantee: Grantee) -> ApiResult<Response> 
 
 async fn delete(io: Io, name: String) -> ApiResult<Response> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.clone() };
-    match change(&io, &message).await? {
+    match io.call_catalog(&message).await? {
         FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),
         // The token is revoked, but some databases may still accept it.
         FromCatalog::Dropped { existed: true, remaining } => {
@@ -158,14 +158,6 @@ async fn list(io: Io, after: u64, limit: u64) -> ApiResult<Response> {
         Some(next) => response.with_header(NEXT_HEADER, next),
         None => response,
     })
-}
-
-/// Clears the cache of refused callers after a change, because the Catalog may have created a token
-/// even if the reply was lost.
-async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
-    let reply = io.call_catalog(message).await;
-    io.with(|context| context.cache.callers.forget_refused())?;
-    reply
 }
 
 /// Describes a token without its secret. `used` is the day of its last use, in days since 1970.
