@@ -66,6 +66,7 @@ pub(crate) fn write_request(database: &str, lines: &str) -> WriteRequest {
     WriteRequest {
         database,
         policy: None,
+        policy_id: None,
         principal: Principal::admin(),
         batch,
         auto_create: None,

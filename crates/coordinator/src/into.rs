@@ -150,7 +150,9 @@ pub(super) fn explain_into(
 async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch) -> Result<()> {
     let SourceName { database, policy } = place.clone();
     let (auto_create, all_or_nothing, principal) = (None, false, principal.clone());
-    let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
+    let policy_id = None;
+    let request =
+        WriteRequest { database, policy, policy_id, principal, batch, auto_create, all_or_nothing };
     let rejected = write::write(io, request).await?.rejected;
     let Some(first) = rejected.named.first() else { return Ok(()) };
     let dropped = rejected.total;

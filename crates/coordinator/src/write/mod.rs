@@ -52,6 +52,9 @@ pub struct WriteRequest {
     pub database: String,
     /// The policy name from the client. An absent or empty name means the default policy.
     pub policy: Option<String>,
+    /// The policy's id, if the client named a bucket by its id. A later policy with the same name
+    /// has another id.
+    pub policy_id: Option<PolicyId>,
     /// The caller. The write checks the caller's permission after the policy is known.
     pub principal: Principal,
     /// The accepted lines.
@@ -166,6 +169,11 @@ impl Write<'_> {
 
     async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
+        match self.request.policy_id.filter(|id| *id != policy.id) {
+            Some(_) if !loaded.fresh => return Ok(Attempt::Uncertain),
+            Some(_) => return Err(Error::PolicyNotFound(policy.name.clone())),
+            None => {}
+        }
         match loaded.permissions.check(PermissionKind::Write, &self.request.database, &policy.name)
         {
             Err(_) if !loaded.fresh => return Ok(Attempt::Uncertain),

@@ -19,7 +19,7 @@ use crate::isolate_state::{Isolate, Service};
 use crate::latencies::{Spans, Wait};
 use crate::log::{LogRequests, Record, trace_id};
 use crate::params::Dialect;
-use crate::routes::buckets::{find_bucket, policy_id};
+use crate::routes::buckets::{bucket_not_found, find_bucket, policy_id};
 use crate::routes::handler::{Admitted, Incoming, PendingRequest, RequestTarget, Responder, Start};
 use crate::routes::{self, Access, Body, Operation, Route};
 use crate::settings::CorsOrigins;
@@ -275,8 +275,11 @@ impl Exchange {
         let (Some(bucket_id), Some(target)) = (pending.bucket_id, &mut pending.target) else {
             return self.authorise(isolate);
         };
-        if let Some((database, policy)) = isolate.service.cache.policy(bucket_id) {
-            *target = RequestTarget { database, policy: Some(policy) };
+        // A write confirms the id with a shard or with the Database. Other requests do not.
+        let is_write = matches!(pending.start, Start::Lines { .. });
+        if is_write && let Some((database, policy)) = isolate.service.cache.policy(bucket_id) {
+            let (policy, policy_id) = (Some(policy), Some(bucket_id));
+            *target = RequestTarget { database, policy, policy_id };
             return self.authorise(isolate);
         }
         self.stage = ExchangeStage::Locate(find_bucket(caller, bucket_id, &target.database));
@@ -374,8 +377,7 @@ impl Exchange {
                 };
                 let pending = self.pending.as_mut().ok_or_else(ended)?;
                 let target = pending.target.get_or_insert_default();
-                let missing = || format!("bucket \"{}\" not found", target.database);
-                *target = found.ok_or_else(|| ApiError::NotFound(missing()))?;
+                *target = found.ok_or_else(|| bucket_not_found(&target.database))?;
                 self.authorise(isolate)
             }
             ExchangeStage::Step => match &mut self.responder {

@@ -515,6 +515,11 @@ fn retention_rule(body: &Value) -> ApiResult<Rule> {
     Ok(rule)
 }
 
+/// Returns the error for a missing bucket, which the client named by `id`.
+pub fn bucket_not_found(id: &str) -> ApiError {
+    not_found("bucket", id)
+}
+
 /// Clients of 2.x recognize the end of the message.
 fn not_found(kind: &str, what: &str) -> ApiError {
     ApiError::NotFound(format!("{kind} \"{what}\" not found"))
@@ -638,9 +643,10 @@ pub fn find_bucket(caller: &Principal, id: PolicyId, name: &str) -> Task<Option<
         let of_id = describe_databases(&io, &caller, WhichDatabases::Policy(id)).await?;
         if let Some(bucket) = buckets_of(&of_id).iter().find(|bucket| bucket.policy.id == id) {
             let (database, policy) = bucket.names();
-            return Ok(Some(RequestTarget { database, policy: Some(policy) }));
+            return Ok(Some(RequestTarget { database, policy: Some(policy), policy_id: Some(id) }));
         }
         let named = describe_databases(&io, &caller, WhichDatabases::Named(name.clone())).await?;
-        Ok((!named.is_empty()).then_some(RequestTarget { database: name, policy: None }))
+        let target = RequestTarget { database: name, policy: None, policy_id: None };
+        Ok((!named.is_empty()).then_some(target))
     })
 }

@@ -40,12 +40,12 @@ pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let named = Parameters::from_pairs(named.into_iter().collect());
     let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &named)?;
     let bucket_id = policy_id(&database).filter(|_| policy.is_none());
-    let target = Some(RequestTarget { database, policy });
+    let target = Some(RequestTarget { database, policy, policy_id: None });
     Ok(PendingRequest { target, bucket_id, ..PendingRequest::new(start) })
 }
 
 fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
-    let RequestTarget { database, policy } = admitted.target;
+    let RequestTarget { database, policy, .. } = admitted.target;
     let body: Body = json_body(&body)?;
     // A range that lies outside the permitted times is empty.
     let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;

@@ -57,7 +57,7 @@ pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 }
 
 fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
-    let RequestTarget { database, policy } = admitted.target;
+    let RequestTarget { database, policy, .. } = admitted.target;
     let request = admitted.request;
     let form = form_fields(request.head, &body)?.unwrap_or_default();
     let after = form.get("after").or(request.url.get("after"));

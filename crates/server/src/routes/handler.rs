@@ -57,6 +57,8 @@ pub struct RequestTarget {
     pub database: String,
     /// The policy's name.
     pub policy: Option<String>,
+    /// The policy's id, if the client named a bucket by its id.
+    pub policy_id: Option<PolicyId>,
 }
 
 /// Parses a body, which must be a JSON object.
@@ -159,8 +161,11 @@ impl PendingRequest {
 
     /// Sets the target.
     pub fn on(self, database: &str, policy: Option<&str>) -> Self {
-        let target =
-            RequestTarget { database: database.to_owned(), policy: policy.map(str::to_owned) };
+        let target = RequestTarget {
+            database: database.to_owned(),
+            policy: policy.map(str::to_owned),
+            policy_id: None,
+        };
         Self { target: Some(target), ..self }
     }
 }

@@ -11,7 +11,7 @@ use crate::headers::CREATED;
 use crate::http::Response;
 use crate::isolate_state::Isolate;
 use crate::params::{Dialect, WriteParams};
-use crate::routes::buckets::policy_id;
+use crate::routes::buckets::{bucket_not_found, policy_id};
 use crate::routes::handler::{
     Admitted, Incoming, Outcome, PendingRequest, RequestTarget, Start, StartResult,
     run_with_outcome,
@@ -57,7 +57,7 @@ pub(super) fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<Pendi
         start(options, admitted, isolate, parsed)
     };
     Ok(PendingRequest {
-        target: Some(RequestTarget { database, policy }),
+        target: Some(RequestTarget { database, policy, policy_id: None }),
         bucket_id,
         start: Start::Lines { dialect, precision, start: Box::new(start) },
     })
@@ -69,7 +69,7 @@ fn start(
     isolate: &mut Isolate<'_>,
     parsed: ParsedBody,
 ) -> StartResult {
-    let RequestTarget { database, policy } = admitted.target;
+    let RequestTarget { database, policy, policy_id } = admitted.target;
     let caller = admitted.request.caller;
     let ParsedBody { batch, rejected: unparsed, permit, text } = parsed;
     let any_bad = unparsed.count + unparsed.without_time > 0;
@@ -87,6 +87,7 @@ fn start(
     let request = WriteRequest {
         database: database.clone(),
         policy,
+        policy_id,
         principal: caller.clone(),
         batch,
         auto_create: may_create.then(|| CreateDatabase {
@@ -106,6 +107,11 @@ fn start(
         let _permit = permit;
         match write::write(&io, request).await {
             Ok(outcome) => Ok(respond(options, &database, &unparsed, &outcome, &text)),
+            Err(Error::DatabaseNotFound(_) | Error::PolicyNotFound(_))
+                if let Some(id) = policy_id =>
+            {
+                Err(bucket_not_found(&id.to_string()))
+            }
             Err(Error::DatabaseNotFound(name)) => {
                 let statement = format!("CREATE DATABASE {}", quote::ident(&name));
                 let hint = match (covers_database, auto_create) {
