@@ -80,6 +80,7 @@ mod split_schedule;
 mod splits;
 mod sql_queries;
 mod sql_stand_in;
+mod stale_caches;
 mod subqueries;
 mod subrequests;
 mod tidy_figures;

@@ -71,6 +71,21 @@ impl Product {
         product
     }
 
+    /// Adds an edge, which has its own caches.
+    pub(crate) fn add_edge(&mut self) {
+        self.inner.add_edge();
+    }
+
+    /// Makes the next edge process the following requests.
+    pub(crate) fn switch_edge(&mut self) {
+        self.inner.switch_edge();
+    }
+
+    /// Empties the caches of the current edge.
+    pub(crate) fn forget_caches(&mut self) {
+        self.inner.forget_caches();
+    }
+
     pub(crate) fn answer_sql(&mut self, session: SqlSession) {
         self.inner.set_sql(session);
     }
@@ -125,6 +140,11 @@ impl Product {
     pub(crate) fn standing_still(&mut self, act: impl FnOnce(&mut Self)) {
         let tick_ns = std::mem::replace(&mut self.tick_ns, 0);
         act(self);
+        self.tick_ns = tick_ns;
+    }
+
+    /// Sets the time between two requests.
+    pub(crate) fn set_tick(&mut self, tick_ns: i64) {
         self.tick_ns = tick_ns;
     }
 

@@ -37,6 +37,8 @@ const NO_PAST: &str = "this server keeps no earlier states of objects";
 /// The database in this process.
 pub struct InProcess {
     service: Service,
+    /// The state of the other edges. See [`InProcess::switch_edge`].
+    other_edges: VecDeque<Service>,
     platform: LocalPlatform,
     budget: Rc<Budget>,
     pages: Rc<Pages>,
@@ -80,6 +82,7 @@ impl InProcess {
         let service = Service::new(Ok(settings), platform.random_u64());
         Self {
             service,
+            other_edges: VecDeque::new(),
             budget: Budget::new(MEMTABLE_BYTES_MAX, platform.random_u64()),
             pages: Rc::default(),
             platform,
@@ -94,6 +97,24 @@ impl InProcess {
             object_requests: BTreeMap::new(),
             watcher: None,
         }
+    }
+
+    /// Adds an edge, which has its own caches.
+    pub fn add_edge(&mut self) {
+        let settings = self.service.settings.clone();
+        self.other_edges.push_back(Service::new(settings, self.platform.random_u64()));
+    }
+
+    /// Makes the next edge process the following requests. The edges take turns.
+    pub fn switch_edge(&mut self) {
+        if let Some(next) = self.other_edges.pop_front() {
+            self.other_edges.push_back(std::mem::replace(&mut self.service, next));
+        }
+    }
+
+    /// Empties the caches of the current edge.
+    pub fn forget_caches(&mut self) {
+        self.service.cache = Cache::default();
     }
 
     /// Uses `session` for SQL statements, one after another, starting with the next request.
@@ -117,7 +138,7 @@ impl InProcess {
     /// Evicts all objects from memory. The storage remains, but the caches of the edge are lost.
     pub fn sleep(&mut self) {
         self.objects.clear();
-        self.service.cache = Cache::default();
+        self.forget_caches();
         self.budget = Budget::new(MEMTABLE_BYTES_MAX, self.platform.random_u64());
     }
 
