@@ -163,6 +163,7 @@ fn rule_1_uninitialised_database_rejects_messages() {
     let register = ToDatabase::Register {
         policy: PolicyId(1),
         sets: vec![ColumnSet { measurement: "m".into(), tags: vec![], fields: vec![] }],
+        generation: 1,
     };
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     for message in [
@@ -512,7 +513,7 @@ fn rule_10_reads_continue_during_statement() {
     let fields = vec![("g".to_owned(), FieldType::String)];
     let sets = vec![ColumnSet { measurement: "m".into(), tags: vec![], fields }];
     let policy = before.policies[0].id;
-    let registered = ask(&mut database, &ToDatabase::Register { policy, sets });
+    let registered = ask(&mut database, &ToDatabase::Register { policy, sets, generation: 1 });
     assert_eq!(registered, FromDatabase::Registered { refusals: vec![None], version: 2 });
     assert_eq!((before.policies.len(), before.generation), (1, 1), "not published yet");
     // The second statement first completes the unfinished statement, by sending the same messages.

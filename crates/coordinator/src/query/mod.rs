@@ -317,6 +317,9 @@ impl RunningQuery {
         let scope =
             permissions.map(|permissions| permissions.scope(PermissionKind::Read, database));
         let scope = scope.unwrap_or(Scope::None);
+        if let (Scope::None, Some(permissions)) = (&scope, permissions) {
+            permissions.check(PermissionKind::Read, database, "")?;
+        }
         let (reservation, now_ns) = self
             .io
             .with(|context| (self.reservation(context).clone(), context.platform.now_ns()))?;

@@ -29,7 +29,7 @@ use tidemark_engine::protocol::event::Unavailable;
 use tidemark_engine::protocol::round::Request;
 use tidemark_model::bug::OrBug;
 use tidemark_model::grant::PermissionKind;
-use tidemark_model::ids::{ObjectId, PolicyId};
+use tidemark_model::ids::PolicyId;
 use tidemark_model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use tidemark_model::name;
 use tidemark_model::schema::PolicySchema;
@@ -212,7 +212,7 @@ impl Write<'_> {
         if !missing.is_empty() {
             // The memory is not needed during the calls.
             drop(columns);
-            return self.register(&loaded.object, (policy.id, &**schema), missing).await;
+            return self.register(&loaded, (policy.id, &**schema), missing).await;
         }
         self.append(&loaded, &columns).await
     }
@@ -303,15 +303,16 @@ impl Write<'_> {
 
     async fn register(
         &mut self,
-        database: &ObjectId,
+        loaded: &Loaded,
         (policy, schema): (PolicyId, &PolicySchema),
         sets: Vec<ColumnSet>,
     ) -> Result<Attempt> {
         let mut left = VecDeque::from(sets);
         loop {
             let sent = next_sets(&mut left, schema);
-            let message = ToDatabase::Register { policy, sets: sent.clone() };
-            let (refusals, version) = match self.io.call_database(database, &message).await? {
+            let generation = loaded.description.generation;
+            let message = ToDatabase::Register { policy, sets: sent.clone(), generation };
+            let (refusals, version) = match self.io.call_database(&loaded.object, &message).await? {
                 FromDatabase::Registered { refusals, version } => (refusals, version),
                 FromDatabase::NotOpen | FromDatabase::UnknownPolicy => return Ok(Attempt::Stale),
                 reply => return Err(reply.into()),

@@ -41,6 +41,10 @@ pub enum ToDatabase {
         policy: PolicyId,
         /// Distinct sets.
         sets: Vec<ColumnSet>,
+        /// The sender's generation. An older generation than the Database's may have selected
+        /// another policy, so the reply is [`FromDatabase::UnknownPolicy`].
+        #[serde(default = "current_generation")]
+        generation: u64,
     },
     CreatePolicy {
         /// The new policy, which must have a name.
@@ -483,6 +487,11 @@ pub enum DatabaseRefusal {
 
 wire!(ToDatabase);
 wire!(FromDatabase);
+
+/// Returns the generation of senders of the previous version, which send none.
+fn current_generation() -> u64 {
+    u64::MAX
+}
 
 #[cfg(test)]
 mod tests {

@@ -363,9 +363,11 @@ impl<S: Store> Database<S> {
                 let (measurements, more) = row.schema.page(*after_version);
                 FromDatabase::Schema { measurements, version: row.schema.version(), more }
             }
-            ToDatabase::Register { policy, sets } => {
-                let policies = &self.open_rows()?.policies;
-                let Some(row) = policies.by_id(*policy) else {
+            ToDatabase::Register { policy, sets, generation } => {
+                let rows = self.open_rows()?;
+                let is_current = (rows.state.generation..).contains(generation);
+                let (policies, row) = (&rows.policies, rows.policies.by_id(*policy));
+                let Some(row) = row.filter(|_| is_current) else {
                     return Ok(Some(FromDatabase::UnknownPolicy));
                 };
                 let number = row.number;

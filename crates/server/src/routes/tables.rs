@@ -119,7 +119,8 @@ async fn create(io: Io, database: String, columns: ColumnSet) -> ApiResult<Respo
     if schema.measurements.contains_key(&table) {
         return Err(ApiError::Conflict(format!("table \"{table}\" already exists")));
     }
-    let message = ToDatabase::Register { policy: policy.id, sets: vec![columns] };
+    let (sets, generation) = (vec![columns], loaded.description.generation);
+    let message = ToDatabase::Register { policy: policy.id, sets, generation };
     let reply = io.call_database(&loaded.object, &message).await;
     // The cached state may be outdated even after an error.
     io.with(|context| context.cache.forget(&database))?;
