@@ -14,6 +14,7 @@ use tidemark_engine::protocol::event::Unavailable;
 use tidemark_engine::protocol::grants::Grantee;
 use tidemark_engine::protocol::quota::Meter;
 use tidemark_engine::protocol::shard::{NO_GRANT, Stamp};
+use tidemark_model::grant::{PermissionKind, Scope};
 use tidemark_model::ids::{ObjectId, PolicyId};
 use tidemark_model::limits::STALE_RETRIES_MAX;
 use tidemark_model::schema::{MeasurementSchema, PolicySchema};
@@ -165,8 +166,11 @@ impl Load {
         let mut retries = Retries::default();
         let mut from_owner = self.from_owner;
         loop {
-            if let Some(loaded) = self.attempt(io, from_owner).await? {
-                return Ok(loaded);
+            match self.attempt(io, from_owner).await {
+                Ok(Some(loaded)) => return Ok(loaded),
+                Ok(None) => {}
+                Err(Error::DatabaseNotFound(_)) => return Err(self.missing_database(io).await?),
+                Err(error) => return Err(error),
             }
             retries.count()?;
             from_owner = true;
@@ -202,6 +206,34 @@ impl Load {
         }
         let caller = self.principal.identity.as_ref().map(|identity| identity.id);
         Ok(Some(Loaded { object, description, schemas, permissions, caller, fresh }))
+    }
+
+    /// Returns the error for a missing database. A drop of a database also removes the users'
+    /// permissions on it, so cached permissions must not admit the caller.
+    async fn missing_database(&self, io: &Io) -> Result<Error> {
+        let missing = Error::DatabaseNotFound(self.name.clone());
+        let Principal { name, identity, .. } = &self.principal;
+        let Some(caller) = identity.as_ref().filter(|_| self.principal.needs_lookup()) else {
+            return Ok(missing);
+        };
+        let message = ToCatalog::Identify { keys: vec![caller.key.clone()] };
+        let FromCatalog::Identified { found, .. } = io.call_catalog(&message).await? else {
+            return Err(Error::unexpected_reply());
+        };
+        let now_ns = io.now_ns()?;
+        let Some(row) = found.into_iter().find(|row| caller.is(row, now_ns)) else {
+            return Ok(Error::Revoked);
+        };
+        let kinds = [PermissionKind::Read, PermissionKind::Write];
+        let may_use = |kind: &PermissionKind| row.grants.scope(*kind, &self.name) != Scope::None;
+        Ok(match kinds.iter().any(may_use) {
+            true => missing,
+            false => Error::Forbidden {
+                who: name.to_string(),
+                permission: "READ or WRITE",
+                database: self.name.clone(),
+            },
+        })
     }
 
     async fn describe(&self, io: &Io) -> Result<CachedDatabase> {

@@ -10,7 +10,9 @@ use tidemark_engine::protocol::grants::Grantee;
 use tidemark_engine::protocol::local_platform::LocalPlatform;
 use tidemark_model::grant::{Grants, Permission};
 use tidemark_model::ids::ObjectId;
-use tidemark_model::limits::{FAILURES_MAX, REFUSED_CREDENTIALS_MAX, UNKNOWN_CALLERS_PER_SECOND_MAX};
+use tidemark_model::limits::{
+    FAILURES_MAX, REFUSED_CREDENTIALS_MAX, UNKNOWN_CALLERS_PER_SECOND_MAX,
+};
 
 /// An isolate that uses the database `d`. The Catalog and the Database know the token `t` and the
 /// user `u` with password `x`.

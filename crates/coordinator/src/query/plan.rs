@@ -179,9 +179,16 @@ pub(super) async fn plan_show(
     }
     // A policy has no scan if the cached schema contains no measurement of the policy. Then no
     // shard can report that the cache is outdated, and only the Database knows newer measurements.
+    // After a new policy was created, only the last group of one other policy reports this.
     let scanned = |id| {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
-        policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
+        policy.is_some_and(|policy| {
+            let last = policy.groups.last().map(|group| group.range);
+            plan.scans.iter().any(|scan| {
+                scan.policy == policy.name
+                    && last.is_some_and(|last| last.overlaps(&scan.request.time))
+            })
+        })
     };
     // The executor requests a page of these shards before it returns rows.
     let shards: usize = streams.lists.iter().map(|shards| shards.len()).sum();

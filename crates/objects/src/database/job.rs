@@ -302,10 +302,12 @@ pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind)
         _ => Vec::new(),
     };
     match kind {
-        JobKind::CreatePolicy { policy, generation, .. } => {
+        JobKind::CreatePolicy { policy, make_default, generation, .. } => {
             let mut messages = push(policy, *generation, ToShard::Open);
-            let superseded = superseded(rows, &policy.name).into_iter();
-            messages.extend(superseded.flat_map(|old| push(old, *generation, ToShard::Configure)));
+            for (old, groups) in superseded(rows, &policy.name, *make_default) {
+                let common = policy_settings(database, old, *generation, rows.state.access);
+                messages.extend(settings_messages(&common, groups, ToShard::Configure));
+            }
             messages
         }
         JobKind::AlterPolicy { number, settings, make_default, generation } => {
@@ -405,17 +407,27 @@ fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<Me
     ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
 }
 
-/// Returns the policies whose shards must reject edges that do not know the new policy `name`.
+/// Returns the groups whose shards must reject edges that do not know the new policy `name`.
 /// Otherwise such an edge would succeed with other policies:
 ///
 /// - The name may already select another policy, or the new policy may become the default policy.
-/// - A SHOW statement reads every policy that the edge knows, so one policy's shards suffice.
-fn superseded<'a>(rows: &'a DatabaseRows, name: &str) -> Vec<&'a Policy> {
+/// - A SHOW statement reads every policy that the edge knows. Unless its plan is confirmed, it
+///   reads the last group of each policy, so one such group suffices.
+fn superseded<'a>(
+    rows: &'a DatabaseRows,
+    name: &str,
+    make_default: bool,
+) -> Vec<(&'a Policy, &'a [ShardGroup])> {
     let policies = rows.policies.rows.iter().map(|row| &row.policy);
     let select = |name| find_policy(policies.clone(), rows.state.default_policy, name);
     let (named, shown) = (select(Some(name)), select(None).or_else(|| policies.clone().next()));
-    let other = named.filter(|named| shown.is_none_or(|shown| shown.id != named.id));
-    shown.into_iter().chain(other).collect()
+    let is_named = |policy: &Policy| named.is_some_and(|named| named.id == policy.id);
+    let shown = shown.map(|shown| match make_default || is_named(shown) {
+        true => (shown, &*shown.groups),
+        false => (shown, shown.groups.last().map_or(&[][..], std::slice::from_ref)),
+    });
+    let named = named.filter(|named| shown.is_none_or(|(shown, _)| shown.id != named.id));
+    shown.into_iter().chain(named.map(|named| (named, &*named.groups))).collect()
 }
 
 /// Returns the changes of a job whose messages all have a reply. `None` means that this object must
