@@ -4,16 +4,15 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { run } from '../../scripts/processes.mjs';
-import { at } from '../../scripts/project.mjs';
+import { targetFolder } from '../../scripts/project.mjs';
 import { columns, comesBack, conversation, judge, judgeRestart, served } from './flight_cases.mjs';
 import { has, token, withoutSql } from './harness.mjs';
 
-const folder = at('tests', 'edge', 'rust', 'flight');
-const target = at('.cache', 'flight_rust');
-const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
+const program = join(targetFolder, 'debug', 'flight-client');
 
 const options = { skip: withoutSql, timeout: 1_800_000 };
 
@@ -23,14 +22,13 @@ const options = { skip: withoutSql, timeout: 1_800_000 };
  */
 async function compiled(t) {
   if (!has(t, 'cargo')) return false;
-  const fetched = await run('cargo', ['fetch', '--locked', '--manifest-path', `${folder}/Cargo.toml`], { quiet: true });
+  const fetched = await run('cargo', ['fetch', '--locked'], { quiet: true });
   if (fetched.code !== 0 && process.env.TIDEMARK_REQUIRE_PROGRAMS !== '1') {
     t.skip('the registry of crates is not there');
     return false;
   }
   const from = performance.now();
-  const args = ['build', '--quiet', '--locked', '--manifest-path', `${folder}/Cargo.toml`, '--target-dir', target];
-  const { code, output } = await run('cargo', args, { quiet: true });
+  const { code, output } = await run('cargo', ['build', '--quiet', '--locked', '-p', 'flight-client'], { quiet: true });
   assert.equal(code, 0, output);
   t.diagnostic(`compiled in ${Math.round((performance.now() - from) / 1_000)} s`);
   return true;

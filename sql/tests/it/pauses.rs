@@ -1,7 +1,7 @@
 //! Runs random statements, and reports the turns that take the longest.
 //!
 //! The long form of the fuzzer is
-//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --profile quick --test it longest_turn --
+//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --profile sql-quick -p tidemark-sql --test it longest_turn --
 //! --nocapture`.
 
 use std::cell::Cell;
