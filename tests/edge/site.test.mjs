@@ -10,7 +10,6 @@ import { test } from 'node:test';
 import { consolePage, staticFolder, staticPage } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { changeLinks, collect } from '../../scripts/site/pages.mjs';
-import { constantsOf, valuesOf, variantsOf } from '../../scripts/site/rust_source.mjs';
 import { documentationSite } from '../../scripts/site/site.mjs';
 import { hasChromium, launched } from './chromium.mjs';
 import { listening } from './harness.mjs';
@@ -32,25 +31,6 @@ test('pages outside of docs are collected with the examples, and a dead link is 
   assert.match(pages.get('docs/start/telegraf.md'), /\]\(\/repository\/examples\/telegraf\/telegraf\.conf\)/);
   const dead = () => collect(['docs/page.md'], () => '# A page\n\n[absent](absent.md)\n');
   assert.throws(dead, /docs\/page\.md:3: absent\.md/);
-});
-
-test('constants and errors are parsed in the same way as by the compiler', () => {
-  for (const [expression, value] of [
-    ['64 << 10', 65_536n],
-    ['2 + A * 4', 14n],
-    ['(2 + 1) * super::time::A', 9n],
-    ['1 << 20', 1_048_576n],
-    ['A as usize / 2', 1n],
-    ['u32::MAX', 4_294_967_295n],
-  ]) assert.equal(valuesOf([{ name: 'B', expression }, { name: 'A', expression: '3' }]).B, value, expression);
-  assert.throws(() => valuesOf([{ name: 'A', expression: 'B' }]).A, /B is not defined/);
-  const source = '// Bodies.\n\n/// The size of\n/// [`X`].\npub(crate) const A: usize =\n    1 << 2;\n';
-  assert.deepEqual(constantsOf(source), [{ name: 'A', expression: '1 << 2', text: 'The size of `X`.', section: 'Bodies' }]);
-  const errors = 'pub enum E {\n    /// First.\n    #[error("a \\\n        \\"b\\" {0}")]\n    One(u8),\n    /// Second.\n    #[error(transparent)]\n    Two,\n}\n';
-  assert.deepEqual(variantsOf(errors, 'E'), [
-    { name: 'One', message: 'a "b" {0}', text: 'First.' },
-    { name: 'Two', message: undefined, text: 'Second.' },
-  ]);
 });
 
 test('every symptom on the troubleshooting page is the text of an error', async () => {

@@ -3,7 +3,33 @@
 //! [`super::configurable_limits`] lists the limits that an operator may set. The engine's modules
 //! define the sizes of blocks and pages. The InfluxQL grammar defines the bounds of its literals.
 
-// Request bodies and responses.
+use std::fmt::Debug;
+
+/// A limit with its description, for the page `docs/reference/limits.md`.
+#[derive(Debug)]
+pub struct LimitConstant {
+    /// The name of the constant.
+    pub name: &'static str,
+    /// The value of the constant.
+    pub value: &'static (dyn Debug + Sync),
+    /// The lines of the description. Each begins with a space.
+    pub description: &'static [&'static str],
+}
+
+/// Defines the constants, and lists them in [`SECTIONS`].
+macro_rules! limits {
+    ($(section $title:literal: $($(#[doc = $line:literal])* pub const $name:ident: $type:ty = $value:expr;)*)*) => {
+        $($($(#[doc = $line])* pub const $name: $type = $value;)*)*
+
+        /// All limits, by section. The page of limits is generated from this table.
+        pub const SECTIONS: &[(&str, &[LimitConstant])] = &[
+            $(($title, &[$(LimitConstant { name: stringify!($name), value: &$name, description: &[$($line),*] }),*])),*
+        ];
+    };
+}
+
+limits! {
+section "Request bodies and responses":
 
 /// The maximum size of a compressed request body, in bytes.
 pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
@@ -86,7 +112,7 @@ pub const CATALOG_HEALTH_REMEMBERED_NS: i64 = 5 * super::time::S_NS;
 /// two bytes in the text, and needs about 24 times as much memory while the request runs.
 pub const PARAMETERS_MAX: usize = 1_000;
 
-// Names, and lines and points of a write.
+section "Names, and lines and points of a write":
 
 /// The maximum size of a database or policy name, in bytes (1.x `MaxNameLen`).
 pub const NAME_BYTES_MAX: usize = 255;
@@ -129,7 +155,7 @@ pub const EXPORTED_LINE_BYTES: usize = LINE_BYTES_MAX / 2;
 /// The maximum nesting of parentheses in the predicate of a v2 delete.
 pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
 
-// Databases, policies and schemas.
+section "Databases, policies and schemas":
 
 /// The maximum number of databases in a deployment.
 pub const DATABASES_MAX: usize = 10_000;
@@ -173,7 +199,7 @@ pub const BUCKETS_PER_PAGE_DEFAULT: usize = 20;
 /// The maximum number of buckets in one page of `/api/v2/buckets`.
 pub const BUCKETS_PER_PAGE_MAX: usize = 100;
 
-// Shard groups and their maintenance.
+section "Shard groups and their maintenance":
 
 /// The maximum number of shards in one shard group.
 pub const SHARDS_PER_GROUP_MAX: u32 = 64;
@@ -195,13 +221,13 @@ pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
 /// The maximum number of shards in one wipe job. This limit bounds the size of the job's row.
 pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
 
-// Quotas.
+section "Quotas":
 
 /// The maximum number of tokens and users with a quota on one database. Every edge that caches the
 /// database also caches these quotas.
 pub const QUOTAS_PER_DATABASE_MAX: usize = 1_000;
 
-// Tokens, users and logins.
+section "Tokens, users and logins":
 
 /// The maximum number of tokens and users in a deployment. The Catalog uses about 100 bytes of
 /// memory for each of these tokens and users.
@@ -266,7 +292,7 @@ pub const ADMIN_TOKEN_CHARACTERS_MIN: usize = 16;
 /// The maximum size of a token's name, in bytes.
 pub const TOKEN_NAME_BYTES_MAX: usize = 256;
 
-// Texts of queries.
+section "Texts of queries":
 
 /// The maximum size of an InfluxQL text, in bytes.
 pub const QUERY_TEXT_BYTES_MAX: usize = 64 << 10;
@@ -297,22 +323,22 @@ pub const DELETE_PATTERNS_BYTES_MAX: usize = 4_000_000;
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a regex while it is compiled, in bytes. A regex that lists texts, such as
 /// `a|b|c`, needs at most 40 bytes for each byte of its source, and about 90 bytes with `(?i)`.
-pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 2 << 20;
+pub const REGEX_COMPILED_BYTES_MAX: usize = 2 << 20;
 /// The maximum memory of all different compiled regexes in one query text, and in all pending
 /// deletes of a shard, in bytes. A regex that lists texts needs about 24 bytes for each byte of its
 /// source, and about 45 bytes with `(?i)`. Compiling the regexes takes up to twenty milliseconds.
 pub const REGEXES_COMPILED_BYTES_MAX: usize = 768 << 10;
 /// The maximum number of Unicode classes such as `\pL` in a regex's source text. `\pL` has about
 /// 650 ranges of characters.
-pub(crate) const REGEX_PROPERTIES_MAX: usize = 30;
+pub const REGEX_PROPERTIES_MAX: usize = 30;
 /// The maximum number of ranges of non-ASCII characters in a regex. Each repetition counts.
 /// Compiling a range takes up to half a microsecond.
-pub(crate) const REGEX_UNICODE_RANGES_MAX: u64 = 20_000;
+pub const REGEX_UNICODE_RANGES_MAX: u64 = 20_000;
 /// The number of bytes of a compiled regex that count as one unit of work ([`WORK_PER_MS`]).
-pub(crate) const REGEX_BYTES_PER_UNIT: usize = 2;
+pub const REGEX_BYTES_PER_UNIT: usize = 2;
 /// The maximum memory, in bytes, of the states that a regex builds while it matches. If a few
 /// states need more memory than this, their memory is the limit.
-pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
+pub const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 /// The maximum number of steps of slow matches of a statement or of a page. A step takes about
 /// seven nanoseconds.
 pub const REGEX_STEPS_MAX: u64 = 10_000_000;
@@ -320,7 +346,7 @@ pub const REGEX_STEPS_MAX: u64 = 10_000_000;
 /// multiplied by the number of byte classes. A delete accepts only regexes whose states fit this
 /// limit and the cache, because merges cannot stop at a slow match. A regex that lists 40 names of
 /// 16 characters fits.
-pub(crate) const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
+pub const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
 /// The maximum number of times that the text of a subquery is compiled. The functions of a SELECT
 /// can read different numbers of windows before the range. The SELECT compiles its subqueries once
 /// for each of these numbers. The compilations of nested SELECTs multiply.
@@ -330,7 +356,7 @@ pub const SUBQUERY_COMPILATIONS_MAX: u32 = 64;
 /// cannot reach the limit.
 pub const SUBQUERY_PARTS_MAX: usize = 100_000;
 
-// Execution of queries.
+section "Execution of queries":
 
 /// The maximum number of windows in the time range of a query. Each series may have this number of
 /// windows (1.x `max-select-buckets`).
@@ -412,7 +438,7 @@ pub const WORK_PER_NAME: usize = 20;
 pub const QUERY_CPU_MS_MAX: usize = 60_000;
 /// The maximum of the setting `QUERY_CPU_MS_MAX`, in milliseconds. The value equals the CPU limit
 /// of an invocation (wrangler.toml).
-pub(crate) const QUERY_CPU_MS_CEILING: usize = 300_000;
+pub const QUERY_CPU_MS_CEILING: usize = 300_000;
 /// The maximum number of columns in a statement and its subqueries, after `*` and regexes are
 /// expanded. A column with several calls counts once for each call.
 pub const COLUMNS_PER_QUERY_MAX: usize = 5_000;
@@ -503,7 +529,7 @@ pub const CHUNK_ROWS_DEFAULT: usize = 10_000;
 /// The maximum number of rows in a chunk.
 pub const CHUNK_ROWS_MAX: usize = 100_000;
 
-// Running queries.
+section "Running queries":
 
 /// The maximum number of queries with more than one page that a shard processes at the same time.
 /// Other queries wait.
@@ -526,7 +552,7 @@ pub const QUERY_REPORT_EVERY_NS: i64 = 5 * super::time::S_NS;
 /// shards.
 pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 
-// Continuous queries.
+section "Continuous queries":
 
 /// The maximum number of continuous queries per database. ntopng creates about 205.
 pub const CONTINUOUS_QUERIES_MAX: usize = 1_000;
@@ -553,7 +579,7 @@ pub const STRAY_WINDOWS_MIN: i64 = 100_000;
 /// windows. The query then catches up in several runs.
 pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 
-// Backups.
+section "Backups":
 
 /// The maximum time for which a shard keeps the values of a snapshot for a backup, in nanoseconds.
 /// A backup that takes longer must be restarted.
@@ -597,7 +623,7 @@ pub const SCHEDULE_REASON_BYTES_MAX: usize = 1_000;
 /// The maximum duration of a restore, in nanoseconds. A restore that takes longer is undone.
 pub const RESTORE_NS_MAX: i64 = 7 * super::time::D_NS;
 
-// Messages between objects, and jobs.
+section "Messages between objects, and jobs":
 
 /// The maximum size of a request message between objects, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
@@ -662,10 +688,11 @@ pub const ALARM_LATE_MS_MAX: i64 = 5 * 60_000;
 /// does bounded work. The remaining alarms wait for the next request.
 pub const ALARMS_PER_REQUEST_MAX: usize = 64;
 
-// Memory of an isolate.
+section "Memory of an isolate":
 
 /// The memory, in bytes, of the memtables and caches of all objects of an isolate.
 pub const MEMTABLE_BYTES_MAX: usize = 28_000_000;
 /// The part of [`MEMTABLE_BYTES_MAX`] that is reserved for data that queries have read and decoded,
 /// in bytes. This cache may also use memory that the memtables leave free.
 pub const READ_CACHE_BYTES_MAX: usize = 12_000_000;
+}

@@ -1,7 +1,7 @@
 //! Implements the commands. All of them except `serve` send requests to a server over HTTP. The
 //! server can be any Tidemark deployment.
 //!
-//! The help of each command is a text file in this folder. `scripts/reference.mjs` generates
+//! The help of each command is a text file in this folder. `npm run reference` generates
 //! docs/reference/cli.md from these files.
 
 /// Writes lines to standard error, and escapes control characters for a terminal. Unlike

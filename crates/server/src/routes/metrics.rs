@@ -96,18 +96,21 @@ enum Exposition {
     Prometheus,
 }
 
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     /// A value that only increases. The row counts of an object restart at 0 after an eviction.
     Counter,
+    /// A value that increases and decreases.
     Gauge,
 }
 
 /// The series of SHOW STATS, its column, the metric's name without `_total`, the kind and the help.
-type Metric = (&'static str, &'static str, &'static str, Kind, &'static str);
+pub type Metric = (&'static str, &'static str, &'static str, Kind, &'static str);
 
+/// All metrics. The page `docs/reference/metrics.md` is generated from this table.
 #[rustfmt::skip]
-const METRICS: &[Metric] = &[
+pub const METRICS: &[Metric] = &[
     ("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
         "Bytes stored in the database's own object."),
     ("database", "lastBackup", "tidemark_last_backup_seconds", Kind::Gauge,

@@ -10,7 +10,7 @@ mod export;
 mod flight;
 pub mod handler;
 pub mod health;
-mod metrics;
+pub mod metrics;
 pub mod query;
 pub mod query_v3;
 mod quota;
