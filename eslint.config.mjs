@@ -43,7 +43,7 @@ export default [
     },
   },
   {
-    files: ['www/**/*.js', 'scripts/**/*.mjs'],
+    files: ['www/**/*.js', 'scripts/**/*.mjs', 'sql/process/*.mjs'],
     rules: { 'no-shadow': ['error', { builtinGlobals: false, hoist: 'functions' }] },
   },
   {
@@ -59,8 +59,8 @@ export default [
   { files: ['tests/edge/console*.mjs'], languageOptions: { globals: globals.browser } },
   // These files run in Workers.
   {
-    files: ['src/**/*.js', 'sql/*.js', 'scripts/sql_process/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js', 'tests/edge/*.js'],
+    files: ['src/**/*.js', 'sql/*.js', 'sql/process/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js', 'tests/edge/*.js'],
     languageOptions: { globals: globals.serviceworker },
   },
-  { files: ['scripts/**/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },
+  { files: ['scripts/**/*.mjs', 'sql/process/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },
 ];

@@ -6,11 +6,11 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 
 import { at } from './project.mjs';
-import { SqlSupervisor } from './sql_process/supervisor.mjs';
+import { SqlSupervisor } from '../sql/process/supervisor.mjs';
 
 export const sqlConfiguration = at('sql', 'wrangler.toml');
 
-const frontFile = at('scripts', 'sql_process', 'front.js');
+const frontFile = at('sql', 'process', 'front.js');
 
 /** Starts a placeholder that returns an error for every statement, until the module is compiled. */
 async function startPlaceholder() {

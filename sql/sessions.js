@@ -1,6 +1,6 @@
 // Limits the number of concurrent statements of an SQL module. Further statements wait in a queue.
 // Two programs use this class: the SQL Worker of a deployment (sql/worker.js), and the SQL process
-// of `npm start` (scripts/sql_process).
+// of `npm start` (sql/process).
 
 /** The maximum number of concurrent statements, which share the module's memory. */
 const runningMax = 2;

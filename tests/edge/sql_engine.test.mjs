@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Engine } from '../../scripts/sql_process/engine.mjs';
-import { SqlSupervisor } from '../../scripts/sql_process/supervisor.mjs';
+import { Engine } from '../../sql/process/engine.mjs';
+import { SqlSupervisor } from '../../sql/process/supervisor.mjs';
 import { Sessions } from '../../sql/sessions.js';
 import { temporaryFolder } from './harness.mjs';
 

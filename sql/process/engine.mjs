@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
-import { lost, stopped } from '../../sql/sessions.js';
+import { lost, stopped } from '../sessions.js';
 
 const defaultLimits = {
   /** Turns of ordinary statements take less than one second. */

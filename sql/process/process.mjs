@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { setPriority } from 'node:os';
 
 import { Engine } from './engine.mjs';
-import { Sessions } from '../../sql/sessions.js';
+import { Sessions } from '../sessions.js';
 
 /** The maximum size of a message, in bytes: MESSAGE_BYTES_MAX of the database plus a margin. */
 const messageBytesMax = 32 * 1024 * 1024;
@@ -28,7 +28,7 @@ process.on('disconnect', () => process.exit());
 const limits = process.env.SQL_LIMITS ? JSON.parse(process.env.SQL_LIMITS) : {};
 const engine = await Engine.load(folder, { logEvent: (event, more) => process.send({ event, more }), limits });
 const sessions = new Sessions(engine);
-/** @type {Map<string, import('../../sql/sessions.js').Session>} */
+/** @type {Map<string, import('../sessions.js').Session>} */
 const byName = new Map();
 
 async function bodyOf(request) {

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { UserError } from '../project.mjs';
+import { UserError } from '../../scripts/project.mjs';
 
 const program = fileURLToPath(new URL('./process.mjs', import.meta.url));
 
