@@ -46,7 +46,7 @@ async function must(connection, path) {
   if (error) throw new Error(`${path}: ${error}`);
 }
 
-const start = (data) => startNative({ port: 0, data, secret: token, profile: 'release' });
+const start = (data) => startNative({ port: 0, data, secret: token, profile: 'native' });
 
 /** Returns the milliseconds from the start of the process to the response of each path. */
 async function responses(data, paths) {

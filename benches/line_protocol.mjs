@@ -6,11 +6,9 @@ import { createInterface } from 'node:readline';
 
 import { optimise } from '../scripts/modules.mjs';
 import { must, startGroup } from '../scripts/processes.mjs';
-import { at, newNode } from '../scripts/project.mjs';
+import { at, newNode, targetFolder } from '../scripts/project.mjs';
 import { median } from './ingest.mjs';
 import { circumstances, record } from './results.mjs';
-
-const target = process.env.CARGO_TARGET_DIR ?? at('target');
 
 /** Measured turns of each shape. */
 const rounds = 15;
@@ -32,11 +30,10 @@ export async function buildParsers() {
 export async function buildModule() {
   const quiet = { quiet: true };
   const triple = 'wasm32-unknown-unknown';
-  const features = ['--no-default-features', '--features', 'browser'];
   const example = ['build', '--release', '--target', triple, '--example', 'line_protocol_wasm'];
-  await must('Building the benchmark for WASM', 'cargo', [...example, ...features], quiet);
-  const built = join(target, triple, 'release', 'examples', 'line_protocol_wasm.wasm');
-  const wasm = join(target, 'line_protocol_bench.wasm');
+  await must('Building the benchmark for WASM', 'cargo', example, quiet);
+  const built = join(targetFolder, triple, 'release', 'examples', 'line_protocol_wasm.wasm');
+  const wasm = join(targetFolder, 'line_protocol_bench.wasm');
   await optimise(built, wasm);
   return wasm;
 }

@@ -17,11 +17,12 @@
 
 import { parseArgs } from 'node:util';
 
+import { modules } from '../scripts/modules.mjs';
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, UserError } from '../scripts/project.mjs';
 import { sqlConfiguration } from '../scripts/sql-binding.mjs';
-import { prepareAll, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
+import { packages, prepareAll, prepareSql, rust } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { cold } from './cold.mjs';
 import { flight } from './flight.mjs';
@@ -104,7 +105,7 @@ async function queryShapes() {
 }
 
 async function sqlOfWorker(node) {
-  await sqlWorker();
+  await prepareSql();
   await sql(() => tidemark(node, undefined, { sql: sqlConfiguration }), { isWorker: true });
 }
 
@@ -143,7 +144,7 @@ await finishWith(async () => {
   }
   if (['ingest', 'queries'].some(wanted) || ofNative.some((part) => asked.includes(part))) {
     await packages();
-    await buildNative('release');
+    await buildNative('native');
   }
   const modulesFor = async () => (onlyNative ? await packages() : await prepareAll());
   if (wanted('ingest')) whole = await ingest(await modulesFor());
@@ -152,13 +153,13 @@ await finishWith(async () => {
   if (wanted('queries')) await allQueries(await modulesFor());
   if (onlyWorkerd && asked.includes('shapes')) {
     await packages();
-    await worker();
+    await modules();
   }
   if (asked.includes('shapes')) await (options.sizes ? shapesAtTwoSizes() : queryShapes());
   if (asked.includes('rows')) await largeResult(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   if (asked.includes('cold')) {
     await packages();
-    await worker();
+    await modules();
     await cold(hasInfluxdb());
   }
   if (asked.includes('sql')) await (onlyWorkerd ? sqlOfWorker(await prepareAll()) : sql(native));
@@ -169,7 +170,7 @@ await finishWith(async () => {
   if (asked.includes('host')) await host({ gigabytes: numberOf('gigabytes'), quick });
   if (asked.includes('scale')) {
     await packages();
-    if (!onlyNative) await worker();
+    if (!onlyNative) await modules();
     whole = (await scale(options)) && whole;
   }
   return whole ? 0 : 1;

@@ -73,7 +73,7 @@ export async function plain(kept = undefined, start = startWorkerd) {
 export async function native(kept = undefined, { vars = {} } = {}) {
   const folder = kept ?? newFolder();
   const data = join(folder, 'native');
-  const options = { port: await freePort(), data, vars, secret: token, profile: 'release' };
+  const options = { port: await freePort(), data, vars, secret: token, profile: 'native' };
   const { url, child, stop: end } = await startNative(options);
   const stop = async () => {
     await end();

@@ -24,7 +24,7 @@ export const archivesFolder = at('.cache', 'archives');
  */
 const editions = { tidemark: [], 'tidemark-slim': ['--no-default-features'] };
 
-const version = () => lockedCrate('tidemark-native', 'native/Cargo.lock');
+const version = () => lockedCrate('tidemark-native');
 
 const archiveOf = (target, edition) => `${edition}-${version()}-${target}.tar.gz`;
 
@@ -52,9 +52,9 @@ async function make(target, edition = 'tidemark') {
   // Builds the console, because the program embeds it.
   await prepareAll();
   const env = { [`CC_${target.replaceAll('-', '_')}`]: 'musl-gcc' };
-  const args = ['build', '--manifest-path', at('native', 'Cargo.toml'), '--release', '--locked', '--target', target];
+  const args = ['build', '--locked', '-p', 'tidemark-native', '--profile', 'native', '--target', target];
   await must('Building the native program', 'cargo', [...args, ...editions[edition]], { env });
-  console.log(`- ${await packArchive(nativeProgram(join(target, 'release')), target, edition, archivesFolder)}`);
+  console.log(`- ${await packArchive(nativeProgram(join(target, 'native')), target, edition, archivesFolder)}`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -15,10 +15,11 @@ import {
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
+import { isCurrent, step } from './freshness.mjs';
+import { engineFolder, sqlPageFolder } from './modules.mjs';
 import { at } from './project.mjs';
 import { sampleLines } from './sample.mjs';
-import { addSite } from './site/site.mjs';
-import { fingerprint, isDone, markDone, step } from './setup_steps.mjs';
+import { addSite, built as siteFolder } from './site/site.mjs';
 
 /** The folder of the built console, which `[assets]` of wrangler.toml also names. */
 export const consoleFolder = at('dist');
@@ -29,10 +30,7 @@ export const staticFolder = at('dist-static');
 /** The console with the documentation site. `npm start` and `npm run deploy` serve this folder. */
 export const servedFolder = at('.cache', 'console');
 
-const engineModule = at('.cache', 'engine', 'tidemark_bg.wasm');
-
-/** The folder into which `npm run sql` writes the page's module. */
-export const sqlPageFolder = at('.cache', 'sql_page');
+const engineModule = join(engineFolder, 'tidemark_bg.wasm');
 const sqlModule = join(sqlPageFolder, 'sql.wasm.gz');
 
 /**
@@ -102,10 +100,9 @@ function licences(files) {
 
 export async function consolePage() {
   const made = ['scripts/console.mjs', 'scripts/sample.mjs'];
-  const modules = ['.cache/engine', '.cache/sql_page'].filter((path) => existsSync(at(path)));
-  const inputs = fingerprint(['www', 'package-lock.json', ...made, ...modules]);
+  const inputs = ['www', 'package-lock.json', ...made, ...[engineModule, sqlModule].filter(existsSync)];
   const outputs = [join(consoleFolder, 'main.js'), join(consoleFolder, 'index.html')];
-  await step('The console', { stamp: '.cache/stamps/console', inputs, outputs }, async () => {
+  await step('The console', { inputs, outputs }, async () => {
     empty(consoleFolder);
     mkdirSync(join(consoleFolder, 'sample'), { recursive: true });
     const sql = sqlAsset();
@@ -140,13 +137,10 @@ export async function staticPage() {
  * has changed, because wrangler restarts the Worker after each change in the folder.
  */
 export function servedPage() {
-  const inputs = fingerprint(['dist', '.cache/site/built'].filter((path) => existsSync(at(path))));
-  const about = { stamp: '.cache/stamps/served', inputs, outputs: [join(servedFolder, 'index.html')] };
-  if (isDone(about)) return;
+  if (isCurrent([join(servedFolder, 'index.html')], [consoleFolder, siteFolder].filter(existsSync))) return;
   empty(servedFolder);
   cpSync(consoleFolder, servedFolder, { recursive: true });
   addSite(servedFolder);
-  markDone(about);
 }
 
 /**

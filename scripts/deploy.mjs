@@ -9,9 +9,10 @@ import { deploy } from '../packages/tidemark/lib/deploy.mjs';
 import { wantedOf } from '../packages/tidemark/lib/deploy_file.mjs';
 import { servedFolder, servedPage } from './console.mjs';
 import { settings } from './dev-server.mjs';
+import { hasSql, sqlFolder } from './modules.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, newNode, UserError, wrangler } from './project.mjs';
-import { prepareAll, hasSql, packages, sql, sqlFolder } from './setup.mjs';
+import { packages, prepareAll, prepareSql } from './setup.mjs';
 
 /** The paths are absolute, because the generated configuration is in another folder. */
 async function base() {
@@ -27,7 +28,7 @@ async function build() {
   // Cloudflare's Workers Builds sets this variable. It deploys only one Worker for each repository,
   // so the SQL Worker cannot be deployed.
   if (!hasSql() || process.env.WRANGLER_CI_OVERRIDE_NAME) return null;
-  await sql();
+  await prepareSql();
   return join(sqlFolder, 'index.js');
 }
 

@@ -2,9 +2,9 @@
 // the two files depends on time or memory. The last output line contains the counts as JSON, for
 // scripts/test.mjs.
 //
-// The arguments select files: a file runs if its name contains an argument. An argument that starts
-// with a slash, such as `/sql.`, must match the start of the name. Without arguments, all files
-// run. The files in `nightly` then run only with TIDEMARK_NIGHTLY=1.
+//   node scripts/edge-tests.mjs              all files, except those in `nightly` without TIDEMARK_NIGHTLY=1
+//   node scripts/edge-tests.mjs --usual      the files in `usual`, for `npm test`
+//   node scripts/edge-tests.mjs kill /sql.   files whose names contain `kill` or start with `sql.`
 
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -16,7 +16,16 @@ import { at } from './project.mjs';
 const fileMs = 15 * 60_000;
 
 const folder = at('tests', 'edge');
-const wanted = process.argv.slice(2);
+/**
+ * The beginnings of the names of the files that `npm test` runs without `--all`: writes, queries, tokens, deletes, kills
+ * and restarts, splits and backups, one client each of 1.x, 2.x and 3, and the console.
+ */
+const usual = [
+  'backup.', 'busy', 'chunked', 'clients_curl', 'clients_js', 'console_query', 'console_start', 'console_write', 'disconnect', 'freshness',
+  'kill.', 'ping', 'query_scripts', 'split', 'tokens', 'verdict', 'workflows',
+];
+const given = process.argv.slice(2);
+const wanted = given.includes('--usual') ? usual.map((start) => `/${start}`) : given;
 /** The beginnings of the names of files that take several minutes, for example to compile a client. */
 const nightly = ['backup_program', 'clients_telegraf', 'flight_rust', 'flight_slow'];
 const runsNightly = process.env.TIDEMARK_NIGHTLY === '1';
@@ -32,12 +41,13 @@ let files = readdirSync(folder)
 /** The maximum number of stack lines for each failure in the final list. */
 const failureLinesMax = 12;
 
-const counts = { passed: 0, failed: 0, failures: [], skipped: [] };
+const counts = { passed: 0, failed: 0, failures: [], skipped: [], times: [] };
 
 /** @param {any} event an event of the test runner. Only the event of a failed test has an error. */
 function verdict({ name, file, skip, details }, failed) {
   if (details.type === 'suite' && !failed) return;
   const took = `${Math.round(details.duration_ms)} ms`;
+  counts.times.push({ name: `${basename(file ?? '')}: ${name}`, seconds: details.duration_ms / 1000 });
   if (skip !== undefined) {
     counts.skipped.push(typeof skip === 'string' ? `${name} (${skip})` : name);
     console.log(`  - ${name}: skipped`);

@@ -4,26 +4,14 @@ import { mkdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { endGroup, must, startGroup } from './processes.mjs';
-import { at, withClippy } from './project.mjs';
+import { targetFolder } from './project.mjs';
 
-/**
- * The options of cargo for the native workspace, which is separate because the Worker needs none of
- * its dependencies. The options build the whole workspace: building one package would enable other
- * features, and cargo would compile DataFusion again.
- */
-export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspace'];
+/** `profile` is `debug` for the tests, or `native` for the program of a release. */
+export const nativeProgram = (profile = 'debug') => join(targetFolder, profile, 'tidemark');
 
-const target = process.env.CARGO_TARGET_DIR ?? at('native', 'target');
-
-export const nativeProgram = (profile = 'debug') => join(target, profile, 'tidemark');
-
-/**
- * Builds the native host. A debug build uses the same environment variables as the tests, so that
- * both compile each crate only once.
- */
 export async function buildNative(profile = 'debug') {
-  const [flags, env] = profile === 'release' ? [['--release'], {}] : [[], withClippy];
-  await must('Building the native host', 'cargo', ['build', ...native, ...flags], { env });
+  const args = ['build', '--locked', '-p', 'tidemark-native', '--profile', profile === 'debug' ? 'dev' : profile];
+  await must('Building the native host', 'cargo', args);
 }
 
 /**

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { settings } from './dev-server.mjs';
+import { hasSql, sqlFolder } from './modules.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, newNode, npm } from './project.mjs';
-import { prepareAll, hasSql, sql, sqlFolder } from './setup.mjs';
+import { prepareAll, prepareSql } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
@@ -63,7 +64,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   endAllOnSignals();
   await finishWith(async () => {
     await prepareAll();
-    if (hasSql()) await sql();
+    if (hasSql()) await prepareSql();
     else console.log('- The package does not contain SQL: run `npm run sql` first to include SQL');
     console.log(`- ${await packPackage(at('.cache'))}`);
   });

@@ -3,13 +3,12 @@
 // contains the URL and the checksum.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 import { proxyStep } from '../packages/tidemark/lib/proxy.mjs';
 import { must } from './processes.mjs';
 import { at, UserError } from './project.mjs';
-import { step } from './setup_steps.mjs';
 
 /** The results of all builds that need Rust. */
 const files = [
@@ -70,21 +69,23 @@ export function mustBePinned() {
  */
 export async function prebuilt() {
   const release = mustBePinned();
-  const stamp = '.cache/stamps/prebuilt';
-  const outputs = files.map((name) => at(name));
-  await step(`The modules of ${release.tag}`, { stamp, inputs: release.sha256, outputs }, async () => {
-    const bytes = await fetched(release.url);
-    const found = sha256(bytes);
-    if (found !== release.sha256) {
-      throw new UserError(
-        `${release.url} differs from the file in prebuilt.json: the SHA-256 is ${found} instead of ` +
-          `${release.sha256}. The download is not used.`,
-      );
-    }
-    const archive = at('.cache', 'prebuilt.tar.gz');
-    mkdirSync(dirname(archive), { recursive: true });
-    writeFileSync(archive, bytes);
-    await must('Unpacking the modules', 'tar', ['-C', at(), '-xzf', archive, ...files]);
-    rmSync(archive);
-  });
+  const archive = at('.cache', 'prebuilt.tar.gz');
+  const isUnpacked = existsSync(archive) && sha256(readFileSync(archive)) === release.sha256;
+  if (isUnpacked && files.every((name) => existsSync(at(name)))) {
+    console.log(`- The modules of ${release.tag}: up to date`);
+    return;
+  }
+  console.log(`- The modules of ${release.tag} …`);
+  const bytes = await fetched(release.url);
+  const found = sha256(bytes);
+  if (found !== release.sha256) {
+    throw new UserError(
+      `${release.url} differs from the file in prebuilt.json: the SHA-256 is ${found} instead of ` +
+        `${release.sha256}. The download is not used.`,
+    );
+  }
+  mkdirSync(dirname(archive), { recursive: true });
+  writeFileSync(archive, bytes);
+  await must('Unpacking the modules', 'tar', ['-C', at(), '-xzf', archive, ...files]);
+  console.log(`- The modules of ${release.tag}: done`);
 }

@@ -68,15 +68,18 @@ export async function endGroup(child) {
 }
 
 /**
- * With `quiet`, collects the output and does not show it. With `tee`, collects and shows the
- * output. `code` is null if a signal ended the program or if the program does not exist. Only a
- * missing program has an `error`.
+ * With `quiet`, collects the output and does not show it. With `quiet: 'stdout'`, shows only the error output. With
+ * `tee`, collects and shows the output. `code` is null if a signal ended the program or if the program does not exist.
+ * Only a missing program has an `error`.
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ quiet?: boolean | 'stdout', tee?: boolean, env?: object }} [options]
  */
 export async function run(command, args, { quiet = false, tee = false, env = {} } = {}) {
   const piped = quiet || tee;
   const child = startGroup(command, args, {
     env: { ...process.env, ...env },
-    stdio: ['ignore', piped ? 'pipe' : 'inherit', piped ? 'pipe' : 'inherit'],
+    stdio: ['ignore', piped ? 'pipe' : 'inherit', piped && quiet !== 'stdout' ? 'pipe' : 'inherit'],
   });
   let output = '';
   const collect = (shown) => (piece) => {

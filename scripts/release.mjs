@@ -12,11 +12,12 @@ import { dirname, join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { archives, archivesFolder } from './archive.mjs';
+import { hasReleasedSql } from './modules.mjs';
 import { packPackage } from './package.mjs';
 import { pack } from './prebuilt.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, lockedCrate, UserError } from './project.mjs';
-import { prepareAll, hasReleasedSql } from './setup.mjs';
+import { prepareAll } from './setup.mjs';
 
 /**
  * Returns the name of the archive that deployments without Rust download (scripts/prebuilt.mjs).
@@ -53,11 +54,6 @@ export function declaredVersions() {
     'packages/tidemark/package.json': json('packages/tidemark/package.json').version,
     'Cargo.toml': crate('Cargo.toml'),
     'Cargo.lock': lockedCrate('tidemark'),
-    'sql/Cargo.toml': crate('sql/Cargo.toml'),
-    'native/Cargo.toml': crate('native/Cargo.toml'),
-    'native/Cargo.lock': lockedCrate('tidemark', 'native/Cargo.lock'),
-    'native/Cargo.lock, SQL': lockedCrate('tidemark-sql', 'native/Cargo.lock'),
-    'native/Cargo.lock, native': lockedCrate('tidemark-native', 'native/Cargo.lock'),
   };
 }
 
@@ -134,8 +130,8 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
   writeSums(folder);
 }
 
-export async function needsSql(hasIt = hasReleasedSql()) {
-  if (await hasIt) return;
+export function needsSql(hasIt = hasReleasedSql()) {
+  if (hasIt) return;
   throw new UserError(
     'sql/build does not contain a release build of SQL for these sources: run `npm run sql -- release`, ' +
       'which takes about an hour with two cores.',
@@ -148,7 +144,7 @@ async function make(folder = at('.cache', 'release'), tag = undefined) {
   Object.assign(process.env, { CARGO_NET_OFFLINE: 'true', npm_config_offline: 'true' });
   needsOneVersion();
   needsFixtures();
-  await needsSql();
+  needsSql();
   await prepareAll();
   if (tag === undefined && !isReleased()) recordModules();
   if (!existsSync(recordedRelease(version(), 'index_bg.wasm.gz'))) {

@@ -6,14 +6,11 @@
 
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith, UserError } from './project.mjs';
-import { packages, releaseProfile, sql } from './setup.mjs';
+import { prepareSql } from './setup.mjs';
 
 endAllOnSignals();
 await finishWith(async () => {
-  const [profile, ...more] = process.argv.slice(2);
-  if (more.length > 0 || (profile !== undefined && profile !== releaseProfile)) {
-    throw new UserError(`usage: npm run sql [-- ${releaseProfile}]`);
-  }
-  await packages();
-  await sql(profile);
+  const [kind, ...more] = process.argv.slice(2);
+  if (more.length > 0 || (kind !== undefined && kind !== 'release')) throw new UserError('usage: npm run sql [-- release]');
+  await prepareSql(kind === 'release' ? 'sql' : 'sql-quick');
 });

@@ -10,9 +10,10 @@ import { join, resolve } from 'node:path';
 import { checked, keptToken } from './admin-token.mjs';
 import { servedFolder, servedPage } from './console.mjs';
 import { mustBeFree, settings, startServer } from './dev-server.mjs';
+import { hasSql, isSqlOld, sqlFolder } from './modules.mjs';
 import { endAllOnSignals, endGroup, startGroup } from './processes.mjs';
 import { at, finishWith, root, UserError } from './project.mjs';
-import { hasCargo, hasSql, isSqlOld, prepareServer, sqlFolder } from './setup.mjs';
+import { hasCargo, prepareAll } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
 
 function portOf(name, text) {
@@ -65,18 +66,13 @@ Press Ctrl-C to stop.
 `;
 }
 
-/**
- * Runs further build steps after the server has started. The server and the console work without
- * these steps, so the server continues if a step fails.
- */
-async function completeConsole(steps) {
-  for (const complete of steps) {
-    try {
-      await complete();
-      servedPage();
-    } catch (error) {
-      console.error(error.message);
-    }
+/** Adds the documentation site to the console. Without it, the server and the console work too. */
+async function addSite() {
+  try {
+    await documentationSite();
+    servedPage();
+  } catch (error) {
+    console.error(error.message);
   }
 }
 
@@ -101,7 +97,7 @@ await finishWith(async () => {
   const secrets = givenSecrets();
   const secret = secrets.find(([name]) => name === 'ADMIN_TOKEN')?.[1] ?? keptToken(at('.dev.vars'));
   if (!existsSync(at('build', 'index_bg.wasm'))) console.log(firstStart);
-  const { node, rest } = await prepareServer();
+  const node = await prepareAll('quick');
   const vars = Object.fromEntries(
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );
@@ -123,9 +119,9 @@ await finishWith(async () => {
     assets: servedFolder,
   });
   console.log(greeting(server.url, secret, flight));
-  if (await isSqlOld()) console.log('The SQL Worker is older than its sources: run `npm run sql` to rebuild it.\n');
+  if ((await hasCargo()) && isSqlOld()) console.log('The SQL Worker is older than its sources: run `npm run sql` to rebuild it.\n');
   if (compilesSql) console.log('SQL is being compiled in the background, which takes about ten minutes. To run without SQL, set SQL=off.\n');
-  const completed = completeConsole([documentationSite, rest]);
+  const completed = addSite();
   if (compilesSql) completed.then(compileSql).then(sqlEnded);
   const { code } = await server.child.ended;
   if (compiling) await endGroup(compiling);

@@ -3,6 +3,14 @@
 /** The steps report a skipped test as `name (reason)`. Without a reason, returns the name. */
 const reasonOf = (skipped) => / \((.+)\)$/.exec(skipped)?.[1] ?? skipped;
 
+const slowestMax = 10;
+
+/** Returns the ten slowest tests, one per line. `times` contains `{ name, seconds }` for each test. */
+export function slowest(times) {
+  const sorted = times.toSorted((one, other) => other.seconds - one.seconds).slice(0, slowestMax);
+  return sorted.map(({ name, seconds }) => `${seconds.toFixed(1).padStart(7)} s  ${name}`);
+}
+
 /**
  * With `needsAll`, a skipped test results in exit code 1. The summary repeats the failures, because
  * often only the end of a long log is kept.

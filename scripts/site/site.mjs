@@ -15,11 +15,11 @@ import {
 } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 
+import { step } from '../freshness.mjs';
 import { must } from '../processes.mjs';
 import { at, npm, UserError } from '../project.mjs';
 import { collect, placeOf } from './pages.mjs';
 import { sidebar } from './sidebar.mjs';
-import { fingerprint, step } from '../setup_steps.mjs';
 
 /** The working folder contains the installed packages, the collected pages, and the built site. */
 const buildFolder = at('.cache', 'site');
@@ -38,9 +38,9 @@ function pagesIn(folder) {
 /** Installs VitePress. It is not one of the database's packages, so it has its own lock file. */
 async function packages() {
   const files = ['package.json', 'package-lock.json'];
-  const inputs = fingerprint(files.map((name) => `scripts/site/${name}`));
-  const stamp = '.cache/site/node_modules/.stamp';
-  await step('The packages of the documentation site', { stamp, inputs, outputs: [] }, async () => {
+  // npm writes this file after it has installed the packages.
+  const outputs = [join(buildFolder, 'node_modules', '.package-lock.json')];
+  await step('The packages of the documentation site', { outputs, inputs: ['scripts/site/package-lock.json'] }, async () => {
     mkdirSync(buildFolder, { recursive: true });
     for (const name of files) copyFileSync(at('scripts', 'site', name), join(buildFolder, name));
     const [command, first] = npm();
@@ -99,9 +99,11 @@ export async function documentationSite() {
   const contents = collect(pagesIn('docs'));
   checkNavigation(contents.pages);
   const base = process.env.DOCS_BASE ?? '';
-  const inputs = fingerprint(['scripts/site', 'www/favicon.svg', ...contents.pages.keys(), ...contents.files], [base]);
-  const outputs = [join(built, 'index.html')];
-  await step('The documentation site', { stamp: '.cache/stamps/site', inputs, outputs }, async () => {
+  // The built site contains the path at which it is published.
+  const published = join(buildFolder, `published-at-${encodeURIComponent(base)}`);
+  const inputs = ['docs', 'scripts/site', 'www/favicon.svg', ...contents.pages.keys(), ...contents.files];
+  await step('The documentation site', { inputs, outputs: [published, join(built, 'index.html')] }, async () => {
+    for (const name of readdirSync(buildFolder)) if (name.startsWith('published-at-')) rmSync(join(buildFolder, name));
     writePages(contents);
     const program = join(buildFolder, 'node_modules', 'vitepress', 'bin', 'vitepress.js');
     // Without this list, VitePress would treat a link to such a file as a link to a page.
@@ -109,6 +111,7 @@ export async function documentationSite() {
     const env = { VITE_EXTRA_EXTENSIONS: endings };
     await must('Building the documentation site', process.execPath, [program, 'build', buildFolder], { env });
     writeLicences();
+    writeFileSync(published, '');
   });
 }
 

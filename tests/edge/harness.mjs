@@ -10,9 +10,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { consoleFolder } from '../../scripts/console.mjs';
 import { freePort, isFree, startServer } from '../../scripts/dev-server.mjs';
+import { hasSql } from '../../scripts/modules.mjs';
 import { startNative } from '../../scripts/native.mjs';
 import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
 import { startWorkerd } from './workerd.mjs';
 
 endAllOnSignals();

@@ -2,10 +2,13 @@
 // ends it.
 
 import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { step } from '../../scripts/freshness.mjs';
 import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
-import { fingerprint, step } from '../../scripts/setup_steps.mjs';
+import { at } from '../../scripts/project.mjs';
 
 /** The maximum time until a program produces a result. */
 const resultMs = 60_000;
@@ -39,11 +42,22 @@ export async function isAvailable(t, name, check) {
 /** The installations of this process by stamp, because several tests may wait for the same one. */
 const installations = new Map();
 
+async function install(name, { stamp, inputs, outputs, work }) {
+  const file = at(stamp);
+  // The times of the outputs are those of the program's package.
+  if (!outputs.every(existsSync)) rmSync(file, { force: true });
+  await step(name, { inputs, outputs: [file] }, async () => {
+    await work();
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, '');
+  });
+}
+
 /** Installs a program. Repeats an installation only if one of the files in `inputs` has changed. */
-export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
+export const isInstalled = (t, name, about) =>
   isAvailable(t, name, () => {
-    if (!installations.has(stamp)) installations.set(stamp, step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
-    return installations.get(stamp);
+    if (!installations.has(about.stamp)) installations.set(about.stamp, install(name, about));
+    return installations.get(about.stamp);
   });
 
 class Program {

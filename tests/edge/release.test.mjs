@@ -13,10 +13,10 @@ import { parse } from 'yaml';
 
 import { archives, packArchive, targets } from '../../scripts/archive.mjs';
 import { sqlAsset } from '../../scripts/console.mjs';
+import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/modules.mjs';
 import { sqlFiles } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
 import { addArchives, makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, declaredVersions } from '../../scripts/release.mjs';
-import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
@@ -36,8 +36,8 @@ test('all parts have the same version, and a server reports it', async (t) => {
 
 test('a release stops if two files have different versions, or if its formats are not recorded', () => {
   needsOneVersion();
-  const other = { ...declaredVersions(), 'sql/Cargo.toml': '9.9.9' };
-  assert.throws(() => needsOneVersion(other), /All files of a release must have the same version: .* and sql\/Cargo\.toml has 9\.9\.9\./);
+  const other = { ...declaredVersions(), 'Cargo.lock': '9.9.9' };
+  assert.throws(() => needsOneVersion(other), /All files of a release must have the same version: .* and Cargo\.lock has 9\.9\.9\./);
   needsFixtures('0.1.0');
   assert.throws(() => needsFixtures('9.9.9'), /The formats of 9\.9\.9 are not recorded/);
   assert.ok(existsSync(recordedRelease('0.1.0', 'index_bg.wasm.gz')));
@@ -82,12 +82,12 @@ function hasIdenticalSql(t, target) {
   assert.ok(gunzipSync(packed).equals(readFileSync(join(sqlFolder, 'index_bg.wasm'))));
 }
 
-test('a release needs a release build of SQL, and the errors explain how to build it', async () => {
-  await assert.rejects(needsSql(Promise.resolve(false)), /run `npm run sql -- release`/);
-  await needsSql(Promise.resolve(true));
+test('a release needs a release build of SQL, and the errors explain how to build it', () => {
+  assert.throws(() => needsSql(false), /run `npm run sql -- release`/);
+  needsSql(true);
   const made = spawnSync(process.execPath, [at('scripts', 'sql.mjs'), 'small'], { encoding: 'utf8' });
   assert.deepEqual([made.status, /usage: npm run sql/.test(made.stdout + made.stderr)], [1, true]);
-  if (await hasReleasedSql()) return;
+  if (hasReleasedSql()) return;
   const { status, stdout, stderr } = spawnSync(process.execPath, [at('scripts', 'release.mjs'), 'make'], { encoding: 'utf8' });
   assert.deepEqual([status, /npm run sql -- release/.test(stdout + stderr)], [1, true], stdout + stderr);
 });

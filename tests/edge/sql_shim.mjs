@@ -5,8 +5,8 @@ import { join } from 'node:path';
 
 import { build } from 'esbuild';
 
+import { hasSql } from '../../scripts/modules.mjs';
 import { at } from '../../scripts/project.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
 import { temporaryFolder } from './harness.mjs';
 
 const staging = at('.cache', 'sql');

@@ -12,9 +12,9 @@ import { promisify } from 'node:util';
 import { parse } from 'smol-toml';
 
 import { configurationWith } from '../../scripts/bound-configuration.mjs';
+import { hasSql, sqlFolder } from '../../scripts/modules.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode } from '../../scripts/project.mjs';
-import { hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { startSqlProcess } from '../../scripts/sql-binding.mjs';
 import { temporaryFolder } from './harness.mjs';
 

@@ -10,7 +10,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { withClippy } from '../../scripts/project.mjs';
+import { targetFolder } from '../../scripts/project.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { parting, sameAnswer } from './answers.mjs';
 import { explanation } from './compare.mjs';
@@ -47,13 +47,9 @@ const { values: options } = parseArgs({
 class Native {
   constructor(shards) {
     if (!options.answer) {
-      // Uses the environment variables of `npm test`, so that Cargo reuses the program that `npm
-      // test` has built.
-      const env = { ...process.env, ...withClippy };
-      execFileSync('cargo', ['build', '--quiet', '--example', 'answer'], { cwd: ROOT, stdio: 'inherit', env });
+      execFileSync('cargo', ['build', '--quiet', '--example', 'answer'], { cwd: ROOT, stdio: 'inherit' });
     }
-    const target = process.env.CARGO_TARGET_DIR ?? `${ROOT}/target`;
-    this.child = spawn(options.answer ?? `${target}/debug/examples/answer`, [shards], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.child = spawn(options.answer ?? `${targetFolder}/debug/examples/answer`, [shards], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.waiting = [];
     const lines = createInterface({ input: this.child.stdout });
     lines.on('line', (line) => this.waiting.shift()?.resolve(JSON.parse(line)));
