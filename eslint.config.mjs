@@ -43,7 +43,7 @@ export default [
     },
   },
   {
-    files: ['www/**/*.js', 'scripts/**/*.mjs', 'sql/process/*.mjs'],
+    files: ['www/**/*.js', 'scripts/**/*.mjs', 'sql/process/*.mjs', 'docs/site/*.mjs'],
     rules: { 'no-shadow': ['error', { builtinGlobals: false, hoist: 'functions' }] },
   },
   {
@@ -62,5 +62,5 @@ export default [
     files: ['src/**/*.js', 'sql/*.js', 'sql/process/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js', 'tests/edge/*.js'],
     languageOptions: { globals: globals.serviceworker },
   },
-  { files: ['scripts/**/*.mjs', 'sql/process/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },
+  { files: ['scripts/**/*.mjs', 'sql/process/*.mjs', 'docs/site/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },
 ];

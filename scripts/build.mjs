@@ -5,7 +5,7 @@ import { staticPage } from './console.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith } from './project.mjs';
 import { prepareAll } from './setup.mjs';
-import { documentationSite } from './site/site.mjs';
+import { documentationSite } from '../docs/site/site.mjs';
 
 endAllOnSignals();
 await finishWith(async () => {

@@ -19,7 +19,7 @@ import { isCurrent, step } from './freshness.mjs';
 import { engineFolder, sqlPageFolder } from './modules.mjs';
 import { at } from './project.mjs';
 import { sampleLines } from './sample.mjs';
-import { addSite, built as siteFolder } from './site/site.mjs';
+import { addSite, built as siteFolder } from '../docs/site/site.mjs';
 
 /** The folder of the built console, which `[assets]` of wrangler.toml also names. */
 export const consoleFolder = at('dist');

@@ -16,15 +16,12 @@ const host = '127.0.0.1';
 const startMs = 60_000;
 const pollMs = 50;
 
-/** Returns the names of the configurable limits, from the Worker's table. */
-function limitNames() {
-  const table = readFileSync(at('crates', 'model', 'src', 'configurable_limits.rs'), 'utf8');
-  return [...table.matchAll(/^ {4}\w+: "([A-Z_]+)",/gm)].map((row) => row[1]);
-}
+/** The names of the configurable limits. `npm run reference` writes the file from the table in the code. */
+const limitNames = JSON.parse(readFileSync(at('scripts', 'settable_limits.json'), 'utf8'));
 
 /** The Worker reads these settings from environment variables. */
 export const settings = [
-  ...limitNames(),
+  ...limitNames,
   'DEFAULT_SHARDS',
   'DEFAULT_LOCATION',
   'JURISDICTION',

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { staticFolder } from './console.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith } from './project.mjs';
-import { built, documentationSite, siteName } from './site/site.mjs';
+import { built, documentationSite, siteName } from '../docs/site/site.mjs';
 
 endAllOnSignals();
 await finishWith(async () => {

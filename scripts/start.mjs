@@ -14,7 +14,7 @@ import { hasSql, isSqlOld, sqlFolder } from './modules.mjs';
 import { endAllOnSignals, endGroup, startGroup } from './processes.mjs';
 import { at, finishWith, root, UserError } from './project.mjs';
 import { hasCargo, prepareAll } from './setup.mjs';
-import { documentationSite } from './site/site.mjs';
+import { documentationSite } from '../docs/site/site.mjs';
 
 function portOf(name, text) {
   const number = Number(text);

@@ -20,7 +20,7 @@ import { buildNative } from './native.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { packages, rust } from './setup.mjs';
-import { documentationSite } from './site/site.mjs';
+import { documentationSite } from '../docs/site/site.mjs';
 import { slowest, verdict } from './verdict.mjs';
 
 /** The platform allows 64 MiB, and compiles the whole module when an isolate starts. */
@@ -224,7 +224,7 @@ const steps = [
   { title: 'documentation', when: onlyWithAll, first: 60, again: 5, work: documentation },
   { title: 'wasm tests', when: onlyWithAll, first: 60, again: 2, work: wasmTests },
   { title: 'random queries', when: onlyWithAll, first: 60, again: 60, work: randomQueries },
-  { title: 'site', when: () => touches('docs/', 'scripts/site/'), first: 40, again: 1, work: () => done(documentationSite()) },
+  { title: 'site', when: () => touches('docs/', 'docs/site/'), first: 40, again: 1, work: () => done(documentationSite()) },
   { title: 'clippy, native program and SQL', when: withNative, first: 180, again: 2, work: () => clippy('--all-targets', ...nativeCrates, '-p', 'tidemark-fuzz') },
   { title: 'Rust tests, native program and SQL', when: withNative, first: 400, again: 60, work: () => cargoTests(nativeCrates) },
   { title: 'quick build', when: () => !isAll, first: 120, again: 2, work: () => done(modules('quick')) },

@@ -13,7 +13,7 @@ import { at } from '../../scripts/project.mjs';
 import { listening, temporaryFolder } from './harness.mjs';
 
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
-const sources = ['packages', 'scripts', 'sql/process', 'src', 'crates', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
+const sources = ['packages', 'scripts', 'docs/site', 'sql/process', 'src', 'crates', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
 /**
  * Creates a clone of the repository, and an environment with Node, the npm packages, tar and gzip,

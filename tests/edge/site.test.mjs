@@ -9,8 +9,8 @@ import { test } from 'node:test';
 
 import { consolePage, staticFolder, staticPage } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
-import { changeLinks, collect } from '../../scripts/site/pages.mjs';
-import { documentationSite } from '../../scripts/site/site.mjs';
+import { changeLinks, collect } from '../../docs/site/pages.mjs';
+import { documentationSite } from '../../docs/site/site.mjs';
 import { hasChromium, launched } from './chromium.mjs';
 import { listening } from './harness.mjs';
 

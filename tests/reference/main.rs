@@ -2,6 +2,8 @@
 //! write the pages (`npm run reference`).
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
+use tidemark_model::configurable_limits::SETTABLE;
+
 mod commands;
 mod errors;
 mod json;
@@ -38,6 +40,13 @@ fn errors_page_matches_error_types() {
 #[test]
 fn limits_page_matches_limits() {
     check("docs/reference/limits.md", &limits::page());
+}
+
+/// `npm start` and `tidemark deploy` pass the settings with these names to the Worker.
+#[test]
+fn scripts_have_names_of_settable_limits() {
+    let names: Vec<String> = SETTABLE.iter().map(|limit| format!("  \"{}\"", limit.name)).collect();
+    check("scripts/settable_limits.json", &format!("[\n{}\n]\n", names.join(",\n")));
 }
 
 #[test]

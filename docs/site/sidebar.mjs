@@ -1,5 +1,5 @@
 // The navigation of the documentation site: each page of `docs/` with its title, in reading order.
-// A page that is missing here is an error (scripts/site/pages.mjs).
+// A page that is missing here is an error (docs/site/pages.mjs).
 
 /** `page` is a path relative to `docs/`, or an absolute path of the site. */
 const entry = (text, page) => ({ text, page });

@@ -15,9 +15,9 @@ import {
 } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 
-import { step } from '../freshness.mjs';
-import { must } from '../processes.mjs';
-import { at, npm, UserError } from '../project.mjs';
+import { step } from '../../scripts/freshness.mjs';
+import { must } from '../../scripts/processes.mjs';
+import { at, npm, UserError } from '../../scripts/project.mjs';
 import { collect, placeOf } from './pages.mjs';
 import { sidebar } from './sidebar.mjs';
 
@@ -40,9 +40,9 @@ async function packages() {
   const files = ['package.json', 'package-lock.json'];
   // npm writes this file after it has installed the packages.
   const outputs = [join(buildFolder, 'node_modules', '.package-lock.json')];
-  await step('The packages of the documentation site', { outputs, inputs: ['scripts/site/package-lock.json'] }, async () => {
+  await step('The packages of the documentation site', { outputs, inputs: ['docs/site/package-lock.json'] }, async () => {
     mkdirSync(buildFolder, { recursive: true });
-    for (const name of files) copyFileSync(at('scripts', 'site', name), join(buildFolder, name));
+    for (const name of files) copyFileSync(at('docs', 'site', name), join(buildFolder, name));
     const [command, first] = npm();
     const args = [...first, 'ci', '--prefix', buildFolder, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
     await must('Installing the packages of the documentation site', command, args);
@@ -64,10 +64,10 @@ function writePages({ pages, files }) {
   for (const path of files) write(`public/${placeOf(path)}`, (file) => copyFileSync(at(path), file));
   write('public/favicon.svg', (file) => copyFileSync(at('www', 'favicon.svg'), file));
   mkdirSync(join(buildFolder, '.vitepress', 'theme'), { recursive: true });
-  copyFileSync(at('scripts', 'site', 'theme.js'), join(buildFolder, '.vitepress', 'theme', 'index.js'));
+  copyFileSync(at('docs', 'site', 'theme.js'), join(buildFolder, '.vitepress', 'theme', 'index.js'));
   // Without this file, esbuild would read the repository's tsconfig.json.
   writeFileSync(join(buildFolder, 'tsconfig.json'), '{}\n');
-  for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('scripts', 'site', name), join(buildFolder, '.vitepress', name));
+  for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('docs', 'site', name), join(buildFolder, '.vitepress', name));
 }
 
 /** Checks that the navigation lists every page of docs/ and no other page. */
@@ -78,7 +78,7 @@ function checkNavigation(pages) {
     ...listed.filter((page) => !known.has(page)).map((page) => `${page} is listed and does not exist`),
     ...[...known].filter((page) => !page.startsWith('repository/') && !listed.includes(page)).map((page) => `${page} is not listed`),
   ];
-  if (faults.length > 0) throw new UserError(`scripts/site/sidebar.mjs:\n${faults.join('\n')}`);
+  if (faults.length > 0) throw new UserError(`docs/site/sidebar.mjs:\n${faults.join('\n')}`);
 }
 
 /** The licences of these packages require that the built site contains their text. */
@@ -101,7 +101,7 @@ export async function documentationSite() {
   const base = process.env.DOCS_BASE ?? '';
   // The built site contains the path at which it is published.
   const published = join(buildFolder, `published-at-${encodeURIComponent(base)}`);
-  const inputs = ['docs', 'scripts/site', 'www/favicon.svg', ...contents.pages.keys(), ...contents.files];
+  const inputs = ['docs', 'docs/site', 'www/favicon.svg', ...contents.pages.keys(), ...contents.files];
   await step('The documentation site', { inputs, outputs: [published, join(built, 'index.html')] }, async () => {
     for (const name of readdirSync(buildFolder)) if (name.startsWith('published-at-')) rmSync(join(buildFolder, name));
     writePages(contents);

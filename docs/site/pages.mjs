@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 
-import { at, UserError } from '../project.mjs';
+import { at, UserError } from '../../scripts/project.mjs';
 
 /** The site's folder for pages that are not in docs/. */
 const outside = 'repository';
