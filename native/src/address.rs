@@ -1,8 +1,8 @@
 //! Converts between the addresses of objects and the names of their files: `catalog`, `database-ID`
 //! and `shard-ID`.
 
-use tidemark_model::ids::ObjectId;
 use tidemark_engine::protocol::call::Address;
+use tidemark_model::ids::ObjectId;
 
 use crate::limits::OBJECT_ID_CHARACTERS_MAX;
 

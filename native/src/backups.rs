@@ -6,9 +6,9 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use tidemark_model::limits::BACKUP_NAMES_MAX;
 use tidemark_engine::protocol::backup::{FromBackups, ToBackups};
 use tidemark_engine::protocol::envelope;
+use tidemark_model::limits::BACKUP_NAMES_MAX;
 
 use crate::limits::FILE_NAME_BYTES_MAX;
 use crate::platform::random_u64;

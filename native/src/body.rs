@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
-use tidemark_server::drive::{Next, RequestBody};
 use tidemark_model::limits::PARSED_PIECE_BYTES;
+use tidemark_server::drive::{Next, RequestBody};
 use tokio::time::timeout_at;
 
 use crate::calls::pause;

@@ -14,12 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidemark_query::admission::QueryMemory;
-use tidemark_server::isolate_state::Service;
-use tidemark_server::settings::Settings;
-use tidemark_objects::catalog::Catalog;
 use tidemark_coordinator::continuous::Runner;
-use tidemark_objects::database::Database;
 use tidemark_engine::protocol::call::{Address, CallFailure};
 use tidemark_engine::protocol::event::EventHandler;
 use tidemark_engine::protocol::round::CallResult;
@@ -27,6 +22,11 @@ use tidemark_engine::shard::Shard;
 use tidemark_engine::shard::budget::Budget;
 use tidemark_engine::shard::events::ShardEvents;
 use tidemark_engine::shard::page_queue::Pages;
+use tidemark_objects::catalog::Catalog;
+use tidemark_objects::database::Database;
+use tidemark_query::admission::QueryMemory;
+use tidemark_server::isolate_state::Service;
+use tidemark_server::settings::Settings;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 
@@ -171,7 +171,7 @@ impl EngineThread {
         let failed_commits = Arc::clone(&shared.failed_commits);
         let platform = NativePlatform { limits: settings.limits, has_backups, failed_commits };
         let mut service = Service::new(Ok(settings), random_u64());
-        service.host_warning = shared.refused.warning();
+        service.host_warning.replace(shared.refused.warning());
         let budget = Budget::new(shared.memory_bytes, random_u64());
         let queries = service.queries.clone();
         let mut clock = Clock::default();

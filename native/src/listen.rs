@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
-use tidemark_server::settings::Settings;
 use tidemark_engine::protocol::call::Address;
+use tidemark_server::settings::Settings;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tidemark_engine::protocol::call::{CommitFailures, ObjectKind, PlacementError, Platform};
 use tidemark_model::configurable_limits::Limits;
 use tidemark_model::ids::ObjectId;
-use tidemark_engine::protocol::call::{CommitFailures, ObjectKind, PlacementError, Platform};
 
 use crate::failed_commits::FailedCommits;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hyper::Request;
 use hyper::body::Incoming;
+use tidemark_engine::protocol::call::{Call, Platform};
 use tidemark_server::drive::{Driver, Host, PendingCall, ResponseStart, drain};
 use tidemark_server::http::RequestHead;
 use tidemark_server::isolate_state::Service;
-use tidemark_engine::protocol::call::{Call, Platform};
 use tokio::sync::oneshot;
 
 use crate::body::{BodyReader, Disconnected};

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Params, Row, params};
-use tidemark_model::bug;
 use tidemark_engine::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
+use tidemark_model::bug;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, SQLITE_BYTES_MAX, STATEMENTS_KEPT, WAL_PAGES};

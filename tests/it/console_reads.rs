@@ -9,7 +9,7 @@ use tidemark_browser::influxql_outline::PageOutline;
 use tidemark_server::error::{ApiError, ApiResult};
 use tidemark_server::http::{Parameters, RequestHead};
 use tidemark_server::params::QueryParams;
-use tidemark_server::routes::query::QueryResponder;
+use tidemark_server::routes::query::parse;
 use tidemark_server::settings::Settings;
 
 use crate::product::{form, head};
@@ -115,7 +115,7 @@ fn asked(text: &str, settings: &Settings) -> ApiResult<()> {
     let query = form(&[("read_only", "true"), ("q", text)]);
     let head = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };
     let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()).unwrap(), None);
-    QueryResponder::new(params.map_err(ApiError::from)?, None, settings, 0).map(drop)
+    parse(&params.map_err(ApiError::from)?, settings).map(drop)
 }
 
 #[test]

@@ -2,12 +2,17 @@
 //! query.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use tidemark_coordinator::error::Error;
+use tidemark_engine::protocol::call::{Address, Reply};
+use tidemark_server::action::Action;
+use tidemark_server::exchange::Exchange;
 
-use crate::protocol::{create, write};
+use crate::protocol::{ask, create, write};
 use crate::world::{Edge, World, real_shard};
+use crate::write_overload::{head, service};
 
 const LONG: &str = "SELECT s FROM db.autogen.long";
 
@@ -67,6 +72,47 @@ fn kill_query_works_across_isolates() {
         again.borrow_mut().pop().and_then(Result::err).map(|error| error.to_string()),
         Some(refused)
     );
+}
+
+#[test]
+fn query_of_disconnected_client_is_no_longer_listed() {
+    for target in [
+        "/query?db=db&q=SELECT+s+FROM+long",
+        "/query?db=db&chunked=true&q=SELECT+s+INTO+copy+FROM+long",
+        "/api/v3/query_influxql?db=db&format=csv&q=SELECT+s+FROM+long",
+        "/api/v3/export?db=db",
+    ] {
+        let (mut world, mut service, mut calls) = (world(), service(), VecDeque::new());
+        let platform = world.platform.clone();
+        let (mut exchange, mut action) =
+            Exchange::start(&mut service, &platform, head(target, &[]));
+        while world.live_queries().is_empty() {
+            action = match action {
+                Action::ReadBody => exchange.end_body(&mut service, &platform),
+                Action::Calls(more) => {
+                    calls.extend(more);
+                    let call = calls.pop_front().expect("the request waits for no reply");
+                    let reply = match call.to {
+                        Address::Pause => Vec::new(),
+                        to => ask(&mut world, to, call.message),
+                    };
+                    let reply = Reply { id: call.id, result: Ok(reply) };
+                    exchange.reply(&mut service, &platform, reply)
+                }
+                Action::Stream(_) | Action::Bytes(_) | Action::Pause => {
+                    exchange.proceed(&mut service, &platform)
+                }
+                other => panic!("{target}: {other:?}"),
+            };
+        }
+        let calls = exchange.abandon();
+        assert_eq!(calls.len(), 1, "{target}");
+        for call in calls {
+            ask(&mut world, call.to, call.message);
+        }
+        assert_eq!(world.live_queries(), [], "{target}");
+        assert!(exchange.abandon().is_empty(), "{target}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tidemark_coordinator::error::Error;
-use tidemark_coordinator::sql::{SqlQuery, SqlStatement};
+use tidemark_coordinator::sql::{SqlStatement, execute};
 
 use crate::protocol::write;
 use crate::queries::{LONG_ROWS, run_while_fields_are_added, world};
@@ -14,7 +14,7 @@ type Answer = Result<Option<Vec<u8>>, Error>;
 
 fn start(world: &mut World, edge: &Edge, text: &str) -> Rc<RefCell<Vec<Answer>>> {
     let (text, parameters) = (text.to_owned(), Vec::new());
-    let query = SqlQuery::prepare(SqlStatement { text, parameters, format: "json" }, session());
+    let query = execute(SqlStatement { text, parameters, format: "json" }, session());
     world.start_pieces(edge, query, |answer| matches!(answer, Ok(Some(_))))
 }
 

@@ -15,7 +15,7 @@ use super::grants::Principal;
 use super::into::check_names;
 use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::session::Session;
-use super::statement::{Execution, default_policy, each_place};
+use super::statement::{default_policy, each_place, execute};
 use super::{Context, Machine, Pieces, Task};
 use tidemark_engine::protocol::backup_schedule::{DuePass, PassDone};
 use tidemark_engine::protocol::call::{Address, Call, Platform, Reply, Step, counted};
@@ -57,7 +57,7 @@ enum Running {
 struct StartedRun {
     query: ContinuousQuery,
     run: ContinuousRun,
-    execution: Execution,
+    execution: Pieces<SeriesChunk>,
     started_ns: i64,
     /// The number of calls that the platform has counted so far.
     calls: usize,
@@ -127,7 +127,7 @@ impl<S: Store> Runner<S> {
         // CREATE checked that the creator had all permissions that the statement needs.
         let principal = Principal::admin();
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
-        let execution = Execution::new(Statement::Select(select), session);
+        let execution = execute(Statement::Select(select), session);
         let run = StartedRun { query, run, execution, started_ns: now_ns, calls: 0 };
         self.running = Some(Running::Query(Box::new(run)));
         self.advance(platform, None)

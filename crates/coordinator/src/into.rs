@@ -5,13 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::rc::Rc;
 
 use super::error::{Error, Result};
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
-use super::statement::Execution;
 use super::write::rejections::LineRefusal;
 use super::write::{self, WriteRequest};
 use super::{Io, Pieces};
@@ -28,23 +26,22 @@ pub(super) fn select_into(
     select: SelectStatement,
     target: Target,
     session: Session,
-) -> Result<Execution, QueryError> {
+) -> Result<Pieces<SeriesChunk>, QueryError> {
     check_names(&select, &target)?;
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
     let points = IntoPoints::new(tag_arguments(&select));
     let principal = session.principal.clone();
+    let cleanup = session.cleanup.clone();
     let query = Query::select(select, session)?;
-    let status = Rc::clone(&query.status);
-    let into_status = Rc::clone(&status);
-    let pieces = Pieces::once(|io| async move {
+    Ok(Pieces::once(|io| async move {
         let written = copy(&io, query.execute(), &place, &principal, &target, points).await;
         // If writing failed, the query did not reach its end and is still listed.
-        if let Some(request) = into_status.report.end() {
-            io.calls(vec![request]).await;
+        let calls = cleanup.take();
+        if !calls.is_empty() {
+            io.calls(calls).await;
         }
         Ok(Some(written_row(written?)))
-    });
-    Ok(Execution { pieces, status })
+    }))
 }
 
 /// Writes the rows of the query. Returns the number of written points.
@@ -131,20 +128,17 @@ pub(super) fn explain_into(
     explain: ExplainStatement,
     target: &Target,
     session: Session,
-) -> Result<Execution, QueryError> {
+) -> Result<Pieces<SeriesChunk>, QueryError> {
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
     let principal = session.principal.clone();
-    let query = Query::explain(explain, session)?;
-    let status = Rc::clone(&query.status);
-    let mut query = query.execute();
-    let pieces = Pieces::once(|io| async move {
+    let mut query = Query::explain(explain, session)?.execute();
+    Ok(Pieces::once(|io| async move {
         check_target(&io, &place, &principal).await?;
         let plan = io.next(&mut query).await?;
         // The query ends after its only piece.
         io.next(&mut query).await?;
         Ok(plan)
-    });
-    Ok(Execution { pieces, status })
+    }))
 }
 
 async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch) -> Result<()> {

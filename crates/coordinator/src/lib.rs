@@ -3,9 +3,8 @@
 //!
 //! A request that needs the objects' data is an async function over [`Io`]. The function runs as a
 //! [`Task`] if it has one result, and as [`Pieces`] if it streams its result. There is no executor:
-//! [`Machine::step`] returns the calls to make, or the result. The host (`edge/`, `browser/`, the
-//! native program or a test's scheduler) makes the calls in any order and passes each reply to
-//! `step`.
+//! [`Machine::step`] returns the calls to make, or the result. The server, a Database object or a
+//! test's scheduler makes the calls in any order and passes each reply to `step`.
 //!
 //! The Worker's cache of the objects' state may be outdated. Therefore no refusal is based on the
 //! cache alone (PROTOCOL.md rule 6).

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::error::Error;
-use super::session::Session;
+use super::session::{Cleanup, Session};
 use super::{Context, Pieces};
 use tidemark_engine::protocol::call::{Address, CallFailure};
 use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
@@ -76,9 +76,10 @@ fn age(age_ns: i64) -> String {
 
 /// The reports of a query for SHOW QUERIES. The first report is sent with the request for the
 /// query's second page, further reports follow every few seconds, and the last report follows at
-/// the end.
-#[derive(Debug, Default)]
+/// the end. A dropped query leaves its last report in [`Session::cleanup`].
+#[derive(Debug)]
 pub(super) struct LiveQueryReport {
+    cleanup: Cleanup,
     /// 0 before the first report.
     id: Cell<u64>,
     /// The time of the request for the first page, in nanoseconds; 0 before that request.
@@ -87,6 +88,11 @@ pub(super) struct LiveQueryReport {
 }
 
 impl LiveQueryReport {
+    pub(super) fn new(session: &Session) -> Self {
+        let (id, started_ns, reported_ns) = Default::default();
+        Self { cleanup: session.cleanup.clone(), id, started_ns, reported_ns }
+    }
+
     /// Returns the precedence of a query's page requests after the query has read `rows` rows; 0
     /// for a query that is not listed.
     pub(super) fn precedence(&self, rows: u64) -> u64 {
@@ -137,6 +143,12 @@ impl LiveQueryReport {
         let id = self.id.take();
         let message = envelope::encode(&ToCatalog::EndQuery { id });
         (id != 0).then(|| Request::new(Address::Catalog, message))
+    }
+}
+
+impl Drop for LiveQueryReport {
+    fn drop(&mut self) {
+        self.cleanup.borrow_mut().extend(self.end());
     }
 }
 

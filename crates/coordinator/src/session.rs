@@ -1,9 +1,17 @@
 //! Defines the context in which a statement runs.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::grants::Principal;
+use tidemark_engine::protocol::round::Request;
 use tidemark_query::admission::RequestReservation;
+use tidemark_query::result::ResultColumns;
 use tidemark_query::source::Defaults;
 use tidemark_query::work::Work;
+
+/// Calls whose replies do not matter. All clones refer to the same list.
+pub type Cleanup = Rc<RefCell<Vec<Request>>>;
 
 /// The context of a statement.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +30,11 @@ pub struct Session {
     pub as_v3: bool,
     /// The memory reservation that all statements of the request share.
     pub reservation: RequestReservation,
+    /// The columns of a SELECT's rows, which are known after the first piece or at the end.
+    pub columns: Rc<RefCell<Option<ResultColumns>>>,
+    /// The calls that clean up after cancelled statements. A dropped statement adds its call, and
+    /// the owner of the session makes it.
+    pub cleanup: Cleanup,
     /// The statement's counted work.
     pub work: Work,
 }

@@ -1,11 +1,10 @@
 //! Executes an InfluxQL statement of any kind in a session, and returns the result piece by piece.
 //! Also writes 1.x's warning for a statement that writes and was sent by GET.
 
-use std::rc::Rc;
-
+use super::Pieces;
 use super::cache::{Cache, find_policy};
 use super::continuous::{create_continuous, drop_continuous};
-use super::create_drop::{Change, alter_policy, create_database, create_policy, execute};
+use super::create_drop::{self, Change, alter_policy, create_database, create_policy};
 use super::database_lists::{list_databases, show_continuous_queries, show_measurements};
 use super::delete::delete;
 use super::diagnostics::diagnostics;
@@ -14,67 +13,36 @@ use super::grants::Principal;
 use super::into::{explain_into, select_into};
 use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, SchemaSelection};
-use super::query::{Query, QueryStatus};
+use super::query::Query;
 use super::session::Session;
 use super::users_and_tokens::{show_users, user_statement};
-use super::{Context, Machine, NextResult, Pieces};
-use tidemark_engine::protocol::call::Call;
 use tidemark_engine::protocol::database::{Description, ToDatabase};
-use tidemark_engine::protocol::round::{Replies, Request, Round};
 use tidemark_influxql::ast::{SelectStatement, Source, Statement};
 use tidemark_model::grant::PermissionKind;
 use tidemark_query::error::QueryError;
 use tidemark_query::metadata;
-use tidemark_query::result::{ResultColumns, SeriesChunk};
+use tidemark_query::result::SeriesChunk;
 use tidemark_query::source::Defaults;
 
-/// A statement in progress.
-///
-/// `Done(Ok(Some(chunk)))` is a piece of the result, after which a step with `None` requests the
-/// next piece. `Done(Ok(None))` is the end. An error also ends the statement, possibly after some
-/// pieces.
-#[derive(Debug)]
-pub struct Execution<T = SeriesChunk> {
-    pub(super) pieces: Pieces<T>,
-    /// The state of a query, which stays empty for other statements.
-    pub(super) status: Rc<QueryStatus>,
+/// Executes a statement. An error ends the statement, possibly after some pieces.
+pub fn execute(statement: Statement, session: Session) -> Pieces<SeriesChunk> {
+    prepare(statement, session).unwrap_or_else(|error| Pieces::once(|_| async { Err(error) }))
 }
 
-impl Execution {
-    /// Prepares a statement.
-    pub fn new(statement: Statement, session: Session) -> Self {
-        prepare(statement, session)
-            .unwrap_or_else(|error| Pieces::once(|_| async { Err(error) }).into())
-    }
-}
-
-impl From<Query> for Execution {
-    fn from(query: Query) -> Self {
-        let status = Rc::clone(&query.status);
-        Self { pieces: query.execute(), status }
-    }
-}
-
-impl From<Pieces<SeriesChunk>> for Execution {
-    fn from(pieces: Pieces<SeriesChunk>) -> Self {
-        Self { pieces, status: Rc::default() }
-    }
-}
-
-fn prepare(statement: Statement, session: Session) -> Result<Execution> {
+fn prepare(statement: Statement, session: Session) -> Result<Pieces<SeriesChunk>> {
     if let Some(database) = metadata::database(&statement, session.defaults()) {
         // As in 1.x, a missing database is not an error of some statements.
         let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
-        return Ok(Query::show(statement, database?, session).or_if_missing(otherwise).into());
+        return Ok(Query::show(statement, database?, session).or_if_missing(otherwise).execute());
     }
-    let pieces = match statement {
+    Ok(match statement {
         Statement::Select(select) => match select.into.clone() {
-            Some(target) => return Ok(select_into(*select, target, session)?),
-            None => return Ok(Query::select(*select, session)?.into()),
+            Some(target) => select_into(*select, target, session)?,
+            None => Query::select(*select, session)?.execute(),
         },
         Statement::Explain(explain) => match explain.select.into.clone() {
-            Some(target) => return Ok(explain_into(explain, &target, session)?),
-            None => return Ok(Query::explain(explain, session)?.into()),
+            Some(target) => explain_into(explain, &target, session)?,
+            None => Query::explain(explain, session)?.execute(),
         },
         Statement::CreateDatabase(create) => {
             change_pieces(create_database(&create, session.default_shards))
@@ -125,12 +93,11 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
             show_retention_policies(database, session.principal)
         }
         other => return Err(unsupported(&other).into()),
-    };
-    Ok(pieces.into())
+    })
 }
 
 fn change_pieces(change: Change) -> Pieces<SeriesChunk> {
-    Pieces::once(|io| async move { execute(&io, change).await.map(|_| None) })
+    Pieces::once(|io| async move { create_drop::execute(&io, change).await.map(|_| None) })
 }
 
 /// Lists the databases on which the caller has a permission, as in 1.x.
@@ -170,40 +137,6 @@ fn unsupported(statement: &Statement) -> QueryError {
         other => return QueryError::Unsupported(other.to_string()),
     };
     QueryError::Invalid(text.to_owned())
-}
-
-impl Execution {
-    /// Takes the columns of a SELECT's rows, which are known after the first piece or at the end.
-    pub fn take_columns(&self) -> Option<ResultColumns> {
-        self.status.columns.take()
-    }
-}
-
-impl<T: 'static> Execution<T> {
-    /// Stops the statement. Returns the request that removes a listed statement from the list of
-    /// queries.
-    pub fn stop(&mut self) -> Option<Request> {
-        self.pieces.stop();
-        self.status.report.end()
-    }
-
-    /// Stops the statement like [`Self::stop`], and returns the request as a call.
-    pub fn abandon(&mut self) -> Vec<Call> {
-        let end = self.stop();
-        end.map_or_else(Vec::new, |request| self.pieces.round().start(vec![request]))
-    }
-}
-
-impl<T: 'static> Machine for Execution<T> {
-    type Reply = Option<T>;
-
-    fn round(&mut self) -> &mut Round {
-        self.pieces.round()
-    }
-
-    fn advance(&mut self, context: &mut Context<'_>, replies: Replies) -> NextResult<Option<T>> {
-        self.pieces.advance(context, replies)
-    }
 }
 
 type Name = Option<String>;

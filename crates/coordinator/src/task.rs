@@ -205,6 +205,12 @@ impl<T> Machine for Pieces<T> {
 /// The handle by which an async function emits pieces of its response.
 pub struct Output<T>(Rc<Cell<Option<T>>>);
 
+impl<T> Clone for Output<T> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
 impl<T> Output<T> {
     /// Passes a piece to the host and waits until the host requests the next piece.
     pub async fn emit(&self, piece: T) {
@@ -260,6 +266,13 @@ impl Io {
         reply.unwrap_or_else(|| Err(CallFailure::Failed("no reply".to_owned())))
     }
 
+    /// Sends one request, and waits for its reply for at most `ms` milliseconds.
+    pub async fn request_within(&self, request: Request, ms: u32) -> CallResult {
+        let mut replies = self.calls(vec![request, Request::pause(ms)]).await;
+        replies.truncate(1);
+        replies.pop().unwrap_or_else(|| Err(CallFailure::Failed("no reply".to_owned())))
+    }
+
     /// Sends one message and returns the bytes of its reply.
     pub async fn call(&self, to: Address, message: &impl Wire) -> CallResult {
         self.request(Request::new(to, envelope::encode(message))).await
@@ -311,7 +324,8 @@ impl Io {
     pub async fn next<T>(&self, pieces: &mut Pieces<T>) -> Result<Option<T>> {
         let mut replies = Replies::default();
         loop {
-            match self.with(|context| pieces.advance(context, replies))?? {
+            let step = self.with(|context| bug::catch(|| pieces.advance(context, replies)))?;
+            match step?? {
                 Next::Calls(requests) => replies = self.calls(requests).await,
                 Next::Reply(reply) => return Ok(reply),
             }

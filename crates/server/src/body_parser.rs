@@ -14,7 +14,7 @@ use tidemark_line_protocol::{Options, Parser, Rejected, TimestampUnit};
 use tidemark_model::bug::OrBug;
 use tidemark_model::configurable_limits::Limits;
 use tidemark_model::limits::{PARSED_PIECE_BYTES, RETAINED_TEXT_BYTES_MAX};
-use tidemark_query::admission::Permit;
+use tidemark_query::admission::{Permit, PermitCounters};
 
 /// A parsed body with its batch, rejected lines and memory reservation.
 pub struct ParsedBody {
@@ -64,6 +64,11 @@ impl BodyParser {
             used_bytes: 0,
             piece_bytes: PARSED_PIECE_BYTES,
         }
+    }
+
+    /// Returns the counters of the body's memory reservation.
+    pub fn counters(&self) -> PermitCounters {
+        self.permit.counters()
     }
 
     /// Reserves memory for the columns and for `buffer_bytes`.

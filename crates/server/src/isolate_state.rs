@@ -1,7 +1,10 @@
 //! Defines the state that an isolate keeps between requests.
 
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+
 use super::catalog_health::CatalogHealth;
-use super::error::ApiResult;
 use super::latencies::Durations;
 use super::log::WriteCounts;
 use super::settings::{Settings, SettingsError};
@@ -13,10 +16,17 @@ use tidemark_query::admission::{Admission, QueryMemory};
 /// The state that an isolate keeps between requests.
 #[derive(Debug)]
 pub struct Service {
-    /// The operator's settings, or the error of invalid settings.
-    pub settings: Result<Settings, SettingsError>,
     /// The cache of names, schemas, shard maps, tokens and users.
     pub cache: Cache,
+    /// The state that the requests in progress share.
+    pub isolate: Rc<Isolate>,
+}
+
+/// The state that the requests in progress share.
+#[derive(Debug)]
+pub struct Isolate {
+    /// The operator's settings, or the error of invalid settings.
+    pub settings: Result<Settings, SettingsError>,
     /// The memory that bodies in flight use.
     pub admission: Admission,
     /// The memory that queries use.
@@ -25,13 +35,13 @@ pub struct Service {
     /// keys.
     pub hash_seed: u64,
     /// The number of completed writes.
-    pub write_counts: WriteCounts,
+    pub write_counts: Cell<WriteCounts>,
     /// The durations of requests, if `COUNT_DURATIONS` is set.
-    pub durations: Option<Durations>,
+    pub durations: Option<RefCell<Durations>>,
     /// The cached health of the Catalog.
-    pub catalog_health: CatalogHealth,
+    pub catalog_health: RefCell<CatalogHealth>,
     /// A warning of the host for `/health`, and the time at which the warning ends, in nanoseconds.
-    pub host_warning: Option<(String, i64)>,
+    pub host_warning: RefCell<Option<(String, i64)>>,
 }
 
 impl Service {
@@ -40,44 +50,30 @@ impl Service {
         let admission = Admission::default();
         let queries = QueryMemory::new(&admission);
         let is_counted = settings.as_ref().is_ok_and(|settings| settings.count_durations);
-        Self {
-            durations: is_counted.then(Durations::default),
+        let isolate = Isolate {
+            durations: is_counted.then(RefCell::default),
             settings,
-            cache: Cache::default(),
             admission,
             queries,
             hash_seed,
-            write_counts: WriteCounts::default(),
-            catalog_health: CatalogHealth::default(),
-            host_warning: None,
-        }
+            write_counts: Cell::default(),
+            catalog_health: RefCell::default(),
+            host_warning: RefCell::default(),
+        };
+        Self { cache: Cache::default(), isolate: Rc::new(isolate) }
+    }
+
+    /// Returns the state that a step of a request uses. `calls` is the number of the request's
+    /// earlier calls that count against the platform's limit.
+    pub fn context<'a>(&'a mut self, platform: &'a dyn Platform, calls: usize) -> Context<'a> {
+        Context { cache: &mut self.cache, queries: &self.isolate.queries, platform, calls }
     }
 }
 
-/// The isolate's state, borrowed for one step of a request.
-pub struct Isolate<'a> {
-    /// The state that the isolate keeps.
-    pub service: &'a mut Service,
-    /// The platform: time, randomness, limits.
-    pub platform: &'a dyn Platform,
-    /// The number of the request's earlier calls that count against the platform's limit.
-    pub calls: usize,
-}
+impl Deref for Service {
+    type Target = Isolate;
 
-impl Isolate<'_> {
-    /// Returns the part of the isolate's state that the coordinator's state machines use.
-    pub fn context(&mut self) -> Context<'_> {
-        let Service { cache, queries, .. } = &mut *self.service;
-        Context { cache, queries, platform: self.platform, calls: self.calls }
-    }
-
-    /// Returns the operator's settings, or the error of invalid settings.
-    pub fn settings(&self) -> ApiResult<&Settings> {
-        self.service.settings.as_ref().map_err(|error| error.clone().into())
-    }
-
-    /// Returns the time in nanoseconds since the epoch.
-    pub fn now_ns(&self) -> i64 {
-        self.platform.now_ns()
+    fn deref(&self) -> &Isolate {
+        &self.isolate
     }
 }

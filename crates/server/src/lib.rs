@@ -23,5 +23,6 @@ pub mod latencies;
 pub mod location_hint;
 pub mod log;
 pub mod params;
+pub mod request;
 pub mod routes;
 pub mod settings;

@@ -21,8 +21,8 @@ use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, ScalarFunctionEx
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coop::CooperativeExec;
-use tidemark_model::time::D_NS;
 use tidemark_engine::scan::request::{AggregateFunction, Window};
+use tidemark_model::time::D_NS;
 
 use super::batches::Source;
 use super::first_rows::by_time;

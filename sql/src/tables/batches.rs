@@ -14,9 +14,9 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int32Type, SchemaRef, TimeUnit};
 use tidemark_engine::batch::bitmap::Validity;
 use tidemark_engine::batch::column::{Column, StringColumn, Values};
-use tidemark_model::value::FieldValue;
 use tidemark_engine::protocol::scan_page;
 use tidemark_engine::scan::page::{Group, GroupData};
+use tidemark_model::value::FieldValue;
 
 use crate::error::QueryError;
 use crate::limits::{BATCH_ROWS, TURN_BYTES_MAX};

@@ -11,9 +11,9 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator};
 use datafusion::scalar::ScalarValue;
+use tidemark_engine::scan::request::Comparison;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
-use tidemark_engine::scan::request::Comparison;
 
 use super::measurement::{Kind, tag_type};
 use crate::messages::Condition;

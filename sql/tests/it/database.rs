@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use tidemark_engine::batch::column::{Column, StringColumn, Values};
-use tidemark_model::value::{FieldType, FieldValue};
 use tidemark_engine::protocol::scan_page;
 use tidemark_engine::scan::page::{Group, GroupData};
 use tidemark_engine::scan::request::Comparison;
+use tidemark_model::value::{FieldType, FieldValue};
 use tidemark_sql::error::QueryError;
 use tidemark_sql::messages::{
     Condition, Page, Parameter, QueryRequest, ScanRequest, SessionReply, SessionRequest,

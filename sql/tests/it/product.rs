@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidemark_server::http::RequestHead;
-use tidemark_server::settings::Settings;
 use tidemark_browser::in_process::{InProcess, SqlSession};
 use tidemark_engine::protocol::envelope;
 use tidemark_engine::protocol::sql::ToSql;
+use tidemark_server::http::RequestHead;
+use tidemark_server::settings::Settings;
 use tidemark_sql::{Engine, QuerySession};
 
 const TOKEN: &str = "token-of-the-tests";

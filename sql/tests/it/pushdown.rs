@@ -1,7 +1,7 @@
 //! Compares filters that a scan evaluates with filters that DataFusion evaluates.
 
-use tidemark_model::value::{FieldType, FieldValue};
 use tidemark_engine::scan::request::Comparison;
+use tidemark_model::value::{FieldType, FieldValue};
 use tidemark_sql::messages::Condition;
 use tidemark_sql::output::Format;
 

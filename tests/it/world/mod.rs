@@ -24,8 +24,8 @@ use tidemark_coordinator::continuous::Runner;
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::Principal;
 use tidemark_coordinator::session::Session;
-use tidemark_coordinator::statement::Execution;
-use tidemark_coordinator::{Context, Machine};
+use tidemark_coordinator::statement::execute;
+use tidemark_coordinator::{Context, Machine, Pieces};
 use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark_engine::protocol::envelope;
@@ -233,8 +233,7 @@ impl World {
     ) -> StatementResults {
         let statement = parse_statement(text, &Params::default()).unwrap();
         let session = Session { database: Some(database.to_owned()), ..session() };
-        let execution = Execution::new(statement, session);
-        self.start_pieces(edge, execution, |piece| matches!(piece, Ok(Some(_))))
+        self.start_pieces(edge, execute(statement, session), |piece| matches!(piece, Ok(Some(_))))
     }
 
     /// Runs an InfluxQL statement of an administrator to its end.
@@ -594,7 +593,7 @@ pub(crate) struct Edge {
 pub(crate) type Outcome<M> = Result<<M as Machine>::Reply, Error>;
 
 /// The chunks of a statement's result. The last element is `Ok(None)` or an error.
-pub(crate) type StatementResults = Rc<RefCell<Vec<Outcome<Execution>>>>;
+pub(crate) type StatementResults = Rc<RefCell<Vec<Outcome<Pieces<SeriesChunk>>>>>;
 
 /// The session of an administrator in the database `db`.
 pub(crate) fn session() -> Session {

@@ -11,9 +11,7 @@
 mod plan;
 mod shard_pages;
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use super::error::{Error, Result};
 use super::explain::LINE_WORK;
@@ -38,7 +36,7 @@ use tidemark_query::admission::{QueryReservation, RequestReservation};
 use tidemark_query::compile::{self, ClashPosition};
 use tidemark_query::error::QueryError;
 use tidemark_query::executor::{ExecStep, PageNeed, RowPosition};
-use tidemark_query::result::{ResultColumns, SeriesChunk};
+use tidemark_query::result::SeriesChunk;
 use tidemark_query::source::{self, SourceName};
 
 #[derive(Clone, Debug)]
@@ -64,17 +62,7 @@ pub struct Query {
     after: Option<RowPosition>,
     /// The result for a missing database; `None` if a missing database is an error.
     if_missing: Option<Option<SeriesChunk>>,
-    pub(super) status: Rc<QueryStatus>,
-}
-
-/// The state that a running query shares with the statement's owner.
-#[derive(Debug, Default)]
-pub(super) struct QueryStatus {
-    /// The columns of a SELECT's rows, which are known after the first piece or at the end.
-    pub(super) columns: RefCell<Option<ResultColumns>>,
-    pub(super) report: LiveQueryReport,
-    /// The memory of a SQL statement.
-    pub(super) reservation: RequestReservation,
+    report: LiveQueryReport,
 }
 
 impl Query {
@@ -115,8 +103,9 @@ impl Query {
 
     fn new(statement: ReadStatement, mut session: Session, sources: Vec<SourceName>) -> Self {
         session.work = session.work.next_statement();
-        let (explain, after, if_missing, status) = (None, None, None, Rc::default());
-        Self { statement, session, sources, explain, after, if_missing, status }
+        let report = LiveQueryReport::new(&session);
+        let (explain, after, if_missing) = (None, None, None);
+        Self { statement, session, sources, explain, after, if_missing, report }
     }
 
     /// Executes the query.
@@ -126,7 +115,7 @@ impl Query {
             let retries = Retries::default();
             let mut running = RunningQuery { query: self, io, output, emitted: false, retries };
             let result = running.run().await;
-            if let Some(request) = running.query.status.report.end() {
+            if let Some(request) = running.query.report.end() {
                 running.io.calls(vec![request]).await;
             }
             match (result, if_missing) {
@@ -230,7 +219,7 @@ impl RunningQuery {
                 Some(newer) => (loaded, empty) = (newer, None),
                 None => {
                     let mut run = planned?;
-                    self.query.status.columns.replace(run.columns.take());
+                    self.query.session.columns.replace(run.columns.take());
                     return Ok(run);
                 }
             }
@@ -423,19 +412,19 @@ impl RunningQuery {
 
     /// Requests pages and passes them to `run`. Returns `false` if a shard has newer state.
     async fn read_pages(&self, run: &mut QueryRun, needs: Vec<PageNeed<ToShard>>) -> Result<bool> {
-        let Query { statement, session, sources, status, .. } = &self.query;
+        let Query { statement, session, sources, report: listed, .. } = &self.query;
         let further = needs.iter().any(|need| is_continuation(&need.request));
         let report = self.io.with(|context| {
             if further && !self.emitted {
                 self.reservation(context).become_long().map_err(QueryError::from)?;
             }
             let describe = || (statement.text(), run.shards());
-            Ok::<_, Error>(status.report.report(context, session, further, describe))
+            Ok::<_, Error>(listed.report(context, session, further, describe))
         })??;
         let (mut requested, mut requests) = (Vec::new(), Vec::new());
         for (streams, mut message) in combine_first_pages(needs, run) {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
-                *query = status.report.precedence(run.reads.points);
+                *query = listed.precedence(run.reads.points);
             }
             let shard = streams.first().and_then(|&stream| run.shard_of(stream));
             let Some((shard, _)) = shard else { continue };

@@ -1,5 +1,6 @@
 //! Tests how a query is planned.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;

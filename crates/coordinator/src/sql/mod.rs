@@ -10,14 +10,11 @@
 mod aggregate_pages;
 mod scans;
 
-use std::rc::Rc;
-
 use super::error::{Error, Result};
-use super::live_queries::is_killed;
+use super::live_queries::{LiveQueryReport, is_killed};
 use super::load_schemas::{Load, Loaded, Retries, SchemaSelection};
-use super::query::{QueryStatus, QueryWait, check_read_limits, may_restart, shard_page};
+use super::query::{QueryWait, check_read_limits, may_restart, shard_page};
 use super::session::Session;
-use super::statement::Execution;
 use super::{Io, Output, Pieces};
 use scans::{PageRequest, PageResult, Scans};
 use tidemark_engine::protocol::call::{Address, CallFailure};
@@ -50,38 +47,25 @@ pub struct SqlStatement {
     pub format: &'static str,
 }
 
-/// A SQL statement in progress. Each piece of the result is a part of the response body. The first
-/// piece is returned when the SQL Worker has encoded rows, or at the end.
-pub type SqlQuery = Execution<Vec<u8>>;
-
-impl SqlQuery {
-    /// Prepares a statement with the database and policy of `session`.
-    pub fn prepare(statement: SqlStatement, session: Session) -> Self {
-        let reservation = session.reservation.clone();
-        let status = Rc::new(QueryStatus { reservation, ..QueryStatus::default() });
-        let shared = Rc::clone(&status);
-        let pieces = Pieces::new(move |io, output| {
-            Statement {
-                io,
-                output,
-                statement,
-                session,
-                loaded: None,
-                attempt: Attempt::default(),
-                emitted: false,
-                retries: Retries::default(),
-                losses: Retries::default(),
-                status: shared,
-            }
-            .run()
-        });
-        Self { pieces, status }
-    }
-
-    /// Returns the statement's share of the memory.
-    pub fn reservation(&self) -> Option<&QueryReservation> {
-        self.status.reservation.get()
-    }
+/// Executes a statement with the database and policy of `session`. Each piece of the result is a part
+/// of the response body. The first piece is returned when the SQL Worker has encoded rows, or at the
+/// end.
+pub fn execute(statement: SqlStatement, session: Session) -> Pieces<Vec<u8>> {
+    Pieces::new(move |io, output| {
+        Statement {
+            report: LiveQueryReport::new(&session),
+            io,
+            output,
+            statement,
+            session,
+            loaded: None,
+            attempt: Attempt::default(),
+            emitted: false,
+            retries: Retries::default(),
+            losses: Retries::default(),
+        }
+        .run()
+    })
 }
 
 struct Statement {
@@ -95,7 +79,7 @@ struct Statement {
     retries: Retries,
     /// The number of times that the SQL Worker lost the statement.
     losses: Retries,
-    status: Rc<QueryStatus>,
+    report: LiveQueryReport,
 }
 
 /// The state since the statement was opened.
@@ -132,7 +116,7 @@ impl Statement {
             }
             result = self.execute().await;
         }
-        if let Some(request) = self.status.report.end() {
+        if let Some(request) = self.report.end() {
             // The reply does not change the statement's result.
             let _ = self.io.request(request).await;
         }
@@ -363,10 +347,10 @@ impl Statement {
         let reservation = self.reservation()?;
         let (requested, further) = self.attempt.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.statement.text.clone(), self.attempt.scans.shards());
-        let status = &self.status.report;
+        let listed = &self.report;
         let report =
-            self.io.with(|context| status.report(context, &self.session, further, describe))?;
-        let query = status.precedence(self.attempt.points);
+            self.io.with(|context| listed.report(context, &self.session, further, describe))?;
+        let query = listed.precedence(self.attempt.points);
         let pages = requested.iter().filter_map(|page| self.attempt.scans.request(*page, query));
         let requests = pages.chain(report).collect();
         Ok((requested, requests))

@@ -34,11 +34,16 @@ impl<T> Next<T> {
 }
 
 /// A set of pending calls. The round ignores repeated replies and replies to earlier rounds.
+///
+/// A pause among other calls limits the round's time. The round is complete when the other calls have
+/// replies, or when the pause ends. The missing replies are then failures.
 #[derive(Debug, Default)]
 pub struct Round {
     first_id: u32,
     replies: Vec<Option<CallResult>>,
     missing: usize,
+    /// The position of the pause that limits the round's time.
+    timer: Option<usize>,
 }
 
 /// A message and its destination.
@@ -70,7 +75,9 @@ impl Round {
         let next = u32::try_from(self.replies.len()).unwrap_or(u32::MAX);
         self.first_id = self.first_id.wrapping_add(next);
         self.replies = vec![None; requests.len()];
-        self.missing = requests.len();
+        let pause = requests.iter().position(|request| request.to == Address::Pause);
+        self.timer = pause.filter(|_| requests.len() > 1);
+        self.missing = requests.len() - usize::from(self.timer.is_some());
         let ids = (0..).map(|position: u32| self.first_id.wrapping_add(position));
         let call = |(id, request): (u32, Request)| Call {
             id,
@@ -95,10 +102,11 @@ impl Round {
         let slot = self.replies.get_mut(position)?;
         if slot.is_none() && self.missing > 0 {
             *slot = Some(reply.result);
-            self.missing -= 1;
+            self.missing = if self.timer == Some(position) { 0 } else { self.missing - 1 };
             if self.missing == 0 {
-                let complete = self.replies.iter_mut().filter_map(Option::take).collect();
-                return Some(complete);
+                let late = || Err(CallFailure::Failed("no reply in time".to_owned()));
+                let replies = self.replies.iter_mut();
+                return Some(replies.map(|reply| reply.take().unwrap_or_else(late)).collect());
             }
         }
         None
@@ -133,6 +141,21 @@ mod tests {
         assert_eq!(round.add_reply(Reply { id: ids[1], result: Ok(vec![99]) }), None, "a repeat");
         let complete = round.add_reply(Reply { id: ids[0], result: Err(CallFailure::Overloaded) });
         assert_eq!(complete, Some(vec![Err(CallFailure::Overloaded), Ok(vec![20])]));
+    }
+
+    #[test]
+    fn pause_limits_time_of_round() {
+        for (first, expected) in [(0, Ok(vec![0])), (1, Err(()))] {
+            let mut round = Round::default();
+            let calls = round.start(vec![request(1), Request::pause(5)]);
+            let reply = |at: usize| Reply { id: calls[at].id, result: Ok(vec![at as u8]) };
+            let replies = round.add_reply(reply(first)).unwrap();
+            assert_eq!(replies[0].clone().map_err(drop), expected);
+            assert_eq!(round.add_reply(reply(1 - first)), None, "the round is complete");
+        }
+        let mut round = Round::default();
+        let calls = round.start(vec![Request::pause(5)]);
+        assert!(round.add_reply(Reply { id: calls[0].id, result: Ok(Vec::new()) }).is_some());
     }
 
     #[test]

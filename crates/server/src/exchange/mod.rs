@@ -1,82 +1,168 @@
-//! Processes one HTTP request from its head to the last byte of its response. The code never waits:
-//! the host ([`super::drive`], a test or the browser) performs each [`Action`].
-//!
-//! Every request passes through the same steps: *identify* the caller, *locate* the bucket if the
-//! request names it by id, *authorise*, receive the *body*, and *step* the route's responder until
-//! the response is complete. The route's row in the table ([`super::routes`]) defines which steps
-//! apply.
+//! Processes one HTTP request from its head to the last byte of its response. [`serve`] is the
+//! function that does this. It never waits: the host ([`super::drive`], a test or the browser)
+//! performs each [`Action`] that the [`Exchange`] returns.
 
-mod receive_body;
+pub(crate) mod receive_body;
 
 use std::rc::Rc;
 
 use crate::action::Action;
-use crate::auth::{self, AuthError};
-use crate::body_parser::ParsedBody;
+use crate::auth::AuthError;
 use crate::error::{ApiError, ApiResult, ErrorShape};
+use crate::grpc_web::{self, Form};
 use crate::http::{Parameters, RequestHead};
-use crate::isolate_state::{Isolate, Service};
+use crate::isolate_state::Service;
 use crate::latencies::{Spans, Wait};
 use crate::log::{LogRequests, Record, trace_id};
-use crate::params::Dialect;
-use crate::routes::buckets::{bucket_not_found, find_bucket, policy_id};
-use crate::routes::handler::{Admitted, Incoming, PendingRequest, RequestTarget, Responder, Start};
-use crate::routes::{self, Access, Body, Operation, Route};
-use crate::settings::CorsOrigins;
+use crate::params::ParamsError;
+use crate::request::{Actions, Request, RequestState, actions};
+use crate::routes::buckets::{find_bucket, policy_id};
+use crate::routes::handler::{PendingRequest, RequestTarget, Start};
+use crate::routes::{self, Access, Operation, Route};
 use crate::{foreign_origin, headers};
-use receive_body::{BodyReading, InflatingBody};
+use receive_body::{read_bytes, read_lines};
 use tidemark_coordinator::confirmations::confirm;
-use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::Principal;
-use tidemark_coordinator::identify::{self, AuthSource, Identification};
-use tidemark_coordinator::logins::{FullCounter, LoginRefused};
-use tidemark_coordinator::{Machine, Task, cloudflare_access as access};
+use tidemark_coordinator::identify::AuthSource;
+use tidemark_coordinator::{Machine, Task};
 use tidemark_engine::protocol::call::{Call, Platform, Reply, Step, counted};
+use tidemark_engine::protocol::round::Round;
 use tidemark_model::configurable_limits::Limit;
 use tidemark_model::grant::Scope;
 use tidemark_model::limits::ORIGIN_CHARS_MAX;
-use tidemark_model::{bug, name};
-use tidemark_query::admission::{SlowReader, Upload};
+use tidemark_model::name;
+use tidemark_query::admission::SlowReader;
+
+/// Processes a request: chooses the operation, identifies the caller, replaces the id of a bucket,
+/// checks the permission, receives the body, and runs the function of the route. Emits the actions
+/// of the host, and returns the last action.
+async fn serve(
+    request: Request,
+    route: Option<&'static Route>,
+    url: Result<(), ParamsError>,
+) -> ApiResult<Action> {
+    let Some(operation) = choose(&request, route, url)? else {
+        return Ok(Action::Respond(headers::preflight()));
+    };
+    identify(&request, operation.access).await?;
+    let PendingRequest { target, bucket_id, start } = (operation.begin)(&request)?;
+    let target = match (target, bucket_id) {
+        (Some(target), Some(id)) => {
+            let is_write = matches!(start, Start::Lines { .. });
+            Some(find_bucket(&request, id, target.database, is_write).await?)
+        }
+        (target, _) => target,
+    };
+    authorise(&request, operation.access, target.as_ref()).await?;
+    let target = target.unwrap_or_default();
+    match start {
+        Start::Bytes(start) => {
+            let body = read_bytes(&request, operation.body).await?;
+            start(request, target, body).await
+        }
+        Start::Lines { dialect, precision, start } => {
+            let body = read_lines(&request, dialect, precision).await?;
+            start(request, target, body).await
+        }
+    }
+}
+
+/// Returns the operation, or `None` for a request that asks which operations are possible.
+fn choose(
+    request: &Request,
+    route: Option<&'static Route>,
+    url: Result<(), ParamsError>,
+) -> ApiResult<Option<&'static Operation>> {
+    let (head, settings) = (&request.head, request.isolate.settings.as_ref());
+    let origins = settings.ok().map(|settings| &settings.cors_origins);
+    if let Some(page) = origins.and_then(|own| foreign_origin::foreign(head, own)) {
+        return Err(ApiError::ForeignOrigin(page.chars().take(ORIGIN_CHARS_MAX).collect()));
+    }
+    if head.method == "OPTIONS" {
+        return Ok(None);
+    }
+    url?;
+    // `pretty=true` of a query also applies to its errors.
+    request.is_pretty.set(request.url.get("pretty") == Some("true"));
+    if request.url.filled("p").is_some() && settings.is_ok_and(|set| !set.url_credentials) {
+        return Err(AuthError::InUrl.into());
+    }
+    let Some(route) = route else {
+        return Err(ApiError::NoRoute(head.route().to_owned()));
+    };
+    let Some(operation) = route.operation(&head.method) else {
+        let method = head.method.clone();
+        return Err(ApiError::Method { method, allow: route.allow() });
+    };
+    Ok(Some(operation))
+}
+
+/// Identifies the caller. If the request needs access to a policy or to statements, the database in
+/// the URL may do this, because the shards of this database check the permission again. Otherwise
+/// the Catalog does it.
+async fn identify(request: &Request, access: Access) -> ApiResult<()> {
+    match access {
+        Access::Open => Ok(()),
+        Access::Known | Access::Database(_) => request.identify(AuthSource::Catalog).await,
+        Access::Admin => {
+            request.identify(AuthSource::Catalog).await?;
+            let check = |caller: &Principal| match caller.grants.admin {
+                true => Ok(()),
+                false => Err(AuthError::not_admin(caller)),
+            };
+            request.authorise(Vec::new, check).await
+        }
+        Access::Policy(_) | Access::Statements => {
+            let named = request.url.filled("bucket").or_else(|| request.url.filled("db"));
+            let id = named.and_then(policy_id);
+            let by_id = request.io.with(|context| context.cache.policy(id?))?;
+            let name = by_id.map(|(database, _)| database);
+            let name = name.or_else(|| named.map(|named| name::split_bucket(named).0.to_owned()));
+            request.identify(AuthSource::Databases(name.into_iter().collect())).await
+        }
+    }
+}
+
+/// Checks the permission on the target. [`identify`] has checked access of administrators. Access
+/// to statements is checked when the statements are known.
+async fn authorise(
+    request: &Request,
+    access: Access,
+    target: Option<&RequestTarget>,
+) -> ApiResult<()> {
+    let check = |caller: &Principal| match (access, target) {
+        (Access::Policy(permission), Some(RequestTarget { database, policy, .. })) => {
+            match caller.grants.scope(permission, database).may_cover(policy.as_deref()) {
+                true => Ok(()),
+                false => Err(AuthError::forbidden(caller, permission, database)),
+            }
+        }
+        (Access::Database(permission), Some(RequestTarget { database, .. })) => {
+            match caller.grants.scope(permission, database) {
+                Scope::All => Ok(()),
+                _ => Err(AuthError::forbidden_database(caller, permission, database)),
+            }
+        }
+        (Access::Policy(_) | Access::Database(_), None) => Err(AuthError::not_admin(caller)),
+        (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => Ok(()),
+    };
+    request.authorise(Vec::new, check).await?;
+    if let Some(target) = target {
+        request.log_database(&Some(target.database.clone()));
+    }
+    Ok(())
+}
 
 /// A request in progress.
 pub struct Exchange {
-    head: RequestHead,
-    url: Parameters,
-    id: Option<String>,
-    /// `None` before routing.
-    operation: Option<&'static Operation>,
-    errors: ErrorShape,
-    record: Record,
+    request: Rc<RequestState>,
+    response: Actions,
     spans: Spans,
-    origins: Option<CorsOrigins>,
-    caller: Principal,
-    /// Whether the request has already called the databases of its statements to identify the
-    /// caller.
-    has_called_databases: bool,
-    /// `None` before routing and after the body.
-    pending: Option<PendingRequest>,
-    responder: Option<Box<dyn Responder>>,
-    stage: ExchangeStage,
     /// The registration of a piece that waits for the client.
     reader: Option<SlowReader>,
-    confirm: Option<Task<()>>,
+    background: Option<Task<()>>,
     /// The number of calls that the platform has counted so far.
     calls: usize,
-}
-
-/// The step that a request has reached.
-enum ExchangeStage {
-    Identify(Task<ApiResult<Principal>>),
-    Locate(Task<Option<RequestTarget>>),
-    Body(Upload<BodyReading>),
-    Inflate(Box<InflatingBody>),
-    Step,
-    Finished,
-}
-
-/// Converts a bug into [`ApiError::Internal`].
-fn catch<T>(step: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
-    bug::catch(step).unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())))
 }
 
 impl Exchange {
@@ -94,30 +180,23 @@ impl Exchange {
             false => ErrorShape::Other,
         };
         let route = found.map(|(route, _)| route);
+        let id = found.and_then(|(_, id)| id).map(str::to_owned);
+        let errors = route.map_or(errors_of_unknown, |route| route.errors);
         let route_name = route.map_or(routes::OTHER, Route::log_name);
         let now_ns = platform.now_ns();
         let trace = head.header("traceparent").and_then(trace_id).map(str::to_owned);
         let record = Record::new(&request_id, &head.method, route_name, now_ns);
-        let mut exchange = Self {
-            errors: route.map_or(errors_of_unknown, |route| route.errors),
-            id: found.and_then(|(_, id)| id).map(str::to_owned),
-            operation: None,
-            url: Parameters::default(),
-            record: Record { trace, ..record },
-            spans: Spans::new(now_ns),
-            origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
-            head,
-            caller: Principal::default(),
-            has_called_databases: false,
-            pending: None,
-            responder: None,
-            stage: ExchangeStage::Finished,
-            reader: None,
-            confirm: None,
-            calls: 0,
+        let record = Record { trace, ..record };
+        let (url, parsed) = match Parameters::parse(head.query.as_bytes()) {
+            Ok(url) => (url, Ok(())),
+            Err(error) => (Parameters::default(), Err(error)),
         };
-        let action =
-            exchange.run(service, platform, |exchange, isolate| exchange.route(isolate, route));
+        let isolate = Rc::clone(&service.isolate);
+        let request = Rc::new(RequestState::new(head, url, id, isolate, errors, record));
+        let response = actions(&request, |request| serve(request, route, parsed));
+        let (spans, reader, background) = (Spans::new(now_ns), None, None);
+        let mut exchange = Self { request, response, spans, reader, background, calls: 0 };
+        let action = exchange.step(service, platform, None);
         (exchange, action)
     }
 
@@ -125,10 +204,9 @@ impl Exchange {
     /// that release the request's resources. The host may ignore the replies to these calls.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
-        self.record.error.get_or_insert("client went away");
-        let calls = self.responder.as_mut().map_or_else(Vec::new, |responder| responder.abandon());
+        self.request.record.borrow_mut().error.get_or_insert("client went away");
         self.finish();
-        calls
+        Round::default().start(self.request.cleanup.take())
     }
 
     /// Returns the next calls to make after the response was sent. `reply` is the reply to one of
@@ -140,15 +218,23 @@ impl Exchange {
         reply: Option<Reply>,
     ) -> Vec<Call> {
         if reply.is_none() {
-            self.confirm = self
-                .caller
-                .identity
-                .clone()
-                .map(|identity| Task::new(|io| async move { confirm(&io, &identity).await }));
+            let (cleanup, identity) =
+                (self.request.cleanup.take(), self.request.caller().identity.clone());
+            let has_calls = !cleanup.is_empty() || identity.is_some();
+            self.background = has_calls.then(|| {
+                Task::new(|io| async move {
+                    if !cleanup.is_empty() {
+                        io.calls(cleanup).await;
+                    }
+                    match identity {
+                        Some(identity) => confirm(&io, &identity).await,
+                        None => Ok(()),
+                    }
+                })
+            });
         }
-        let Some(confirm) = &mut self.confirm else { return Vec::new() };
-        let calls = self.calls;
-        match confirm.step(&mut Isolate { service, platform, calls }.context(), reply) {
+        let Some(background) = &mut self.background else { return Vec::new() };
+        match background.step(&mut service.context(platform, self.calls), reply) {
             Step::Calls(calls) => calls,
             Step::Done(_) => Vec::new(),
         }
@@ -156,8 +242,8 @@ impl Exchange {
 
     /// Records that a piece of the response starts to wait for the client at `now_ns`.
     pub fn begin_sending(&mut self, now_ns: i64) {
-        let reservation = self.responder.as_mut().and_then(|responder| responder.reservation());
-        self.reader = reservation.map(|reservation| reservation.wait_for_client(now_ns));
+        let reservation = self.request.reservation.borrow();
+        self.reader = reservation.get().map(|reservation| reservation.wait_for_client(now_ns));
     }
 
     /// Records that the client received the piece. Returns `false` if the server stopped the
@@ -173,7 +259,7 @@ impl Exchange {
     pub fn is_stopped(&mut self) -> bool {
         let gone = self.reader.as_ref().is_some_and(|reader| reader.is_gone());
         if gone {
-            self.record.error = Some("slow reader");
+            self.request.record.borrow_mut().error = Some("slow reader");
         }
         gone
     }
@@ -181,17 +267,20 @@ impl Exchange {
     /// Counts the request and returns its log line. The host must call this function after the last
     /// action.
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
-        let (record, now_ns) = (&self.record, platform.now_ns());
-        record.count(&mut service.write_counts);
+        let (record, now_ns) = (self.request.record.borrow(), platform.now_ns());
+        let mut counts = service.write_counts.get();
+        record.count(&mut counts);
+        service.write_counts.set(counts);
         // A request with a status between 400 and 499 usually ends before it calls objects, so its
         // short duration would distort the histogram.
-        if let (Some(durations), Some(database)) = (&mut service.durations, &record.database)
+        if let (Some(durations), Some(database)) = (&service.durations, &record.database)
             && !(400..500).contains(&record.status)
         {
-            durations.count(database, record.route, now_ns.saturating_sub(record.started_ns));
+            let duration_ns = now_ns.saturating_sub(record.started_ns);
+            durations.borrow_mut().count(database, record.route, duration_ns);
         }
         let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
-        record.line(which, service.write_counts, now_ns)
+        record.line(which, counts, now_ns)
     }
 
     /// Processes the reply to a call, and returns the next action.
@@ -202,220 +291,75 @@ impl Exchange {
         reply: Reply,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        self.run(service, platform, |exchange, isolate| exchange.advance(isolate, Some(reply)))
+        self.step(service, platform, Some(reply))
     }
 
     /// Returns the next action after `Pause`, `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
-        self.run(service, platform, |exchange, isolate| exchange.advance(isolate, None))
+        self.step(service, platform, None)
     }
 
-    /// Runs a step of the request. An error of the step becomes the response, or ends a response
-    /// that has begun.
-    fn run(
+    /// Refuses a request with an unusable body, and frees the request's memory.
+    pub fn refuse(&mut self, error: ApiError) -> Action {
+        self.prepare(Err(error))
+    }
+
+    /// Runs the request until the host must perform an action.
+    fn step(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
-        step: impl FnOnce(&mut Self, &mut Isolate<'_>) -> ApiResult<Action>,
+        reply: Option<Reply>,
     ) -> Action {
-        let isolate = &mut Isolate { service, platform, calls: self.calls };
-        let action = catch(|| step(self, isolate));
-        let action = self.within_calls(platform, action);
-        let action = action.or_else(|error| match &mut self.responder {
-            Some(responder) if self.record.status > 0 => responder.fail(error),
-            _ => Err(error),
-        });
-        self.complete_response(action)
-    }
-
-    /// Chooses the operation, and identifies the caller if the operation requires it.
-    fn route(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        route: Option<&'static Route>,
-    ) -> ApiResult<Action> {
-        if let Some(page) =
-            self.origins.as_ref().and_then(|own| foreign_origin::foreign(&self.head, own))
-        {
-            return Err(ApiError::ForeignOrigin(page.chars().take(ORIGIN_CHARS_MAX).collect()));
-        }
-        if self.head.method == "OPTIONS" {
-            return Ok(Action::Respond(headers::preflight()));
-        }
-        self.url = Parameters::parse(self.head.query.as_bytes())?;
-        let settings = isolate.service.settings.as_ref();
-        if self.url.filled("p").is_some() && settings.is_ok_and(|set| !set.url_credentials) {
-            return Err(AuthError::InUrl.into());
-        }
-        let Some(route) = route else {
-            return Err(ApiError::NoRoute(self.head.route().to_owned()));
+        let action = match self.response.step(&mut service.context(platform, self.calls), reply) {
+            Step::Calls(calls) => self.within_calls(platform, calls),
+            Step::Done(Ok(Some(action))) => action,
+            Step::Done(Ok(None)) => return Action::End,
+            Step::Done(Err(error)) => Err(error.into()),
         };
-        let Some(operation) = route.operation(&self.head.method) else {
-            let method = self.head.method.clone();
-            return Err(ApiError::Method { method, allow: route.allow() });
-        };
-        self.operation = Some(operation);
-        match operation.access {
-            Access::Open => self.locate(isolate, operation),
-            access => {
-                let auth_source = self.auth_source(isolate, access);
-                self.identify(isolate, auth_source)
-            }
-        }
-    }
-
-    /// Parses the parameters. Replaces the id of a bucket by its database and policy.
-    fn locate(&mut self, isolate: &mut Isolate<'_>, operation: &Operation) -> ApiResult<Action> {
-        if operation.access == Access::Admin && !self.caller.grants.admin {
-            return self.refuse_caller(isolate, AuthError::not_admin(&self.caller));
-        }
-        let Self { head, url, id, caller, pending, .. } = self;
-        let request = Incoming { head, url, id: id.as_deref(), caller };
-        let pending = pending.insert((operation.begin)(&request)?);
-        let (Some(bucket_id), Some(target)) = (pending.bucket_id, &mut pending.target) else {
-            return self.authorise(isolate);
-        };
-        // A write confirms the id with a shard or with the Database. Other requests do not.
-        let is_write = matches!(pending.start, Start::Lines { .. });
-        if is_write && let Some((database, policy)) = isolate.service.cache.policy(bucket_id) {
-            let (policy, policy_id) = (Some(policy), Some(bucket_id));
-            *target = RequestTarget { database, policy, policy_id };
-            return self.authorise(isolate);
-        }
-        self.stage = ExchangeStage::Locate(find_bucket(caller, bucket_id, &target.database));
-        self.advance(isolate, None)
-    }
-
-    /// Checks the required permission. Then reads the body. If the operation has no body, starts
-    /// the response.
-    fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
-        let Some(operation) = self.operation else { return Ok(Action::End) };
-        let target = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
-        let scope = |permission, target: &RequestTarget| {
-            self.caller.grants.scope(permission, &target.database)
-        };
-        let refused = match (operation.access, target) {
-            (Access::Policy(permission), Some(target)) => {
-                let is_covered = scope(permission, target).may_cover(target.policy.as_deref());
-                (!is_covered)
-                    .then(|| AuthError::forbidden(&self.caller, permission, &target.database))
-            }
-            (Access::Database(permission), Some(target)) => (scope(permission, target)
-                != Scope::All)
-                .then(|| AuthError::forbidden_database(&self.caller, permission, &target.database)),
-            (Access::Policy(_) | Access::Database(_), None) => {
-                Some(AuthError::not_admin(&self.caller))
-            }
-            // Admin access was checked before the URL was parsed. Access to statements is checked
-            // when the statements are known.
-            (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
-        };
-        if let Some(refusal) = refused {
-            return self.refuse_caller(isolate, refusal);
-        }
-        if let Some(target) = target {
-            self.record.database = Some(target.database.clone());
-        }
-        match operation.body {
-            Body::None => self.start_response(isolate, Vec::new(), None),
-            body => self.read_body(isolate, body),
-        }
-    }
-
-    /// Starts the response. `lines` is the body of a write, and `bytes` any other body.
-    fn start_response(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        bytes: Vec<u8>,
-        lines: Option<ParsedBody>,
-    ) -> ApiResult<Action> {
-        // The caller was identified before the body arrived. The body may have taken long, so the
-        // identification may be outdated.
-        let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
-        self.caller.fresh &= self.caller.identity.is_none() || !has_body;
-        let PendingRequest { target, start, .. } = self.pending.take().ok_or_else(ended)?;
-        let target = target.unwrap_or_default();
-        let Self { head, url, id, caller, record, .. } = self;
-        let request = Incoming { head, url, id: id.as_deref(), caller };
-        let admitted = Admitted { request, target, log_database: &mut record.database };
-        self.responder = Some(match (start, lines) {
-            (Start::Bytes(start), None) => start(admitted, isolate, bytes)?,
-            (Start::Lines { start, .. }, Some(lines)) => start(admitted, isolate, lines)?,
-            (Start::Lines { .. }, None) | (Start::Bytes(_), Some(_)) => {
-                return Err(ApiError::Internal("the body has the wrong form".to_owned()));
-            }
-        });
-        self.check_statements(isolate)
-    }
-
-    /// Runs the request's statements if the caller may run all of them. If not, no statement runs.
-    fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
-        let Self { responder, caller, .. } = self;
-        if let Some(responder) = responder
-            && let Err(refusal) = responder.check_statements(caller)
-        {
-            return self.refuse_caller(isolate, refusal);
-        }
-        self.stage = ExchangeStage::Step;
-        self.advance(isolate, None)
-    }
-
-    /// Continues the current stage.
-    fn advance(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match &mut self.stage {
-            ExchangeStage::Identify(identify) => {
-                self.caller = match identify.step(&mut isolate.context(), reply) {
-                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                    Step::Done(principal) => principal??,
-                };
-                self.resume(isolate)
-            }
-            ExchangeStage::Locate(find) => {
-                let found = match find.step(&mut isolate.context(), reply) {
-                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                    Step::Done(found) => found?,
-                };
-                let pending = self.pending.as_mut().ok_or_else(ended)?;
-                let target = pending.target.get_or_insert_default();
-                *target = found.ok_or_else(|| bucket_not_found(&target.database))?;
-                self.authorise(isolate)
-            }
-            ExchangeStage::Step => match &mut self.responder {
-                Some(responder) => responder.step(isolate, reply),
-                None => Ok(Action::End),
-            },
-            ExchangeStage::Inflate(_) => self.inflate(isolate),
-            ExchangeStage::Body(_) | ExchangeStage::Finished => Ok(Action::End),
-        }
+        let is_late = |deadline_ns: i64| platform.now_ns() >= deadline_ns;
+        self.prepare(match self.request.deadline_ns.get().is_some_and(is_late) {
+            true if action != Ok(Action::End) => Err(ApiError::Deadline),
+            _ => action,
+        })
     }
 
     /// Returns an error instead of calls that would exceed the platform's limit of calls per
     /// request. The platform would refuse such a call with an error that does not name the limit.
-    fn within_calls(
-        &mut self,
-        platform: &dyn Platform,
-        action: ApiResult<Action>,
-    ) -> ApiResult<Action> {
-        let Ok(Action::Calls(calls)) = &action else { return action };
+    fn within_calls(&mut self, platform: &dyn Platform, calls: Vec<Call>) -> ApiResult<Action> {
         let (before, limits) = (self.calls, platform.limits());
-        self.calls += counted(calls);
+        self.calls += counted(&calls);
         if self.calls <= limits.calls_before_end() {
-            return action;
+            return Ok(Action::Calls(calls));
         }
         let exceeded = limits.exceeded(Limit::Calls, before, self.calls);
         let advice = "use a shorter time range, or fewer databases or measurements";
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 
-    fn complete_response(&mut self, action: ApiResult<Action>) -> Action {
+    /// Completes an action for the host. An error becomes the response, or ends a response that has
+    /// begun.
+    fn prepare(&mut self, action: ApiResult<Action>) -> Action {
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
             self.finish();
         }
+        let request = &*self.request;
+        let mut record = request.record.borrow_mut();
         let mut action = action.unwrap_or_else(|error| {
-            self.record.error = Some(error.class());
-            // `pretty=true` of a query also applies to its errors.
-            let pretty = self.url.get("pretty") == Some("true");
-            Action::Respond(error.response_to(&self.head, self.errors, pretty))
+            record.error = Some(error.class());
+            match Form::of_request(&request.head) {
+                // The trailers contain the error, so that a truncated response never looks complete.
+                Some(form) if record.status > 0 && request.errors == ErrorShape::Flight => {
+                    let mut frames = Vec::new();
+                    grpc_web::end(&mut frames, error.grpc_code(), &error.to_string());
+                    Action::Bytes(form.encode(frames))
+                }
+                _ => Action::Respond(error.response_to(
+                    &request.head,
+                    request.errors,
+                    request.is_pretty.get(),
+                )),
+            }
         });
         self.spans.wait(match action {
             Action::ReadBody => Some(Wait::Body),
@@ -423,14 +367,15 @@ impl Exchange {
             _ => None,
         });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
-            self.record.status = response.status;
-            headers::finish(response, &self.head, &self.record.id, self.origins.as_ref());
+            record.status = response.status;
+            let origins = request.isolate.settings.as_ref().ok().map(|set| &set.cors_origins);
+            headers::finish(response, &request.head, &record.id, origins);
             response.headers.push(("Server-Timing", self.spans.server_timing().into()));
         }
         match action {
             // Cloudflare converts gRPC-Web to gRPC only in a response without Content-Length.
             Action::Respond(response)
-                if self.errors == ErrorShape::Flight && !response.body.is_empty() =>
+                if request.errors == ErrorShape::Flight && !response.body.is_empty() =>
             {
                 Action::Stream(response)
             }
@@ -438,148 +383,11 @@ impl Exchange {
         }
     }
 
+    /// Drops the request's function, and frees the request's memory.
     fn finish(&mut self) {
-        self.stage = ExchangeStage::Finished;
-        self.pending = None;
-        if let Some(responder) = self.responder.take() {
-            let outcome = responder.outcome();
-            self.record.points = outcome.points;
-            self.record.error = self.record.error.or(outcome.refusal);
-        }
-    }
-}
-
-fn ended() -> ApiError {
-    ApiError::Internal("the request has already ended".to_owned())
-}
-
-/// Identifies the caller, and refuses a caller without permission.
-impl Exchange {
-    fn identify(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        auth_source: AuthSource,
-    ) -> ApiResult<Action> {
-        let settings = isolate.settings()?;
-        let credentials = match auth::credentials(&self.head, &self.url, settings) {
-            Err(AuthError::Unauthorized) => return self.identify_by_access(isolate),
-            credentials => credentials?,
-        };
-        if auth::is_admin(&credentials, settings) {
-            self.caller = Principal::admin();
-            return self.resume(isolate);
-        }
-        let address = self.head.header("cf-connecting-ip").unwrap_or_default().to_owned();
-        let unknown = match self.errors {
-            ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1)
-                if credentials.user.is_some() =>
-            {
-                AuthError::UnknownUser
-            }
-            _ => AuthError::Unauthorized,
-        };
-        let errors = self.errors;
-        let identify = Task::new(move |io| async move {
-            Ok(match identify::identify(&io, credentials, auth_source, &address).await {
-                Ok(Identification::Known(principal)) => Ok(principal),
-                Ok(Identification::Unknown) => Err(unknown.into()),
-                Ok(Identification::LoginRefused(refusal)) => {
-                    Err(rejected_login(refusal, errors).into())
-                }
-                // An unknown caller must not learn the names of shards or databases.
-                Err(Error::Unavailable(reason)) => {
-                    Err(AuthError::Unverified(reason.to_string()).into())
-                }
-                Err(error) => Err(error.into()),
-            })
-        });
-        self.stage = ExchangeStage::Identify(identify);
-        self.advance(isolate, None)
-    }
-
-    fn identify_by_access(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
-        let assertion = self.head.header(auth::ACCESS_ASSERTION);
-        let (Some(application), Some(assertion)) = (&isolate.settings()?.access, assertion) else {
-            return Err(AuthError::Unauthorized.into());
-        };
-        if !foreign_origin::is_same_origin(&self.head) {
-            return Err(AuthError::Unauthorized.into());
-        }
-        let (application, assertion) = (Rc::clone(application), assertion.to_owned());
-        let identify = Task::new(|io| async move {
-            Ok(match access::check_assertion(&io, &application, &assertion).await? {
-                access::AssertionResult::Admitted => Ok(Principal::admin()),
-                access::AssertionResult::Refused => Err(AuthError::Unauthorized.into()),
-                access::AssertionResult::Unverified(reason) => {
-                    Err(AuthError::Unverified(reason).into())
-                }
-            })
-        });
-        self.stage = ExchangeStage::Identify(identify);
-        self.advance(isolate, None)
-    }
-
-    /// Continues after the identification. If the caller was identified again because cached grants
-    /// did not permit all statements, checks the statements again.
-    fn resume(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
-        match self.operation {
-            _ if self.responder.is_some() => self.check_statements(isolate),
-            Some(operation) => self.locate(isolate, operation),
-            None => Ok(Action::End),
-        }
-    }
-
-    /// Returns the source that identifies the caller. If the request needs access to a policy or to
-    /// statements, this is the database in the URL, because the shards of this database check the
-    /// permission again. Otherwise it is the Catalog.
-    fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
-        match access {
-            Access::Policy(_) | Access::Statements => {}
-            Access::Open | Access::Known | Access::Database(_) | Access::Admin => {
-                return AuthSource::Catalog;
-            }
-        }
-        let named = self.url.filled("bucket").or_else(|| self.url.filled("db"));
-        let by_id = named.and_then(policy_id).and_then(|id| isolate.service.cache.policy(id));
-        let name = by_id.map(|(database, _)| database);
-        let name = name.or_else(|| named.map(|named| name::split_bucket(named).0.to_owned()));
-        AuthSource::Databases(name.into_iter().collect())
-    }
-
-    /// Refuses the caller if the identification is fresh. Otherwise the refusal would be based on
-    /// cached grants or on the replies of only some databases, so the request identifies the caller
-    /// again. The request first calls the databases of the statements, if the cache knows all of
-    /// them, and then the Catalog (PROTOCOL.md rule 6).
-    fn refuse_caller(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        refusal: AuthError,
-    ) -> ApiResult<Action> {
-        if self.caller.fresh {
-            return Err(refusal.into());
-        }
-        let databases = self.responder.as_mut().map_or_else(Vec::new, |query| query.databases());
-        let cache = &mut isolate.service.cache;
-        let are_known = databases.iter().all(|name| cache.database(name).is_some());
-        if !databases.is_empty()
-            && are_known
-            && !std::mem::replace(&mut self.has_called_databases, true)
-        {
-            return self.identify(isolate, AuthSource::Databases(databases));
-        }
-        self.identify(isolate, AuthSource::Catalog)
-    }
-}
-
-/// Returns the error for a login that must wait. The error has status 401 or 503 on `/write`,
-/// because 1.x's write clients drop a batch on status 429.
-fn rejected_login(
-    LoginRefused { by, retry_after_s }: LoginRefused,
-    errors: ErrorShape,
-) -> AuthError {
-    match by {
-        FullCounter::Name if errors == ErrorShape::Write(Dialect::V1) => AuthError::UnknownUser,
-        FullCounter::Name => AuthError::TooManyFailures { retry_after_s },
-        FullCounter::Address | FullCounter::Table => AuthError::LoginsWait { retry_after_s },
+        self.response.stop();
+        self.request.deadline_ns.take();
+        self.request.body.take();
+        self.request.reservation.take();
     }
 }

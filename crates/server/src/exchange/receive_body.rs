@@ -1,18 +1,23 @@
 //! Receives a request's body: checks its size, reserves its memory, and drops the body if another
 //! request needs the memory.
 
-use super::{Exchange, ExchangeStage, catch};
+use std::ops::Deref;
+
+use super::Exchange;
 use crate::action::Action;
-use crate::body_parser::BodyParser;
+use crate::body_parser::{BodyParser, ParsedBody};
 use crate::content_encoding::{self, Ceiling, Inflation};
 use crate::error::{ApiError, ApiResult};
-use crate::isolate_state::{Isolate, Service};
+use crate::isolate_state::Service;
+use crate::params::Dialect;
+use crate::request::Request;
 use crate::routes::Body;
-use crate::routes::handler::Start;
 use tidemark_engine::protocol::call::Platform;
+use tidemark_line_protocol::TimestampUnit;
+use tidemark_model::bug;
 use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::limits::{BODY_FIRST_ROOM_BYTES, QUERY_BODY_PER_TEXT};
-use tidemark_query::admission::Permit;
+use tidemark_query::admission::{Permit, PermitCounters, Upload};
 
 fn ceiling(body: Body, limits: &Limits, is_compressed: bool) -> Ceiling {
     let (times, limit) = match body {
@@ -34,6 +39,13 @@ enum Sink {
 }
 
 impl Sink {
+    fn counters(&self) -> PermitCounters {
+        match self {
+            Self::Bytes(permit) => permit.counters(),
+            Self::Lines(body_parser) => body_parser.counters(),
+        }
+    }
+
     /// Reserves memory for `bytes` bytes in addition to the columns.
     fn reserve(&mut self, bytes: usize) -> ApiResult<()> {
         match self {
@@ -44,7 +56,7 @@ impl Sink {
 }
 
 /// A body that is being received.
-pub(super) struct BodyReading {
+pub(crate) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
     /// The maximum size of the inflated body, if the body is compressed. Inflation starts after the
@@ -54,12 +66,6 @@ pub(super) struct BodyReading {
     buffer: Vec<u8>,
     /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,
-}
-
-/// A compressed body whose last byte has arrived.
-pub(super) struct InflatingBody {
-    inflation: Inflation,
-    sink: Sink,
 }
 
 impl BodyReading {
@@ -90,45 +96,96 @@ impl BodyReading {
     }
 }
 
+/// The bytes of a body, and the memory that they use.
+pub struct BodyBytes {
+    bytes: Vec<u8>,
+    /// `None` if the operation has no body.
+    _permit: Option<Permit>,
+}
+
+impl Deref for BodyBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Receives the whole body of a request.
+pub(super) async fn read_bytes(request: &Request, body: Body) -> ApiResult<BodyBytes> {
+    if body == Body::None {
+        return Ok(BodyBytes { bytes: Vec::new(), _permit: None });
+    }
+    let (bytes, sink) = receive(request, body, Sink::Bytes(permit(request))).await?;
+    let Sink::Bytes(permit) = sink else { return Err(wrong_form()) };
+    Ok(BodyBytes { bytes, _permit: Some(permit) })
+}
+
+/// Receives a body of line protocol, and converts it into columns.
+pub(super) async fn read_lines(
+    request: &Request,
+    dialect: Dialect,
+    precision: TimestampUnit,
+) -> ApiResult<ParsedBody> {
+    let (permit, now_ns) = (permit(request), request.now_ns()?);
+    let (seed, limits) = (request.isolate.hash_seed, request.settings()?.limits);
+    let body_parser = BodyParser::new(dialect, precision, permit, now_ns, seed, limits);
+    let sink = Sink::Lines(Box::new(body_parser));
+    let (bytes, sink) = receive(request, Body::Lines, sink).await?;
+    let Sink::Lines(body_parser) = sink else { return Err(wrong_form()) };
+    body_parser.finish(bytes)
+}
+
+fn wrong_form() -> ApiError {
+    ApiError::Internal("the body has the wrong form".to_owned())
+}
+
+/// Returns the permit for the body's memory. The memory of a body counts for the request's
+/// database. The body of a query may contain the database's name, so the memory of this body counts
+/// for the caller. The slash prevents a conflict with a database's name.
+fn permit(request: &Request) -> Permit {
+    let admission = &request.isolate.admission;
+    match &request.record.borrow().database {
+        Some(database) => admission.permit_for(database),
+        None => admission.permit_for(&format!("/{}", request.caller().name)),
+    }
+}
+
+/// Receives a body, and inflates a compressed body in steps. Returns the bytes that the sink has not
+/// consumed.
+async fn receive(request: &Request, body: Body, sink: Sink) -> ApiResult<(Vec<u8>, Sink)> {
+    let limits = request.settings()?.limits;
+    let is_compressed = content_encoding::is_gzip(request.head.header("content-encoding"));
+    // Only writes refuse an unknown encoding. All other routes read such a body as plain bytes.
+    let is_compressed =
+        if body == Body::Lines { is_compressed? } else { is_compressed.unwrap_or(false) };
+    let inflated = is_compressed.then(|| ceiling(body, &limits, false));
+    let ceiling = ceiling(body, &limits, is_compressed);
+    let announced = request.head.header("content-length").and_then(|length| length.parse().ok());
+    let expected_bytes: usize = announced.unwrap_or_default();
+    ceiling.check(0, expected_bytes as u64)?;
+    let counters = sink.counters();
+    let reading = BodyReading { sink, ceiling, inflated, buffer: Vec::new(), expected_bytes };
+    let upload = request.isolate.admission.upload(counters, reading, request.now_ns()?);
+    request.body.replace(Some(upload));
+    request.perform(Action::ReadBody).await;
+    let upload = request.body.take().and_then(Upload::finish);
+    let BodyReading { mut sink, inflated, buffer, .. } = upload.ok_or(ApiError::Displaced)?;
+    // The caller was identified before the body arrived. The body may have taken long.
+    request.doubt_caller();
+    let Some(ceiling) = inflated else { return Ok((buffer, sink)) };
+    let mut inflation = Box::new(Inflation::new(buffer, ceiling));
+    while !inflation.step(&mut |waiting, expected, memory_bytes| match &mut sink {
+        // The route needs the whole body.
+        Sink::Bytes(permit) => permit.grow_to(memory_bytes).map(|()| 0).map_err(Into::into),
+        Sink::Lines(body_parser) => body_parser.parse(waiting, expected, memory_bytes),
+    })? {
+        request.perform(Action::Pause).await;
+    }
+    Ok((inflation.into_rest(), sink))
+}
+
 impl Exchange {
-    pub(super) fn read_body(&mut self, isolate: &mut Isolate<'_>, body: Body) -> ApiResult<Action> {
-        let limits = isolate.settings()?.limits;
-        let is_compressed = content_encoding::is_gzip(self.head.header("content-encoding"));
-        // Only writes refuse an unknown encoding. All other routes read such a body as plain bytes.
-        let is_compressed =
-            if body == Body::Lines { is_compressed? } else { is_compressed.unwrap_or(false) };
-        let inflated = is_compressed.then(|| ceiling(body, &limits, false));
-        let ceiling = ceiling(body, &limits, is_compressed);
-        let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
-        let expected_bytes: usize = announced.unwrap_or_default();
-        ceiling.check(0, expected_bytes as u64)?;
-        // The memory of a body counts for the request's database. The body of a query may contain
-        // the database's name, so the memory of this body counts for the caller. The slash prevents
-        // a conflict with a database's name.
-        let permit = match &self.record.database {
-            Some(database) => isolate.service.admission.permit_for(database),
-            None => isolate.service.admission.permit_for(&format!("/{}", self.caller.name)),
-        };
-        let (counters, now_ns) = (permit.counters(), isolate.now_ns());
-        let sink = match self.pending.as_ref().map(|pending| &pending.start) {
-            Some(&Start::Lines { dialect, precision, .. }) => {
-                let seed = isolate.service.hash_seed;
-                let body_parser = BodyParser::new(dialect, precision, permit, now_ns, seed, limits);
-                Sink::Lines(Box::new(body_parser))
-            }
-            _ => Sink::Bytes(permit),
-        };
-        let reading = BodyReading { sink, ceiling, inflated, buffer: Vec::new(), expected_bytes };
-        let upload = isolate.service.admission.upload(counters, reading, now_ns);
-        self.stage = ExchangeStage::Body(upload);
-        Ok(Action::ReadBody)
-    }
-
-    /// Refuses a request with an unusable body, and frees the request's memory.
-    pub fn refuse(&mut self, error: ApiError) -> Action {
-        self.complete_response(Err(error))
-    }
-
     /// Receives the next piece of the body: `append` copies `bytes` bytes to the end of the buffer.
     /// If the function returns a response, the host must stop reading and send the response.
     pub fn receive_piece(
@@ -137,76 +194,34 @@ impl Exchange {
         now_ns: i64,
         append: impl FnOnce(&mut Vec<u8>),
     ) -> Option<Action> {
-        let ExchangeStage::Body(upload) = &self.stage else { return None };
-        upload.record_activity(now_ns);
-        let before = self.record.bytes_in;
-        self.record.bytes_in += bytes as u64;
-        let received = self.record.bytes_in;
-        let taken = upload.with(|reading| {
-            reading.ceiling.check(before, received)?;
-            catch(|| reading.receive(bytes, append))
-        });
-        Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
+        let taken = {
+            let upload = self.request.body.borrow();
+            let upload = upload.as_ref()?;
+            upload.record_activity(now_ns);
+            let record = &mut *self.request.record.borrow_mut();
+            let before = record.bytes_in;
+            record.bytes_in += bytes as u64;
+            let received = record.bytes_in;
+            let receive = |reading: &mut BodyReading| {
+                reading.ceiling.check(before, received)?;
+                reading.receive(bytes, append)
+            };
+            bug::catch(|| upload.with(receive).unwrap_or(Err(ApiError::Displaced)))
+        };
+        let taken = taken.unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())));
+        Some(self.refuse(taken.err()?))
     }
 
     /// Returns the error response if the server has dropped the body to free memory. The host must
     /// call this function at intervals while no bytes arrive.
     pub fn displaced_response(&mut self) -> Option<Action> {
-        match &self.stage {
-            ExchangeStage::Body(upload) if upload.is_gone() => {
-                Some(self.refuse(ApiError::Displaced))
-            }
-            _ => None,
-        }
+        let is_gone = self.request.body.borrow().as_ref()?.is_gone();
+        is_gone.then(|| self.refuse(ApiError::Displaced))
     }
 
     /// Returns the next action after the last piece of the body.
     pub fn end_body(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
         self.spans.end_wait(platform.now_ns());
-        self.run(service, platform, Self::finish_body)
-    }
-
-    fn finish_body(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
-        let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
-        let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
-        let BodyReading { sink, inflated, buffer, .. } =
-            upload.finish().ok_or(ApiError::Displaced)?;
-        let Some(ceiling) = inflated else { return self.use_body(isolate, buffer, sink) };
-        let inflation = Inflation::new(buffer, ceiling);
-        self.stage = ExchangeStage::Inflate(Box::new(InflatingBody { inflation, sink }));
-        self.inflate(isolate)
-    }
-
-    /// Inflates the next bytes, and pauses if more bytes follow.
-    pub(super) fn inflate(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
-        let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
-        let ExchangeStage::Inflate(mut body) = stage else { return Ok(Action::End) };
-        let InflatingBody { inflation, sink } = &mut *body;
-        let is_done = inflation.step(&mut |waiting, expected, memory_bytes| match sink {
-            // The route needs the whole body.
-            Sink::Bytes(permit) => permit.grow_to(memory_bytes).map(|()| 0).map_err(Into::into),
-            Sink::Lines(body_parser) => body_parser.parse(waiting, expected, memory_bytes),
-        })?;
-        if is_done {
-            return self.use_body(isolate, body.inflation.into_rest(), body.sink);
-        }
-        self.stage = ExchangeStage::Inflate(body);
-        Ok(Action::Pause)
-    }
-
-    fn use_body(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        bytes: Vec<u8>,
-        sink: Sink,
-    ) -> ApiResult<Action> {
-        match sink {
-            // The permit reserves the memory of `bytes` until the responder has read them.
-            Sink::Bytes(_permit) => self.start_response(isolate, bytes, None),
-            Sink::Lines(body_parser) => {
-                let parsed = body_parser.finish(bytes)?;
-                self.start_response(isolate, Vec::new(), Some(parsed))
-            }
-        }
+        self.step(service, platform, None)
     }
 }

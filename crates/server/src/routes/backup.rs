@@ -15,8 +15,7 @@ use serde_json::{Value, json};
 
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::http::{Parameters, Response};
-use crate::isolate_state::Isolate;
-use crate::routes::handler::{Incoming, PendingRequest, json_body, json_line};
+use crate::routes::handler::{PendingRequest, Request, json_line};
 use crate::settings::duration_ns;
 use tidemark_coordinator::Io;
 use tidemark_coordinator::backup::{
@@ -37,9 +36,9 @@ use tidemark_model::time::S_NS;
 const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucket as BACKUPS \
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
 
-pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Request) -> ApiResult<PendingRequest> {
     if request.head.method == "DELETE" {
-        let id = backup(request.url, "id")?;
+        let id = backup(&request.url, "id")?;
         let database = id.database.clone();
         return Ok(pending(&database, |io| delete(io, id)));
     }
@@ -55,8 +54,11 @@ fn pending<F>(database: &str, route: impl FnOnce(Io) -> F + 'static) -> PendingR
 where
     F: Future<Output = ApiResult<Response>> + 'static,
 {
-    let start = |isolate: &mut Isolate<'_>, _| require_place(isolate).map(|()| route);
-    PendingRequest::with_body(start).on(database, None)
+    let pending = PendingRequest::run(|io| async move {
+        require_place(&io)?;
+        route(io).await
+    });
+    pending.on(database, None)
 }
 
 fn progress(remaining: u64, body: &Value) -> Response {
@@ -92,10 +94,10 @@ async fn list(io: Io, database: String) -> ApiResult<Response> {
     Ok(json_line(200, &json!({ "db": database, "backups": backups, "schedule": schedule })))
 }
 
-pub(super) fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    let id = backup(request.url, "id")?;
+pub(super) fn begin_verify(request: &Request) -> ApiResult<PendingRequest> {
+    let id = backup(&request.url, "id")?;
     let database = id.database.clone();
-    let resume = resume(request.url, |text| {
+    let resume = resume(&request.url, |text| {
         let (a, b) = text.split_once('.')?;
         Some((a.parse().ok()?, b.parse().ok()?))
     })?;
@@ -113,33 +115,30 @@ pub(super) fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> 
     }))
 }
 
-pub(super) fn begin_restore(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_restore(request: &Request) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
-    let from = backup(request.url, "from")?;
+    let from = backup(&request.url, "from")?;
     let name = database.clone();
-    let pending = PendingRequest::with_body(move |isolate, _| {
-        require_place(isolate)?;
+    let pending = PendingRequest::with_body(|request, _| async move {
+        require_place(&request.io)?;
         let create = CreateDatabase {
-            name,
+            name: name.clone(),
             policy: None,
-            shards: isolate.settings()?.default_shards,
+            shards: request.settings()?.default_shards,
             location: None,
             jurisdiction: None,
         };
-        Ok(move |io: Io| async move {
-            let database = create.name.clone();
-            let restored = restore(&io, from.clone(), create).await?;
-            let body = json!({
-                "db": database,
-                "from": from.to_string(),
-                "shards": restored.shards,
-                "remaining": restored.remaining,
-                "values": restored.values,
-                "bytes": restored.bytes,
-                "already_restored": restored.already_restored,
-            });
-            Ok(progress(restored.remaining, &body))
-        })
+        let restored = restore(&request.io, from.clone(), create).await?;
+        let body = json!({
+            "db": name,
+            "from": from.to_string(),
+            "shards": restored.shards,
+            "remaining": restored.remaining,
+            "values": restored.values,
+            "bytes": restored.bytes,
+            "already_restored": restored.already_restored,
+        });
+        Ok(progress(restored.remaining, &body))
     });
     Ok(pending.on(&database, None))
 }
@@ -162,8 +161,8 @@ fn backup(url: &Parameters, name: &str) -> ApiResult<BackupId> {
     })
 }
 
-fn require_place(isolate: &Isolate<'_>) -> ApiResult<()> {
-    match isolate.platform.has_backups() {
+fn require_place(io: &Io) -> ApiResult<()> {
+    match io.with(|context| context.platform.has_backups())? {
         true => Ok(()),
         false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),
     }
@@ -204,14 +203,14 @@ impl ScheduleBody {
     }
 }
 
-pub(super) fn begin_schedule(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_schedule(request: &Request) -> ApiResult<PendingRequest> {
     let method = request.head.method.as_str();
     if method == "POST" {
-        return Ok(PendingRequest::with_body(|isolate, body| {
-            require_place(isolate)?;
-            let body: ScheduleBody = json_body(&body)?;
+        return Ok(PendingRequest::with_body(|request, body| async move {
+            require_place(&request.io)?;
+            let body: ScheduleBody = body.json()?;
             let message = ToDatabase::SetBackupSchedule(Some(body.settings()?));
-            Ok(|io| show_schedule(io, body.db, message))
+            show_schedule(request.io, body.db, message).await
         }));
     }
     let database = request.required("db", "name the database with the parameter db")?;
@@ -259,7 +258,7 @@ fn describe_schedule(database: &str, schedule: &BackupSchedule) -> Value {
     })
 }
 
-pub(super) fn begin_recover(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_recover(request: &Request) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let recovery = match request.head.method.as_str() {
         "GET" => None,
@@ -312,9 +311,9 @@ async fn recover(
     Ok(json_line(code, &json!({ "db": database, "recovery": described })))
 }
 
-pub(super) fn begin_checksums(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_checksums(request: &Request) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
-    let start = resume(request.url, |text| match text.split_once('.') {
+    let start = resume(&request.url, |text| match text.split_once('.') {
         None => Some((text.parse().ok()?, None)),
         Some((shard, page)) => Some((shard.parse().ok()?, Some(page.parse().ok()?))),
     })?;

@@ -9,13 +9,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::{ApiError, ApiResult, invalid};
-use crate::http::{Parameters, Response};
-use crate::routes::handler::{self, Incoming, PendingRequest, RequestTarget, json_body, json_line};
+use crate::http::Response;
+use crate::routes::handler::{PendingRequest, Request, RequestTarget, json_line};
 use tidemark_coordinator::cache::find_policy;
 use tidemark_coordinator::create_drop::{Change, execute};
 use tidemark_coordinator::database_lists::{DescribedDatabase, WhichDatabases, describe_databases};
 use tidemark_coordinator::grants::Principal;
-use tidemark_coordinator::{Io, Task};
 use tidemark_engine::protocol::database::{CreateDatabase, PolicyChange, PolicySpec, ToDatabase};
 use tidemark_model::ids::PolicyId;
 use tidemark_model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
@@ -32,8 +31,8 @@ const ORG_PATH: &str = "/api/v2/orgs";
 const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
 
 /// Parses a GET request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
-pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    let asked_id = request.id.or(request.url.filled("orgID"));
+pub fn begin_orgs(request: &Request) -> ApiResult<PendingRequest> {
+    let asked_id = request.id.as_deref().or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {
         return Err(not_found("organization", id));
     }
@@ -41,7 +40,7 @@ pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     // Clients read pages until a page is empty.
     let offset = request.url.filled("offset").and_then(|offset| offset.parse::<usize>().ok());
     let is_past_end = offset.is_some_and(|offset| offset > 0);
-    let body = match request.id {
+    let body = match &request.id {
         Some(_) => org,
         None if is_past_end => json!({ "links": { "self": ORG_PATH }, "orgs": [] }),
         None => json!({ "links": { "self": ORG_PATH }, "orgs": [org] }),
@@ -51,12 +50,11 @@ pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 
 /// Parses `POST /api/v2/orgs`. The response is the only organisation, under the name in the body.
 pub fn begin_create_org() -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::with_body(|_, bytes| {
-        let body: Value = json_body(&bytes)?;
+    Ok(PendingRequest::with_body(|_, bytes| async move {
+        let body: Value = bytes.json()?;
         let name = body.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
         let Some(name) = name else { return invalid("name is required") };
-        let response = json_line(201, &organisation(name));
-        Ok(|_| async { Ok(response) })
+        Ok(json_line(201, &organisation(name)))
     }))
 }
 
@@ -76,37 +74,29 @@ fn organisation(name: &str) -> Value {
 
 /// Creates the request for a path of buckets or mappings.
 pub fn begin(resource: Resource) -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::new(move |admitted, isolate, body| {
-        let Incoming { head, url, id, caller } = admitted.request;
-        let request = ManageRequest {
-            resource,
-            method: head.method.clone(),
-            id: id.map(str::to_owned),
-            url: url.clone(),
-            body: if body.is_empty() { Value::Null } else { json_body(&body)? },
-            default_shards: isolate.settings()?.default_shards,
-        };
-        let principal = caller.clone();
-        Ok(handler::run(|io| run(io, request, principal)))
+    Ok(PendingRequest::with_body(move |request, body| async move {
+        let body = if body.is_empty() { Value::Null } else { body.json()? };
+        run(&request, ManageRequest { resource, request: &request, body }).await
     }))
 }
 
-async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<Response> {
-    let found = describe_databases(&io, &principal, request.databases_to_read()).await?;
+async fn run(Request { io, .. }: &Request, request: ManageRequest<'_>) -> ApiResult<Response> {
+    let principal = request.request.caller().clone();
+    let found = describe_databases(io, &principal, request.databases_to_read()).await?;
     let (changes, status, database, policy) = match request.plan(&principal, &found)? {
         Plan::Respond(response) => return Ok(response),
         Plan::Delete(change) => {
             if let Some(change) = change {
-                execute(&io, change).await?;
+                execute(io, change).await?;
             }
             return Ok(Response::empty(204));
         }
         Plan::Change { changes, status, database, policy } => (changes, status, database, policy),
     };
     for change in changes {
-        execute(&io, change).await?;
+        execute(io, change).await?;
     }
-    let found = describe_databases(&io, &principal, WhichDatabases::Named(database)).await?;
+    let found = describe_databases(io, &principal, WhichDatabases::Named(database)).await?;
     let buckets = buckets_of(&found);
     let shown = buckets.iter().find(|bucket| bucket.policy.name == policy);
     let shown = shown.ok_or_else(|| request.not_found(&policy))?;
@@ -129,13 +119,10 @@ pub enum Resource {
 }
 
 /// A request to a bucket or a mapping.
-struct ManageRequest {
+struct ManageRequest<'a> {
     resource: Resource,
-    method: String,
-    id: Option<String>,
-    url: Parameters,
+    request: &'a Request,
     body: Value,
-    default_shards: u32,
 }
 
 /// The effect of a request, determined before any change.
@@ -151,31 +138,33 @@ enum Plan {
     },
 }
 
-impl ManageRequest {
+impl ManageRequest<'_> {
     fn databases_to_read(&self) -> WhichDatabases {
-        let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
-        if let Some(policy) = self.id.as_deref().or(listed).and_then(policy_id) {
+        let listed = ["id", "bucketID"].iter().find_map(|name| self.request.url.filled(name));
+        if let Some(policy) = self.request.id.as_deref().or(listed).and_then(policy_id) {
             return WhichDatabases::Policy(policy);
         }
         // An invalid id or an invalid page is refused without reading databases.
-        if self.id.is_some() {
+        if self.request.id.is_some() {
             return WhichDatabases::None;
         }
-        let named = match (self.resource, self.method.as_str()) {
+        let named = match (self.resource, self.request.head.method.as_str()) {
             (Resource::Buckets, "POST") => self.text("name"),
-            (Resource::Buckets, _) => self.url.filled("name"),
+            (Resource::Buckets, _) => self.request.url.filled("name"),
             (Resource::Dbrps, "POST") => self.text("database"),
-            (Resource::Dbrps, _) => self.url.filled("db").or(self.url.filled("database")),
+            (Resource::Dbrps, _) => {
+                self.request.url.filled("db").or(self.request.url.filled("database"))
+            }
         };
         match (named, self.page()) {
             (Some(name), _) => WhichDatabases::Named(name::split_bucket(name).0.to_owned()),
             // The check of required fields reports the missing name.
-            (None, _) if self.method == "POST" => WhichDatabases::None,
+            (None, _) if self.request.head.method == "POST" => WhichDatabases::None,
             (None, _) if self.resource == Resource::Dbrps && !self.is_paged() => {
                 WhichDatabases::All
             }
             (None, Ok((limit, offset))) => {
-                let after = self.url.filled("after").and_then(policy_id);
+                let after = self.request.url.filled("after").and_then(policy_id);
                 WhichDatabases::Page { after, policies: limit.saturating_add(offset) }
             }
             (None, Err(_)) => WhichDatabases::None,
@@ -183,7 +172,7 @@ impl ManageRequest {
     }
 
     fn page(&self) -> ApiResult<(usize, usize)> {
-        let number = |name: &str, default: usize| match self.url.filled(name) {
+        let number = |name: &str, default: usize| match self.request.url.filled(name) {
             None => Ok(default),
             Some(text) => text.parse().or_else(|_| {
                 invalid(format!("invalid {name} \"{text}\": expected a whole number"))
@@ -197,12 +186,12 @@ impl ManageRequest {
     }
 
     fn is_paged(&self) -> bool {
-        ["limit", "offset", "after"].iter().any(|name| self.url.filled(name).is_some())
+        ["limit", "offset", "after"].iter().any(|name| self.request.url.filled(name).is_some())
     }
 
     fn page_of<'a, 'b>(&self, all: &[&'b Bucket<'a>]) -> ApiResult<Vec<&'b Bucket<'a>>> {
         let (limit, mut skip) = self.page()?;
-        if let Some(after) = self.url.filled("after") {
+        if let Some(after) = self.request.url.filled("after") {
             let at = all.iter().position(|bucket| policy_id(after) == Some(bucket.policy.id));
             skip += at.ok_or_else(|| self.not_found(after))? + 1;
         }
@@ -230,7 +219,7 @@ impl ManageRequest {
         // the admin token.
         let grants = principal.grants.sorted();
         buckets.retain(|bucket| grants.sees_policy(bucket.database, &bucket.policy.name));
-        let bucket = match self.id.as_deref() {
+        let bucket = match self.request.id.as_deref() {
             None => None,
             Some(id) => {
                 let Some(wanted) = policy_id(id) else {
@@ -240,7 +229,7 @@ impl ManageRequest {
                 Some(bucket.ok_or_else(|| self.not_found(id))?)
             }
         };
-        match (self.resource, self.method.as_str(), bucket) {
+        match (self.resource, self.request.head.method.as_str(), bucket) {
             (Resource::Buckets, "POST", None) => self.create_bucket(found, &buckets),
             (Resource::Buckets, _, None) => self.list_buckets(found, &buckets),
             (Resource::Buckets, "PATCH", Some(bucket)) => self.change_bucket(found, bucket),
@@ -269,19 +258,19 @@ impl ManageRequest {
     fn list_buckets(&self, found: &[DescribedDatabase], buckets: &[Bucket<'_>]) -> ApiResult<Plan> {
         self.page()?;
         let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
-        if let Some(org) = self.url.filled("orgID").filter(|org| *org != ORG_ID) {
+        if let Some(org) = self.request.url.filled("orgID").filter(|org| *org != ORG_ID) {
             return Err(not_found("organization", org));
         }
-        if let Some(id) = self.url.filled("id") {
+        if let Some(id) = self.request.url.filled("id") {
             all.retain(|bucket| policy_id(id) == Some(bucket.policy.id));
             if all.is_empty() {
                 return Err(self.not_found(id));
             }
         }
-        if let Some(name) = self.url.filled("name") {
+        if let Some(name) = self.request.url.filled("name") {
             all.retain(|bucket| bucket.has_name(found, name));
             // As in 2.x. Signal K creates its bucket only after status 404.
-            let has_org = ["org", "orgID"].iter().any(|key| self.url.filled(key).is_some());
+            let has_org = ["org", "orgID"].iter().any(|key| self.request.url.filled(key).is_some());
             if has_org && all.is_empty() {
                 return Err(self.not_found(name));
             }
@@ -299,7 +288,7 @@ impl ManageRequest {
         let link = |offset: usize| {
             let mut query = form_urlencoded::Serializer::new(String::new());
             for name in ["org", "orgID", "name", "id", "after"] {
-                query.extend_pairs(self.url.filled(name).map(|value| (name, value)));
+                query.extend_pairs(self.request.url.filled(name).map(|value| (name, value)));
             }
             query.append_pair("limit", &limit.to_string());
             query.append_pair("offset", &offset.to_string());
@@ -356,7 +345,7 @@ impl ManageRequest {
             changes.push(Change::CreateDatabase(CreateDatabase {
                 name: database.to_owned(),
                 policy: (named == DEFAULT_POLICY).then(|| spec(named)),
-                shards: self.default_shards,
+                shards: self.request.settings()?.default_shards,
                 location: None,
                 jurisdiction: None,
             }));
@@ -404,11 +393,11 @@ impl ManageRequest {
     fn list_mappings(&self, buckets: &[Bucket<'_>]) -> ApiResult<Plan> {
         let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
         let wanted = [
-            self.url.filled("db").or(self.url.filled("database")),
-            self.url.filled("rp").or(self.url.filled("retention_policy")),
-            self.url.filled("bucketID"),
-            self.url.filled("id"),
-            self.url.filled("default"),
+            self.request.url.filled("db").or(self.request.url.filled("database")),
+            self.request.url.filled("rp").or(self.request.url.filled("retention_policy")),
+            self.request.url.filled("bucketID"),
+            self.request.url.filled("id"),
+            self.request.url.filled("default"),
         ];
         // `offset` counts mappings before filters. With further filters, a page would have fewer
         // mappings than `limit`, and the client could not compute the next `offset`.
@@ -634,19 +623,28 @@ pub fn policy_id(text: &str) -> Option<PolicyId> {
     u64::from_str_radix(text, 16).ok().filter(|_| hex).map(PolicyId)
 }
 
-/// Finds a bucket by the bucket's id, which is `name` as a number. If no bucket that `caller` can
-/// see has this id, `name` is treated as the name of a database. The result is `None` if there is
-/// neither a bucket nor a database.
-pub fn find_bucket(caller: &Principal, id: PolicyId, name: &str) -> Task<Option<RequestTarget>> {
-    let (caller, name) = (caller.clone(), name.to_owned());
-    Task::new(move |io| async move {
-        let of_id = describe_databases(&io, &caller, WhichDatabases::Policy(id)).await?;
-        if let Some(bucket) = buckets_of(&of_id).iter().find(|bucket| bucket.policy.id == id) {
-            let (database, policy) = bucket.names();
-            return Ok(Some(RequestTarget { database, policy: Some(policy), policy_id: Some(id) }));
-        }
-        let named = describe_databases(&io, &caller, WhichDatabases::Named(name.clone())).await?;
-        let target = RequestTarget { database: name, policy: None, policy_id: None };
-        Ok((!named.is_empty()).then_some(target))
-    })
+/// Finds a bucket by the bucket's id, which is `name` as a number. If no bucket that the caller can
+/// see has this id, `name` is treated as the name of a database. A write may use the cache, because
+/// it confirms the id with a shard or with the Database.
+pub(crate) async fn find_bucket(
+    request: &Request,
+    id: PolicyId,
+    name: String,
+    is_write: bool,
+) -> ApiResult<RequestTarget> {
+    let cached = request.io.with(|context| context.cache.policy(id))?;
+    if let Some((database, policy)) = cached.filter(|_| is_write) {
+        return Ok(RequestTarget { database, policy: Some(policy), policy_id: Some(id) });
+    }
+    let caller = request.caller().clone();
+    let of_id = describe_databases(&request.io, &caller, WhichDatabases::Policy(id)).await?;
+    if let Some(bucket) = buckets_of(&of_id).iter().find(|bucket| bucket.policy.id == id) {
+        let (database, policy) = bucket.names();
+        return Ok(RequestTarget { database, policy: Some(policy), policy_id: Some(id) });
+    }
+    let which = WhichDatabases::Named(name.clone());
+    match describe_databases(&request.io, &caller, which).await?.is_empty() {
+        true => Err(bucket_not_found(&name)),
+        false => Ok(RequestTarget { database: name, policy: None, policy_id: None }),
+    }
 }

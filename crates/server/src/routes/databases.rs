@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::http::{Parameters, Response};
-use crate::routes::handler::{Incoming, PendingRequest, json_body, json_line};
+use crate::routes::handler::{PendingRequest, Request, json_line};
 use crate::settings::{Settings, duration_ns};
 use tidemark_coordinator::Io;
 use tidemark_coordinator::create_drop::{Change, Changed, execute};
@@ -48,8 +48,8 @@ impl Body {
     }
 }
 
-pub(super) fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    let (url, principal) = (request.url.clone(), request.caller.clone());
+pub(super) fn begin_list(request: &Request) -> ApiResult<PendingRequest> {
+    let (url, principal) = (request.url.clone(), request.caller().clone());
     Ok(PendingRequest::run(|io| async move {
         let names = list_databases(&io, None).await?;
         list(&url, &seen_by_name(&principal.grants, names))
@@ -90,15 +90,14 @@ fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
     Ok(Response::ok(format.content_type(), table))
 }
 
-pub(super) fn begin_change(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    let (method, url) = (request.head.method.clone(), request.url.clone());
-    Ok(PendingRequest::with_body(move |isolate, body| {
-        let (name, change) = match method.as_str() {
-            "PUT" => configure(json_body(&body)?)?,
-            "DELETE" => drop(&url)?,
-            _ => create(json_body(&body)?, isolate.settings()?)?,
+pub(super) fn begin_change(_request: &Request) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::with_body(|request, body| async move {
+        let (name, change) = match request.head.method.as_str() {
+            "PUT" => configure(body.json()?)?,
+            "DELETE" => drop(&request.url)?,
+            _ => create(body.json()?, request.settings()?)?,
         };
-        Ok(|io| run(io, name, change))
+        run(request.io, name, change).await
     }))
 }
 

@@ -5,14 +5,12 @@ use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
+use crate::action::Action;
 use crate::error::{ApiResult, invalid};
 use crate::http::{Parameters, Response};
-use crate::isolate_state::Isolate;
 use crate::params::{Dialect, WriteParams};
 use crate::routes::buckets::policy_id;
-use crate::routes::handler::{
-    Admitted, Incoming, PendingRequest, RequestTarget, StartResult, json_body, run,
-};
+use crate::routes::handler::{BodyBytes, PendingRequest, Request, RequestTarget};
 use tidemark_coordinator::delete::delete;
 use tidemark_coordinator::load_schemas::SchemaSelection;
 use tidemark_influxql::ast::{
@@ -33,33 +31,30 @@ struct Body {
     predicate: Option<String>,
 }
 
-pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    let url = request.url;
+pub(super) fn begin(request: &Request) -> ApiResult<PendingRequest> {
+    let url = &request.url;
     let bucket = url.filled("bucket").or_else(|| url.filled("bucketID"));
     let named = bucket.map(|bucket| ("bucket".to_owned(), bucket.to_owned()));
     let named = Parameters::from_pairs(named.into_iter().collect());
     let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &named)?;
     let bucket_id = policy_id(&database).filter(|_| policy.is_none());
     let target = Some(RequestTarget { database, policy, policy_id: None });
-    Ok(PendingRequest { target, bucket_id, ..PendingRequest::new(start) })
+    Ok(PendingRequest { target, bucket_id, ..PendingRequest::stream(respond) })
 }
 
-fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
-    let RequestTarget { database, policy, .. } = admitted.target;
-    let body: Body = json_body(&body)?;
+async fn respond(request: Request, target: RequestTarget, body: BodyBytes) -> ApiResult<Action> {
+    let RequestTarget { database, policy, .. } = target;
+    let body: Body = body.json()?;
     // A range that lies outside the permitted times is empty.
     let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
     let stop_ns = time_ns("stop", body.stop, i64::MIN..=MAX_TIME_NS)?;
     let comparisons = parse(body.predicate.as_deref().unwrap_or_default())?;
-    let Some(statement) = statement(comparisons, start_ns, stop_ns)? else {
-        return Ok(run(|_| async { Ok(Response::empty(204)) }));
-    };
-    let (statement, selection) = (Statement::Delete(statement), SchemaSelection::Policy(policy));
-    let now_ns = isolate.now_ns();
-    Ok(run(move |io| async move {
-        delete(&io, statement, &database, selection, now_ns).await?;
-        Ok(Response::empty(204))
-    }))
+    if let Some(statement) = statement(comparisons, start_ns, stop_ns)? {
+        let selection = SchemaSelection::Policy(policy);
+        let (statement, now_ns) = (Statement::Delete(statement), request.now_ns()?);
+        delete(&request.io, statement, &database, selection, now_ns).await?;
+    }
+    Ok(Action::Respond(Response::empty(204)))
 }
 
 /// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, and a

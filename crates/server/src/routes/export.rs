@@ -11,26 +11,20 @@
 //! would mistake the points for the complete export. The value contains the tags of a series, which
 //! may be too long for a URL. A POST therefore accepts the value as a form field.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
 
 use crate::action::Action;
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::http::Parameters;
-use crate::isolate_state::Isolate;
 use crate::params::form_fields;
-use crate::routes::handler::{
-    Admitted, Delivery, Incoming, PendingRequest, RequestTarget, Responder, StartResult,
-};
+use crate::routes::handler::{BodyBytes, Delivery, PendingRequest, Request, RequestTarget};
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::load_schemas::{Load, SchemaSelection};
 use tidemark_coordinator::query::Query;
 use tidemark_coordinator::session::Session;
-use tidemark_coordinator::statement::Execution;
-use tidemark_coordinator::{Io, Machine, Output, Pieces};
-use tidemark_engine::protocol::call::{Address, Call, Reply, Step};
+use tidemark_coordinator::{Io, Machine, Pieces};
+use tidemark_engine::protocol::call::Address;
 use tidemark_engine::protocol::round::{Next, Replies};
 use tidemark_influxql::ast::Statement;
 use tidemark_influxql::bound_params::Params;
@@ -42,7 +36,6 @@ use tidemark_model::limits::{
 };
 use tidemark_model::shard_map::ShardGroup;
 use tidemark_model::value::FieldValue;
-use tidemark_query::admission::{QueryReservation, RequestReservation};
 use tidemark_query::executor::RowPosition;
 use tidemark_query::result::{ResultColumn, SeriesChunk};
 use tidemark_response::number::json_float;
@@ -50,67 +43,23 @@ use tidemark_response::number::json_float;
 /// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
 
-pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Request) -> ApiResult<PendingRequest> {
     let missing = "database is required: name it with the parameter db";
     let database = request.required("db", missing)?;
-    Ok(PendingRequest::new(start).on(&database, request.url.filled("rp")))
+    Ok(PendingRequest::stream(respond).on(&database, request.url.filled("rp")))
 }
 
-fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
-    let RequestTarget { database, policy, .. } = admitted.target;
-    let request = admitted.request;
-    let form = form_fields(request.head, &body)?.unwrap_or_default();
+async fn respond(request: Request, target: RequestTarget, body: BodyBytes) -> ApiResult<Action> {
+    let RequestTarget { database, policy, .. } = target;
+    let form = form_fields(&request.head, &body)?.unwrap_or_default();
+    drop(body);
     let after = form.get("after").or(request.url.get("after"));
-    let session = Session {
-        database: Some(database),
-        now_ns: isolate.now_ns(),
-        principal: request.caller.clone(),
-        ..Session::default()
-    };
-    let (reservation, select) = (session.reservation.clone(), SharedSelect::default());
-    let export = Export::parse(request.url, after, session, policy)?;
-    let running = Rc::clone(&select);
-    let pieces = Pieces::new(|io, output| async move {
-        if let Err(error) = export.run(&io, &output, &running).await {
-            output.emit(Err(error)).await;
-        }
-        Ok(())
-    });
+    let session = request.session(Some(database), None)?;
+    let export = Export::parse(&request.url, after, session, policy)?;
     // The runtime compresses the body for clients that accept gzip.
-    let delivery = Delivery::new("text/plain; charset=utf-8");
-    Ok(Box::new(ExportResponder { pieces, select, reservation, delivery }))
-}
-
-/// The SELECT that an export is reading.
-type SharedSelect = Rc<RefCell<Option<Execution>>>;
-
-struct ExportResponder {
-    /// Each piece except the last has at least [`REPLY_PIECE_BYTES`].
-    pieces: Pieces<ApiResult<Vec<u8>>>,
-    select: SharedSelect,
-    reservation: RequestReservation,
-    delivery: Delivery,
-}
-
-impl Responder for ExportResponder {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match self.pieces.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(piece) => {
-                let piece = piece?.transpose()?.unwrap_or_default();
-                let is_full = piece.len() >= REPLY_PIECE_BYTES;
-                Ok(self.delivery.rest(piece, is_full))
-            }
-        }
-    }
-
-    fn reservation(&mut self) -> Option<&QueryReservation> {
-        self.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.select.borrow_mut().as_mut().map_or_else(Vec::new, Execution::abandon)
-    }
+    let mut delivery = Delivery::new(&request, "text/plain; charset=utf-8");
+    let rest = export.run(&request.io, &mut delivery).await?;
+    Ok(delivery.end(rest).await)
 }
 
 /// The parameters of an export.
@@ -155,13 +104,8 @@ impl Export {
         Ok(Self { session, policy, measurement, times, may_end_early, start })
     }
 
-    /// Emits the points of every measurement and window.
-    async fn run(
-        self,
-        io: &Io,
-        output: &Output<ApiResult<Vec<u8>>>,
-        select: &SharedSelect,
-    ) -> ApiResult<()> {
+    /// Sends the points of every measurement and window. Returns the last bytes.
+    async fn run(self, io: &Io, delivery: &mut Delivery) -> ApiResult<Vec<u8>> {
         let (policy, mut measurements, windows) = self.load(io).await?;
         let start_of = |measurement: &str, window: Window| Position {
             policy: policy.clone(),
@@ -178,15 +122,13 @@ impl Export {
         let others = measurements
             .iter()
             .flat_map(|name| windows.iter().map(move |window| start_of(name, *window)));
-        let (mut out, mut has_sent, mut calls) = (Vec::new(), false, 0);
+        let (mut out, mut calls) = (Vec::new(), 0);
         'export: for mut position in start.cloned().into_iter().chain(later).chain(others) {
-            select.replace(Some(self.execution(&policy, &position)?));
+            let mut select = self.select(&policy, &position)?;
             let mut replies = Replies::default();
             loop {
-                let next = io.with(|context| match &mut *select.borrow_mut() {
-                    Some(select) => select.advance(context, std::mem::take(&mut replies)),
-                    None => Ok(Next::Reply(None)),
-                })??;
+                let next = io.with(|context| select.advance(context, std::mem::take(&mut replies)));
+                let next = next??;
                 let chunk = match next {
                     Next::Calls(requests) => {
                         let more = requests.iter().filter(|request| request.to.is_counted());
@@ -197,12 +139,14 @@ impl Export {
                         // next request would otherwise start at the same position.
                         if calls > most && self.may_end_early && start != Some(&position) {
                             out.extend_from_slice(format!("# after: {position}\n").as_bytes());
-                            let end = select.take().and_then(|mut select| select.stop());
                             // If the SELECT is complete, its last request removes it from the list
                             // of queries.
+                            drop(select);
                             let last = requests.into_iter().find(|it| it.to == Address::Catalog);
-                            if let Some(end) = end.or(last) {
-                                io.calls(vec![end]).await;
+                            let ended = self.session.cleanup.take();
+                            let call = ended.into_iter().chain(last).take(1).collect::<Vec<_>>();
+                            if !call.is_empty() {
+                                io.calls(call).await;
                             }
                             break 'export;
                         }
@@ -213,7 +157,7 @@ impl Export {
                     Next::Reply(None) => break,
                 };
                 let name = chunk.name.as_deref().unwrap_or_default();
-                if !has_sent && out.is_empty() && name.starts_with(BOM) {
+                if !delivery.is_streaming() && out.is_empty() && name.starts_with(BOM) {
                     // A reader would remove a byte order mark at the beginning of the body.
                     out.push(b'\n');
                 }
@@ -221,17 +165,13 @@ impl Export {
                 while next < chunk.rows {
                     next = lines(&chunk, next, &mut out);
                     if out.len() >= REPLY_PIECE_BYTES {
-                        has_sent = true;
-                        output.emit(Ok(std::mem::take(&mut out))).await;
+                        delivery.send(std::mem::take(&mut out)).await;
                     }
                 }
                 position.row = last_row(&chunk).or(position.row);
             }
         }
-        if !out.is_empty() {
-            output.emit(Ok(out)).await;
-        }
-        Ok(())
+        Ok(out)
     }
 
     /// Returns the policy's name, the measurements in order of their names, and the windows. The
@@ -252,7 +192,7 @@ impl Export {
         Ok((policy.name.clone(), measurements, Window::all(&policy.groups, self.times)))
     }
 
-    fn execution(&self, policy: &str, position: &Position) -> ApiResult<Execution> {
+    fn select(&self, policy: &str, position: &Position) -> ApiResult<Pieces<SeriesChunk>> {
         let Position { measurement, window, row, .. } = position;
         let from = format!("{}.{}", quote::ident(policy), quote::ident(measurement));
         let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());
@@ -263,7 +203,7 @@ impl Export {
             )));
         };
         let query = Query::select(*select, self.session.clone()).map_err(Error::from)?;
-        Ok(query.after(row.clone()).into())
+        Ok(query.after(row.clone()).execute())
     }
 }
 

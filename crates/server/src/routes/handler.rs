@@ -1,54 +1,26 @@
 //! Defines the interface between the exchange and the implementation of a route.
 //!
-//! [`crate::exchange`] processes a request in the order below. The route's row defines the
-//! permission and the body.
-//!
-//! ```text
-//! PendingRequest: begin → locate → (permission) → (body) → start
-//! Responder:      (permission for each statement) → step …
-//! ```
+//! A route has two parts. Its first function parses the URL, and returns a [`PendingRequest`] with
+//! the target, on which [`crate::exchange`] checks the permission. The pending request contains the
+//! second function, an async function that receives the body and returns the response.
+
+use std::pin::Pin;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::Action;
-use crate::auth::AuthError;
 use crate::body_parser::ParsedBody;
-use crate::error::{ApiError, ApiResult, invalid};
-use crate::http::{Parameters, RequestHead, Response};
-use crate::isolate_state::Isolate;
+use crate::error::{ApiResult, invalid};
+pub use crate::exchange::receive_body::BodyBytes;
+use crate::http::Response;
 use crate::params::Dialect;
-use tidemark_coordinator::error::Error;
-use tidemark_coordinator::grants::Principal;
-use tidemark_coordinator::{Io, Machine, Task};
-use tidemark_engine::protocol::call::{Call, Reply, Step};
+pub use crate::request::Request;
+use tidemark_coordinator::Io;
 use tidemark_line_protocol::TimestampUnit;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::PolicyId;
 use tidemark_model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
-use tidemark_query::admission::QueryReservation;
-
-/// The parts of a request that a route uses.
-#[derive(Clone, Copy, Debug)]
-pub struct Incoming<'a> {
-    /// The method, path and headers.
-    pub head: &'a RequestHead,
-    /// The parameters of the request's URL.
-    pub url: &'a Parameters,
-    /// The value of `{id}` in the route's path.
-    pub id: Option<&'a str>,
-    /// The caller. On an open route, the caller has no permissions.
-    pub caller: &'a Principal,
-}
-
-impl Incoming<'_> {
-    /// Returns a parameter of the URL, or an error with the message `missing` if the parameter is
-    /// empty.
-    pub fn required(&self, name: &str, missing: &str) -> ApiResult<String> {
-        let value = self.url.filled(name).map(str::to_owned);
-        value.ok_or_else(|| ApiError::Invalid(missing.to_owned()))
-    }
-}
 
 /// A database and a policy, as named by the client. The policy `None` means the default policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +33,13 @@ pub struct RequestTarget {
     pub policy_id: Option<PolicyId>,
 }
 
+impl BodyBytes {
+    /// Parses the body, which must be a JSON object.
+    pub fn json<T: DeserializeOwned>(self) -> ApiResult<T> {
+        json_body(&self)
+    }
+}
+
 /// Parses a body, which must be a JSON object.
 pub fn json_body<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
     // Serde would read an array as the values of a struct.
@@ -71,17 +50,8 @@ pub fn json_body<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
         .or_else(|error| invalid(format!("the body is not valid: {error}")))
 }
 
-/// The outcome of a request for the log, in addition to its status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// The number of stored points.
-    pub points: u64,
-    /// The class of the error, if the status alone does not define it.
-    pub refusal: Option<&'static str>,
-}
-
 /// A function that parses the parameters of the URL.
-pub type Begin = fn(&Incoming<'_>) -> ApiResult<PendingRequest>;
+pub type Begin = fn(&Request) -> ApiResult<PendingRequest>;
 
 /// A request whose permission and body have not been checked yet.
 pub struct PendingRequest {
@@ -95,10 +65,10 @@ pub struct PendingRequest {
     pub start: Start,
 }
 
-/// The function that receives the body and creates the responder.
+/// The async function that receives the target and the body. It returns the last action.
 pub enum Start {
     /// Receives the bytes of the body, which are empty if the route reads no body.
-    Bytes(Box<StartWith<Vec<u8>>>),
+    Bytes(Box<StartWith<BodyBytes>>),
     /// Receives the body as columns.
     Lines {
         /// The route's dialect of line protocol.
@@ -110,28 +80,35 @@ pub enum Start {
     },
 }
 
-type StartWith<B> = dyn FnOnce(Admitted<'_>, &mut Isolate<'_>, B) -> StartResult;
-
-/// The result of the start of a response.
-pub type StartResult = ApiResult<Box<dyn Responder>>;
-
-/// A request that passed the check of its target.
-pub struct Admitted<'a> {
-    /// The request's head, with the identified caller.
-    pub request: Incoming<'a>,
-    /// The target that `begin` has set, in which the exchange has replaced a bucket's id. The
-    /// names are empty if `begin` has set no target.
-    pub target: RequestTarget,
-    /// The database for the log.
-    pub log_database: &'a mut Option<String>,
-}
+type StartWith<B> = dyn FnOnce(Request, RequestTarget, B) -> RunningRoute;
+type RunningRoute = Pin<Box<dyn Future<Output = ApiResult<Action>>>>;
 
 impl PendingRequest {
-    /// Creates a request without a target.
-    pub fn new(
-        start: impl FnOnce(Admitted<'_>, &mut Isolate<'_>, Vec<u8>) -> StartResult + 'static,
-    ) -> Self {
-        Self { target: None, bucket_id: None, start: Start::Bytes(Box::new(start)) }
+    /// Creates a request that runs `route`, which returns the last action. The names in the target
+    /// are empty if the request has no target.
+    pub fn stream<F>(route: impl FnOnce(Request, RequestTarget, BodyBytes) -> F + 'static) -> Self
+    where
+        F: Future<Output = ApiResult<Action>> + 'static,
+    {
+        let start =
+            Start::Bytes(Box::new(|request, target, body| Box::pin(route(request, target, body))));
+        Self { target: None, bucket_id: None, start }
+    }
+
+    /// Creates a request that runs `route`, which receives line protocol as columns.
+    pub fn lines<F>(
+        dialect: Dialect,
+        precision: TimestampUnit,
+        route: impl FnOnce(Request, RequestTarget, ParsedBody) -> F + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ApiResult<Action>> + 'static,
+    {
+        let start = Box::new(|request, target, body| -> RunningRoute {
+            Box::pin(route(request, target, body))
+        });
+        let start = Start::Lines { dialect, precision, start };
+        Self { target: None, bucket_id: None, start }
     }
 
     /// Creates a request whose response is known in advance.
@@ -139,24 +116,23 @@ impl PendingRequest {
         Self::run(|_| async { Ok(response) })
     }
 
-    /// Creates a request that runs one async function.
-    pub fn run<F>(route: impl FnOnce(Io) -> F) -> Self
+    /// Creates a request that runs `route`, which needs only calls.
+    pub fn run<F>(route: impl FnOnce(Io) -> F + 'static) -> Self
     where
         F: Future<Output = ApiResult<Response>> + 'static,
     {
-        let responder = run(route);
-        Self::new(|_, _, _| Ok(responder))
+        Self::with_body(|request, _| route(request.io))
     }
 
-    /// Creates a request from `start`, which receives the body and returns the function to run.
-    pub fn with_body<R, F>(
-        start: impl FnOnce(&mut Isolate<'_>, Vec<u8>) -> ApiResult<R> + 'static,
-    ) -> Self
+    /// Creates a request that runs `route`, which receives the body.
+    pub fn with_body<F>(route: impl FnOnce(Request, BodyBytes) -> F + 'static) -> Self
     where
-        R: FnOnce(Io) -> F + 'static,
         F: Future<Output = ApiResult<Response>> + 'static,
     {
-        Self::new(|_, isolate, body| Ok(run(start(isolate, body)?)))
+        Self::stream(|request, _, body| {
+            let response = route(request, body);
+            async { Ok(Action::Respond(response.await?)) }
+        })
     }
 
     /// Sets the target.
@@ -170,92 +146,6 @@ impl PendingRequest {
     }
 }
 
-/// A response in progress.
-pub trait Responder {
-    /// Continues until the host must perform an action. The reply is `None` for the first step and
-    /// after a piece of the response was sent.
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action>;
-
-    /// Returns the outcome for the log. The exchange calls this function after the response was
-    /// sent.
-    fn outcome(&self) -> Outcome {
-        Outcome::default()
-    }
-
-    /// Checks that `caller` may run every statement of a query.
-    fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
-        Ok(())
-    }
-
-    /// Returns the databases on which the statements need a permission. The list is empty if the
-    /// Catalog must check the caller.
-    fn databases(&mut self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// Returns the memory account of a query.
-    fn reservation(&mut self) -> Option<&QueryReservation> {
-        None
-    }
-
-    /// Stops after the client disconnected. Returns the calls that release the request's resources.
-    fn abandon(&mut self) -> Vec<Call> {
-        Vec::new()
-    }
-
-    /// Ends a response that has begun, after an error in the responder or in the exchange. A
-    /// responder may append the error to the body. By default, the body is truncated.
-    fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
-        Err(error)
-    }
-}
-
-/// A response that one async function creates.
-struct RunningRoute {
-    task: Task<ApiResult<(Response, Outcome)>>,
-    outcome: Outcome,
-}
-
-impl Responder for RunningRoute {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match self.task.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(done) => {
-                let (response, outcome) = done??;
-                self.outcome = outcome;
-                Ok(Action::Respond(response))
-            }
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-}
-
-/// Creates a responder that runs one async function.
-pub fn run<F>(route: impl FnOnce(Io) -> F) -> Box<dyn Responder>
-where
-    F: Future<Output = ApiResult<Response>> + 'static,
-{
-    run_with_outcome(|io| {
-        let response = route(io);
-        async move { Ok((response.await?, Outcome::default())) }
-    })
-}
-
-/// Creates a responder that runs one async function, which also returns the outcome for the log.
-pub fn run_with_outcome<F>(route: impl FnOnce(Io) -> F) -> Box<dyn Responder>
-where
-    F: Future<Output = ApiResult<(Response, Outcome)>> + 'static,
-{
-    let task = Task::new(|io| {
-        let response = route(io);
-        async move { Ok(response.await) }
-    });
-    Box::new(RunningRoute { task, outcome: Outcome::default() })
-}
-
 /// Returns a JSON response that ends with a newline.
 pub fn json_line(status: u16, body: &impl Serialize) -> Response {
     let body = serde_json::to_string(body).ok().or_bug();
@@ -264,13 +154,14 @@ pub fn json_line(status: u16, body: &impl Serialize) -> Response {
 
 /// The delivery of a body: sends a short response as a whole, and a long response in pieces.
 pub(super) struct Delivery {
+    request: Request,
     content_type: &'static str,
     is_streaming: bool,
 }
 
 impl Delivery {
-    pub(super) fn new(content_type: &'static str) -> Self {
-        Self { content_type, is_streaming: false }
+    pub(super) fn new(request: &Request, content_type: &'static str) -> Self {
+        Self { request: request.clone(), content_type, is_streaming: false }
     }
 
     /// Whether the status was sent. A later error can only truncate the body.
@@ -284,34 +175,24 @@ impl Delivery {
         if self.is_streaming { REPLY_PIECE_BYTES } else { WHOLE_REPLY_BYTES_MAX }
     }
 
-    /// Returns the action that sends a piece.
-    pub(super) fn piece(&mut self, bytes: Vec<u8>) -> Action {
-        match std::mem::replace(&mut self.is_streaming, true) {
+    /// Sends a piece, and waits until the host requests the next piece.
+    pub(super) async fn send(&mut self, bytes: Vec<u8>) {
+        let action = match std::mem::replace(&mut self.is_streaming, true) {
             true => Action::Bytes(bytes),
             false => Action::Stream(Response::ok(self.content_type, bytes)),
-        }
+        };
+        self.request.perform(action).await;
     }
 
-    /// Returns the action that sends the last bytes, or a further piece if `more` is true. Returns
-    /// the end after all bytes were sent.
-    pub(super) fn rest(&mut self, bytes: Vec<u8>, more: bool) -> Action {
+    /// Sends the last bytes, and returns the last action.
+    pub(super) async fn end(mut self, bytes: Vec<u8>) -> Action {
         match (self.is_streaming, bytes.is_empty()) {
-            (false, _) if !more => Action::Respond(Response::ok(self.content_type, bytes)),
+            (false, _) => Action::Respond(Response::ok(self.content_type, bytes)),
             (true, true) => Action::End,
-            _ => self.piece(bytes),
-        }
-    }
-
-    /// Returns the action for a step of a query that streams the bytes of its response.
-    pub(super) fn stream(
-        &mut self,
-        step: Step<Result<Option<Vec<u8>>, Error>>,
-    ) -> ApiResult<Action> {
-        match step {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(Ok(Some(piece))) => Ok(self.piece(piece)),
-            Step::Done(Ok(None)) => Ok(Action::End),
-            Step::Done(Err(error)) => Err(error.into()),
+            (true, false) => {
+                self.send(bytes).await;
+                Action::End
+            }
         }
     }
 }

@@ -9,43 +9,24 @@
 
 use serde_json::Value;
 
-use crate::action::Action;
 use crate::auth::{ACCESS_ASSERTION, AuthError};
 use crate::error::{ApiError, ApiResult};
 use crate::headers::INFLUXDB_VERSION;
 use crate::http::Response;
-use crate::isolate_state::Isolate;
-use crate::routes::handler::{Incoming, PendingRequest, Responder};
-use tidemark_engine::protocol::call::{Address, Call, Reply};
+use crate::routes::handler::{PendingRequest, Request};
+use tidemark_engine::protocol::call::Address;
 use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark_engine::protocol::envelope;
+use tidemark_engine::protocol::round;
 use tidemark_model::limits::CATALOG_HEALTH_WAIT_MS;
 
-/// The ids of the call to the Catalog and of the timer that limits this call.
-const CATALOG: u32 = 0;
-const PAUSE: u32 = 1;
-
-struct HealthCheck;
-
 /// Parses the request of `GET /health`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(HealthCheck))))
+pub fn begin(_request: &Request) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::with_body(|request, _| check(request)))
 }
 
-impl Responder for HealthCheck {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let Some(reply) = reply else { return Ok(begin_check(isolate)) };
-        let reply = (reply.id == CATALOG).then_some(reply.result);
-        let decoded = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
-        let is_available =
-            decoded.is_some_and(|decoded| !matches!(decoded, FromCatalog::Unavailable(_)));
-        isolate.service.catalog_health.on_reply(is_available, isolate.now_ns());
-        Ok(Action::Respond(serving(isolate, is_available)))
-    }
-}
-
-fn begin_check(isolate: &mut Isolate<'_>) -> Action {
-    let unset = match &isolate.service.settings {
+async fn check(request: Request) -> ApiResult<Response> {
+    let unset = match &request.isolate.settings {
         Err(error) => Some(error.to_string()),
         Ok(settings) if settings.admin_tokens.is_empty() => {
             Some(AuthError::NotConfigured.to_string())
@@ -53,27 +34,30 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
         Ok(_) => None,
     };
     if let Some(message) = unset {
-        return Action::Respond(health_response(503, "fail", &message, &[]));
+        return Ok(health_response(503, "fail", &message, &[]));
     }
-    let now_ns = isolate.now_ns();
-    if let Some(is_available) = isolate.service.catalog_health.cached(now_ns) {
-        return Action::Respond(serving(isolate, is_available));
+    let (now_ns, health) = (request.now_ns()?, &request.isolate.catalog_health);
+    let cached = health.borrow().cached(now_ns);
+    if let Some(is_available) = cached {
+        return serving(&request, is_available);
     }
-    isolate.service.catalog_health.begin_call(now_ns);
+    health.borrow_mut().begin_call(now_ns);
     // A request to identify no caller is the cheapest call for which the Catalog reads its storage.
     let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
-    let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
-    Action::Calls(vec![
-        Call { id: CATALOG, to: Address::Catalog, location: None, message },
-        Call { id: PAUSE, to: Address::Pause, location: None, message: wait_ms },
-    ])
+    let call = round::Request::new(Address::Catalog, message);
+    let reply = request.io.request_within(call, CATALOG_HEALTH_WAIT_MS).await;
+    let reply = envelope::decode_reply::<FromCatalog>(reply);
+    let is_available = reply.is_ok_and(|reply| !matches!(reply, FromCatalog::Unavailable(_)));
+    health.borrow_mut().on_reply(is_available, request.now_ns()?);
+    serving(&request, is_available)
 }
 
 /// Returns the response with status 200, in the format that v2 clients read.
-fn serving(isolate: &Isolate<'_>, catalog_answers: bool) -> Response {
-    let warning = isolate.service.host_warning.as_ref();
-    let warning = warning.filter(|(_, until_ns)| isolate.now_ns() < *until_ns);
-    let failed_commit = isolate.platform.commit_failures().and_then(|failures| failures.cause);
+fn serving(request: &Request, catalog_answers: bool) -> ApiResult<Response> {
+    let (now_ns, warning) = (request.now_ns()?, request.isolate.host_warning.borrow());
+    let warning = warning.as_ref().filter(|(_, until_ns)| now_ns < *until_ns);
+    let commits = request.io.with(|context| context.platform.commit_failures())?;
+    let failed_commit = commits.and_then(|failures| failures.cause);
     let lost_catalog = "the Catalog does not respond: recently used databases are available; other \
                         databases, lists and management return 503";
     let failures = [
@@ -86,7 +70,7 @@ fn serving(isolate: &Isolate<'_>, catalog_answers: bool) -> Response {
         failures.clone().next().map_or("ready for queries and writes", |(_, first)| first);
     let check =
         |(name, message)| serde_json::json!({ "name": name, "message": message, "status": "fail" });
-    health_response(200, "pass", message, &failures.map(check).collect::<Vec<_>>())
+    Ok(health_response(200, "pass", message, &failures.map(check).collect::<Vec<_>>()))
 }
 
 fn health_response(status: u16, word: &str, message: &str, checks: &[Value]) -> Response {
@@ -106,7 +90,7 @@ const ACCESS: &str = "X-Tidemark-Access";
 
 /// Parses a request to `/ping` or `/status`. The response has status 204, or status 200 and the
 /// version if `verbose` is set, as in 1.x.
-pub fn begin_ping(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub fn begin_ping(request: &Request) -> ApiResult<PendingRequest> {
     let mut response = match request.url.filled("verbose") {
         None | Some("0" | "false") => Response::empty(204),
         Some(_) => Response::json(200, format!("{{\"version\":\"{INFLUXDB_VERSION}\"}}\n")),
@@ -118,13 +102,13 @@ pub fn begin_ping(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 }
 
 /// Parses a request to `/ready` or `/api/v2/ready`.
-pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub fn begin_ready(_request: &Request) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::respond(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
 /// Parses a request to `/api/v2/setup`. The server needs no setup except for the
 /// secret `ADMIN_TOKEN`.
-pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub fn begin_setup(request: &Request) -> ApiResult<PendingRequest> {
     if request.head.method == "POST" {
         return Err(ApiError::AlreadyExists("onboarding has already been completed".to_owned()));
     }

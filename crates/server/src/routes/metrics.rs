@@ -17,17 +17,14 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::action::Action;
 use crate::error::{ApiResult, invalid};
 use crate::http::Response;
-use crate::isolate_state::Isolate;
 use crate::latencies::{BOUNDS_NS, DatabaseDurations, Histogram};
-use crate::routes::handler::{Incoming, PendingRequest, Responder, json_line};
+use crate::routes::handler::{PendingRequest, Request, json_line};
+use tidemark_coordinator::Io;
 use tidemark_coordinator::database_lists::list_databases;
 use tidemark_coordinator::diagnostics::diagnostics;
 use tidemark_coordinator::grants::Principal;
-use tidemark_coordinator::{self, Io, Machine, Task};
-use tidemark_engine::protocol::call::{Reply, Step};
 use tidemark_influxql::ast::Statement;
 use tidemark_model::grant::PermissionKind;
 use tidemark_model::time::S_NS;
@@ -36,56 +33,31 @@ use tidemark_query::result::{ResultColumn, SeriesChunk};
 use tidemark_query::work::Work;
 use tidemark_response::accept;
 
-struct Metrics {
-    database: String,
-    exposition: Exposition,
-    /// The text of the metrics in SHOW STATS.
-    text: Task<String>,
-}
-
 /// The work of writing a line, in the units of [`Work`].
 const LINE_WORK: usize = 40;
 
-pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Request) -> ApiResult<PendingRequest> {
     let missing = "name the database with the parameter db; /metrics/targets lists the \
                    databases whose metrics the caller may read";
     let database = request.required("db", missing)?;
-    let statement = Statement::ShowStats { database: Some(database.clone()), module: None };
-    let exposition = Exposition::negotiate(request.head.header("accept"));
-    let metrics = Metrics {
-        database: database.clone(),
-        exposition,
-        text: Task::new(move |io| statistics(io, statement, exposition)),
-    };
-    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(metrics))).on(&database, None))
-}
-
-async fn statistics(
-    io: Io,
-    statement: Statement,
-    exposition: Exposition,
-) -> Result<String, tidemark_coordinator::error::Error> {
-    let (mut pieces, mut chunks) = (diagnostics(statement), Vec::new());
-    while let Some(chunk) = io.next(&mut pieces).await? {
-        chunks.push(chunk);
-    }
-    let work = Work::default();
-    io.in_turns(&work, exposition.families(&chunks, &work)).await
-}
-
-impl Responder for Metrics {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let text = match self.text.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => return Ok(Action::Calls(calls)),
-            Step::Done(text) => text?,
-        };
-        let durations = isolate.service.durations.as_mut();
-        let durations = durations.and_then(|all| all.of(&self.database));
-        let timed = durations.as_ref().map(|own| (self.database.as_str(), own));
-        let failures = isolate.platform.commit_failures();
-        let body = self.exposition.finish(text, timed, failures.map(|failures| failures.count));
-        Ok(Action::Respond(Response::ok(self.exposition.content_type(), body)))
-    }
+    let name = database.clone();
+    let pending = PendingRequest::with_body(|request, _| async move {
+        let exposition = Exposition::negotiate(request.head.header("accept"));
+        let statement = Statement::ShowStats { database: Some(name.clone()), module: None };
+        let (mut pieces, mut chunks) = (diagnostics(statement), Vec::new());
+        while let Some(chunk) = request.io.next(&mut pieces).await? {
+            chunks.push(chunk);
+        }
+        let work = Work::default();
+        let text = request.io.in_turns(&work, exposition.families(&chunks, &work)).await?;
+        let durations = request.isolate.durations.as_ref();
+        let durations = durations.and_then(|all| all.borrow_mut().of(&name));
+        let timed = durations.as_ref().map(|own| (name.as_str(), own));
+        let failures = request.io.with(|context| context.platform.commit_failures())?;
+        let body = exposition.finish(text, timed, failures.map(|failures| failures.count));
+        Ok(Response::ok(exposition.content_type(), body))
+    });
+    Ok(pending.on(&database, None))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,11 +291,11 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-pub(super) fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_targets(request: &Request) -> ApiResult<PendingRequest> {
     let Some(host) = request.head.header("host").map(str::to_owned) else {
         return invalid("the request has no header Host: the list of targets needs this header");
     };
-    let principal = request.caller.clone();
+    let principal = request.caller().clone();
     Ok(PendingRequest::run(|io| list(io, host, principal)))
 }
 

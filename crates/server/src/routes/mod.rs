@@ -138,14 +138,14 @@ pub static ROUTES: &[Route] = &[
         on(&["GET", "POST"], Access::Open, Body::None, health::begin_setup),
     ]),
     route("/api/v3/query_influxql", ErrorShape::Query(Dialect::V3), &[
-        on(&["GET"], Access::Statements, Body::None, |_| query_v3::begin(influxql::for_statement)),
+        on(&["GET"], Access::Statements, Body::None, |_| query_v3::begin(influxql::respond)),
         on(&["POST"], Access::Statements, Body::Query, |_| {
-            query_v3::begin(influxql::for_statement)
+            query_v3::begin(influxql::respond)
         }),
     ]),
     route("/api/v3/query_sql", ErrorShape::Query(Dialect::V3), &[
-        on(&["GET"], Access::Statements, Body::None, |_| query_v3::begin(sql::for_statement)),
-        on(&["POST"], Access::Statements, Body::Query, |_| query_v3::begin(sql::for_statement)),
+        on(&["GET"], Access::Statements, Body::None, |_| query_v3::begin(sql::respond)),
+        on(&["POST"], Access::Statements, Body::Query, |_| query_v3::begin(sql::respond)),
     ]),
     route("/arrow.flight.protocol.FlightService/{id}", ErrorShape::Flight, &[
         on(&["POST"], Access::Statements, Body::Query, flight::begin),

@@ -4,106 +4,113 @@
 //! The status cannot change after the first byte.
 
 use std::collections::BTreeSet;
-use std::vec;
 
 use crate::action::Action;
 use crate::auth::{self, AuthError};
 use crate::error::{ApiError, ApiResult};
-use crate::isolate_state::Isolate;
 use crate::params::{QueryParams, WritingStatements, query_parameters};
-use crate::routes::handler::{
-    Admitted, Delivery, Incoming, PendingRequest, Responder, StartResult,
-};
+use crate::routes::handler::{BodyBytes, Delivery, PendingRequest, Request, RequestTarget};
 use crate::settings::Settings;
-use tidemark_coordinator::Machine;
+use tidemark_coordinator::Context;
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::Principal;
 use tidemark_coordinator::privileges::{self, RequiredPermission};
 use tidemark_coordinator::session::Session;
-use tidemark_coordinator::statement::{Execution, read_only_warning};
-use tidemark_engine::protocol::call::{Call, Reply, Step};
+use tidemark_coordinator::statement::{execute, read_only_warning};
 use tidemark_influxql::ast::{Effect, Statement};
 use tidemark_influxql::bound_params::Params;
 use tidemark_model::limits::{MSGPACK_BYTES_MAX, REPLY_PIECE_BYTES, REPLY_PIECE_ROWS};
-use tidemark_query::admission::{BufferMemory, QueryReservation};
+use tidemark_query::admission::BufferMemory;
 use tidemark_query::result::SeriesChunk;
 use tidemark_query::source::Defaults;
 use tidemark_response::{Ending, Format, Options, Writer, writer};
 
 /// Creates the request for `GET /query` and `POST /query`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::new(start))
+pub fn begin(_request: &Request) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::stream(respond))
 }
 
-fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
-    let Incoming { head, url, .. } = admitted.request;
-    let (parameters, raw) = query_parameters(head, url, &body)?;
+async fn respond(request: Request, _: RequestTarget, body: BodyBytes) -> ApiResult<Action> {
+    let params = parameters(&request, &body)?;
+    drop(body);
+    request.log_database(&params.database);
+    let statements = parse(&params, request.settings()?)?;
+    let (database, policy) = (params.database.clone(), params.policy.clone());
+    let defaults = Defaults { database: database.as_deref(), policy: policy.as_deref() };
+    let check = |caller: &Principal| authorise(&statements, defaults, caller);
+    request.authorise(|| databases(&statements, defaults), check).await?;
+    let mut response = QueryResponse::new(&request, params)?;
+    for statement in statements {
+        response.run(statement).await?;
+    }
+    response.end().await
+}
+
+/// Parses the parameters, including those of the body.
+fn parameters(request: &Request, body: &[u8]) -> ApiResult<QueryParams> {
+    let (head, url) = (&request.head, &request.url);
+    let (parameters, raw) = query_parameters(head, url, body)?;
     let mut params = QueryParams::parse(head, &parameters, raw.as_deref())?;
     // A GET without credentials was authenticated by the cookie of Cloudflare Access, which a
     // browser also sends if another site links to the URL. Such a request must not write.
     if params.writing == WritingStatements::Warn
-        && auth::credentials(head, url, isolate.settings()?).is_err()
+        && auth::credentials(head, url, request.settings()?).is_err()
     {
         params.writing = WritingStatements::Refuse;
     }
-    admitted.log_database.clone_from(&params.database);
+    Ok(params)
+}
+
+/// Parses the statements. If the text has an error, no statement is executed.
+pub fn parse(params: &QueryParams, settings: &Settings) -> ApiResult<Vec<Statement>> {
+    let bound = Params::from_json(params.bound.as_deref().unwrap_or_default())
+        .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    let statements = tidemark_influxql::parse_within(&params.q, &bound, settings.limits)
+        .map_err(|error| ApiError::Parse(error.to_string()))?;
+    if params.writing == WritingStatements::Refuse
+        && let Some(writing) = statements.iter().find(|statement| Effect::new(statement).writes())
+    {
+        return Err(ApiError::ReadOnly(writing.to_string()));
+    }
+    Ok(statements)
+}
+
+/// Returns the format that the client accepts.
+fn format(request: &Request, is_chunked: bool) -> Format {
     // influxdb-python always requests MessagePack, but reads chunks as JSON lines. With 1.x, this
     // client fails at the second chunk. Its Content-Type distinguishes it from other programs.
+    let head = &request.head;
     let agent = head.header("user-agent").unwrap_or_default();
     let is_python = agent.starts_with("python-requests/")
         && head.header("content-type") == Some("application/json")
-        && params.chunk_rows.is_some();
+        && is_chunked;
     let accept = head.header("accept");
     let accept = accept.filter(|accept| !(is_python && *accept == "application/x-msgpack"));
-    Ok(Box::new(QueryResponder::new(params, accept, isolate.settings()?, isolate.now_ns())?))
+    Format::negotiate(accept)
 }
 
-/// A query in progress.
-pub struct QueryResponder {
-    statements: vec::IntoIter<Statement>,
+/// A response in progress.
+struct QueryResponse<'a> {
+    request: &'a Request,
     session: Session,
-    current: Option<Execution>,
     statement_id: u32,
     /// Whether the results of statements that write get 1.x's warning.
     warns_of_writes: bool,
-    /// The running statement, if its result gets the warning.
-    warned: Option<Statement>,
     /// Whether a statement failed. If so, the remaining statements are not executed.
     failed: bool,
     writer: Box<dyn Writer>,
-    /// A chunk with the index of its first unwritten row.
-    unwritten: Option<(SeriesChunk, usize)>,
     memory: Option<BufferMemory>,
     chunked: bool,
     delivery: Delivery,
-    finished: bool,
 }
 
-impl QueryResponder {
-    /// Parses the query. If the text has an error, no statement is executed.
-    pub fn new(
-        params: QueryParams,
-        accept: Option<&str>,
-        settings: &Settings,
-        now_ns: i64,
-    ) -> ApiResult<Self> {
-        let bound = Params::from_json(params.bound.as_deref().unwrap_or_default())
-            .map_err(|error| ApiError::Invalid(error.to_string()))?;
-        let statements = tidemark_influxql::parse_within(&params.q, &bound, settings.limits)
-            .map_err(|error| ApiError::Parse(error.to_string()))?;
-        if params.writing == WritingStatements::Refuse
-            && let Some(writing) =
-                statements.iter().find(|statement| Effect::new(statement).writes())
-        {
-            return Err(ApiError::ReadOnly(writing.to_string()));
-        }
-        let format = Format::negotiate(accept);
+impl<'a> QueryResponse<'a> {
+    fn new(request: &'a Request, params: QueryParams) -> ApiResult<Self> {
+        let chunked = params.chunk_rows.is_some();
+        let format = format(request, chunked);
         let session = Session {
-            database: params.database,
-            policy: params.policy,
-            now_ns,
-            default_shards: settings.default_shards,
-            ..Session::default()
+            default_shards: request.settings()?.default_shards,
+            ..request.session(params.database, params.policy)?
         };
         session.work.add_parsing(&params.q);
         let options = Options {
@@ -113,154 +120,134 @@ impl QueryResponder {
             chunk_rows: params.chunk_rows,
         };
         Ok(Self {
-            statements: statements.into_iter(),
+            request,
             session,
-            current: None,
             statement_id: 0,
             warns_of_writes: params.writing == WritingStatements::Warn,
-            warned: None,
             failed: false,
             writer: writer(options),
-            unwritten: None,
             memory: None,
-            chunked: params.chunk_rows.is_some(),
-            delivery: Delivery::new(format.content_type()),
-            finished: false,
+            chunked,
+            delivery: Delivery::new(request, format.content_type()),
         })
     }
 
-    fn write_rows(&mut self) -> ApiResult<Option<Action>> {
-        let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
-        let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
-        let Some(next) = self.writer.series(&chunk, from..to) else {
-            let reason = format!(
-                "the response exceeds the {MSGPACK_BYTES_MAX} bytes of a MessagePack document: use \
-                 chunked=true, LIMIT or a shorter time range"
-            );
-            self.end_statement(Ending::Failed(&reason));
-            return Ok(None);
-        };
-        let mut unwritten_bytes = 0;
-        if next < chunk.rows {
-            unwritten_bytes = chunk.bytes();
-            self.unwritten = Some((chunk, next));
-        }
-        let action = self.flush();
-        let bytes = self.writer.held_bytes() + unwritten_bytes;
-        let reservation = &self.session.reservation;
-        reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
-        Ok(action)
-    }
-
-    /// Returns `false` after the last statement.
-    fn next_statement(&mut self) -> bool {
-        let Some(statement) = self.statements.next() else { return false };
+    /// Runs a statement, and writes its result.
+    async fn run(&mut self, statement: Statement) -> ApiResult<()> {
         self.writer.statement_begin(self.statement_id);
+        self.statement_id += 1;
         if self.failed {
             self.end_statement(Ending::Failed("not executed"));
-        } else {
-            let is_warned = self.warns_of_writes && Effect::new(&statement).writes();
-            self.warned = is_warned.then(|| statement.clone());
-            self.current = Some(Execution::new(statement, self.session.clone()));
+            self.flush_rest().await;
+            return Ok(());
         }
-        true
-    }
-
-    fn end_statement(&mut self, ending: Ending<'_>) {
-        self.writer.statement_end(ending);
-        self.failed |= matches!(ending, Ending::Failed(_));
-        self.statement_id += 1;
-        self.current = None;
-    }
-
-    /// Sends the written bytes if there are enough for a piece.
-    fn flush(&mut self) -> Option<Action> {
-        let limit = if self.chunked { 1 } else { self.delivery.piece_bytes_min() };
-        // Bytes stay in the writer until they are sent. If a value cannot be encoded, the writer
-        // can then still replace these bytes and return only the error, like 1.x.
-        if self.writer.bytes() < limit {
-            return None;
-        }
-        Some(self.delivery.piece(self.writer.take_bytes()))
-    }
-
-    fn end(&mut self) -> Action {
-        if !std::mem::replace(&mut self.finished, true) {
-            self.writer.finish();
-        }
-        let bytes = self.writer.take_bytes();
-        self.delivery.rest(bytes, self.writer.bytes() > 0)
-    }
-}
-
-impl Responder for QueryResponder {
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        let context = &mut isolate.context();
+        let is_warned = self.warns_of_writes && Effect::new(&statement).writes();
+        let warned = is_warned.then(|| statement.clone());
+        let mut rows = execute(statement, self.session.clone());
         loop {
-            // If a large document was complete before the response began, the document is sent
-            // piece by piece.
-            if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
-                return Ok(Action::Bytes(self.writer.take_bytes()));
-            }
-            if self.unwritten.is_some() {
-                match self.write_rows()? {
-                    Some(action) => return Ok(action),
-                    None if self.unwritten.is_some() => return Ok(Action::Pause),
-                    None => continue,
+            match self.request.io.next(&mut rows).await {
+                Ok(Some(chunk)) => {
+                    if !self.write(chunk).await? {
+                        break;
+                    }
                 }
-            }
-            let Some(execution) = &mut self.current else {
-                if !self.next_statement() {
-                    return Ok(self.end());
-                }
-                continue;
-            };
-            match execution.step(context, reply.take()) {
-                Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((chunk, 0)),
-                Step::Done(Ok(None)) => {
+                Ok(None) => {
                     let defaults = self.session.defaults();
-                    let warning = self.warned.take().and_then(|statement| {
-                        read_only_warning(statement, defaults, context.cache)
+                    let warning = warned.and_then(|statement| {
+                        let with = |context: &mut Context<'_>| {
+                            read_only_warning(statement, defaults, context.cache)
+                        };
+                        self.request.io.with(with).transpose()
                     });
+                    let warning = warning.transpose()?;
                     self.end_statement(warning.as_deref().map_or(Ending::Done, Ending::Warned));
+                    break;
                 }
-                Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
+                Err(warning @ Error::NotEverywhere { .. }) => {
                     self.end_statement(Ending::Warned(&warning.to_string()));
+                    break;
                 }
                 // No bytes were sent yet, so the response can still have an error status. Clients
                 // retry after status 503, and a caller who lost a permission receives an error
                 // instead of a partial result.
-                Step::Done(Err(
+                Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
                     | Error::RateExceeded { .. }
                     | Error::Revoked
                     | Error::Forbidden { .. }),
-                )) if !self.delivery.is_streaming() => {
-                    return Err(error.into());
+                ) if !self.delivery.is_streaming() => return Err(error.into()),
+                Err(error) => {
+                    self.end_statement(Ending::Failed(&error.to_string()));
+                    break;
                 }
-                Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
             }
         }
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
-        self.session.principal = caller.clone();
+        drop(rows);
+        self.flush_rest().await;
         Ok(())
     }
 
-    fn databases(&mut self) -> Vec<String> {
-        databases(self.statements.as_slice(), self.session.defaults())
+    /// Writes the rows of a chunk, and sends the written bytes if there are enough for a piece.
+    /// Returns `false` if the statement failed, because the document would be too long.
+    async fn write(&mut self, chunk: SeriesChunk) -> ApiResult<bool> {
+        let mut from = 0;
+        loop {
+            let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
+            let Some(next) = self.writer.series(&chunk, from..to) else {
+                let reason = format!(
+                    "the response exceeds the {MSGPACK_BYTES_MAX} bytes of a MessagePack \
+                     document: use chunked=true, LIMIT or a shorter time range"
+                );
+                self.end_statement(Ending::Failed(&reason));
+                return Ok(false);
+            };
+            let is_last = next >= chunk.rows;
+            let limit = if self.chunked { 1 } else { self.delivery.piece_bytes_min() };
+            // Bytes stay in the writer until they are sent. If a value cannot be encoded, the
+            // writer can then still replace these bytes and return only the error, like 1.x.
+            let piece = (self.writer.bytes() >= limit).then(|| self.writer.take_bytes());
+            let unwritten_bytes = if is_last { 0 } else { chunk.bytes() };
+            let bytes = self.writer.held_bytes() + unwritten_bytes;
+            let reservation = &self.session.reservation;
+            reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
+            match piece {
+                Some(piece) => {
+                    self.delivery.send(piece).await;
+                    self.flush_rest().await;
+                }
+                None if is_last => {}
+                None => self.request.perform(Action::Pause).await,
+            }
+            if is_last {
+                return Ok(true);
+            }
+            from = next;
+        }
     }
 
-    fn reservation(&mut self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
+    /// Sends whole pieces of a response that has begun.
+    async fn flush_rest(&mut self) {
+        while self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
+            let piece = self.writer.take_bytes();
+            self.delivery.send(piece).await;
+        }
     }
 
-    fn abandon(&mut self) -> Vec<Call> {
-        self.current.as_mut().map_or_else(Vec::new, Execution::abandon)
+    fn end_statement(&mut self, ending: Ending<'_>) {
+        self.writer.statement_end(ending);
+        self.failed |= matches!(ending, Ending::Failed(_));
+    }
+
+    async fn end(mut self) -> ApiResult<Action> {
+        self.writer.finish();
+        loop {
+            let bytes = self.writer.take_bytes();
+            if self.writer.bytes() == 0 {
+                return Ok(self.delivery.end(bytes).await);
+            }
+            self.delivery.send(bytes).await;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::http::Response;
-use crate::routes::handler::{Incoming, PendingRequest, json_body, json_line};
+use crate::routes::handler::{PendingRequest, Request, json_line};
 use tidemark_coordinator::Io;
 use tidemark_coordinator::create_drop::{Change, execute};
 use tidemark_coordinator::error::Error;
@@ -29,16 +29,16 @@ struct Body {
     series: Option<u64>,
 }
 
-pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Request) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
         "GET" => {
             let database = request.required("db", "name the database with the parameter db")?;
             PendingRequest::run(|io| async move { show(&io, &database).await })
         }
-        _ => PendingRequest::with_body(|_, body| {
-            let body: Body = json_body(&body)?;
+        _ => PendingRequest::with_body(|request, body| async move {
+            let body: Body = body.json()?;
             body.check()?;
-            Ok(|io| body.set(io))
+            body.set(request.io).await
         }),
     })
 }

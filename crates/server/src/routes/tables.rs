@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::http::Response;
 use crate::routes::databases::check_deletes_immediately;
-use crate::routes::handler::{Incoming, PendingRequest, json_body, json_line};
+use crate::routes::handler::{PendingRequest, Request, json_line};
 use tidemark_coordinator::Io;
 use tidemark_coordinator::create_drop::{Change, execute};
 use tidemark_coordinator::error::Error;
@@ -64,7 +64,7 @@ impl From<NamedType> for FieldType {
     }
 }
 
-pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Request) -> ApiResult<PendingRequest> {
     if request.head.method == "DELETE" {
         let database = request.required("db", "name the database with the parameter db")?;
         let table = request.required("table", "name the table with the parameter table")?;
@@ -74,13 +74,12 @@ pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
                  keeps the table",
             );
         }
-        check_deletes_immediately(request.url, "table")?;
+        check_deletes_immediately(&request.url, "table")?;
         return Ok(PendingRequest::run(|io| delete(io, database, table)));
     }
-    Ok(PendingRequest::with_body(|_, body| {
-        let body: Body = json_body(&body)?;
-        let (database, columns) = (body.db.clone(), body.columns()?);
-        Ok(|io| create(io, database, columns))
+    Ok(PendingRequest::with_body(|request, body| async move {
+        let body: Body = body.json()?;
+        create(request.io, body.db.clone(), body.columns()?).await
     }))
 }
 

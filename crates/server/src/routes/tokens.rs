@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::http::{Parameters, Response};
-use crate::routes::handler::{Incoming, PendingRequest, json_body, json_line};
+use crate::routes::handler::{PendingRequest, Request, json_line};
 use tidemark_coordinator::Io;
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
@@ -47,11 +47,12 @@ struct PermissionBody {
     actions: Vec<String>,
 }
 
-pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Request) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
-        "POST" => PendingRequest::with_body(|isolate, body| {
-            let (token, grantee) = new_token(json_body(&body)?, isolate.platform)?;
-            Ok(|io| create(io, token, grantee))
+        "POST" => PendingRequest::with_body(|request, body| async move {
+            let (body, io) = (body.json()?, request.io);
+            let (token, grantee) = io.with(|context| new_token(body, context.platform))??;
+            create(io, token, grantee).await
         }),
         "DELETE" => {
             let missing = "name the token with the parameter token_name";
@@ -59,9 +60,9 @@ pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
             PendingRequest::run(|io| delete(io, name))
         }
         _ => {
-            let limit = number(request.url, "limit", GRANTEES_PER_PAGE as u64)?;
+            let limit = number(&request.url, "limit", GRANTEES_PER_PAGE as u64)?;
             let limit = limit.clamp(1, GRANTEES_PER_PAGE as u64);
-            let after = number(request.url, "after", 0)?;
+            let after = number(&request.url, "after", 0)?;
             PendingRequest::run(move |io| list(io, after, limit))
         }
     })
@@ -314,25 +315,23 @@ impl Row {
     }
 }
 
-pub(super) fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_access(request: &Request) -> ApiResult<PendingRequest> {
     if request.head.method == "POST" {
-        return Ok(PendingRequest::with_body(|_, body| {
-            let AccessBody { rows } = json_body(&body)?;
+        return Ok(PendingRequest::with_body(|request, body| async move {
+            let AccessBody { rows } = body.json()?;
             if rows.len() > ACCESS_ROWS_PER_REQUEST {
                 return invalid(format!("at most {ACCESS_ROWS_PER_REQUEST} rows at a time"));
             }
             rows.iter().try_for_each(Row::check)?;
             let rows = rows.into_iter().map(Row::grantee).collect();
-            Ok(|io: Io| async move {
-                let given = grant_access(&io, rows).await?;
-                let body = json!({
-                    "made": given.made,
-                    "widened": given.widened,
-                    "unchanged": given.unchanged,
-                    "refused": given.refused,
-                });
-                Ok(json_line(200, &body))
-            })
+            let given = grant_access(&request.io, rows).await?;
+            let body = json!({
+                "made": given.made,
+                "widened": given.widened,
+                "unchanged": given.unchanged,
+                "refused": given.refused,
+            });
+            Ok(json_line(200, &body))
         }));
     }
     let kind = match request.url.filled("kind") {
@@ -340,7 +339,7 @@ pub(super) fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> 
         Some("user") => Kind::User,
         Some(other) => return invalid(format!("kind must be token or user, not \"{other}\"")),
     };
-    let after = number(request.url, "after", 0)?;
+    let after = number(&request.url, "after", 0)?;
     Ok(PendingRequest::run(move |io| page(io, kind, after)))
 }
 

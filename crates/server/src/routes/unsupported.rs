@@ -1,7 +1,7 @@
 //! Refuses paths that InfluxDB supports but this server does not, and names alternatives.
 
 use crate::error::{ApiError, ApiResult, FLUX_PATH};
-use crate::routes::handler::{Incoming, PendingRequest};
+use crate::routes::handler::{PendingRequest, Request};
 
 /// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
 const V2: &str = "annotations authorizations backup buckets checks config dashboards dbrps flags \
@@ -15,7 +15,7 @@ const PLUGIN_SETTINGS: &str =
     "plugin_environment processing_engine_plugin processing_engine_trigger";
 
 /// Refuses a request of an unsupported path. The error names the alternative.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub fn begin(request: &Request) -> ApiResult<PendingRequest> {
     let path = request.head.route();
     let instead = instead_of(path).unwrap_or_default();
     Err(ApiError::NotImplemented(format!("{path} is not supported: {instead}")))

@@ -5,17 +5,14 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use crate::action::Action;
 use crate::body_parser::ParsedBody;
 use crate::error::{ApiError, ApiResult, ErrorShape, code, error_response};
 use crate::headers::CREATED;
 use crate::http::Response;
-use crate::isolate_state::Isolate;
 use crate::params::{Dialect, WriteParams};
 use crate::routes::buckets::{bucket_not_found, policy_id};
-use crate::routes::handler::{
-    Admitted, Incoming, Outcome, PendingRequest, RequestTarget, Start, StartResult,
-    run_with_outcome,
-};
+use crate::routes::handler::{PendingRequest, Request, RequestTarget};
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::write::rejections::{LineRefusal, Rejections, Retention};
 use tidemark_coordinator::write::window::Bound;
@@ -41,8 +38,8 @@ struct WriteOptions {
     is_by_id: bool,
 }
 
-pub(super) fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
-    let params = WriteParams::parse(dialect, request.url)?;
+pub(super) fn begin(request: &Request, dialect: Dialect) -> ApiResult<PendingRequest> {
+    let params = WriteParams::parse(dialect, &request.url)?;
     let WriteParams { database, policy, precision, .. } = params;
     let may_be_id = dialect == Dialect::V2 && policy.is_none();
     let bucket_id = policy_id(&database).filter(|_| may_be_id);
@@ -53,42 +50,36 @@ pub(super) fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<Pendi
         pretty: request.url.get("pretty") == Some("true"),
         is_by_id: bucket_id.is_some(),
     };
-    let start = move |admitted: Admitted<'_>, isolate: &mut Isolate<'_>, parsed| {
-        start(options, admitted, isolate, parsed)
-    };
-    Ok(PendingRequest {
-        target: Some(RequestTarget { database, policy, policy_id: None }),
-        bucket_id,
-        start: Start::Lines { dialect, precision, start: Box::new(start) },
-    })
+    let pending = PendingRequest::lines(dialect, precision, move |request, target, body| {
+        write(request, options, target, body)
+    });
+    let target = Some(RequestTarget { database, policy, policy_id: None });
+    Ok(PendingRequest { target, bucket_id, ..pending })
 }
 
-fn start(
+async fn write(
+    request: Request,
     options: WriteOptions,
-    admitted: Admitted<'_>,
-    isolate: &mut Isolate<'_>,
-    parsed: ParsedBody,
-) -> StartResult {
-    let RequestTarget { database, policy, policy_id } = admitted.target;
-    let caller = admitted.request.caller;
-    let ParsedBody { batch, rejected: unparsed, permit, text } = parsed;
+    RequestTarget { database, policy, policy_id }: RequestTarget,
+    ParsedBody { batch, rejected: unparsed, permit: _permit, text }: ParsedBody,
+) -> ApiResult<Action> {
     let any_bad = unparsed.count + unparsed.without_time > 0;
     if batch.measurements.is_empty() || (options.all_or_nothing && any_bad) {
-        let response = respond(options, &database, &unparsed, &WriteOutcome::default(), &text);
-        return Ok(run_with_outcome(|_| async { Ok(response) }));
+        let outcome = WriteOutcome::default();
+        return Ok(respond(&request, options, &database, &unparsed, &outcome, &text));
     }
-    let settings = isolate.settings()?;
+    let (settings, caller) = (request.settings()?, request.caller().clone());
     // A permission may name a database that does not exist yet, so the caller of a write may create
     // it.
     let covers_database = caller.grants.scope(PermissionKind::Write, &database) == Scope::All;
     let auto_create = settings.auto_create_databases;
     let may_create = covers_database && auto_create && !options.is_by_id;
     let caller_name = Rc::clone(&caller.name);
-    let request = WriteRequest {
+    let write = WriteRequest {
         database: database.clone(),
         policy,
         policy_id,
-        principal: caller.clone(),
+        principal: caller,
         batch,
         auto_create: may_create.then(|| CreateDatabase {
             name: database.clone(),
@@ -102,50 +93,46 @@ fn start(
         }),
         all_or_nothing: options.all_or_nothing,
     };
-    Ok(run_with_outcome(|io| async move {
-        // The reservation covers the columns and the text.
-        let _permit = permit;
-        match write::write(&io, request).await {
-            Ok(outcome) => Ok(respond(options, &database, &unparsed, &outcome, &text)),
-            Err(Error::DatabaseNotFound(_) | Error::PolicyNotFound(_))
-                if let Some(id) = policy_id =>
-            {
-                Err(bucket_not_found(&id.to_string()))
-            }
-            Err(Error::DatabaseNotFound(name)) => {
-                let statement = format!("CREATE DATABASE {}", quote::ident(&name));
-                let hint = match (covers_database, auto_create) {
-                    (true, true) => format!("; run {statement}"),
-                    (true, false) => format!(
-                        "; writes do not create databases (AUTO_CREATE_DATABASES=false), so run \
-                         {statement}"
-                    ),
-                    (false, _) => format!(
-                        "; {caller_name} may write only to some policies of the database, so it \
-                         cannot create the database: run {statement}, or use a token for the \
-                         whole database"
-                    ),
-                };
-                Err(ApiError::DatabaseNotFound { name, hint })
-            }
-            Err(error) => Err(match error.into() {
-                ApiError::OverQuota { message, retry_after_s, .. } => {
-                    let drops_429 = options.dialect == Dialect::V1;
-                    ApiError::OverQuota { message, retry_after_s, drops_429 }
-                }
-                error => error,
-            }),
+    match write::write(&request.io, write).await {
+        Ok(outcome) => Ok(respond(&request, options, &database, &unparsed, &outcome, &text)),
+        Err(Error::DatabaseNotFound(_) | Error::PolicyNotFound(_)) if let Some(id) = policy_id => {
+            Err(bucket_not_found(&id.to_string()))
         }
-    }))
+        Err(Error::DatabaseNotFound(name)) => {
+            let statement = format!("CREATE DATABASE {}", quote::ident(&name));
+            let hint = match (covers_database, auto_create) {
+                (true, true) => format!("; run {statement}"),
+                (true, false) => format!(
+                    "; writes do not create databases (AUTO_CREATE_DATABASES=false), so run \
+                     {statement}"
+                ),
+                (false, _) => format!(
+                    "; {caller_name} may write only to some policies of the database, so it \
+                     cannot create the database: run {statement}, or use a token for the \
+                     whole database"
+                ),
+            };
+            Err(ApiError::DatabaseNotFound { name, hint })
+        }
+        Err(error) => Err(match error.into() {
+            ApiError::OverQuota { message, retry_after_s, .. } => {
+                let drops_429 = options.dialect == Dialect::V1;
+                ApiError::OverQuota { message, retry_after_s, drops_429 }
+            }
+            error => error,
+        }),
+    }
 }
 
+/// Returns the response, and records the outcome for the log.
 fn respond(
+    request: &Request,
     options: WriteOptions,
     database: &str,
     unparsed: &Rejected,
     outcome: &WriteOutcome,
     text: &[u8],
-) -> (Response, Outcome) {
+) -> Action {
     let (mut response, mut refusal) = (Response::empty(204), None);
     if unparsed.count + unparsed.without_time + outcome.rejected.total > 0 {
         let rejected = RejectedLines::new(database, options, unparsed, outcome, text);
@@ -155,7 +142,8 @@ fn respond(
     if let Some(created) = &outcome.created {
         response = response.with_header(CREATED, created_header(database, created));
     }
-    (response, Outcome { points: outcome.points_written, refusal })
+    request.log_write(outcome.points_written, refusal);
+    Action::Respond(response)
 }
 
 /// A rejected line in InfluxDB 3's format.

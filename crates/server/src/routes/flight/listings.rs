@@ -302,6 +302,8 @@ struct ColumnOfTable {
 /// result.
 #[derive(Default)]
 pub(super) struct TableList {
+    /// Whether the list contains the schemas of the tables.
+    include_schema: bool,
     /// The bytes of the incomplete line.
     incomplete: Vec<u8>,
     /// The last line, whose table may have further columns.
@@ -315,6 +317,10 @@ pub(super) struct TableList {
 }
 
 impl TableList {
+    pub(super) fn new(include_schema: bool) -> Self {
+        Self { include_schema, ..Self::default() }
+    }
+
     /// Adds the tables and columns of the complete lines.
     pub(super) fn push(&mut self, bytes: &[u8]) -> ApiResult<()> {
         self.bytes += bytes.len();
@@ -355,7 +361,7 @@ impl TableList {
     }
 
     /// Returns the list as an Arrow stream.
-    pub(super) fn finish(mut self, include_schema: bool) -> ApiResult<Vec<u8>> {
+    pub(super) fn finish(mut self) -> ApiResult<Vec<u8>> {
         let rest = std::mem::take(&mut self.incomplete);
         self.add_lines(&rest)?;
         self.end_table()?;
@@ -366,7 +372,7 @@ impl TableList {
             ("table_name", false, Arc::new(tables)),
             ("table_type", false, Arc::new(types)),
         ];
-        if include_schema {
+        if self.include_schema {
             columns.push(("table_schema", false, Arc::new(self.schemas.finish())));
         }
         stream(&table(columns)?)

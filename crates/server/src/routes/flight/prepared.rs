@@ -11,15 +11,17 @@ use prost::Message;
 use sha2::Sha256;
 
 use crate::error::{ApiError, ApiResult, invalid};
-use crate::routes::flight::flight_request::{Metadata, decode, no_transaction, not_known};
+use crate::routes::flight::flight_request::{
+    FlightRequest, Metadata, decode, no_transaction, not_known,
+};
 use crate::routes::flight::listings::encoded;
 use crate::routes::flight::messages::{
-    Any, BytesValue, FlightAction, FlightData, QueryParam, StatementQuery,
+    Any, BytesValue, FlightAction as ActionMessage, FlightData, QueryParam, StatementQuery,
 };
 use crate::routes::flight::parameters::first_row;
 use crate::routes::flight::reading::Purpose;
-use crate::routes::flight::{FlightStage, known};
-use crate::routes::query_v3::QueryRequest;
+use crate::routes::handler::Request;
+use crate::routes::query_v3::{QueryRequest, sql};
 use crate::settings::Settings;
 use tidemark_engine::protocol::sql::Parameter;
 use tidemark_model::bug::OrBug;
@@ -82,8 +84,15 @@ fn signatures<'a>(
 /// An encoded `CloseSessionResult` with the status "closed".
 const CLOSED: [u8; 2] = [0x08, 0x01];
 
-pub(super) fn act(message: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightStage> {
-    let FlightAction { kind, body } = decode(message)?;
+/// The effect of `DoAction`.
+pub(super) enum FlightAction {
+    Prepare(QueryRequest),
+    /// Closes a statement or the session. The response contains this message, if any.
+    Close(Option<Vec<u8>>),
+}
+
+pub(super) fn act(message: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightAction> {
+    let ActionMessage { kind, body } = decode(message)?;
     match kind.as_str() {
         "CreatePreparedStatement" => {
             let any: Any = decode(&body)?;
@@ -97,10 +106,12 @@ pub(super) fn act(message: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightSt
                             preparation";
                 return Err(ApiError::NotImplemented(text.to_owned()));
             }
-            Ok(FlightStage::Preparing(Box::new(metadata.sql_query(&query, Vec::new())?)))
+            Ok(FlightAction::Prepare(metadata.sql_query(&query, Vec::new())?))
         }
-        "ClosePreparedStatement" => Ok(FlightStage::Ending(Ok(Vec::new()))),
-        "CloseSession" => known(&BytesValue { value: CLOSED.to_vec() }.encode_to_vec()),
+        "ClosePreparedStatement" => Ok(FlightAction::Close(None)),
+        "CloseSession" => {
+            Ok(FlightAction::Close(Some(BytesValue { value: CLOSED.to_vec() }.encode_to_vec())))
+        }
         _ => invalid(format!(
             "the server supports the actions CreatePreparedStatement, ClosePreparedStatement and \
              CloseSession, not \"{}\"",
@@ -109,21 +120,26 @@ pub(super) fn act(message: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightSt
     }
 }
 
-/// Finds the placeholders of a statement. The response contains the statement's columns.
-pub(super) fn prepare(
+/// Checks the caller's permission, and then finds the placeholders of a statement. The response
+/// contains the statement's columns.
+pub(super) async fn prepare(
+    request: &Request,
     query: QueryRequest,
-    settings: &Settings,
-) -> ApiResult<(QueryRequest, Purpose)> {
+) -> ApiResult<(FlightRequest, Purpose)> {
+    request.log_database(&query.database);
+    let database = query.database.as_deref().unwrap_or_default();
+    sql::authorise(request, database, query.policy.as_deref()).await?;
     let places = Placeholders::of(&query.q)?;
     let prepared = Prepared { query: places.text, params: Vec::new() };
-    let handle = prepared.handle(settings)?;
+    let handle = prepared.handle(request.settings()?)?;
     // If the SQL Worker does not describe the parameters, clients send them as text.
     let nulls = places.names.iter().map(|name| (name.clone(), Parameter::Null)).collect();
     let query = QueryRequest { q: prepared.query, params: nulls, ..query };
     let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
     let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
     let awaits_parameters = !places.names.is_empty();
-    Ok((query, Purpose::Prepared { handle, parameters, awaits_parameters }))
+    let purpose = Purpose::Prepared { handle, parameters, awaits_parameters };
+    Ok((FlightRequest::Sql(query), purpose))
 }
 
 /// Binds the values of a `DoPut` to the statement of its handle. The response contains a new

@@ -10,14 +10,12 @@ use super::messages::{
 };
 use crate::action::Action;
 use crate::error::{ApiError, ApiResult};
-use crate::grpc_web;
-use crate::http::Response;
-use crate::isolate_state::Isolate;
-use crate::routes::handler::{Responder, StartResult, run};
+use crate::grpc_web::{self, Code, Form};
+use crate::request::Actions;
+use crate::routes::flight::authorise_without_database;
+use crate::routes::handler::{Delivery, Request};
 use crate::routes::query_v3::{QueryRequest, influxql, sql};
 use tidemark_coordinator::error::Error;
-use tidemark_coordinator::grants::Principal;
-use tidemark_engine::protocol::call::{Call, Reply};
 use tidemark_model::limits::FLIGHT_MESSAGE_BYTES_MAX;
 use tidemark_query::admission::BufferMemory;
 
@@ -41,128 +39,127 @@ pub(super) enum Purpose {
     },
 }
 
-/// The result of a step.
-pub(super) enum Progress {
-    Calls(Vec<Call>),
-    /// Other requests may run before the next step.
-    Pause,
-    Frames(Vec<u8>),
-    Complete(Vec<u8>),
-    /// The whole response. The statement may still be running, so the caller must end it.
-    Known(Vec<u8>),
-}
-
-/// A running statement, whose response is converted into Flight messages.
-pub(super) struct Reading {
-    pub(super) responder: Box<dyn Responder>,
-    /// The database that the statement reads. A complete list reads no database.
-    pub(super) database: Option<String>,
+/// The response to a call that reads rows or columns.
+pub(super) struct Reading<'a> {
+    request: &'a Request,
+    form: Form,
     purpose: Purpose,
+    delivery: Delivery,
     stream: IpcStream,
-    /// The original statement. To read only columns, a modified statement without rows runs first
-    /// ([`of_columns`]). If it fails, the original statement runs.
-    whole: Option<QueryRequest>,
     /// The tables received so far, if the response is a list of tables.
     tables: Option<TableList>,
-    include_schema: bool,
     memory: Option<BufferMemory>,
-    /// Whether the responder has returned its last bytes.
-    is_complete: bool,
 }
 
-impl Reading {
-    pub(super) fn new(
-        request: FlightRequest,
-        purpose: Purpose,
-        isolate: &Isolate<'_>,
-    ) -> ApiResult<Self> {
-        let (mut whole, mut tables, mut database) = (None, None, None);
-        let include_schema = matches!(request, FlightRequest::Tables { include_schema: true, .. });
-        let made = |body| run(|_| async { Ok(Response { body, ..Response::default() }) });
-        let responder = match request {
-            FlightRequest::Made(bytes) => made(bytes),
-            FlightRequest::Tables { query, .. } if matches!(purpose, Purpose::Rows) => {
-                tables = Some(TableList::default());
-                database.clone_from(&query.database);
-                sql::for_statement(query, isolate)?
-            }
-            FlightRequest::Tables { .. } => made(TableList::default().finish(include_schema)?),
-            FlightRequest::Influxql(query) => {
-                database.clone_from(&query.database);
-                influxql::for_statement(query, isolate)?
-            }
-            FlightRequest::Sql(mut query) => {
-                database.clone_from(&query.database);
-                if !matches!(purpose, Purpose::Rows)
-                    && let Some(q) = of_columns(&query.q)
-                {
-                    whole = Some(query.clone());
-                    query.q = q;
-                }
-                statement(query, &purpose, isolate)?
-            }
-        };
-        Ok(Self {
-            responder,
-            database,
-            purpose,
-            stream: IpcStream::default(),
-            whole,
-            tables,
-            include_schema,
-            memory: None,
-            is_complete: false,
-        })
+impl<'a> Reading<'a> {
+    pub(super) fn new(request: &'a Request, form: Form, purpose: Purpose) -> Self {
+        let delivery = Delivery::new(request, form.content_type);
+        let stream = IpcStream::default();
+        Self { request, form, purpose, delivery, stream, tables: None, memory: None }
     }
 
-    pub(super) fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        mut reply: Option<Reply>,
-        caller: &Principal,
-    ) -> ApiResult<Progress> {
+    /// Runs the statement, and sends its messages.
+    pub(super) async fn run(mut self, flight_request: FlightRequest) -> ApiResult<Action> {
+        let is_rows = matches!(self.purpose, Purpose::Rows);
+        let frames = match flight_request {
+            FlightRequest::Made(bytes) => self.respond_with(bytes).await?,
+            FlightRequest::Tables { query, include_schema } if is_rows => {
+                self.request.log_database(&query.database);
+                self.tables = Some(TableList::new(include_schema));
+                self.read(self.request.nested(|request| sql::respond(request, query))).await?
+            }
+            FlightRequest::Tables { include_schema, .. } => {
+                self.respond_with(TableList::new(include_schema).finish()?).await?
+            }
+            FlightRequest::Influxql(query) => {
+                self.request.log_database(&query.database);
+                self.read(self.request.nested(|request| influxql::respond(request, query))).await?
+            }
+            FlightRequest::Sql(query) => {
+                self.request.log_database(&query.database);
+                self.run_sql(query, is_rows).await?
+            }
+        };
+        let mut frames = frames;
+        grpc_web::end(&mut frames, Code::Ok, "");
+        self.send(frames).await;
+        Ok(Action::End)
+    }
+
+    /// Responds with a complete list, which reads no database.
+    async fn respond_with(&mut self, bytes: Vec<u8>) -> ApiResult<Vec<u8>> {
+        authorise_without_database(self.request).await?;
+        self.stream.push(bytes);
+        Ok(self.frames(true)?.unwrap_or_default())
+    }
+
+    async fn run_sql(&mut self, query: QueryRequest, is_rows: bool) -> ApiResult<Vec<u8>> {
+        let mut result = Err(ApiError::Invalid(String::new()));
+        // To read only columns, a statement without rows runs first.
+        if let Some(q) = of_columns(&query.q).filter(|_| !is_rows) {
+            let columns = QueryRequest { q, ..query.clone() };
+            result = self.read(self.statement(columns)).await;
+        }
+        // The statement is invalid, or cannot be a subquery (such as EXPLAIN). Run the statement
+        // itself, which reports its own error. Its first message contains the columns.
+        if let Err(ApiError::Invalid(_)) = result {
+            result = self.read(self.statement(query)).await;
+        }
+        match (&result, &self.purpose) {
+            // The columns may depend on the types of unbound parameters. The statement can still be
+            // prepared, but without columns.
+            (Err(ApiError::Invalid(_)), Purpose::Prepared { awaits_parameters: true, .. }) => {
+                self.schema_frames(Vec::new())
+            }
+            _ => result,
+        }
+    }
+
+    /// Starts a statement for the purpose.
+    fn statement(&self, query: QueryRequest) -> Actions {
+        match self.purpose {
+            Purpose::Prepared { awaits_parameters: true, .. } => {
+                self.request.nested(|request| sql::respond_to_preparation(request, query))
+            }
+            _ => self.request.nested(|request| sql::respond(request, query)),
+        }
+    }
+
+    /// Reads the response of a statement, and sends its messages. Returns the last frames. If the
+    /// client requests only columns, the function returns as soon as the columns are known, and the
+    /// statement ends.
+    async fn read(&mut self, mut response: Actions) -> ApiResult<Vec<u8>> {
         loop {
-            let action = self.responder.step(isolate, reply.take());
-            if let Err(ApiError::Invalid(_)) = action {
-                // The statement is invalid, or cannot be a subquery (such as EXPLAIN). Run the
-                // statement itself, which reports its own error. Its first message contains the
-                // columns.
-                if let Some(query) = self.whole.take() {
-                    self.responder = statement(query, &self.purpose, isolate)?;
-                    self.responder.check_statements(caller)?;
+            let action = self.request.io.next(&mut response).await?.unwrap_or(Ok(Action::End))?;
+            let (bytes, is_complete) = match action {
+                Action::Stream(response) => (response.body, false),
+                Action::Bytes(bytes) => (bytes, false),
+                Action::Respond(response) => (response.body, true),
+                Action::End => (Vec::new(), true),
+                action => {
+                    self.request.perform(action).await;
                     continue;
                 }
-                // The columns may depend on the types of unbound parameters. The statement can
-                // still be prepared, but without columns.
-                if let Purpose::Prepared { awaits_parameters: true, .. } = self.purpose {
-                    return Ok(Progress::Complete(self.schema_frames(Vec::new())?));
-                }
-            }
-            let bytes = match action? {
-                Action::Calls(calls) => return Ok(Progress::Calls(calls)),
-                Action::Stream(response) => response.body,
-                Action::Bytes(bytes) => bytes,
-                Action::Pause => return Ok(Progress::Pause),
-                Action::Respond(response) => {
-                    self.is_complete = true;
-                    response.body
-                }
-                Action::End => {
-                    self.is_complete = true;
-                    Vec::new()
-                }
-                Action::ReadBody => {
-                    return Err(ApiError::Internal("the body was already read".to_owned()));
-                }
             };
-            self.add_bytes(bytes)?;
-            if let Some(progress) = self.progress()? {
-                return Ok(progress);
+            self.add_bytes(bytes, is_complete)?;
+            let frames = self.frames(is_complete)?;
+            let is_rows = matches!(self.purpose, Purpose::Rows);
+            match frames {
+                Some(frames) if is_complete || !is_rows => return Ok(frames),
+                Some(frames) => self.send(frames).await,
+                None if is_complete => return Ok(Vec::new()),
+                None => {}
             }
         }
     }
 
-    fn add_bytes(&mut self, bytes: Vec<u8>) -> ApiResult<()> {
+    /// Streams every response, because Cloudflare would not convert a response with a
+    /// Content-Length to gRPC.
+    async fn send(&mut self, frames: Vec<u8>) {
+        self.delivery.send(self.form.encode(frames)).await;
+    }
+
+    fn add_bytes(&mut self, bytes: Vec<u8>, is_complete: bool) -> ApiResult<()> {
         let Some(tables) = &mut self.tables else {
             self.stream.push(bytes);
             return Ok(());
@@ -173,36 +170,30 @@ impl Reading {
                         pattern";
             return Err(ApiError::TooHeavy(text.to_owned()));
         }
-        if self.is_complete
-            && let Some(tables) = self.tables.take()
-        {
-            self.stream.push(tables.finish(self.include_schema)?);
+        if let Some(tables) = self.tables.take_if(|_| is_complete) {
+            self.stream.push(tables.finish()?);
         }
         Ok(())
     }
 
-    fn progress(&mut self) -> ApiResult<Option<Progress>> {
+    /// Returns the frames of the complete messages, if there are any.
+    fn frames(&mut self, is_complete: bool) -> ApiResult<Option<Vec<u8>>> {
         let messages = self.stream.messages()?;
-        if self.is_complete {
+        if is_complete {
             self.stream.finish()?;
         }
-        if let Some(reservation) = self.responder.reservation() {
-            let bytes = self.stream.incomplete.len()
-                + self.tables.as_ref().map_or(0, |tables| tables.bytes);
-            let memory = self.memory.get_or_insert_with(|| reservation.buffer());
-            memory.set(bytes).map_err(Error::from)?;
-        }
+        let bytes =
+            self.stream.incomplete.len() + self.tables.as_ref().map_or(0, |tables| tables.bytes);
+        let reservation = self.request.reservation.borrow();
+        reservation.set_bytes(&mut self.memory, bytes).map_err(Error::from)?;
+        drop(reservation);
         if let Purpose::Rows = self.purpose {
             let mut frames = Vec::new();
             for IpcMessage { header, body } in messages {
                 let data = FlightData { descriptor: None, header, body };
                 grpc_web::message(&mut frames, &data.encode_to_vec())?;
             }
-            return Ok(match (self.is_complete, frames.is_empty()) {
-                (true, _) => Some(Progress::Complete(frames)),
-                (false, true) => None,
-                (false, false) => Some(Progress::Frames(frames)),
-            });
+            return Ok(Some(frames).filter(|frames| !frames.is_empty()));
         }
         let mut schemas = messages.iter().map(IpcMessage::encapsulated);
         if let Purpose::Prepared { parameters, awaits_parameters: awaits @ true, .. } =
@@ -211,12 +202,7 @@ impl Reading {
         {
             (*parameters, *awaits) = (described, false);
         }
-        let Some(schema) = schemas.next() else { return Ok(None) };
-        let frames = self.schema_frames(schema)?;
-        Ok(Some(match self.is_complete {
-            true => Progress::Complete(frames),
-            false => Progress::Known(frames),
-        }))
+        schemas.next().map(|schema| self.schema_frames(schema)).transpose()
     }
 
     fn schema_frames(&mut self, schema: Vec<u8>) -> ApiResult<Vec<u8>> {
@@ -246,14 +232,6 @@ impl Reading {
         let mut frames = Vec::new();
         grpc_web::message(&mut frames, &message)?;
         Ok(frames)
-    }
-}
-
-/// Creates the response to a statement for this purpose.
-fn statement(query: QueryRequest, purpose: &Purpose, isolate: &Isolate<'_>) -> StartResult {
-    match purpose {
-        Purpose::Prepared { awaits_parameters: true, .. } => sql::for_preparation(query, isolate),
-        _ => sql::for_statement(query, isolate),
     }
 }
 

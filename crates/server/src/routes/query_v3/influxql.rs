@@ -8,19 +8,17 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::action::Action;
-use crate::auth::AuthError;
 use crate::error::{ApiError, ApiResult, invalid};
-use crate::isolate_state::Isolate;
-use crate::routes::handler::{Delivery, Responder, StartResult};
+use crate::routes::handler::{Delivery, Request};
 use crate::routes::query::{authorise, databases};
 use crate::routes::query_v3::{QueryRequest, database_not_found};
 use crate::settings::Settings;
+use tidemark_coordinator::Pieces;
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::Principal;
 use tidemark_coordinator::session::Session;
-use tidemark_coordinator::statement::Execution;
-use tidemark_coordinator::{Context, Machine, Pieces};
-use tidemark_engine::protocol::call::{Address, Call, Reply, Step};
+use tidemark_coordinator::statement::execute;
+use tidemark_engine::protocol::call::Address;
 use tidemark_engine::protocol::envelope;
 use tidemark_engine::protocol::sql::{FromSql, Parameter, ToSql};
 use tidemark_influxql::ast::{ListOf, Statement};
@@ -28,9 +26,10 @@ use tidemark_influxql::bound_params::Params;
 use tidemark_influxql::error::ParseError;
 use tidemark_influxql::time_literal::format_utc;
 use tidemark_model::limits::REPLY_PIECE_BYTES;
-use tidemark_query::admission::{BufferMemory, QueryReservation};
+use tidemark_query::admission::BufferMemory;
 use tidemark_query::error::QueryError;
 use tidemark_query::result::{ResultColumn, SeriesChunk, Values};
+use tidemark_query::source::Defaults;
 use tidemark_response::table::{Layout, TableFormat, TableWriter};
 
 /// InfluxDB's message.
@@ -42,155 +41,114 @@ const PARQUET: &str = "format=parquet needs SQL, which the server does not have:
                        sql` once and start or deploy again (docs/SQL.md), or use arrow, csv, json, \
                        jsonl or pretty";
 
-/// Creates the response to a statement.
-pub fn for_statement(requested: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
-    if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
+/// Responds to a statement.
+pub async fn respond(request: Request, query: QueryRequest) -> ApiResult<Action> {
+    let has_sql = request.io.with(|context| context.platform.has_sql())?;
+    if query.format == TableFormat::Parquet && !has_sql {
         return Err(ApiError::NotImplemented(PARQUET.to_owned()));
     }
-    Ok(Box::new(TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?))
+    let statement = parse(&query, request.settings()?)?;
+    let (database, policy) = (query.database.as_deref(), query.policy.as_deref());
+    let shape = Shape::of(&statement, database)?;
+    let (statements, defaults) = (std::slice::from_ref(&statement), Defaults { database, policy });
+    let check = |caller: &Principal| authorise(statements, defaults, caller);
+    request.authorise(|| databases(statements, defaults), check).await?;
+    let session = Session {
+        default_shards: request.settings()?.default_shards,
+        as_v3: true,
+        ..request.session(query.database.clone(), query.policy.clone())?
+    };
+    session.work.add_parsing(&query.q);
+    let mut response = TableResponse {
+        request: &request,
+        empty: empty(&statement),
+        rows: execute(statement, session.clone()),
+        session,
+        format: query.format,
+        writer: None,
+        memory: None,
+        delivery: Delivery::new(&request, query.format.content_type()),
+    };
+    while let Some(chunk) =
+        request.io.next(&mut response.rows).await.map_err(|error| match error {
+            Error::DatabaseNotFound(name) => database_not_found(&name),
+            Error::Query(QueryError::DatabaseRequired) => ApiError::Invalid(NO_DATABASE.to_owned()),
+            error => error.into(),
+        })?
+    {
+        response.write(shape.table(chunk)).await?;
+    }
+    response.end().await
 }
 
-impl Responder for TableQuery {
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        let context = &mut isolate.context();
-        loop {
-            if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
-                return Ok(Action::Bytes(self.take_bytes()));
-            }
-            if self.unwritten.is_some() {
-                match self.write_rows()? {
-                    Some(action) => return Ok(action),
-                    None if self.unwritten.is_some() => return Ok(Action::Pause),
-                    None => continue,
-                }
-            }
-            if let Some(statement) = self.statement.take() {
-                self.execution = Some(Execution::new(statement, self.session.clone()));
-            }
-            let Some(execution) = &mut self.execution else {
-                return self.end(context, reply);
-            };
-            match execution.step(context, reply.take()) {
-                Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((self.show.table(chunk), 0)),
-                Step::Done(Ok(None)) => {
-                    self.writer_for(None)?;
-                    self.execution = None;
-                }
-                Step::Done(Err(error)) => {
-                    self.execution = None;
-                    return Err(match error {
-                        Error::DatabaseNotFound(name) => database_not_found(&name),
-                        Error::Query(QueryError::DatabaseRequired) => {
-                            ApiError::Invalid(NO_DATABASE.to_owned())
-                        }
-                        error => error.into(),
-                    });
-                }
-            }
-        }
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        authorise(self.statement.as_slice(), self.session.defaults(), caller)?;
-        self.session.principal = caller.clone();
-        Ok(())
-    }
-
-    fn databases(&mut self) -> Vec<String> {
-        databases(self.statement.as_slice(), self.session.defaults())
-    }
-
-    fn reservation(&mut self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.execution.as_mut().map_or_else(Vec::new, Execution::abandon)
+fn parse(query: &QueryRequest, settings: &Settings) -> ApiResult<Statement> {
+    let bound = bind(query.params.clone())?;
+    let parsed = tidemark_influxql::parse_within(&query.q, &bound, settings.limits);
+    let parsed = parsed.or_else(|error| match error {
+        ParseError::MissingParameter { name } => invalid(format!(
+            "Bind parameter '${name}' was referenced in the InfluxQL statement but its value is \
+             undefined"
+        )),
+        error => invalid(format!("error in InfluxQL statement: parsing error: {error}")),
+    })?;
+    let mut statements = parsed.into_iter();
+    match (statements.next(), statements.next()) {
+        (Some(statement), None) => Ok(statement),
+        _ => invalid(ONE_STATEMENT),
     }
 }
 
-struct TableQuery {
-    statement: Option<Statement>,
+/// A response in progress.
+struct TableResponse<'a> {
+    request: &'a Request,
+    rows: Pieces<SeriesChunk>,
     session: Session,
     format: TableFormat,
     /// The columns to return if the result is empty.
     empty: Layout,
-    show: Shape,
-    execution: Option<Execution>,
     writer: Option<TableWriter>,
-    /// A chunk of the result, and the index of its first unwritten row.
-    unwritten: Option<(SeriesChunk, usize)>,
     memory: Option<BufferMemory>,
-    /// The conversion to Parquet by the SQL Worker, after the last row.
-    rewriting: Option<Pieces<Vec<u8>>>,
     delivery: Delivery,
-    finished: bool,
 }
 
-impl TableQuery {
-    fn new(requested: QueryRequest, settings: &Settings, now_ns: i64) -> ApiResult<Self> {
-        let bound = bind(requested.params)?;
-        let parsed = tidemark_influxql::parse_within(&requested.q, &bound, settings.limits);
-        let parsed = parsed.or_else(|error| match error {
-            ParseError::MissingParameter { name } => invalid(format!(
-                "Bind parameter '${name}' was referenced in the InfluxQL statement but its value \
-                 is undefined"
-            )),
-            error => invalid(format!("error in InfluxQL statement: parsing error: {error}")),
-        })?;
-        let mut statements = parsed.into_iter();
-        let (Some(statement), None) = (statements.next(), statements.next()) else {
-            return invalid(ONE_STATEMENT);
-        };
-        let show = Shape::of(&statement, requested.database.as_deref())?;
-        let session = Session {
-            database: requested.database,
-            policy: requested.policy,
-            now_ns,
-            default_shards: settings.default_shards,
-            as_v3: true,
-            ..Session::default()
-        };
-        session.work.add_parsing(&requested.q);
-        Ok(Self {
-            empty: empty(&statement),
-            show,
-            statement: Some(statement),
-            session,
-            format: requested.format,
-            execution: None,
-            writer: None,
-            unwritten: None,
-            memory: None,
-            rewriting: None,
-            delivery: Delivery::new(requested.format.content_type()),
-            finished: false,
-        })
-    }
-
-    fn write_rows(&mut self) -> ApiResult<Option<Action>> {
-        let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
-        let next = self.writer_for(Some(&chunk))?.rows(&chunk, from)?;
-        let mut unwritten_bytes = 0;
-        if next < chunk.rows {
-            unwritten_bytes = chunk.bytes();
-            self.unwritten = Some((chunk, next));
+impl TableResponse<'_> {
+    /// Writes the rows of a chunk, and sends the written bytes if there are enough for a piece.
+    async fn write(&mut self, chunk: SeriesChunk) -> ApiResult<()> {
+        let mut next = 0;
+        loop {
+            let writer = self.writer_for(Some(&chunk))?;
+            next = writer.rows(&chunk, next)?;
+            let is_last = next >= chunk.rows;
+            let is_piece = writer.ready_bytes() >= self.delivery.piece_bytes_min()
+                && self.format != TableFormat::Parquet;
+            let piece = is_piece.then(|| self.take_bytes());
+            // Reserve memory for rows and bytes that cannot be sent yet.
+            let unwritten_bytes = if is_last { 0 } else { chunk.bytes() };
+            let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes) + unwritten_bytes;
+            let reservation = &self.session.reservation;
+            reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
+            match piece {
+                Some(piece) => {
+                    self.delivery.send(piece).await;
+                    while self.ready_bytes() >= REPLY_PIECE_BYTES {
+                        let piece = self.take_bytes();
+                        self.delivery.send(piece).await;
+                    }
+                }
+                None if is_last => {}
+                None => self.request.perform(Action::Pause).await,
+            }
+            if is_last {
+                return Ok(());
+            }
         }
-        let action = self.flush();
-        // Reserve memory for rows and bytes that cannot be sent yet.
-        let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes) + unwritten_bytes;
-        let reservation = &self.session.reservation;
-        reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
-        Ok(action)
     }
 
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> ApiResult<&mut TableWriter> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
-                let selected = self.execution.as_ref().and_then(Execution::take_columns);
-                let layout = match (selected, chunk) {
+                let layout = match (self.session.columns.take(), chunk) {
                     (Some(columns), _) => Layout::of_select(&columns),
                     (None, Some(chunk)) => Layout::of_chunk(chunk),
                     (None, None) => self.empty.clone(),
@@ -201,31 +159,24 @@ impl TableQuery {
         Ok(self.writer.insert(writer))
     }
 
-    fn flush(&mut self) -> Option<Action> {
-        let is_short = self.ready_bytes() < self.delivery.piece_bytes_min();
-        if is_short || self.format == TableFormat::Parquet {
-            return None;
-        }
-        let bytes = self.take_bytes();
-        Some(self.delivery.piece(bytes))
-    }
-
-    fn end(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        if !std::mem::replace(&mut self.finished, true)
-            && let Some(writer) = &mut self.writer
-        {
-            writer.finish()?;
-        }
+    async fn end(mut self) -> ApiResult<Action> {
+        self.writer_for(None)?.finish()?;
         let mut bytes = self.take_bytes();
-        if self.format != TableFormat::Parquet {
-            return Ok(self.delivery.rest(bytes, self.ready_bytes() > 0));
-        }
         while self.ready_bytes() > 0 {
-            bytes.append(&mut self.take_bytes());
+            let mut more = self.take_bytes();
+            match self.format {
+                TableFormat::Parquet => bytes.append(&mut more),
+                _ => self.delivery.send(std::mem::replace(&mut bytes, more)).await,
+            }
         }
-        let format = self.format.name();
-        let rewriting = self.rewriting.get_or_insert_with(|| rewrite(format, bytes));
-        self.delivery.stream(rewriting.step(context, reply))
+        if self.format != TableFormat::Parquet {
+            return Ok(self.delivery.end(bytes).await);
+        }
+        let mut pieces = rewrite(self.format.name(), bytes);
+        while let Some(piece) = self.request.io.next(&mut pieces).await? {
+            self.delivery.send(piece).await;
+        }
+        Ok(Action::End)
     }
 
     fn ready_bytes(&self) -> usize {

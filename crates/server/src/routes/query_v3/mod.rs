@@ -12,23 +12,26 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::action::Action;
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::http::{Parameters, RequestHead};
-use crate::isolate_state::Isolate;
 use crate::params::{database_and_policy, form_fields};
-use crate::routes::handler::{Incoming, PendingRequest, StartResult, json_body};
+use crate::routes::handler::{PendingRequest, Request, json_body};
 use tidemark_engine::protocol::sql::Parameter;
 use tidemark_response::table::TableFormat;
 
-/// Creates the request for a query route. `start` creates the response to the parsed request.
-pub(super) fn begin(
-    start: fn(QueryRequest, &Isolate<'_>) -> StartResult,
-) -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::new(move |admitted, isolate, body| {
-        let Incoming { head, url, .. } = admitted.request;
-        let request = QueryRequest::parse(head, url, &body)?;
-        admitted.log_database.clone_from(&request.database);
-        start(request, isolate)
+/// Creates the request for a query route. `respond` receives the parsed request.
+pub(super) fn begin<F>(
+    respond: impl FnOnce(Request, QueryRequest) -> F + 'static,
+) -> ApiResult<PendingRequest>
+where
+    F: Future<Output = ApiResult<Action>> + 'static,
+{
+    Ok(PendingRequest::stream(|request, _, body| async move {
+        let query = QueryRequest::parse(&request.head, &request.url, &body)?;
+        drop(body);
+        request.log_database(&query.database);
+        respond(request, query).await
     }))
 }
 

@@ -5,52 +5,36 @@ use super::{QueryRequest, database_not_found};
 use crate::action::Action;
 use crate::auth::AuthError;
 use crate::error::{ApiError, ApiResult, invalid};
-use crate::isolate_state::Isolate;
-use crate::routes::handler::{Delivery, Responder, StartResult};
-use tidemark_coordinator::Machine;
+use crate::routes::handler::{Delivery, Request};
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::Principal;
-use tidemark_coordinator::session::Session;
-use tidemark_coordinator::sql::{SqlQuery, SqlStatement};
-use tidemark_engine::protocol::call::{Call, Reply, Step};
+use tidemark_coordinator::sql::{SqlStatement, execute};
 use tidemark_engine::protocol::sql::{PREPARED_FORMAT, Parameter};
 use tidemark_model::grant::PermissionKind;
-use tidemark_query::admission::QueryReservation;
 
 const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start or deploy again \
                          (docs/SQL.md), or query with InfluxQL at /query";
 
-struct RunningStatement {
-    database: String,
-    policy: Option<String>,
-    statement: Option<(SqlStatement, Session)>,
-    query: Option<Box<SqlQuery>>,
-    delivery: Delivery,
+/// Responds to a statement.
+pub async fn respond(request: Request, query: QueryRequest) -> ApiResult<Action> {
+    let format = query.format.name();
+    run(request, query, format).await
 }
 
-/// Creates the response to a statement.
-pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
-    let format = request.format.name();
-    begin_statement(request, format, isolate)
+/// Responds to a statement that a client prepares: the schema of the parameters, and then the rows,
+/// as Arrow IPC.
+pub async fn respond_to_preparation(request: Request, query: QueryRequest) -> ApiResult<Action> {
+    run(request, query, PREPARED_FORMAT).await
 }
 
-/// Creates the response to a statement that a client prepares: the schema of the parameters, and
-/// then the rows, as Arrow IPC.
-pub fn for_preparation(request: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
-    begin_statement(request, PREPARED_FORMAT, isolate)
-}
-
-fn begin_statement(
-    request: QueryRequest,
-    format: &'static str,
-    isolate: &Isolate<'_>,
-) -> StartResult {
-    let Some(database) = request.database else {
+async fn run(request: Request, query: QueryRequest, format: &'static str) -> ApiResult<Action> {
+    let Some(database) = query.database else {
         return invalid("missing query parameter 'db'");
     };
-    if !isolate.platform.has_sql() {
+    if !request.io.with(|context| context.platform.has_sql())? {
         return Err(ApiError::NotImplemented(NOT_BOUND.to_owned()));
     }
+    authorise(&request, &database, query.policy.as_deref()).await?;
     // An integer is signed if possible, because few columns can be compared with unsigned values.
     let signed = |(name, value)| match value {
         Parameter::Unsigned(number) => {
@@ -58,66 +42,29 @@ fn begin_statement(
         }
         value => (name, value),
     };
-    let statement = SqlStatement {
-        text: request.q,
-        parameters: request.params.into_iter().map(signed).collect(),
-        format,
-    };
-    let session = Session {
-        database: Some(database.clone()),
-        policy: request.policy.clone(),
-        now_ns: isolate.now_ns(),
-        ..Session::default()
-    };
-    Ok(Box::new(RunningStatement {
-        database,
-        policy: request.policy,
-        statement: Some((statement, session)),
-        query: None,
-        delivery: Delivery::new(request.format.content_type()),
-    }))
+    let parameters = query.params.into_iter().map(signed).collect();
+    let statement = SqlStatement { text: query.q, parameters, format };
+    let mut pieces = execute(statement, request.session(Some(database), query.policy)?);
+    let mut delivery = Delivery::new(&request, query.format.content_type());
+    while let Some(piece) = request.io.next(&mut pieces).await.map_err(|error| match error {
+        Error::DatabaseNotFound(name) => database_not_found(&name),
+        error => error.into(),
+    })? {
+        delivery.send(piece).await;
+    }
+    Ok(Action::End)
 }
 
-/// Refuses `caller` unless it may read at least one policy that the statement may use. If the
+/// Refuses the caller unless it may read at least one policy that the statement may use. If the
 /// request names no policy, the permission is checked again when the default policy is known.
-pub fn check_read(
-    caller: &Principal,
-    database: &str,
-    policy: Option<&str>,
-) -> Result<(), AuthError> {
-    match caller.grants.scope(PermissionKind::Read, database).may_cover(policy) {
+pub async fn authorise(request: &Request, database: &str, policy: Option<&str>) -> ApiResult<()> {
+    let check = |caller: &Principal| match caller
+        .grants
+        .scope(PermissionKind::Read, database)
+        .may_cover(policy)
+    {
         true => Ok(()),
         false => Err(AuthError::forbidden(caller, PermissionKind::Read, database)),
-    }
-}
-
-impl Responder for RunningStatement {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let Some(query) = &mut self.query else { return Ok(Action::End) };
-        match query.step(&mut isolate.context(), reply) {
-            Step::Done(Err(Error::DatabaseNotFound(name))) => Err(database_not_found(&name)),
-            step => self.delivery.stream(step),
-        }
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        check_read(caller, &self.database, self.policy.as_deref())?;
-        if let Some((statement, mut session)) = self.statement.take() {
-            session.principal = caller.clone();
-            self.query = Some(Box::new(SqlQuery::prepare(statement, session)));
-        }
-        Ok(())
-    }
-
-    fn databases(&mut self) -> Vec<String> {
-        vec![self.database.clone()]
-    }
-
-    fn reservation(&mut self) -> Option<&QueryReservation> {
-        self.query.as_ref()?.reservation()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.query.as_mut().map_or_else(Vec::new, |query| query.abandon())
-    }
+    };
+    request.authorise(|| vec![database.to_owned()], check).await
 }
