@@ -204,7 +204,7 @@ fn statuses(file: &syn::File) -> HashMap<String, String> {
     let (mut of_api, mut converted) = (Arms::default(), Arms::default());
     for item in &file.items {
         let syn::Item::Impl(item) = item else { continue };
-        let is_conversion = item.trait_.as_ref().is_some_and(|(_, path, _)| {
+        let is_conversion = item.trait_.as_ref().is_some_and(|(path, _)| {
             name_and_argument(path) == ("From".to_owned(), Some("Error".to_owned()))
         });
         for inner in &item.items {

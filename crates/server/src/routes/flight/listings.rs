@@ -623,9 +623,9 @@ mod tests {
     }
 
     fn listed(lines: &str, piece_bytes: usize, include_schema: bool) -> Vec<u8> {
-        let mut tables = TableList::default();
+        let mut tables = TableList::new(include_schema);
         lines.as_bytes().chunks(piece_bytes).for_each(|piece| tables.push(piece).unwrap());
-        tables.finish(include_schema).unwrap()
+        tables.finish().unwrap()
     }
 
     #[test]
