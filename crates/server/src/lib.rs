@@ -1,10 +1,11 @@
 //! Implements the HTTP API on plain values, without I/O: converts a request into calls to objects,
 //! and their replies into a response.
 //!
-//! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
-//! implements the routes of one subject. The exchange never waits. The exchange returns actions,
-//! such as "read the body", to its *host* (the Worker, the native program, the browser or a test).
-//! [`drive`] is the code that the hosts share: it performs the actions and waits.
+//! A request is one async function, `serve` in [`exchange`]. [`routes`] is the route table, and each
+//! file of `routes/` implements the routes of one subject. The exchange runs the function step by
+//! step, and returns actions, such as "read the body", to its *host* (the Worker, the native program,
+//! the browser or a test). [`drive`] is the code that the hosts share: it performs the actions and
+//! waits.
 
 pub mod action;
 pub mod auth;

@@ -89,6 +89,9 @@ fn format(request: &Request, is_chunked: bool) -> Format {
     Format::negotiate(accept)
 }
 
+/// A piece to send, and a chunk with the index of its first unwritten row.
+pub(super) type Written = (Option<Vec<u8>>, Option<(SeriesChunk, usize)>);
+
 /// A response in progress.
 struct QueryResponse<'a> {
     request: &'a Request,
@@ -147,7 +150,8 @@ impl<'a> QueryResponse<'a> {
         loop {
             match self.request.io.next(&mut rows).await {
                 Ok(Some(chunk)) => {
-                    if !self.write(chunk).await? {
+                    self.write(chunk).await?;
+                    if self.failed {
                         break;
                     }
                 }
@@ -189,41 +193,48 @@ impl<'a> QueryResponse<'a> {
     }
 
     /// Writes the rows of a chunk, and sends the written bytes if there are enough for a piece.
-    /// Returns `false` if the statement failed, because the document would be too long.
-    async fn write(&mut self, chunk: SeriesChunk) -> ApiResult<bool> {
-        let mut from = 0;
-        loop {
-            let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
-            let Some(next) = self.writer.series(&chunk, from..to) else {
-                let reason = format!(
-                    "the response exceeds the {MSGPACK_BYTES_MAX} bytes of a MessagePack \
-                     document: use chunked=true, LIMIT or a shorter time range"
-                );
-                self.end_statement(Ending::Failed(&reason));
-                return Ok(false);
-            };
-            let is_last = next >= chunk.rows;
-            let limit = if self.chunked { 1 } else { self.delivery.piece_bytes_min() };
-            // Bytes stay in the writer until they are sent. If a value cannot be encoded, the
-            // writer can then still replace these bytes and return only the error, like 1.x.
-            let piece = (self.writer.bytes() >= limit).then(|| self.writer.take_bytes());
-            let unwritten_bytes = if is_last { 0 } else { chunk.bytes() };
-            let bytes = self.writer.held_bytes() + unwritten_bytes;
-            let reservation = &self.session.reservation;
-            reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
+    async fn write(&mut self, chunk: SeriesChunk) -> ApiResult<()> {
+        let mut unwritten = Some((chunk, 0));
+        while let Some((chunk, from)) = unwritten {
+            let piece;
+            (piece, unwritten) = self.write_rows(chunk, from)?;
             match piece {
                 Some(piece) => {
                     self.delivery.send(piece).await;
                     self.flush_rest().await;
                 }
-                None if is_last => {}
+                None if unwritten.is_none() => {}
                 None => self.request.perform(Action::Pause).await,
             }
-            if is_last {
-                return Ok(true);
-            }
-            from = next;
         }
+        Ok(())
+    }
+
+    /// Writes the next rows. Returns the piece to send, and the chunk with the index of its first
+    /// unwritten row. Ends the statement if the document would be too long.
+    fn write_rows(&mut self, chunk: SeriesChunk, from: usize) -> ApiResult<Written> {
+        let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
+        let Some(next) = self.writer.series(&chunk, from..to) else {
+            let reason = format!(
+                "the response exceeds the {MSGPACK_BYTES_MAX} bytes of a MessagePack document: use \
+                 chunked=true, LIMIT or a shorter time range"
+            );
+            self.end_statement(Ending::Failed(&reason));
+            return Ok((None, None));
+        };
+        let (mut unwritten, mut unwritten_bytes) = (None, 0);
+        if next < chunk.rows {
+            unwritten_bytes = chunk.bytes();
+            unwritten = Some((chunk, next));
+        }
+        let limit = if self.chunked { 1 } else { self.delivery.piece_bytes_min() };
+        // Bytes stay in the writer until they are sent. If a value cannot be encoded, the writer
+        // can then still replace these bytes and return only the error, like 1.x.
+        let piece = (self.writer.bytes() >= limit).then(|| self.writer.take_bytes());
+        let bytes = self.writer.held_bytes() + unwritten_bytes;
+        let reservation = &self.session.reservation;
+        reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
+        Ok((piece, unwritten))
     }
 
     /// Sends whole pieces of a response that has begun.

@@ -61,7 +61,7 @@ impl<'a> Reading<'a> {
     /// Runs the statement, and sends its messages.
     pub(super) async fn run(mut self, flight_request: FlightRequest) -> ApiResult<Action> {
         let is_rows = matches!(self.purpose, Purpose::Rows);
-        let frames = match flight_request {
+        let mut frames = match flight_request {
             FlightRequest::Made(bytes) => self.respond_with(bytes).await?,
             FlightRequest::Tables { query, include_schema } if is_rows => {
                 self.request.log_database(&query.database);
@@ -80,7 +80,6 @@ impl<'a> Reading<'a> {
                 self.run_sql(query, is_rows).await?
             }
         };
-        let mut frames = frames;
         grpc_web::end(&mut frames, Code::Ok, "");
         self.send(frames).await;
         Ok(Action::End)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::action::Action;
 use crate::error::{ApiError, ApiResult, invalid};
 use crate::routes::handler::{Delivery, Request};
-use crate::routes::query::{authorise, databases};
+use crate::routes::query::{Written, authorise, databases};
 use crate::routes::query_v3::{QueryRequest, database_not_found};
 use crate::settings::Settings;
 use tidemark_coordinator::Pieces;
@@ -114,34 +114,41 @@ struct TableResponse<'a> {
 impl TableResponse<'_> {
     /// Writes the rows of a chunk, and sends the written bytes if there are enough for a piece.
     async fn write(&mut self, chunk: SeriesChunk) -> ApiResult<()> {
-        let mut next = 0;
-        loop {
-            let writer = self.writer_for(Some(&chunk))?;
-            next = writer.rows(&chunk, next)?;
-            let is_last = next >= chunk.rows;
-            let is_piece = writer.ready_bytes() >= self.delivery.piece_bytes_min()
-                && self.format != TableFormat::Parquet;
-            let piece = is_piece.then(|| self.take_bytes());
-            // Reserve memory for rows and bytes that cannot be sent yet.
-            let unwritten_bytes = if is_last { 0 } else { chunk.bytes() };
-            let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes) + unwritten_bytes;
-            let reservation = &self.session.reservation;
-            reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
-            match piece {
-                Some(piece) => {
-                    self.delivery.send(piece).await;
-                    while self.ready_bytes() >= REPLY_PIECE_BYTES {
-                        let piece = self.take_bytes();
-                        self.delivery.send(piece).await;
-                    }
+        let mut unwritten = Some((chunk, 0));
+        while let Some((chunk, from)) = unwritten {
+            let piece;
+            (piece, unwritten) = self.write_rows(chunk, from)?;
+            let Some(piece) = piece else {
+                if unwritten.is_some() {
+                    self.request.perform(Action::Pause).await;
                 }
-                None if is_last => {}
-                None => self.request.perform(Action::Pause).await,
-            }
-            if is_last {
-                return Ok(());
+                continue;
+            };
+            self.delivery.send(piece).await;
+            while self.ready_bytes() >= REPLY_PIECE_BYTES {
+                let piece = self.take_bytes();
+                self.delivery.send(piece).await;
             }
         }
+        Ok(())
+    }
+
+    /// Writes the next rows.
+    fn write_rows(&mut self, chunk: SeriesChunk, from: usize) -> ApiResult<Written> {
+        let next = self.writer_for(Some(&chunk))?.rows(&chunk, from)?;
+        let (mut unwritten, mut unwritten_bytes) = (None, 0);
+        if next < chunk.rows {
+            unwritten_bytes = chunk.bytes();
+            unwritten = Some((chunk, next));
+        }
+        let is_piece = self.ready_bytes() >= self.delivery.piece_bytes_min()
+            && self.format != TableFormat::Parquet;
+        let piece = is_piece.then(|| self.take_bytes());
+        // Reserve memory for rows and bytes that cannot be sent yet.
+        let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes) + unwritten_bytes;
+        let reservation = &self.session.reservation;
+        reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
+        Ok((piece, unwritten))
     }
 
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> ApiResult<&mut TableWriter> {
