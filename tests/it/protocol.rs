@@ -13,7 +13,7 @@ use tidemark_coordinator::{Context, Machine};
 use tidemark_engine::batch::from_lines::from_lines;
 use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark_engine::protocol::database::{
-    ColumnSet, CreateDatabase, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec,
+    ColumnSet, CreateDatabase, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec, QuotaChange,
     RegisterRefusal, ToDatabase,
 };
 use tidemark_engine::protocol::envelope;
@@ -22,6 +22,7 @@ use tidemark_engine::protocol::shard::{FromShard, ToShard};
 use tidemark_engine::store::Store;
 use tidemark_line_protocol::{Options, TimestampUnit};
 use tidemark_model::ids::{ObjectId, PolicyId};
+use tidemark_model::quota::Rates;
 use tidemark_model::time::{H_NS, Precision, S_NS};
 use tidemark_model::value::{FieldType, FieldValue};
 use tidemark_query::admission::QueryMemory;
@@ -336,6 +337,41 @@ fn rule_4_rejected_frames_retry_at_most_twice() {
             let changing = Err(Error::Unavailable(Unavailable::Changing));
             assert_eq!((answer, counts), (changing, vec![1, 3]));
         }
+    }
+}
+
+/// A retry of some frames must not count their points again.
+#[test]
+fn rule_4_frames_count_write_once() {
+    const POINTS: u64 = 400_000;
+    let lines: String = (0..POINTS).map(|time_ns| format!("m f=1 {time_ns}\n")).collect();
+    for refused in 0..3 {
+        let mut world = world(4);
+        let edge = Edge::default();
+        world.run(&edge, create("db", 1, None)).unwrap();
+        world.run(&edge, write("db", "m f=1 1")).unwrap();
+        let rates = Rates { points: Some(1), ..Rates::default() };
+        let quota = QuotaChange::Database { rates, stored_bytes: None, series: None };
+        let quota = change(Change::within("db", ToDatabase::SetQuota(quota)));
+        world.run(&edge, quota).unwrap();
+        let (mut appends, mut counted) = (0, Vec::new());
+        let mut machine = write("db", &lines);
+        let answer = script(&mut world, &edge, &mut machine, |world, call| {
+            if !matches!(call.to, Address::Shard(_)) {
+                return Ok(ask(world, call.to.clone(), call.message.clone()));
+            }
+            let message = envelope::decode::<ToShard>(&call.message).unwrap().1;
+            let ToShard::Append { stamp, .. } = message else { panic!("{message:?}") };
+            appends += 1;
+            if appends == refused + 1 {
+                return Ok(envelope::encode(&FromShard::OutOfRange));
+            }
+            let meter = stamp.meter.unwrap();
+            counted.push((meter.points, meter.request_milli));
+            Ok(envelope::encode(&FromShard::appended(1)))
+        });
+        assert_eq!(answer, kept(POINTS));
+        assert_eq!(counted, [(POINTS, 1_000), (0, 0), (0, 0)], "frame {refused} was refused");
     }
 }
 

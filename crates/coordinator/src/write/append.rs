@@ -96,6 +96,9 @@ impl Write<'_> {
             let reply = envelope::decode_reply::<FromShard>(reply);
             // One report per write is enough: later writes report the other groups.
             self.note_growth(loaded, &frame, reply.as_ref().ok())?;
+            if matches!(reply, Ok(FromShard::Appended { .. })) {
+                self.metered.insert(frame.shard.clone());
+            }
             match reply {
                 Ok(FromShard::Appended { over: Some(over), rejected, .. }) => {
                     self.on_partly_appended(&frame.rows, columns, over, &rejected).await;
@@ -219,11 +222,14 @@ impl Write<'_> {
                 pacer.count(encoded).await;
             }
             encoder.finish();
-            let append = ToShard::Append { stamp: left.stamp, frame: Vec::new() };
-            // The first frame counts the whole write for the quotas.
-            if let Some(meter) = &mut left.stamp.meter {
+            let mut stamp = left.stamp;
+            // The first stored frame counts all points of the write for the quotas.
+            if let Some(meter) = &mut stamp.meter
+                && self.metered.contains(&left.shard)
+            {
                 (meter.points, meter.request_milli) = (0, 0);
             }
+            let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(left.shard.clone()), message));
             let ShardRowsLeft { shard, group, split_bytes, .. } = &*left;
@@ -345,7 +351,7 @@ struct ShardRowsLeft {
     group: u64,
     /// The size, in bytes, above which the group must be reported.
     split_bytes: u64,
-    /// The stamp of the next frame.
+    /// The stamp of the first frame.
     stamp: Stamp,
     rows: VecDeque<MeasurementRows>,
     /// The number of sent rows of the first measurement in `rows`.

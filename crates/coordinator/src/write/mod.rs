@@ -10,7 +10,7 @@ pub mod rejections;
 mod schema_check;
 pub mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Io;
 use super::error::{Error, Result};
@@ -100,6 +100,7 @@ pub async fn write(io: &Io, request: WriteRequest) -> Result<WriteOutcome> {
         registrations: 0,
         growth: None,
         dropped: None,
+        metered: BTreeSet::new(),
     };
     let result = write.run().await;
     if let Some(growth) = write.growth {
@@ -122,6 +123,8 @@ struct Write<'a> {
     growth: Option<Request>,
     /// The oldest and the newest rejected point outside of the retention period or of the limits.
     dropped: Option<DroppedRange>,
+    /// The shards that have counted the write for the quotas.
+    metered: BTreeSet<ObjectId>,
 }
 
 /// The result of an attempt to write the pending rows.
