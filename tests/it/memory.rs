@@ -1,6 +1,7 @@
 //! Measures the edge's memory during large writes, with the allocator's counters for each thread.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use tidemark_engine::protocol::call::{Call, Reply};
@@ -27,6 +28,8 @@ struct Measured {
     /// The request body. Its memory does not count.
     body: Vec<u8>,
     held: isize,
+    /// The bytes of the calls without a reply, by the id of the call.
+    sent: BTreeMap<u32, isize>,
     outcome: Rc<RefCell<(u16, isize)>>,
 }
 
@@ -60,6 +63,8 @@ impl Measured {
 
 impl Client for Measured {
     fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>> {
+        let sent = reply.as_ref().and_then(|reply| self.sent.remove(&reply.id));
+        self.held -= sent.unwrap_or_default();
         let mut action = self.measure(|this| match (reply, &mut this.exchange) {
             (Some(reply), Some(exchange)) => exchange.reply(&mut this.service, platform, reply),
             _ => {
@@ -74,7 +79,9 @@ impl Client for Measured {
         }
         match action {
             Action::Calls(calls) => {
-                // The bytes of the calls count until the transport has sent them.
+                // The bytes of a call count until its reply arrives.
+                let sent = calls.iter().map(|call| (call.id, call.message.capacity() as isize));
+                self.sent.extend(sent);
                 Some(calls)
             }
             Action::Respond(response) => {
@@ -107,8 +114,9 @@ fn peak(body: Vec<u8>, headers: Vec<(&'static str, String)>) -> (u16, isize) {
     world.run(&Edge::default(), create("db", 1, None)).unwrap();
     let outcome = Rc::default();
     let (service, held) = (service(), 0);
+    let (sent, outcome_of) = (BTreeMap::new(), Rc::clone(&outcome));
     let measured =
-        Measured { exchange: None, service, headers, body, held, outcome: Rc::clone(&outcome) };
+        Measured { exchange: None, service, headers, body, held, sent, outcome: outcome_of };
     world.start(measured);
     while world.deliver() {}
     outcome.take()

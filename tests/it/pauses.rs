@@ -13,7 +13,7 @@ use serde_json::Value;
 use tidemark_engine::protocol::call::Address;
 
 use crate::grammar::{Rule, generate};
-use crate::product::{Product, error_of, form};
+use crate::product::{AUTHORIZATION, Product, error_of, form, gzip};
 
 const STATEMENTS: usize = 40;
 const TEXT_BYTES_MAX: usize = 8_000;
@@ -558,7 +558,9 @@ fn longest_pause_of_objects_is_limited() {
         (0..4_000).map(|_| (0..2_000).map(|_| random.alphanumeric()).collect()).collect();
     let fields: Vec<String> = (0..100).map(|field| format!("f{field}={field}.5")).collect();
     let fields = fields.join(",");
-    let bodies: [(&str, String); 6] = [
+    let names: Vec<String> = (0..900).map(|field| format!("f{field}=1")).collect();
+    let names = names.join(",");
+    let bodies: [(&str, String); 8] = [
         (
             "ordinary rows",
             body(900_000, &|row| format!("cpu,host=h{} v={}i", row % 100, row % 977)),
@@ -571,10 +573,16 @@ fn longest_pause_of_objects_is_limited() {
         ("wide rows", body(20_000, &|row| format!("wide,host=h{} {fields}", row % 100))),
         ("long strings", body(4_000, &|row| format!("text v=\"{}{}\"", words[row], words[row]))),
         ("measurements", body(100_000, &|row| format!("n{} v=1", row % 9_000))),
+        ("wide measurements", body(200, &|row| format!("w{row} {names}"))),
+        ("a new column for each", body(200, &|row| format!("w{row} g=1"))),
     ];
     for (what, body) in &bodies {
         assert!(body.len() < 25_000_000, "{what}: {} bytes", body.len());
-        product.write("db", body);
+        // An uncompressed body of this size would need too much memory next to its columns.
+        let headers = [AUTHORIZATION, ("content-encoding", "gzip")];
+        let target = "/write?db=db&precision=s";
+        let response = product.send("POST", target, &headers, gzip(body.as_bytes()));
+        assert_eq!(response.status, 204, "{what}");
         report(&format!("write of {what}"));
         product.rest();
         report(&format!("flush and merge after {what}"));
@@ -590,6 +598,8 @@ fn longest_pause_of_objects_is_limited() {
         ("raw rows", "SELECT v FROM f WHERE v > 0.99999"),
         ("delete", "DELETE FROM cpu WHERE time < 300000s AND host = 'h7'"),
         ("drop of series", "DROP SERIES FROM s WHERE id = 'i7' OR id = 'i8'"),
+        ("drop of strings", "DROP MEASUREMENT text"),
+        ("drop of wide measurements", "DELETE FROM /^w/"),
     ] {
         assert_eq!(error_of(&product.query("db", q)), "", "{q}");
         product.rest();
