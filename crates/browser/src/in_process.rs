@@ -247,8 +247,8 @@ impl InProcess {
     }
 
     /// Makes the database run `watcher` before and after each call and each alarm, with the address
-    /// of the object. On Cloudflare, other requests can run before and after a call. A piece of a streamed
-    /// response counts as a pause, because a host waits until the piece is sent.
+    /// of the object. On Cloudflare, other requests can run before and after a call. A piece of a
+    /// streamed response counts as a pause, because a host waits until the piece is sent.
     pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.watcher = Some(watcher);
     }
