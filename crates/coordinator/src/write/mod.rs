@@ -29,7 +29,7 @@ use tidemark_engine::protocol::event::Unavailable;
 use tidemark_engine::protocol::round::Request;
 use tidemark_model::bug::OrBug;
 use tidemark_model::grant::PermissionKind;
-use tidemark_model::ids::PolicyId;
+use tidemark_model::ids::{ObjectId, PolicyId};
 use tidemark_model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use tidemark_model::name;
 use tidemark_model::schema::PolicySchema;
