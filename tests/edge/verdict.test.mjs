@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { verdict } from '../../scripts/verdict.mjs';
+import { slowest, verdict } from '../../scripts/verdict.mjs';
 
 test('the last line lists skipped tests, and CI fails because of them', () => {
   const all = { passed: 12, failed: 0, failures: [], skipped: [] };
@@ -20,4 +20,10 @@ test('a failure is repeated at the end, so that a truncated log still contains i
   const one = { passed: 12, failed: 1, failures: ['end to end: kill.test.mjs: a kill'], skipped: [] };
   const lines = ['FAILED end to end: kill.test.mjs: a kill', '12 passed, 1 failed, 0 skipped'];
   assert.deepEqual(verdict(one, false), { lines, code: 1 });
+});
+
+test('the slowest ten tests are listed, the slowest first', () => {
+  const times = Array.from({ length: 12 }, (_, seconds) => ({ name: `test ${seconds}`, seconds }));
+  const lines = slowest(times);
+  assert.deepEqual([lines.length, lines[0], lines[9]], [10, '   11.0 s  test 11', '    2.0 s  test 2']);
 });
