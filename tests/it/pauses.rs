@@ -567,7 +567,7 @@ fn longest_pause_of_objects_is_limited() {
         ),
         (
             "full floats",
-            body(700_000, &|row| format!("f,host=h{} v={}", row % 100, (row as f64).sin())),
+            body(600_000, &|row| format!("f,host=h{} v={}", row % 100, (row as f64).sin())),
         ),
         ("new series", body(400_000, &|row| format!("s,id=i{row} v=1"))),
         ("wide rows", body(20_000, &|row| format!("wide,host=h{} {fields}", row % 100))),

@@ -363,6 +363,8 @@ fn section(group: &Group, variant: &Variant, statuses: &HashMap<String, String>)
             let first = letters.next().into_iter().flat_map(char::to_uppercase);
             format!("Status {number}. {}{}", first.collect::<String>(), letters.as_str())
         }
+        // The description names the status of one route.
+        _ if description.starts_with("Status ") => description.clone(),
         _ => {
             let status = known.map(|status| format!("Status {status}."));
             let parts =

@@ -44,10 +44,15 @@ fn action<'a>(page: &'a str, alert: &str) -> &'a str {
     row.unwrap_or_else(|| panic!("docs/OPERATING.md has no action for {alert}"))
 }
 
-/// Returns the value of a key in one rule of alerts.yml, in which each value is on one line.
-fn value<'a>(rule: &'a str, key: &str) -> &'a str {
-    let value = rule.lines().find_map(|line| line.trim_start().strip_prefix(key));
-    value.unwrap_or_else(|| panic!("alerts.yml: no {key} in {rule}")).trim()
+/// Returns the value of a key in one rule of alerts.yml. A value after `>` is on the following lines, up to the key
+/// `for:`.
+fn value(rule: &str, key: &str) -> String {
+    let mut lines = rule.lines().map(str::trim);
+    let value = lines.find_map(|line| line.strip_prefix(key));
+    match value.unwrap_or_else(|| panic!("alerts.yml: no {key} in {rule}")).trim() {
+        ">" => lines.take_while(|line| !line.starts_with("for:")).collect::<Vec<_>>().join(" "),
+        value => value.to_owned(),
+    }
 }
 
 pub(crate) fn page() -> String {
