@@ -61,7 +61,8 @@ impl SortedNames {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether the list has no names.
+    pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 
