@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::error::{Error, Result};
 use super::grants::Principal;
@@ -31,7 +32,7 @@ pub(super) fn select_into(
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
     let points = IntoPoints::new(tag_arguments(&select));
     let principal = session.principal.clone();
-    let cleanup = session.cleanup.clone();
+    let cleanup = Rc::clone(&session.cleanup);
     let query = Query::select(select, session)?;
     Ok(Pieces::once(|io| async move {
         let written = copy(&io, query.execute(), &place, &principal, &target, points).await;

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::error::Error;
 use super::session::{Cleanup, Session};
@@ -90,7 +91,7 @@ pub(super) struct LiveQueryReport {
 impl LiveQueryReport {
     pub(super) fn new(session: &Session) -> Self {
         let (id, started_ns, reported_ns) = Default::default();
-        Self { cleanup: session.cleanup.clone(), id, started_ns, reported_ns }
+        Self { cleanup: Rc::clone(&session.cleanup), id, started_ns, reported_ns }
     }
 
     /// Returns the precedence of a query's page requests after the query has read `rows` rows; 0

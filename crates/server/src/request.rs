@@ -172,7 +172,7 @@ impl Request {
             now_ns: self.now_ns()?,
             principal: self.caller().clone(),
             reservation: self.reservation.borrow().clone(),
-            cleanup: self.cleanup.clone(),
+            cleanup: Rc::clone(&self.cleanup),
             ..Session::default()
         })
     }
