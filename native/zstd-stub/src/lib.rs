@@ -12,7 +12,7 @@ pub mod zstd_safe {
 /// Returns the range of supported levels, which is empty.
 #[must_use]
 pub fn compression_level_range() -> RangeInclusive<zstd_safe::CompressionLevel> {
-    1..=0
+    RangeInclusive::new(1, 0)
 }
 
 /// Compression and decompression of whole buffers.
