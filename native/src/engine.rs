@@ -170,7 +170,7 @@ impl EngineThread {
         let has_backups = shared.backups.is_some();
         let failed_commits = Arc::clone(&shared.failed_commits);
         let platform = NativePlatform { limits: settings.limits, has_backups, failed_commits };
-        let mut service = Service::new(Ok(settings), random_u64());
+        let service = Service::new(Ok(settings), random_u64());
         service.host_warning.replace(shared.refused.warning());
         let budget = Budget::new(shared.memory_bytes, random_u64());
         let queries = service.queries.clone();
