@@ -245,7 +245,7 @@ test('a warning precedes an import into a short retention policy, or with a toke
   const own = await into('absent', await databaseToken(server, 'absent'));
   assert.equal(own.code, 1);
   assert.match(own.said, /^database "absent" does not exist, and this token may not create it: run `CREATE DATABASE "absent"` with the admin token, then repeat this command$/m);
-  assert.deepEqual(await server.rows('SHOW DATABASES'), [['recent'], ['short']]);
+  assert.deepEqual(await server.rows('SHOW DATABASES'), [['short'], ['recent']]);
 });
 
 test('the command prints its help with --help and without arguments', async () => {

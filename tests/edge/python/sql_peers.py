@@ -180,7 +180,10 @@ def is_same(cell, other):
     if cell == other:
         return True
     try:
-        return math.isclose(float(cell), float(other), rel_tol=1e-12)
+        number, other_number = float(cell), float(other)
+        if math.isnan(number):
+            return math.isnan(other_number)
+        return math.isclose(number, other_number, rel_tol=1e-12)
     except ValueError:
         return False
 
