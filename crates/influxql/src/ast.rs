@@ -8,7 +8,8 @@ pub use super::databases_and_policies::{
     DatabasePolicy,
 };
 pub use super::delete_and_drop::{DeleteStatement, NameOnDatabase};
-pub use super::expr::{BinaryOp, Cast, Expr, WildcardKind};
+pub use super::expr::{Cast, Expr, WildcardKind};
+pub use super::operator::BinaryOp;
 pub use super::select::{
     CreateContinuousQueryStatement, ExplainStatement, Field, Fill, FillNumber, SelectStatement,
 };

@@ -7,7 +7,7 @@ use tidemark_model::limits::{
 };
 
 use super::duration::InvalidDuration;
-use super::expr::BinaryOp;
+use super::operator::BinaryOp;
 use tidemark_model::regex::InvalidRegex;
 
 /// The position of a token. The fields count from 0. The printed numbers count from 1, as in 1.x.

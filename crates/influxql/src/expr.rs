@@ -1,8 +1,9 @@
-//! Expressions and their operators. Fields, conditions and dimensions are expressions. The parser
+//! Expressions. Fields, conditions and dimensions are expressions. The parser
 //! limits the depth of an expression, so recursive walks are safe.
 
 use std::fmt;
 
+use super::operator::BinaryOp;
 use super::{duration, quote, time_literal};
 use tidemark_model::regex::Regex;
 
@@ -155,7 +156,7 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // In 1.x, `a / -b` becomes the text `a / -1 * b`, which has another meaning.
-            Self::Binary { op, left, right } if op.needs_parentheses(right) => {
+            Self::Binary { op, left, right } if needs_parentheses(*op, right) => {
                 write!(f, "{left} {op} ({right})")
             }
             Self::Binary { op, left, right } => write!(f, "{left} {op} {right}"),
@@ -199,65 +200,12 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
     }
 }
 
-/// Declares [`BinaryOp`] with the text of each operator.
-macro_rules! operators {
-    ($($variant:ident $text:literal,)*) => {
-        /// A binary operator.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "the table below contains the text of each operator")]
-        pub enum BinaryOp { $($variant,)* }
-
-        impl BinaryOp {
-            /// Returns the operator's text. `AND` and `OR` are in upper case.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-    };
-}
-
-operators! {
-    Add "+", Sub "-", Mul "*", Div "/", Mod "%", BitwiseAnd "&", BitwiseOr "|", BitwiseXor "^",
-    And "AND", Or "OR", Eq "=", Ne "!=", EqRegex "=~", NeRegex "!~", Lt "<", Le "<=", Gt ">",
-    Ge ">=",
-}
-
-impl BinaryOp {
-    /// Returns the precedence. Higher values bind tighter. Equal operators associate to the left.
-    pub const fn precedence(self) -> u8 {
-        match self {
-            Self::Or => 1,
-            Self::And => 2,
-            Self::Eq
-            | Self::Ne
-            | Self::EqRegex
-            | Self::NeRegex
-            | Self::Lt
-            | Self::Le
-            | Self::Gt
-            | Self::Ge => 3,
-            Self::Add | Self::Sub | Self::BitwiseOr | Self::BitwiseXor => 4,
-            Self::Mul | Self::Div | Self::Mod | Self::BitwiseAnd => 5,
-        }
-    }
-
-    /// Whether the right operand needs parentheses, because the printed text would otherwise parse
-    /// as another expression. A chain of AND or OR has the same meaning with and without
-    /// parentheses.
-    fn needs_parentheses(self, right: &Expr) -> bool {
-        let Expr::Binary { op, .. } = right else { return false };
-        !matches!(self, Self::And | Self::Or) && op.precedence() <= self.precedence()
-    }
-
-    pub(crate) const fn is_condition(self) -> bool {
-        self.precedence() <= 3
-    }
-}
-
-impl fmt::Display for BinaryOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// Whether the right operand of `op` needs parentheses, because the printed text would otherwise
+/// parse as another expression. A chain of AND or OR has the same meaning with and without
+/// parentheses.
+fn needs_parentheses(op: BinaryOp, right: &Expr) -> bool {
+    let Expr::Binary { op: inner, .. } = right else { return false };
+    !matches!(op, BinaryOp::And | BinaryOp::Or) && inner.precedence() <= op.precedence()
 }
 
 /// Formats a number without an exponent, like Go's `FormatFloat(v, 'f', -1, 64)`.

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use super::error::Position;
-use super::expr::BinaryOp;
-use super::token::{Keyword, Token, TokenKind};
+use super::operator::BinaryOp;
+use super::token::{Keyword, Token, TokenKind, is_ident_char, is_letter};
 
 /// The character that stands for the end of the text. As in 1.x, a NUL character also ends the
 /// text. The parser rejects texts with this character.
@@ -33,14 +33,6 @@ pub struct Lexer<'a> {
     put_back: usize,
     next: Position,
     at_end: bool,
-}
-
-pub(super) fn is_letter(c: char) -> bool {
-    c.is_ascii_alphabetic()
-}
-
-pub(super) fn is_ident_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
 }
 
 fn is_whitespace(c: char) -> bool {

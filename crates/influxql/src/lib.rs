@@ -19,6 +19,7 @@ mod clause;
 mod databases_and_policies;
 mod delete_and_drop;
 mod expr_parser;
+mod operator;
 mod parser;
 mod select;
 mod show;

@@ -1,7 +1,6 @@
 //! Quotes names and strings if InfluxQL requires quotes.
 
-use super::lexer::{is_ident_char, is_letter};
-use super::token::Keyword;
+use super::token::{Keyword, is_ident_char, is_letter};
 
 /// Returns `'text'` with escapes.
 pub fn string(text: &str) -> String {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::clause::{self, OrderBy, write_option};
 use super::error::{InvalidInterval, ParseError};
-use super::expr::{BinaryOp, Expr, List, format_plain};
+use super::expr::{Expr, List, format_plain};
+use super::operator::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::source::{Source, Target};
 use super::token::{Keyword, TokenKind};

@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::clause::{self, OrderBy, write_option};
 use super::error::ParseError;
-use super::expr::{BinaryOp, Expr, List};
+use super::expr::{Expr, List};
+use super::operator::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::quote;
 use super::source::{self, Measurement, MeasurementName, Source};

@@ -8,7 +8,7 @@ use super::databases_and_policies::{
 };
 use super::delete_and_drop::{DeleteStatement, NameOnDatabase};
 use super::error::ParseError;
-use super::expr::BinaryOp;
+use super::operator::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::select::{
     CreateContinuousQueryStatement, ExplainStatement, IntoClause, SelectStatement,

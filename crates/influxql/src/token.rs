@@ -3,7 +3,15 @@
 use std::borrow::Cow;
 
 use super::error::Position;
-use super::expr::BinaryOp;
+use super::operator::BinaryOp;
+
+pub(super) fn is_letter(c: char) -> bool {
+    c.is_ascii_alphabetic()
+}
+
+pub(super) fn is_ident_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
 
 /// Declares [`Keyword`] with the spelling of each keyword.
 macro_rules! keywords {

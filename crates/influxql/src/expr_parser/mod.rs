@@ -11,7 +11,8 @@
 
 use super::duration;
 use super::error::{ParseError, Position};
-use super::expr::{BinaryOp, Cast, Expr, WildcardKind};
+use super::expr::{Cast, Expr, WildcardKind};
+use super::operator::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::token::{Keyword, Token, TokenKind};
 use tidemark_model::limits::EXPR_DEPTH_MAX;
