@@ -1,8 +1,8 @@
 //! Appends a frame to the WAL and then to the memtable. The shard replies after both.
 
 use super::Shard;
+use super::loaded::Loaded;
 use super::log::{DecodedFrame, FLUSH_FORCED, FlushSize};
-use super::object::Loaded;
 use super::refusal::Refusal;
 use crate::batch::frame::FrameHeader;
 use crate::protocol::quota::SeriesExceeded;

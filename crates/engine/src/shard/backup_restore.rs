@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use super::alarm::AlarmTask;
+use super::attempts::AlarmTask;
+use super::loaded::Loaded;
 use super::manifest::runs::Runs;
 use super::manifest::{Hold, Manifest, Number};
-use super::object::{Loaded, RETIRED_KEY, STATE_KEY, State};
 use super::refusal::Refusal;
-use super::split::Fence;
+use super::state::{Fence, RETIRED_KEY, STATE_KEY, State};
 use super::{Shard, damage};
 use crate::protocol::backup::{
     self, FromShardBackup, ShardBackup, open_snapshot, open_value, seal_snapshot, seal_value,

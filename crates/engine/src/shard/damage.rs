@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::log::FrameSummary;
+use super::frame_summary::FrameSummary;
 use crate::batch::frame::FrameHeader;
 use crate::store::{Store, StoreResult, Table, row};
 use crate::wal;

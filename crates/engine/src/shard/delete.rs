@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::damage::DAMAGE_KEY_MIN;
-use super::object::Loaded;
+use super::loaded::Loaded;
 use super::refusal::Refusal;
 use super::tombstone::{Tombstone, check_predicate};
 use crate::merge::cursor::ReadError;

@@ -5,30 +5,15 @@
 use std::rc::Rc;
 
 use super::compact::choose::{self, ChoiceInputs};
+use super::loaded::Loaded;
 use super::manifest::{Part, PartId};
-use super::object::Loaded;
+use super::parts::DueWork;
 use super::tombstone::Tombstone;
 use crate::store::Store;
 
 /// The maximum number of unsealed parts in a component. If a component has more, each write first
 /// runs a merge step.
 const CROWDED_PARTS: usize = 48;
-
-/// The background work that is due, or will be due, for a shard's parts.
-#[derive(Clone, Debug, Default)]
-pub(super) struct DueWork {
-    pub merges: Vec<Vec<PartId>>,
-    /// The parts that may have rows hidden by a tombstone, or rows after the end of the shard's
-    /// range.
-    pub scrub: Vec<PartId>,
-    /// Whether the shard has parts without visible rows, or unneeded tombstones.
-    pub(crate) has_garbage: bool,
-    pub(crate) first_expiry_ns: Option<i64>,
-    /// Whether writes must wait for merge steps, because too many parts are unmerged.
-    pub is_crowded: bool,
-    /// The time at which further merges may become due without other changes.
-    pub quiet_ns: Option<i64>,
-}
 
 impl<S: Store> Loaded<S> {
     pub(super) fn due_work(&self, now_ns: i64) -> Rc<DueWork> {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
-use super::alarm::AlarmTask;
+use super::attempts::AlarmTask;
+use super::loaded::Loaded;
 use super::manifest::Manifest;
-use super::object::{Draft, Loaded};
 use super::parts::{NewValue, listed, place};
 use super::refusal::Refusal;
 use super::slots::Slots;
+use super::state::Draft;
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::merge::cursor::Direction;

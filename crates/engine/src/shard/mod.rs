@@ -12,6 +12,7 @@
 
 mod alarm;
 mod append;
+mod attempts;
 mod backup_restore;
 pub mod budget;
 mod columns;
@@ -20,11 +21,14 @@ pub mod compact;
 mod delete;
 mod due_work;
 mod flush;
+mod frame_summary;
+mod loaded;
 pub mod events;
 mod log;
 pub mod manifest;
 mod messages;
 mod object;
+mod pace;
 pub mod page_queue;
 mod parts;
 mod pieces;
@@ -34,11 +38,14 @@ pub mod refusal;
 mod retention;
 mod series_quota;
 mod slots;
+mod state;
+mod step_limits;
 mod split;
 mod tombstone;
 mod usage;
 mod values;
 mod verify;
 
-pub use object::{Limits, Shard};
+pub use object::Shard;
+pub use step_limits::Limits;
 pub use tombstone::check_predicate;

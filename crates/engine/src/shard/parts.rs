@@ -5,7 +5,6 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::due_work::DueWork;
 use super::manifest::{Key, Manifest, Number, Part, PartId};
 use crate::merge::sequences::Sequences;
 use crate::part::writer::{Value, Written};
@@ -26,6 +25,22 @@ pub(super) struct Parts {
     unmergeable: BTreeSet<PartId>,
     sketch: OnceCell<SeriesSketch>,
     due_work: RefCell<Option<Rc<DueWork>>>,
+}
+
+/// The background work that is due, or will be due, for a shard's parts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DueWork {
+    pub merges: Vec<Vec<PartId>>,
+    /// The parts that may have rows hidden by a tombstone, or rows after the end of the shard's
+    /// range.
+    pub scrub: Vec<PartId>,
+    /// Whether the shard has parts without visible rows, or unneeded tombstones.
+    pub(crate) has_garbage: bool,
+    pub(crate) first_expiry_ns: Option<i64>,
+    /// Whether writes must wait for merge steps, because too many parts are unmerged.
+    pub is_crowded: bool,
+    /// The time at which further merges may become due without other changes.
+    pub quiet_ns: Option<i64>,
 }
 
 impl Parts {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
+use super::loaded::Loaded;
 use super::manifest::{Part, PartId};
-use super::object::Loaded;
 use super::pieces::{between, cut, split_times};
 use super::read_cache::ShardReads;
 use super::refusal::Refusal;

@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 
 use super::Shard;
-use super::alarm::AlarmTask;
+use super::attempts::AlarmTask;
 use super::columns::Columns;
-use super::object::{Draft, Loaded};
+use super::loaded::Loaded;
 use super::refusal::Refusal;
+use super::state::Draft;
 use crate::store::{Store, Table};
 use tidemark_model::ids::MeasurementId;
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
+use super::loaded::Loaded;
+use super::log::{count_series, series_hashes};
 use super::manifest::Part;
-use super::object::Loaded;
 use super::refusal::Refusal;
 use super::tombstone::{self, HiddenSeries};
 use super::usage::with_slack;
@@ -104,7 +105,7 @@ impl<S: Store> Loaded<S> {
         let seed = self.series_seed();
         let (mut unknown, mut new) = (Vec::new(), BTreeSet::new());
         for table in tables {
-            let hashes = hashes(table, seed);
+            let hashes = series_hashes(table, seed);
             let known = memtable.table(table.measurement).map(|known| known.known_series(table));
             let order = self.columns.tag_order(&*self.store, table.measurement)?;
             let tags: BTreeMap<_, _> =
@@ -183,7 +184,7 @@ impl<S: Store> Shard<S> {
                 }
                 rejected.contains(&hash)
             };
-            let hashes = hashes(&table, over.seed);
+            let hashes = series_hashes(&table, over.seed);
             let series = hashes.into_iter().map(&mut is_rejected).collect();
             let hidden = HiddenSeries { series, time: TimeRange::ALL };
             kept.push(tombstone::without(table, &[hidden]));
@@ -236,14 +237,6 @@ impl<S: Store> Shard<S> {
         new.extend(unknown.into_iter().map(|unknown| unknown.hash));
         Ok(new)
     }
-}
-
-pub(super) fn count_series(table: &FrameTable, seed: u64, sketch: &mut SeriesSketch) {
-    hashes(table, seed).into_iter().for_each(|hash| sketch.add(hash));
-}
-
-fn hashes(table: &FrameTable, seed: u64) -> Vec<u64> {
-    table.block.series.hashes(seed, table.measurement, &table.tag_ids)
 }
 
 /// Removes the series that `part` contains from `unknown`, which must be sorted. Stops when

@@ -1,12 +1,11 @@
 //! Implements the shard as the source of a split. The shard chooses the split time, rejects writes
 //! after this time while rows are copied, and then ends its range at this time.
 
-use serde::{Deserialize, Serialize};
-
 use super::Shard;
+use super::loaded::Loaded;
 use super::manifest::{Part, PartId};
-use super::object::{Draft, Loaded};
 use super::refusal::Refusal;
+use super::state::{Draft, Fence};
 use crate::protocol::shard::ShardSettings;
 use crate::store::Store;
 use tidemark_model::limits::SPLIT_AHEAD_NS;
@@ -14,20 +13,6 @@ use tidemark_model::time::H_NS;
 
 /// The approximate size of an object without data.
 const EMPTY_BYTES: u64 = 200_000;
-
-/// The time from which a shard rejects writes and deletes while a split copies its rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Fence {
-    split: u64,
-    /// The first rejected time, or `None` after the fence was lifted.
-    from_ns: Option<i64>,
-}
-
-impl Fence {
-    pub(super) fn refuses(&self, time_ns: i64) -> bool {
-        self.from_ns.is_some_and(|from_ns| time_ns >= from_ns)
-    }
-}
 
 impl<S: Store> Shard<S> {
     pub(super) fn fence(&mut self, split: u64, from_ns: Option<i64>) -> Result<(), Refusal> {

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::manifest::{Key, Manifest, Number, Part};
-use super::object::Loaded;
 use super::read_cache::ShardReads;
 use super::refusal::Refusal;
 use crate::codec::huffman::Decoder;
@@ -141,16 +140,15 @@ pub(super) struct CachedValues<'a, S> {
     pub(super) stats: Rc<Cell<ReadStats>>,
 }
 
-impl<S: Store> Loaded<S> {
-    /// Returns the values of a part. Adds the reads to `stats`.
-    pub(super) fn values<'a>(
-        &'a self,
+impl<'a, S: Store> CachedValues<'a, S> {
+    /// Creates a source of the values in `rows`. Adds the reads to `stats`.
+    pub(super) fn new(
+        store: &'a S,
         reads: &'a ShardReads,
-        part: &Part,
+        rows: PartRows,
         stats: &Rc<Cell<ReadStats>>,
-    ) -> CachedValues<'a, S> {
-        let rows = PartRows::of(self.manifest(), part);
-        CachedValues { store: &*self.store, reads, rows, stats: Rc::clone(stats) }
+    ) -> Self {
+        Self { store, reads, rows, stats: Rc::clone(stats) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Shard;
 use super::columns::Columns;
+use super::loaded::Loaded;
 use super::manifest::Number;
-use super::object::Loaded;
 use super::refusal::Refusal;
 use super::values::ValueRow;
 use crate::protocol::shard::VerifyPage;

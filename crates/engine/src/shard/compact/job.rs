@@ -11,9 +11,10 @@ use crate::part::cursor::PartCursor;
 use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
 use crate::shard::columns;
 use crate::shard::manifest::{Job, Key, Number, Part};
-use crate::shard::object::{Limits, Loaded, SERIES_CELLS, SKIPPED_SERIES_CELLS};
+use crate::shard::parts::Parts;
 use crate::shard::refusal::Refusal;
 use crate::shard::slots::Slots;
+use crate::shard::step_limits::{Limits, SERIES_CELLS, SKIPPED_SERIES_CELLS};
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error};
 use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -57,13 +58,19 @@ pub(in crate::shard) struct Running<S> {
     keys: VecDeque<Key>,
 }
 
-impl<S: Store> Loaded<S> {
+impl<S: Store> Running<S> {
     /// Loads the running job of the manifest. After a restart of the object, the job continues
-    /// after the last value that was written.
-    pub(super) fn resume(&mut self, limits: &Limits) -> Result<Running<S>, Refusal> {
-        let hidden = self.hidden_rows(None)?;
-        let seed = self.series_seed();
-        let manifest = self.manifest();
+    /// after the last value that was written. `range` is the range of the shard, and `seed` is the
+    /// seed of the series' hashes.
+    pub(super) fn load(
+        store: &Rc<S>,
+        parts: &Parts,
+        hidden: Rc<HiddenRows>,
+        range: TimeRange,
+        limits: &Limits,
+        seed: u64,
+    ) -> Result<Self, Refusal> {
+        let manifest = parts.manifest();
         let job = manifest.job().cloned().unwrap_or_default();
         let input = |id| {
             let part = manifest.parts().get(id)?.clone();
@@ -71,11 +78,11 @@ impl<S: Store> Loaded<S> {
             Some((part, rows))
         };
         let inputs = job.merges.iter().map(|m| m.inputs.iter().filter_map(input).collect());
-        let mut running = Running {
+        let mut running = Self {
             tag_orders: BTreeMap::new(),
             inputs: inputs.collect(),
             hidden,
-            range: self.state().settings.range,
+            range,
             at: (0, 0),
             rows: None,
             resume_after: None,
@@ -84,15 +91,13 @@ impl<S: Store> Loaded<S> {
             places: Vec::new(),
             keys: job.keys.iter().copied().collect(),
             job,
-            has_steps: self.parts.is_job_stored,
-            store: Rc::clone(&self.store),
+            has_steps: parts.is_job_stored,
+            store: Rc::clone(store),
         };
         running.resume(limits, seed)?;
         Ok(running)
     }
-}
 
-impl<S: Store> Running<S> {
     pub(super) fn next_key(&mut self) -> Option<Key> {
         self.keys.pop_front()
     }

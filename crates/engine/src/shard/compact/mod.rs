@@ -10,15 +10,16 @@ pub mod choose;
 pub(super) mod job;
 mod scrub;
 
+use job::Running;
 pub(super) use scrub::due as scrub_due;
 
 use super::Shard;
-use super::alarm::AlarmTask;
+use super::attempts::AlarmTask;
 use super::manifest::{Merge, Part, PartId};
-use super::object::SERIES_CELLS;
 use super::parts::{NewValue, listed};
 use super::refusal::Refusal;
 use super::slots::Slots;
+use super::step_limits::SERIES_CELLS;
 use crate::store::Store;
 
 const OUTPUTS_MAX: u64 = 4_096;
@@ -108,7 +109,11 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let mut running = match loaded.running.take() {
             Some(running) => running,
-            None => loaded.resume(&limits)?,
+            None => {
+                let (hidden, seed) = (loaded.hidden_rows(None)?, loaded.series_seed());
+                let range = loaded.state().settings.range;
+                Running::load(&loaded.store, &loaded.parts, hidden, range, &limits, seed)?
+            }
         };
         let (values, is_done) = running.advance(&limits)?;
         let numbers: Vec<_> = values.iter().map(|_| loaded.parts.new_value_number()).collect();

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::shard::compact::choose::{ChoiceInputs, choose, components, is_convex};
+use crate::test_seeds::seeds;
 
 const SERIES: u64 = 3;
 const TIMES: i64 = 12;
@@ -435,7 +436,7 @@ impl World {
 #[test]
 fn random_schedules_match_map_model() {
     let (mut dropped, mut backfilled) = (0, 0);
-    for seed in 0..1_000 {
+    for seed in seeds(125) {
         let mut world = World::new(seed);
         // Each schedule uses only some kinds of steps, so that conflicts are frequent.
         let mut kinds: Vec<u8> = (0..25).filter(|k| *k < 9 || world.rng.u8(0..10) < 6).collect();
@@ -450,5 +451,5 @@ fn random_schedules_match_map_model() {
         dropped += world.dropped;
         backfilled += world.backfilled;
     }
-    assert!(dropped > 100 && backfilled > 100, "{dropped} {backfilled}");
+    assert!(dropped > 12 && backfilled > 12, "{dropped} {backfilled}");
 }
