@@ -101,7 +101,7 @@ const host = isNative ? 'the host under test' : 'plain workerd';
 const kinds = [
   { shards: 1, by: host, start: startHost },
   { shards: 4, by: host, start: startHost },
-  { shards: 4, by: 'the native host', start: startNativeHost },
+  ...(process.env.TIDEMARK_USUAL === '1' ? [] : [{ shards: 4, by: 'the native host', start: startNativeHost }]),
 ];
 
 for (const { shards, by, start } of kinds) {

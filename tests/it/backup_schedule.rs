@@ -15,7 +15,7 @@ use crate::protocol::{create, write};
 use crate::world::platform::START_NS;
 use crate::world::{Edge, Faults, World, real_shard, seeds};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 8;
 /// The size at which a shard group splits: a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
 const REQUESTS_MAX: usize = 2_000;

@@ -27,7 +27,7 @@ use crate::world::{Answers, Edge, Faults, World, real_shard, seeds};
 /// The size at which a shard group splits: a few points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
 const POINTS: i64 = 40;
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 8;
 
 pub(crate) type Column = BTreeMap<i64, String>;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::product::Product;
 use crate::world::seeds;
 
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 13;
 /// The number of shards, and whether their groups split during the test.
 const VARIANTS: [(&str, bool); 5] =
     [("1", false), ("2", false), ("4", true), ("7", false), ("1", true)];

@@ -21,7 +21,7 @@ use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
 use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, run_seeds, seeds};
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 125;
 const STEPS: u64 = 400;
 /// The size at which a shard group splits: a few points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;

@@ -18,7 +18,7 @@ use crate::protocol::{create, write};
 use crate::world::platform::START_NS;
 use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, seeds};
 
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 15;
 const STEPS: u64 = 700;
 /// The size at which a shard group splits: a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;

@@ -18,4 +18,6 @@ pub mod protocol;
 pub mod scan;
 pub mod shard;
 pub mod store;
+#[cfg(test)]
+mod test_seeds;
 pub mod wal;

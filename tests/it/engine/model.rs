@@ -7,7 +7,7 @@ use crate::world::{run_seeds, seeds};
 
 use super::life::{Life, Step};
 
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 32;
 const STEPS: u64 = 200;
 const FLUSHES_MIN: u64 = 2;
 

@@ -644,13 +644,19 @@ impl<M: Machine> Client for Running<M> {
 }
 
 /// Returns the seeds of a random test. The variable `SEED` selects one seed, and `SEEDS` changes
-/// the number of seeds. The workflow `nightly.yml` runs more seeds.
+/// the number of seeds. `npm test -- --all` multiplies the number by `SEEDS_FACTOR`. The workflow
+/// `nightly.yml` runs more seeds.
 pub(crate) fn seeds(default: u64) -> Range<u64> {
     let given = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
     match given("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..given("SEEDS").unwrap_or(default),
+        None => 0..given("SEEDS").unwrap_or(default * given("SEEDS_FACTOR").unwrap_or(1)),
     }
+}
+
+/// Whether `SEEDS_FACTOR` is set. Some tests then try every case instead of a quarter.
+pub(crate) fn is_thorough() -> bool {
+    std::env::var_os("SEEDS_FACTOR").is_some()
 }
 
 /// The variable `LONG_TESTS=1` makes some tests much larger.

@@ -11,6 +11,7 @@ use crate::merge::kway::Merge;
 use crate::merge::tests::short::read_some_at_once;
 use crate::merge::tests::vector::{Fields, Story, values};
 use crate::merge::tests::{Read, rows_of};
+use crate::test_seeds::seeds;
 use tidemark_model::value::{FieldType, FieldValue};
 
 type Rng = fastrand::Rng;
@@ -141,7 +142,7 @@ fn read(
 #[test]
 fn memtable_cursor_returns_sorted_rows() {
     let mut passed_at_once = 0;
-    for seed in 0..1_500 {
+    for seed in seeds(200) {
         let mut rng = Rng::with_seed(seed);
         let known: Vec<ColumnId> = (1..4).filter(|_| rng.bool()).map(ColumnId).collect();
         let (memtable, written) = random(&mut rng, &known);
@@ -185,7 +186,7 @@ fn memtable_cursor_returns_sorted_rows() {
             }
         }
     }
-    assert!(passed_at_once > 1_000, "{passed_at_once}");
+    assert!(passed_at_once > 125, "{passed_at_once}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::key::SeriesKey;
 use super::kway::Merge;
 use super::picks::Picks;
 use super::sequences::{Extent, Sequences};
+use crate::test_seeds::seeds;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
@@ -230,7 +231,7 @@ pub(crate) fn any_direction(rng: &mut Rng) -> Direction {
 
 #[test]
 fn merged_sources_match_map_model() {
-    for seed in 0..6_000 {
+    for seed in seeds(750) {
         let mut rng = Rng::with_seed(seed);
         let (parts, hidden, direction) =
             (parts(&mut rng), hidden(&mut rng), any_direction(&mut rng));
@@ -251,7 +252,7 @@ fn merged_sources_match_map_model() {
 
 #[test]
 fn merge_seek_continues_at_any_key() {
-    for seed in 0..4_000 {
+    for seed in seeds(500) {
         let mut rng = Rng::with_seed(seed);
         let (parts, hidden, direction) =
             (parts(&mut rng), hidden(&mut rng), any_direction(&mut rng));
@@ -295,7 +296,7 @@ fn merge_seek_continues_at_any_key() {
 
 #[test]
 fn merge_grouping_does_not_change_rows() {
-    for seed in 0..1_500 {
+    for seed in seeds(200) {
         let mut rng = Rng::with_seed(seed);
         let mut parts = parts(&mut rng);
         let hidden = hidden(&mut rng);

@@ -4,6 +4,7 @@ use super::*;
 use crate::codec::crc::crc32c;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::PartGroup;
+use crate::test_seeds::seeds;
 
 fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, ReadError> {
     let mut cursor = PartCursor::new(bytes, part, direction, None)?;
@@ -79,7 +80,7 @@ fn part_reader_detects_flips_and_truncation() {
 fn forged_checksum_never_panics_part_reader() {
     let (mut refused, mut answered) = (0, 0);
     let made: Vec<_> = (0..50).map(|seed| made(&mut Rng::with_seed(seed))).collect();
-    for seed in 0..10_000 {
+    for seed in seeds(1_250) {
         let mut rng = Rng::with_seed(seed);
         let (bytes, part, _) = &made[rng.usize(..made.len())];
         let mut values = bytes.values.to_vec();
@@ -113,7 +114,7 @@ fn forged_checksum_never_panics_part_reader() {
             Err(_) => refused += 1,
         }
     }
-    assert!(refused > 1_000 && answered > 100, "{refused} {answered}");
+    assert!(refused > 125 && answered > 12, "{refused} {answered}");
 }
 
 #[test]

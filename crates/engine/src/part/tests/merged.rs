@@ -4,6 +4,7 @@ use super::*;
 use crate::merge::hide::{HiddenRows, VisibleCursor};
 use crate::merge::sequences::Extent;
 use crate::merge::tests::short::read_some_at_once;
+use crate::test_seeds::seeds;
 
 struct Own {
     part: Written,
@@ -30,7 +31,7 @@ impl Own {
 #[test]
 fn merge_passes_short_series_in_bulk() {
     let mut passed_at_once = 0;
-    for seed in 0..1_500 {
+    for seed in seeds(200) {
         let mut rng = Rng::with_seed(seed);
         let (mut all, mut parts) = (Story::new(), Vec::new());
         for _ in 0..rng.usize(1..4) {
@@ -64,12 +65,12 @@ fn merge_passes_short_series_in_bulk() {
         assert_eq!(read, visible_rows(&all, time, direction), "seed {seed}");
         passed_at_once += passed;
     }
-    assert!(passed_at_once > 5_000, "{passed_at_once}");
+    assert!(passed_at_once > 600, "{passed_at_once}");
 }
 
 #[test]
 fn merged_parts_return_all_rows() {
-    for seed in 0..800 {
+    for seed in seeds(100) {
         let mut rng = Rng::with_seed(seed);
         let (mut all, mut parts) = (Story::new(), Vec::new());
         for _ in 0..rng.usize(1..7) {

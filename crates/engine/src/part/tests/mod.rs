@@ -26,6 +26,7 @@ use crate::merge::kway::Merge;
 use crate::merge::sequences::Sequences;
 use crate::merge::tests::vector::{Fields, Story, VectorCursor};
 use crate::merge::tests::{Read, any_direction, visible_rows};
+use crate::test_seeds::seeds;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::series::{id_hash, tag_hash};
 use tidemark_model::series_sketch::SeriesSketch;
@@ -251,7 +252,7 @@ const TIMES: i64 = 120;
 #[test]
 fn parts_return_written_rows() {
     let mut seen = (0, 0);
-    for seed in 0..1_500 {
+    for seed in seeds(200) {
         let mut rng = Rng::with_seed(seed);
         let (story, limits) = (story(&mut rng, TIMES), small(&mut rng));
         let width = [20, 50, 1_000][rng.usize(..3)];
@@ -280,12 +281,12 @@ fn parts_return_written_rows() {
             assert_eq!(read, visible_rows(&own, time, direction), "seed {seed}");
         }
     }
-    assert!(seen.0 > 10 && seen.1 > 5, "{seen:?}");
+    assert!(seen.0 > 4 && seen.1 > 2, "{seen:?}");
 }
 
 #[test]
 fn part_cursor_seeks_any_key() {
-    for seed in 0..1_500 {
+    for seed in seeds(200) {
         let mut rng = Rng::with_seed(seed);
         let (story, limits) = (story(&mut rng, TIMES), small(&mut rng));
         let (values, parts) = write(&story, 1_000, TIMES, limits, &mut rng);

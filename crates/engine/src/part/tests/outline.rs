@@ -3,11 +3,12 @@
 use super::*;
 use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
+use crate::test_seeds::seeds;
 
 #[test]
 fn part_outline_matches_rows() {
     let (mut directories, mut read) = (0, 0);
-    for seed in 0..1_500 {
+    for seed in seeds(200) {
         let mut rng = Rng::with_seed(seed);
         let (story, limits) = (story(&mut rng, 1_000), small(&mut rng));
         let (values, parts) = write(&story, 1_000, 1_000, limits, &mut rng);
@@ -41,5 +42,5 @@ fn part_outline_matches_rows() {
         }
     }
     // The calls must read only the last directory and those at the ends of a measurement.
-    assert!(directories > 450 && read < directories / 2, "{read} of {directories}");
+    assert!(directories > 50 && read < directories / 2, "{read} of {directories}");
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::PartGroup;
 use crate::part::pages::{self, GroupReader, PagePosition};
+use crate::test_seeds::seeds;
 
 fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
     let mut all = Read::new();
@@ -66,7 +67,7 @@ fn page_rows(
 #[test]
 fn groups_contain_all_measurement_rows() {
     let (mut values_max, mut shared) = (0, 0);
-    for seed in 0..1_500 {
+    for seed in seeds(200) {
         let mut rng = Rng::with_seed(seed);
         let (story, limits) = (story(&mut rng, TIMES), small(&mut rng));
         let (values, parts) = write(&story, 1_000, TIMES, limits, &mut rng);
@@ -88,5 +89,5 @@ fn groups_contain_all_measurement_rows() {
             shared += usize::from(groups.len() > 1 && groups.last().is_some_and(is_shared));
         }
     }
-    assert!(values_max > 10 && shared > 20, "{values_max} {shared}");
+    assert!(values_max > 5 && shared > 2, "{values_max} {shared}");
 }
