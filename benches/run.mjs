@@ -21,7 +21,7 @@ import { modules } from '../scripts/modules.mjs';
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, UserError } from '../scripts/project.mjs';
-import { sqlConfiguration } from '../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../sql/process/binding.mjs';
 import { packages, prepareAll, prepareSql, rust } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { cold } from './cold.mjs';

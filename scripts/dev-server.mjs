@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { endGroup, startGroup } from './processes.mjs';
 import { at, UserError, wrangler } from './project.mjs';
 import { configurationWith } from './bound-configuration.mjs';
-import { startSqlProcess } from './sql-binding.mjs';
+import { startSqlProcess } from '../sql/process/binding.mjs';
 
 /** The listening address, to which only programs on this machine can connect. */
 const host = '127.0.0.1';

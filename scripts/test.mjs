@@ -21,7 +21,7 @@ import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { packages, rust } from './setup.mjs';
 import { documentationSite } from '../docs/site/site.mjs';
-import { slowest, verdict } from './verdict.mjs';
+import { slowest, verdict } from '../tests/verdict.mjs';
 
 /** The platform allows 64 MiB, and compiles the whole module when an isolate starts. */
 const wasmBytesMax = 8_000_000;
@@ -131,10 +131,10 @@ async function deployDryRun() {
   }
 }
 
-/** The arguments of scripts/edge-tests.mjs select files. */
+/** The arguments of tests/edge/run.mjs select files. */
 async function edgeTests(files, env = {}) {
   await consolePage();
-  const { output } = await run(newNode(), [at('scripts', 'edge-tests.mjs'), ...files], { tee: true, env });
+  const { output } = await run(newNode(), [at('tests', 'edge', 'run.mjs'), ...files], { tee: true, env });
   const last = output.trimEnd().split('\n').at(-1);
   try {
     return JSON.parse(last);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../../sql/process/binding.mjs';
 import { seriesOfRows, tableOfRows } from '../../www/results/rows.js';
 import { withRange } from '../../www/sql/range.js';
 import { tablesIn } from '../../www/sql/words.js';

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../../sql/process/binding.mjs';
 import { callsOf, replay } from './flight_recorded.mjs';
 import { flightOf, grpcClient } from './grpc_client.mjs';
 import { has, tidemark, token, withoutSql } from './harness.mjs';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../../sql/process/binding.mjs';
 import { ended, flightOf, grpcClient } from './grpc_client.mjs';
 import { isNative, tidemark, token, withoutSql } from './harness.mjs';
 

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../../sql/process/binding.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { blocksOf } from './blocks.mjs';
 import { command } from './commands.mjs';

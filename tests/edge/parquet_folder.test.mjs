@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../../sql/process/binding.mjs';
 import { command } from './commands.mjs';
 import { temporaryFolder, tidemark, withoutSql } from './harness.mjs';
 import { hasPythonClients, order } from './python.mjs';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../../sql/process/binding.mjs';
 import { databaseToken, isNative, PlainWorkerd, tidemark, withoutSql } from './harness.mjs';
 
 const path = '/api/v3/query_sql';

@@ -12,7 +12,7 @@ import { gzipSync } from 'node:zlib';
 
 import { InfluxDB } from '@influxdata/influxdb-client';
 
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { sqlConfiguration } from '../../sql/process/binding.mjs';
 import { flightProgram } from './flight_program.mjs';
 import { certificate } from './grpc_web_server.mjs';
 import { has, PlainWorkerd, Tidemark, tidemark, token, withoutSql } from './harness.mjs';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { slowest, verdict } from '../../scripts/verdict.mjs';
+import { slowest, verdict } from '../verdict.mjs';
 
 test('the last line lists skipped tests, and CI fails because of them', () => {
   const all = { passed: 12, failed: 0, failures: [], skipped: [] };

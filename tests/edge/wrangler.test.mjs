@@ -15,7 +15,7 @@ import { configurationWith } from '../../scripts/bound-configuration.mjs';
 import { hasSql, sqlFolder } from '../../scripts/modules.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode } from '../../scripts/project.mjs';
-import { startSqlProcess } from '../../scripts/sql-binding.mjs';
+import { startSqlProcess } from '../../sql/process/binding.mjs';
 import { temporaryFolder } from './harness.mjs';
 
 test('npm run wrangler runs the locked wrangler with a supported Node', async () => {

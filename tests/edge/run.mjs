@@ -2,16 +2,16 @@
 // the two files depends on time or memory. The last output line contains the counts as JSON, for
 // scripts/test.mjs.
 //
-//   node scripts/edge-tests.mjs              all files, except those in `nightly` without TIDEMARK_NIGHTLY=1
-//   node scripts/edge-tests.mjs --usual      the files in `usual`, for `npm test`
-//   node scripts/edge-tests.mjs kill /sql.   files whose names contain `kill` or start with `sql.`
+//   node tests/edge/run.mjs              all files, except those in `nightly` without TIDEMARK_NIGHTLY=1
+//   node tests/edge/run.mjs --usual      the files in `usual`, for `npm test`
+//   node tests/edge/run.mjs kill /sql.   files whose names contain `kill` or start with `sql.`
 
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { run } from 'node:test';
 
-import { consolePage } from './console.mjs';
-import { at } from './project.mjs';
+import { consolePage } from '../../scripts/console.mjs';
+import { at } from '../../scripts/project.mjs';
 
 const fileMs = 15 * 60_000;
 

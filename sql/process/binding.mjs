@@ -5,8 +5,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 
-import { at } from './project.mjs';
-import { SqlSupervisor } from '../sql/process/supervisor.mjs';
+import { at } from '../../scripts/project.mjs';
+import { SqlSupervisor } from './supervisor.mjs';
 
 export const sqlConfiguration = at('sql', 'wrangler.toml');
 
