@@ -510,7 +510,7 @@ struct ObjectTimesState {
     /// The addresses of the running calls.
     running: Vec<Address>,
     last: Option<ThreadTime>,
-    longest: Duration,
+    longest: (Duration, Option<Address>),
 }
 
 impl ObjectTimes {
@@ -521,7 +521,8 @@ impl ObjectTimes {
         times
     }
 
-    fn take_longest(&self) -> Duration {
+    /// Returns the longest time and its object.
+    fn take_longest(&self) -> (Duration, Option<Address>) {
         std::mem::take(&mut self.0.borrow_mut().longest)
     }
 }
@@ -532,7 +533,10 @@ impl ObjectTimesState {
             matches!(to, Address::Catalog | Address::Database(_) | Address::Shard(_))
         };
         if let Some(last) = self.last.filter(|_| self.running.last().is_some_and(is_object)) {
-            self.longest = self.longest.max(last.elapsed());
+            let elapsed = last.elapsed();
+            if elapsed > self.longest.0 {
+                self.longest = (elapsed, self.running.last().cloned());
+            }
         }
         if self.running.last() == Some(to) {
             self.running.pop();
@@ -549,7 +553,15 @@ fn longest_pause_of_objects_is_limited() {
     product.query("", "CREATE DATABASE db WITH DURATION INF");
     let times = ObjectTimes::watch(&mut product);
     let mut found: Vec<(Duration, String)> = Vec::new();
-    let mut report = |what: &str| found.push((times.take_longest(), what.to_owned()));
+    let named = |(pause, object): (Duration, Option<Address>), what: &str| {
+        let kind = match object {
+            Some(Address::Shard(_)) => "shard",
+            Some(Address::Database(_)) => "database",
+            _ => "catalog",
+        };
+        (pause, format!("{what}, {kind}"))
+    };
+    let mut report = |what: &str| found.push(named(times.take_longest(), what));
     let body = |rows: usize, line: &dyn Fn(usize) -> String| -> String {
         (0..rows).map(|row| format!("{} {row}\n", line(row))).collect()
     };
@@ -612,7 +624,7 @@ fn longest_pause_of_objects_is_limited() {
     stores.into_iter().for_each(|(address, store)| restarted.put_store(address, store));
     let times = ObjectTimes::watch(&mut restarted);
     assert_eq!(error_of(&restarted.query("db", "SELECT count(v) FROM cpu")), "");
-    found.push((times.take_longest(), "query of a restarted object".to_owned()));
+    found.push(named(times.take_longest(), "query of a restarted object"));
     println!("the longest pauses of objects:");
     for (pause, what) in &found {
         println!("{:8.1} ms  {what}", pause.as_secs_f64() * 1e3);

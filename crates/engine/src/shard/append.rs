@@ -4,10 +4,11 @@ use super::Shard;
 use super::loaded::Loaded;
 use super::log::{DecodedFrame, FLUSH_FORCED, FlushSize};
 use super::refusal::Refusal;
-use crate::batch::frame::FrameHeader;
+use crate::batch::frame::{FRAME_DECODED_BYTES_MAX, FrameHeader};
 use crate::protocol::quota::SeriesExceeded;
-use crate::protocol::shard::Stamp;
+use crate::protocol::shard::{Stamp, ToShard};
 use crate::store::Store;
+use tidemark_model::bug;
 
 /// The maximum number of parts, because every query and every manifest change processes all parts.
 /// A shard with more parts rejects writes until merges have reduced the number.
@@ -94,11 +95,29 @@ impl<S: Store> Shard<S> {
         Ok((bytes, has_new_columns))
     }
 
-    /// Flushes the memtable if it has no room for the frame.
-    fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
+    /// Flushes the log if it may have no room for the frame of a write. Returns whether it was
+    /// flushed. The write then continues in another step, so that other events run in between. The
+    /// write repeats a flush that fails, and returns its error.
+    pub(super) fn make_room_for(&mut self, message: &ToShard, now_ns: i64) -> bool {
+        let ToShard::Append { stamp, frame } = message else { return false };
+        let decoded_bytes = FRAME_DECODED_BYTES_MAX as u64;
+        let largest = FlushSize { bytes: frame.len() as u64, decoded_bytes };
+        let flushed = bug::catch(|| {
+            self.check_stamp(stamp)?;
+            self.flush_before(&largest, now_ns)
+        });
+        let flushed = flushed.unwrap_or_else(|bug| Err(self.discard_state(bug.into())));
+        flushed.unwrap_or_default()
+    }
+
+    /// Flushes the log if it has no room for the frame. Returns whether it was flushed.
+    fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<bool, Refusal> {
         let log = &self.load()?.log;
         let is_full = log.size().plus(frame).reaches(&FLUSH_FORCED);
-        if is_full && !log.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
+        if !is_full || log.wal.frames().is_empty() {
+            return Ok(false);
+        }
+        self.flush(now_ns).map(|()| true)
     }
 }
 

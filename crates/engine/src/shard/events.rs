@@ -1,5 +1,6 @@
 //! Handles the events of a shard. A shard calls no other object. The shard handles every message
-//! immediately ([`Shard::handle`]), except requests for a page of a query.
+//! immediately ([`Shard::handle`]), except requests for a page of a query, and writes before which
+//! the log is flushed.
 
 use std::rc::Rc;
 
@@ -29,7 +30,7 @@ pub struct ShardEvents<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
     queue: PageQueue,
-    /// The waiting page requests, each with its event and its protocol version.
+    /// The waiting messages, each with its event and its protocol version.
     waiting: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
     task_run: Option<TaskRun>,
@@ -169,7 +170,7 @@ impl<S: Store> EventHandler for ShardEvents<S> {
             Some(query) => self.queue.enqueue(event_id, Precedence::from_number(query), now_ns),
             None => {
                 self.queue.on_write(now_ns);
-                Ok(None)
+                Ok(self.shard.make_room_for(&message, now_ns).then_some(0))
             }
         };
         let step = match queued {

@@ -12,7 +12,6 @@ use super::tombstone::{HiddenSeries, without};
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::frame::{self, FrameError, FrameHeader};
-use crate::batch::slabs::SLAB_COLUMN_BYTES;
 use crate::memtable::Memtable;
 use crate::store::{Store, StoreResult};
 use crate::wal::{Frame, NewFrame, Wal};
@@ -254,11 +253,13 @@ impl FlushSize {
     }
 }
 
-/// Returns the size of a decoded table in bytes, with at least `VALUE_BYTES_MIN` per value.
+/// Returns the size of a decoded table in bytes, with at least `VALUE_BYTES_MIN` per value. The
+/// table and its columns count as in the division of a write into frames.
 fn table_bytes(table: &FrameTable) -> u64 {
     let bytes = |column: &Column| column.bytes().max(column.values.len() * VALUE_BYTES_MIN);
     let fields: usize = table.block.fields.iter().map(bytes).sum();
-    (table.block.rows() * 12 + fields + table.field_ids.len() * SLAB_COLUMN_BYTES) as u64
+    let columns = table.field_ids.len() * frame::COLUMN_BYTES;
+    (frame::TABLE_BYTES + table.block.rows() * 12 + fields + columns) as u64
 }
 
 /// Returns the hashes of a table's series.

@@ -10,6 +10,15 @@ const STEP_CELLS: u64 = 200_000;
 /// and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
+/// The numbers of cells that a group, and each of its columns, count as in a merge step. Writing
+/// them takes about as long as writing so many values.
+pub(super) const GROUP_CELLS: u64 = 400;
+pub(super) const COLUMN_CELLS: u64 = 30;
+
+/// The number of bytes of texts that count as a cell in a merge step, because they are compressed
+/// again.
+pub(super) const BYTES_PER_CELL: u64 = 4;
+
 /// The number of cells that a series counts as in a merge step if the series has no visible rows
 /// within the time range of the output.
 pub(super) const SKIPPED_SERIES_CELLS: u64 = 3;

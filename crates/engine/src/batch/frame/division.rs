@@ -3,7 +3,6 @@
 use crate::batch::Block;
 use crate::batch::column::{Column, Values};
 use crate::batch::selection::Selection;
-use crate::batch::slabs::SLAB_COLUMN_BYTES;
 
 /// The approximate maximum size of a decoded frame, in bytes. A frame has more bytes only if a
 /// single row is larger. A shard needs a few milliseconds to decode such a frame and to add the
@@ -14,6 +13,12 @@ pub const FRAME_DECODED_BYTES_MAX: usize = 4_000_000;
 /// hash tables, and a text. Ten values have the same size, and sorting and writing a series takes
 /// about as long as ten values.
 pub(crate) const SERIES_BYTES: usize = 80;
+/// The number of decoded bytes that a table counts as, next to its rows. A flush takes about as
+/// long for a table as for 240 values.
+pub(crate) const TABLE_BYTES: usize = 1_900;
+/// The number of decoded bytes that a column counts as, next to its values: its memory, and the
+/// time of a flush, which is about as long as for thirty values.
+pub(crate) const COLUMN_BYTES: usize = 300;
 /// The size of a row without its fields, in bytes.
 const ROW_BYTES: usize = 12;
 /// The minimum size of a value, in bytes.
@@ -40,7 +45,7 @@ impl FrameRoom {
         let is_text = |column: &&Column| column.values.text_bytes() > 0;
         let texts: Vec<&Column> = block.fields.iter().filter(is_text).collect();
         let mut has_series = vec![false; block.series.len as usize];
-        let mut cost = block.fields.len() * SLAB_COLUMN_BYTES;
+        let mut cost = TABLE_BYTES + block.fields.len() * COLUMN_BYTES;
         let selected = rows.len(block.rows());
         for at in first..selected {
             let row = rows.get(at) as usize;

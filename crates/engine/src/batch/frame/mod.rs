@@ -5,7 +5,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use division::SERIES_BYTES;
+pub(crate) use division::{COLUMN_BYTES, SERIES_BYTES, TABLE_BYTES};
 pub use division::{FRAME_DECODED_BYTES_MAX, FrameRoom};
 pub use encode::{Encoder, TableRef, encode};
 

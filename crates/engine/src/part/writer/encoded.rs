@@ -183,6 +183,11 @@ impl Encoded {
         self.cells
     }
 
+    /// Returns the number of columns with values.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// Returns the total size of the pages, in bytes.
     pub fn bytes(&self) -> usize {
         (0..self.pages.len()).map(|page| self.page_bytes(page)).sum()

@@ -14,7 +14,9 @@ use crate::shard::manifest::{Job, Key, Number, Part};
 use crate::shard::parts::Parts;
 use crate::shard::refusal::Refusal;
 use crate::shard::slots::Slots;
-use crate::shard::step_limits::{Limits, SERIES_CELLS, SKIPPED_SERIES_CELLS};
+use crate::shard::step_limits::{
+    BYTES_PER_CELL, COLUMN_CELLS, GROUP_CELLS, Limits, SERIES_CELLS, SKIPPED_SERIES_CELLS,
+};
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error};
 use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -127,7 +129,9 @@ impl<S: Store> Running<S> {
             });
             match group? {
                 Some(group) => {
-                    cells += group.cells() + group.series() as u64 * SERIES_CELLS;
+                    cells += group.cells().max(group.bytes() as u64 / BYTES_PER_CELL) + GROUP_CELLS;
+                    cells += group.series() as u64 * SERIES_CELLS;
+                    cells += group.columns() as u64 * COLUMN_CELLS;
                     self.writer.add(&group);
                 }
                 None if rows.is_paused() => cells += limits.skipped_max() * SKIPPED_SERIES_CELLS,
