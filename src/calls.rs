@@ -23,8 +23,7 @@ pub(super) async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Repl
         Address::KeyDerivation => Some(web_crypto::derive(&message).await),
         Address::AccessKeys => Some(cloudflare_access::keys(&env).await),
         Address::SignatureCheck => Some(web_crypto::check(&message).await),
-        Address::Pause => {
-            let ms = message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms));
+        Address::Timer { ms } => {
             runtime::pause(ms).await;
             Some(Ok(Vec::new()))
         }

@@ -44,8 +44,8 @@ pub async fn make_call(engine: Rc<EngineThread>, sql: Option<SqlSession>, call: 
         Address::Catalog | Address::Database(_) | Address::Shard(_) => {
             engine.call(to, message).await
         }
-        Address::Pause => {
-            pause(message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms))).await;
+        Address::Timer { ms } => {
+            pause(ms).await;
             Ok(Vec::new())
         }
         Address::KeyDerivation => derive_on_other_thread(message).await,

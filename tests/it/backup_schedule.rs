@@ -68,13 +68,13 @@ fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>
     }
     for turn in 0..REQUESTS_MAX {
         let task = || Task::new(|io| async move { back_up(&io, "db").await });
-        let mut made = vec![world.start_machine(&edges[0], task())];
+        let mut made = vec![world.start_task(&edges[0], task())];
         if world.platform.below(3) == 0 {
-            made.push(world.start_machine(&edges[1], task()));
+            made.push(world.start_task(&edges[1], task()));
         }
         let (lines, times) = lines(world, 100 + turn as i64);
         all.extend(times);
-        let _writing = world.start_machine(&edges[1], write("db", &lines));
+        let _writing = world.start_task(&edges[1], write("db", &lines));
         quiet(world);
         for made in made {
             match made.take() {
@@ -118,7 +118,7 @@ fn backups_stay_exact_under_random_faults() {
             let edge = edges[world.platform.below(2)].clone();
             let id = id.clone();
             let task = Task::new(|io| async move { restore(&io, id, copy("copy")).await });
-            let done = world.start_machine(&edge, task);
+            let done = world.start_task(&edge, task);
             quiet(&mut world);
             match done.take() {
                 Some(Ok(done)) if done.remaining == 0 => {

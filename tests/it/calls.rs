@@ -34,7 +34,7 @@ impl Client for Asking {
     fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>> {
         let Self { service, .. } = self;
         let mut action = match (self.exchange.as_mut(), reply) {
-            (Some(exchange), Some(reply)) => exchange.reply(service, platform, reply),
+            (Some(exchange), Some(reply)) => exchange.step(service, platform, Some(reply)),
             _ => {
                 let (exchange, action) = Exchange::start(service, platform, self.head.clone());
                 self.exchange = Some(exchange);
@@ -49,7 +49,7 @@ impl Client for Asking {
                     let bytes = std::mem::take(&mut self.body);
                     let append = |held: &mut Vec<u8>| held.extend_from_slice(&bytes);
                     let refusal = exchange.receive_piece(bytes.len(), platform.time_ns(), append);
-                    refusal.unwrap_or_else(|| exchange.end_body(service, platform))
+                    refusal.unwrap_or_else(|| exchange.step(service, platform, None))
                 }
                 Action::Calls(calls) => {
                     let (failing, fine): (Vec<_>, Vec<_>) =
@@ -57,7 +57,7 @@ impl Client for Asking {
                     made.extend(fine);
                     let Some(call) = failing.into_iter().next() else { return Some(made) };
                     let result = Err((self.fails)(&call.to)?);
-                    exchange.reply(service, platform, Reply { id: call.id, result })
+                    exchange.step(service, platform, Some(Reply { id: call.id, result }))
                 }
                 Action::Respond(response) => {
                     *self.answer.borrow_mut() = Some(response);

@@ -99,7 +99,7 @@ pub(crate) fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
             | Address::SignatureCheck
             | Address::Sql
             | Address::Backups
-            | Address::Pause => continue,
+            | Address::Timer { .. } => continue,
         };
         writeln!(text, "object {kind} {id}").unwrap();
         for table in Table::ALL {

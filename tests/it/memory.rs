@@ -53,11 +53,7 @@ impl Measured {
                 return refusal;
             }
         }
-        let mut action = exchange.end_body(&mut self.service, platform);
-        while action == Action::Pause {
-            action = exchange.proceed(&mut self.service, platform);
-        }
-        action
+        exchange.step(&mut self.service, platform, None)
     }
 }
 
@@ -66,7 +62,9 @@ impl Client for Measured {
         let sent = reply.as_ref().and_then(|reply| self.sent.remove(&reply.id));
         self.held -= sent.unwrap_or_default();
         let mut action = self.measure(|this| match (reply, &mut this.exchange) {
-            (Some(reply), Some(exchange)) => exchange.reply(&mut this.service, platform, reply),
+            (Some(reply), Some(exchange)) => {
+                exchange.step(&mut this.service, platform, Some(reply))
+            }
             _ => {
                 let head = head("/write?db=db&precision=s", &this.headers);
                 let (exchange, action) = Exchange::start(&mut this.service, platform, head);
@@ -241,7 +239,7 @@ fn concurrent_bodies_stay_within_memory_budget() {
             refused += 1;
             continue;
         }
-        let action = exchange.end_body(&mut service, &platform);
+        let action = exchange.step(&mut service, &platform, None);
         assert!(matches!(action, Action::Calls(_)), "{action:?}");
         writing.push(exchange);
         let held = live() - before;

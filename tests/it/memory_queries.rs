@@ -71,8 +71,8 @@ impl Client for Asking {
             let (counted, service) = (self.counted.clone(), Rc::clone(&self.service));
             let service = &mut *service.borrow_mut();
             let mut action = counted.measure(|| match (&mut self.exchange, reply.take()) {
-                (Some(exchange), Some(reply)) => exchange.reply(service, platform, reply),
-                (Some(exchange), None) => exchange.proceed(service, platform),
+                (Some(exchange), Some(reply)) => exchange.step(service, platform, Some(reply)),
+                (Some(exchange), None) => exchange.step(service, platform, None),
                 (none, _) => {
                     let (exchange, action) =
                         Exchange::start(service, platform, head(&self.target, &[]));
@@ -81,7 +81,7 @@ impl Client for Asking {
                 }
             });
             if let (Action::ReadBody, Some(exchange)) = (&action, &mut self.exchange) {
-                action = counted.measure(|| exchange.end_body(service, platform));
+                action = counted.measure(|| exchange.step(service, platform, None));
             }
             match action {
                 Action::Calls(calls) => return Some(calls),
@@ -90,7 +90,6 @@ impl Client for Asking {
                     self.take(response.body);
                 }
                 Action::Bytes(bytes) => self.take(bytes),
-                Action::Pause => {}
                 Action::Respond(response) => {
                     self.answer.borrow_mut().0 = response.status;
                     self.take(response.body);

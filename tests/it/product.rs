@@ -216,7 +216,7 @@ impl Product {
         let pauses = Rc::new(Cell::new(0));
         let counter = Rc::clone(&pauses);
         self.inner.watch_calls(Box::new(move |to| {
-            counter.set(counter.get() + u32::from(*to == Address::Pause));
+            counter.set(counter.get() + u32::from(matches!(to, Address::Timer { .. })));
         }));
         pauses
     }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use tidemark_coordinator::Context;
 use tidemark_coordinator::Task;
 use tidemark_coordinator::create_drop::{Change, Changed, execute};
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::Principal;
 use tidemark_coordinator::write::rejections::LineRefusal;
 use tidemark_coordinator::write::{self, Created, WriteOutcome, WriteRequest};
-use tidemark_coordinator::{Context, Machine};
 use tidemark_engine::batch::from_lines::from_lines;
 use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark_engine::protocol::database::{
@@ -243,9 +243,9 @@ fn rule_7_concurrent_creations_agree() {
         let mut world = world(seed);
         let (a, b, c) = (Edge::default(), Edge::default(), Edge::default());
         let line = format!("m f=1 {START_NS}");
-        let by_hand = world.start_machine(&a, create("db", 1, None));
-        let first = world.start_machine(&b, write_or_create("db", None, &line));
-        let second = world.start_machine(&c, write_or_create("db", Some("p"), &line));
+        let by_hand = world.start_task(&a, create("db", 1, None));
+        let first = world.start_task(&b, write_or_create("db", None, &line));
+        let second = world.start_task(&c, write_or_create("db", Some("p"), &line));
         while world.deliver() {}
         let Ok(outcome) = first.take().unwrap() else { panic!("{seed}: a write to no policy") };
         assert_eq!(outcome.points_written, 1);
@@ -280,21 +280,21 @@ fn rule_3_stale_edge_uses_recreated_database() {
     assert_eq!(visible(&world), BTreeMap::from([(3, vec![FieldValue::Integer(3)])]));
 }
 
-/// Runs a machine. `answer` returns the reply to each of its calls.
-pub(crate) fn script<M: Machine>(
+/// Runs a task. `answer` returns the reply to each of its calls.
+pub(crate) fn script<T>(
     world: &mut World,
     edge: &Edge,
-    machine: &mut M,
+    task: &mut Task<T>,
     mut answer: impl FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure>,
-) -> Result<M::Reply, Error> {
+) -> Result<T, Error> {
     let mut open = Vec::new();
     let mut reply = None;
     loop {
         let platform = world.platform.clone();
         let mut cache = edge.cache.borrow_mut();
         let queries = &QueryMemory::default();
-        let mut context = Context { cache: &mut cache, queries, platform: &platform, calls: 0 };
-        let step = machine.step(&mut context, reply);
+        let mut context = Context { cache: &mut cache, queries, platform: &platform };
+        let step = task.step(&mut context, reply);
         drop(cache);
         match step {
             Step::Done(answer) => return answer,
@@ -317,8 +317,8 @@ fn rule_4_rejected_frames_retry_at_most_twice() {
         let mut appended: BTreeMap<ObjectId, u32> = BTreeMap::new();
         let mut left = refusals;
         let mut refused = None;
-        let mut machine = write("db", &lines.join("\n"));
-        let answer = script(&mut world, &edge, &mut machine, |world, call| {
+        let mut task = write("db", &lines.join("\n"));
+        let answer = script(&mut world, &edge, &mut task, |world, call| {
             let Address::Shard(id) = &call.to else {
                 return Ok(ask(world, call.to.clone(), call.message.clone()));
             };
@@ -355,8 +355,8 @@ fn rule_4_frames_count_write_once() {
         let quota = change(Change::within("db", ToDatabase::SetQuota(quota)));
         world.run(&edge, quota).unwrap();
         let (mut appends, mut counted) = (0, Vec::new());
-        let mut machine = write("db", &lines);
-        let answer = script(&mut world, &edge, &mut machine, |world, call| {
+        let mut task = write("db", &lines);
+        let answer = script(&mut world, &edge, &mut task, |world, call| {
             if !matches!(call.to, Address::Shard(_)) {
                 return Ok(ask(world, call.to.clone(), call.message.clone()));
             }
@@ -382,8 +382,8 @@ fn rule_5_first_column_registration_wins() {
         let mut world = world(seed);
         let (a, b) = (Edge::default(), Edge::default());
         world.run(&a, create("db", 1, None)).unwrap();
-        let first = world.start_machine(&a, write("db", "m f=1,g=1 1\nm other=1 2"));
-        let second = world.start_machine(&b, write("db", "m h=1 3\nm f=1i 4"));
+        let first = world.start_task(&a, write("db", "m f=1,g=1 1\nm other=1 2"));
+        let second = world.start_task(&b, write("db", "m h=1 3\nm f=1i 4"));
         while world.deliver() {}
         let (first, second) = (first.take().unwrap().unwrap(), second.take().unwrap().unwrap());
         let lines = |outcome: &WriteOutcome| -> Vec<u32> {
@@ -586,8 +586,8 @@ fn rule_12_failing_job_stops_after_retries() {
     // The message did not reach the Catalog, so the Catalog has no alarm.
     assert!(!world.alarm_is_due_within(3_600 * S_NS));
     world.faults.lost = 0;
-    let mut machine = drop_database("db");
-    let answer = script(&mut world, &edge, &mut machine, |world, call| {
+    let mut task = drop_database("db");
+    let answer = script(&mut world, &edge, &mut task, |world, call| {
         // The message reaches the Catalog, but the Database does not respond.
         world.deliver_to_catalog_only(call)
     });

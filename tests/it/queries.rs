@@ -88,19 +88,19 @@ fn query_of_disconnected_client_is_no_longer_listed() {
             Exchange::start(&mut service, &platform, head(target, &[]));
         while world.live_queries().is_empty() {
             action = match action {
-                Action::ReadBody => exchange.end_body(&mut service, &platform),
+                Action::ReadBody => exchange.step(&mut service, &platform, None),
                 Action::Calls(more) => {
                     calls.extend(more);
                     let call = calls.pop_front().expect("the request waits for no reply");
                     let reply = match call.to {
-                        Address::Pause => Vec::new(),
+                        Address::Timer { .. } => Vec::new(),
                         to => ask(&mut world, to, call.message),
                     };
                     let reply = Reply { id: call.id, result: Ok(reply) };
-                    exchange.reply(&mut service, &platform, reply)
+                    exchange.step(&mut service, &platform, Some(reply))
                 }
-                Action::Stream(_) | Action::Bytes(_) | Action::Pause => {
-                    exchange.proceed(&mut service, &platform)
+                Action::Stream(_) | Action::Bytes(_) => {
+                    exchange.step(&mut service, &platform, None)
                 }
                 other => panic!("{target}: {other:?}"),
             };
@@ -143,8 +143,8 @@ pub(crate) fn run_while_fields_are_added<T>(
     let other = Edge::default();
     let add = |world: &mut World, field: &str| {
         let line = format!("long,host=h0 {field}=1 0");
-        let writing = world.start_pieces(&other, write("db", &line), |_| false);
-        while writing.borrow().is_empty() {
+        let writing = world.start_task(&other, write("db", &line));
+        while writing.take().is_none() {
             assert!(world.deliver());
         }
     };

@@ -22,7 +22,7 @@ use crate::grants::{pass, put, revoke, token, writes};
 use crate::product::Product;
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, World, real_shard, seeds};
+use crate::world::{Answer, Edge, Faults, World, real_shard, seeds};
 
 /// The size at which a shard group splits: a few points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
@@ -404,8 +404,8 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
         scene.world.faults = Faults { lost: 4, repeated: 4, crashed: 3, storage: 2, alarms: 5 };
     }
     let until_ns = scene.world.platform.time_ns() + 20 * D_NS;
-    let mut answers: Vec<Answers<_>> = Vec::new();
-    let mut asked: Option<Answers<Task<Option<RecoveryStatus>>>> = None;
+    let mut answers: Vec<Answer<_>> = Vec::new();
+    let mut asked: Option<Answer<Option<RecoveryStatus>>> = None;
     for step in 0..40_000 {
         if scene.world.platform.time_ns() > until_ns {
             break;
@@ -416,7 +416,7 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
                 let columns = [("m", "g"), ("n", "v"), ("m", "w"), ("m", "x"), ("p", "v")];
                 let (measurement, column) = columns[scene.world.platform.below(5)];
                 let line = scene.line(measurement, column);
-                answers.push(scene.world.start_machine(edge, write("db", &line)));
+                answers.push(scene.world.start_task(edge, write("db", &line)));
             }
             // If an edge cannot reach the Catalog, it sends requests to the Database in its cache.
             1 => scene.world.catalog_is_lost = scene.world.platform.below(2) == 0,
@@ -424,13 +424,13 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
                 scene.world.alarm();
             }
             4 if asked.is_none() => {
-                asked = Some(scene.world.start_machine(&edges[2], scene.ask()));
+                asked = Some(scene.world.start_task(&edges[2], scene.ask()));
             }
             _ => {
                 scene.world.deliver();
             }
         }
-        match asked.as_ref().and_then(Answers::take) {
+        match asked.as_ref().and_then(Answer::take) {
             Some(Ok(Some(status))) if status.stage == RecoveryStage::Done => break,
             Some(refused) => {
                 asked = None;
@@ -449,7 +449,7 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     assert_eq!(status.time_ns, scene.then_ns, "seed {seed}: {status:?}");
     scene.world.settle();
     scene.world.platform.advance_to(scene.world.platform.time_ns() + MINUTE_NS);
-    let answers = answers.iter().filter_map(Answers::take);
+    let answers = answers.iter().filter_map(Answer::take);
     answers.filter(|answer| answer.as_ref().is_ok_and(|wrote| wrote.points_written == 1)).count()
         as u64
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use tidemark_coordinator::Task;
 use tidemark_coordinator::create_drop::Changed;
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::write::WriteOutcome;
@@ -19,7 +18,7 @@ use tidemark_query::result::ResultColumn;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, run_seeds, seeds};
+use crate::world::{Answer, Edge, Faults, StatementResults, World, real_shard, run_seeds, seeds};
 
 const SEEDS: u64 = 125;
 const STEPS: u64 = 400;
@@ -30,10 +29,10 @@ const SPLIT_BYTES: u64 = 600;
 const NEVER: u64 = u64::MAX;
 
 enum Kind {
-    Write(Answers<Task<WriteOutcome>>),
-    Create(Answers<Task<Changed>>),
+    Write(Answer<WriteOutcome>),
+    Create(Answer<Changed>),
     /// A drop of the database, which hides every point.
-    Drop(Answers<Task<Changed>>),
+    Drop(Answer<Changed>),
     /// A delete hides the points with these numbers.
     Delete(StatementResults, Range<i64>),
     Query(StatementResults),
@@ -90,8 +89,8 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     // If groups split, databases are dropped less often.
     let is_splitting = world.split_bytes > 0 && world.platform.below(4) > 0;
     let kind = match world.platform.below(24) {
-        0 if !is_splitting => Kind::Drop(world.start_machine(edge, drop_database("db"))),
-        1..=3 => Kind::Create(world.start_machine(edge, create("db", 3, None))),
+        0 if !is_splitting => Kind::Drop(world.start_task(edge, drop_database("db"))),
+        1..=3 => Kind::Create(world.start_task(edge, create("db", 3, None))),
         4 => {
             let first = world.platform.below(number as usize + 1) as i64;
             let numbers = first..first + 8;
@@ -106,7 +105,7 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
             let suffix = ["", "i"][world.platform.below(2)];
             let (host, time_ns) = (number % 5, time_ns(number as i64));
             let line = format!("m,host=h{host} f={number}{suffix} {time_ns}");
-            Kind::Write(world.start_machine(edge, write("db", &line)))
+            Kind::Write(world.start_task(edge, write("db", &line)))
         }
     };
     Operation { kind, start: step, end: NEVER, succeeded: false }

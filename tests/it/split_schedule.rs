@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_coordinator::Task;
 use tidemark_coordinator::error::Error;
 use tidemark_coordinator::write::WriteOutcome;
 use tidemark_model::time::{D_NS, MS_NS};
@@ -16,7 +15,7 @@ use tidemark_query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, StatementResults, World, real_shard, seeds};
+use crate::world::{Answer, Edge, Faults, StatementResults, World, real_shard, seeds};
 
 const SEEDS: u64 = 15;
 const STEPS: u64 = 700;
@@ -28,7 +27,7 @@ const FAR_NS: i64 = 4_102_444_800_000_000_000;
 type Piece = Result<Option<SeriesChunk>, Error>;
 
 struct Writing {
-    answers: Answers<Task<WriteOutcome>>,
+    answers: Answer<WriteOutcome>,
     /// The times of the points, which all have the value `value`.
     times_ns: Vec<i64>,
     value: i64,
@@ -65,7 +64,7 @@ fn start_write(world: &mut World, edge: &Edge, value: i64, once: bool) -> Writin
         format!("m,host=h{host} i={value}i,s=\"text of {value}\" {time_ns}")
     };
     let lines: Vec<String> = times_ns.iter().map(line).collect();
-    let answers = world.start_machine(edge, write("db", &lines.join("\n")));
+    let answers = world.start_task(edge, write("db", &lines.join("\n")));
     Writing { answers, times_ns, value, start: 0, end: None, succeeded: false }
 }
 

@@ -99,8 +99,9 @@ fn diagnostics_list_objects_of_other_releases() {
     let statement = || Statement::ShowDiagnostics { module: Some("releases".to_owned()) };
     let mut shown = |others: [&str; 3]| {
         let mut shards = 0;
-        let mut machine = diagnostics(statement());
-        let chunk = script(&mut world, &Edge::default(), &mut machine, |world, call| {
+        let mut pieces = diagnostics(statement());
+        let mut task = Task::new(|io| async move { io.next(&mut pieces).await });
+        let chunk = script(&mut world, &Edge::default(), &mut task, |world, call| {
             let reply = ask(world, call.to.clone(), call.message.clone());
             Ok(match (&call.to, reply[1]) {
                 (Address::Catalog, 2) => said::<FromCatalog>(&reply, |message| {

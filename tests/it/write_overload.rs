@@ -81,11 +81,11 @@ fn stalled_uploads_block_no_other_database() {
     let mut fourth = begin(&mut service, &platform, "d");
     assert_eq!(receive(&mut fourth, 8_000_000, &platform), None);
     let late = receive(&mut stalled[1], 9_000_000, &platform).unwrap();
-    let later = stalled[2].end_body(&mut service, &platform);
+    let later = stalled[2].step(&mut service, &platform, None);
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
     // Both requests release their memory, after a disconnect and after a response.
     assert!(neighbour.abandon().is_empty());
-    let action = third.end_body(&mut service, &platform);
+    let action = third.step(&mut service, &platform, None);
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
     drop((stalled, idle, fourth));
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
@@ -127,7 +127,7 @@ fn stalled_body_releases_its_memory() {
     );
     assert_eq!(String::from_utf8(response.body).unwrap(), body);
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
-    assert_eq!(exchange.end_body(&mut service, &platform), Action::End);
+    assert_eq!(exchange.step(&mut service, &platform, None), Action::End);
     let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"stalled\"") && line.contains("408"), "{line}");
 }
@@ -233,8 +233,8 @@ fn slow_readers_block_no_other_database() {
         let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);
         let (mut exchange, _) = Exchange::start(service, &platform, head);
         // The query starts, or waits for memory.
-        let Action::Calls(calls) = exchange.end_body(service, &platform) else { panic!() };
-        let begins = calls[0].to != Address::Pause;
+        let Action::Calls(calls) = exchange.step(service, &platform, None) else { panic!() };
+        let begins = !matches!(calls[0].to, Address::Timer { .. });
         exchange.begin_sending(platform.time_ns());
         platform.advance_to(platform.time_ns() + 200_000_000);
         (exchange, begins)

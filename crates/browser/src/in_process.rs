@@ -207,32 +207,28 @@ impl InProcess {
                     let body = std::mem::take(&mut body);
                     // The buffer is empty, because the whole body is one piece.
                     let refusal = exchange.receive_piece(body.len(), now_ns, |held| *held = body);
-                    refusal.unwrap_or_else(|| exchange.end_body(&mut self.service, &self.platform))
+                    refusal
+                        .unwrap_or_else(|| exchange.step(&mut self.service, &self.platform, None))
                 }
                 Action::Calls(more) => {
                     calls.extend(more);
                     let Some(call) = calls.pop_front() else { break internal_error() };
                     let reply = self.deliver(call);
-                    exchange.reply(&mut self.service, &self.platform, reply)
-                }
-                Action::Pause => {
-                    self.watch(&Address::Pause);
-                    self.watch(&Address::Pause);
-                    exchange.proceed(&mut self.service, &self.platform)
+                    exchange.step(&mut self.service, &self.platform, Some(reply))
                 }
                 Action::Respond(response) => break response,
                 Action::Stream(response) => {
                     streamed = Some(response);
                     self.last_was_streamed = true;
-                    exchange.proceed(&mut self.service, &self.platform)
+                    exchange.step(&mut self.service, &self.platform, None)
                 }
                 Action::Bytes(bytes) => {
-                    self.watch(&Address::Pause);
+                    self.watch(&Address::Timer { ms: 0 });
                     if let Some(response) = &mut streamed {
                         response.body.extend(bytes);
                     }
-                    self.watch(&Address::Pause);
-                    exchange.proceed(&mut self.service, &self.platform)
+                    self.watch(&Address::Timer { ms: 0 });
+                    exchange.step(&mut self.service, &self.platform, None)
                 }
                 Action::End => break streamed.take().unwrap_or_else(internal_error),
             };
@@ -274,7 +270,7 @@ impl InProcess {
         let result = match to {
             // A single hash is sufficient, because only this process can read the stored key.
             Address::KeyDerivation => Ok(Sha256::digest(&message).to_vec()),
-            Address::Pause => Ok(Vec::new()),
+            Address::Timer { .. } => Ok(Vec::new()),
             Address::Sql => match &mut self.sql {
                 Some(sql) => sql(&message).or_else(|message| error_reply(&message)),
                 None => failed("this server has no SQL"),

@@ -16,9 +16,9 @@ use super::into::check_names;
 use super::load_schemas::{Load, SchemaSelection, call_database};
 use super::session::Session;
 use super::statement::{default_policy, each_place, execute};
-use super::{Context, Machine, Pieces, Task};
+use super::{Context, Pieces, Task};
 use tidemark_engine::protocol::backup_schedule::{DuePass, PassDone};
-use tidemark_engine::protocol::call::{Address, Call, Platform, Reply, Step, counted};
+use tidemark_engine::protocol::call::{Address, Call, Platform, Reply, Step};
 use tidemark_engine::protocol::continuous::{ContinuousQuery, DueRun, RunEnd};
 use tidemark_engine::protocol::database::{Description, FromDatabase, ToDatabase};
 use tidemark_engine::protocol::event::{EventHandler, EventId};
@@ -57,20 +57,16 @@ enum Running {
 struct StartedRun {
     query: ContinuousQuery,
     run: ContinuousRun,
-    execution: Pieces<SeriesChunk>,
+    task: Task<()>,
     started_ns: i64,
-    /// The number of calls that the platform has counted so far.
-    calls: usize,
 }
 
 impl StartedRun {
-    /// Whether the run would exceed the calls or the time of one alarm if it made `calls`. The
-    /// platform would then end the alarm, and the next alarm would repeat the run from its
-    /// beginning.
-    fn exceeds(&self, context: &Context<'_>, calls: &[Call]) -> bool {
-        let ran_ns = context.platform.now_ns().saturating_sub(self.started_ns);
-        let calls = self.calls + counted(calls);
-        calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
+    /// Whether the run needs more calls or more time than one alarm has. The platform would then
+    /// end the alarm, and the next alarm would repeat the run from its beginning.
+    fn exceeds_alarm(&self, platform: &dyn Platform) -> bool {
+        let ran_ns = platform.now_ns().saturating_sub(self.started_ns);
+        self.task.refused_calls().is_some() || ran_ns > CONTINUOUS_RUN_NS_MAX
     }
 
     /// Returns the outcome of a run that exceeds the limit. A run of one window cannot be divided,
@@ -127,8 +123,14 @@ impl<S: Store> Runner<S> {
         // CREATE checked that the creator had all permissions that the statement needs.
         let principal = Principal::admin();
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
-        let execution = execute(Statement::Select(select), session);
-        let run = StartedRun { query, run, execution, started_ns: now_ns, calls: 0 };
+        let calls_max = platform.limits().calls_before_end();
+        let task = Task::new(|io| async move {
+            io.limit_calls(calls_max);
+            let mut rows = execute(Statement::Select(select), session);
+            while io.next(&mut rows).await?.is_some() {}
+            Ok(())
+        });
+        let run = StartedRun { query, run, task, started_ns: now_ns };
         self.running = Some(Running::Query(Box::new(run)));
         self.advance(platform, None)
     }
@@ -146,22 +148,14 @@ impl<S: Store> Runner<S> {
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);
-            let calls = if let Running::Query(run) = &running { run.calls } else { 0 };
-            let mut context = Context { cache, queries, platform, calls };
+            let mut context = Context { cache, queries, platform };
             let calls = match &mut running {
-                Running::Query(run) => match run.execution.step(&mut context, reply) {
-                    Step::Calls(calls) if !run.exceeds(&context, &calls) => {
-                        run.calls += counted(&calls);
-                        calls
-                    }
-                    Step::Done(Ok(Some(_))) => {
-                        replies.push(None);
-                        continue;
-                    }
+                Running::Query(run) => match run.task.step(&mut context, reply) {
+                    Step::Calls(calls) if !run.exceeds_alarm(platform) => calls,
                     step => {
                         let end = match step {
                             Step::Calls(_) => run.too_large(RunEnd::Failed),
-                            Step::Done(result) => run.end(result.map(drop)),
+                            Step::Done(result) => run.end(result),
                         };
                         self.database.on_run_ended(platform, &run.query, end);
                         return Step::Done(Vec::new());

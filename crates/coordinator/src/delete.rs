@@ -97,8 +97,8 @@ impl Delete<'_> {
     /// need too many calls. Each shard needs two calls, and the request must not reach its limit of
     /// calls after it has deleted a row.
     fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>> {
-        let (limits, before) =
-            self.io.with(|context| (context.platform.limits(), context.calls))?;
+        let before = self.io.calls_made();
+        let limits = self.io.with(|context| context.platform.limits())?;
         let fits = |calls| before + calls + CALLS_RESERVED <= limits.calls_before_end();
         if fits(2 * tasks.len()) {
             return Ok(None);

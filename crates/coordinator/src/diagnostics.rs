@@ -154,8 +154,8 @@ impl Diagnostics {
     }
 
     fn room(&self, io: &Io) -> Result<usize> {
-        let (limits, calls) = io.with(|context| (context.platform.limits(), context.calls))?;
-        Ok(limits.calls_before_end().saturating_sub(calls))
+        let limits = io.with(|context| context.platform.limits())?;
+        Ok(limits.calls_before_end().saturating_sub(io.calls_made()))
     }
 
     fn objects(&self) -> usize {

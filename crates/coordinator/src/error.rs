@@ -16,7 +16,7 @@ use tidemark_query::error::QueryError;
 /// The result of a request to the objects.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The error of a request in progress (a [`Machine`](super::Machine)). Each error is based on a
+/// The error of a request in progress. Each error is based on a
 /// reply of the object that owns the data, never on the cache alone.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {

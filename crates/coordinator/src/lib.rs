@@ -3,7 +3,7 @@
 //!
 //! A request that needs the objects' data is an async function over [`Io`]. The function runs as a
 //! [`Task`] if it has one result, and as [`Pieces`] if it streams its result. There is no executor:
-//! [`Machine::step`] returns the calls to make, or the result. The server, a Database object or a
+//! [`Task::step`] returns the calls to make, or the result. The server, a Database object or a
 //! test's scheduler makes the calls in any order and passes each reply to `step`.
 //!
 //! The Worker's cache of the objects' state may be outdated. Therefore no refusal is based on the
@@ -37,4 +37,4 @@ pub mod users_and_tokens;
 pub mod verify;
 pub mod write;
 
-pub use task::{Context, Io, Machine, NextResult, Output, Pieces, Task};
+pub use task::{Context, Io, Output, Pieces, Task, counted};

@@ -12,8 +12,6 @@ pub enum Action {
     /// Make these calls, and pass each reply to the exchange. If the list is empty, wait for the
     /// replies to earlier calls.
     Calls(Vec<Call>),
-    /// Let other requests run, then request the next action.
-    Pause,
     /// Send this complete response.
     Respond(Response),
     /// Send this response's head and body, then request the next action.

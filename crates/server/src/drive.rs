@@ -20,7 +20,6 @@ use super::grpc_web::Code;
 use super::http::{RequestHead, Response};
 use super::isolate_state::Service;
 use tidemark_engine::protocol::call::{Call, Platform, Reply};
-use tidemark_engine::protocol::round::Request;
 use tidemark_model::limits::{
     BODY_READ_BYTES_MIN, BODY_STALL_S_MAX, CANCEL_CHECK_MS, DISCARDED_BODY_BYTES_MAX,
     REPLY_PIECE_BYTES_MIN,
@@ -139,11 +138,9 @@ impl<H: Host> Driver<H> {
             Action::Stream(response) => ResponseStart::Stream(response),
             // Only a bug returns any other action here. The response then has status 500 instead of
             // an empty body with status 200.
-            Action::ReadBody
-            | Action::Calls(_)
-            | Action::Pause
-            | Action::Bytes(_)
-            | Action::End => ResponseStart::Complete(Response::empty(500)),
+            Action::ReadBody | Action::Calls(_) | Action::Bytes(_) | Action::End => {
+                ResponseStart::Complete(Response::empty(500))
+            }
         })
     }
 
@@ -159,15 +156,11 @@ impl<H: Host> Driver<H> {
                         return false;
                     }
                     self.host.yield_now().await;
-                    next.unwrap_or_else(|| self.step(Exchange::proceed))
+                    next.unwrap_or_else(|| self.next_action(None))
                 }
                 Action::End => return to.end().await.is_ok(),
                 // The status was already sent, so only a truncated body can report the error.
-                Action::ReadBody
-                | Action::Calls(_)
-                | Action::Pause
-                | Action::Respond(_)
-                | Action::Stream(_) => {
+                Action::ReadBody | Action::Calls(_) | Action::Respond(_) | Action::Stream(_) => {
                     to.abort(Code::Internal, "the response ended early").await;
                     return true;
                 }
@@ -216,6 +209,10 @@ impl<H: Host> Driver<H> {
         host.with_service(|service, platform| step(exchange, service, platform))
     }
 
+    fn next_action(&mut self, reply: Option<Reply>) -> Action {
+        self.step(|exchange, service, platform| exchange.step(service, platform, reply))
+    }
+
     fn now_ns(&self) -> i64 {
         self.host.with_service(|_, platform| platform.now_ns())
     }
@@ -230,7 +227,7 @@ impl<H: Host> Driver<H> {
         self.host.end_sql().await;
     }
 
-    /// Makes calls and pauses until the exchange returns another action. If a bug makes the
+    /// Makes calls until the exchange returns another action. If a bug makes the
     /// exchange wait for a reply although no call is in progress, the result is [`Action::Calls`].
     async fn make_calls(&mut self, mut action: Action) -> Action {
         loop {
@@ -240,14 +237,7 @@ impl<H: Host> Driver<H> {
                     let Some(reply) = self.calls.next().await else {
                         return Action::Calls(Vec::new());
                     };
-                    self.step(|exchange, service, platform| {
-                        exchange.reply(service, platform, reply)
-                    })
-                }
-                Action::Pause => {
-                    let Request { to, location, message } = Request::pause(0);
-                    let _ = self.host.call(Call { id: 0, to, location, message }).await;
-                    self.step(Exchange::proceed)
+                    self.next_action(Some(reply))
                 }
                 other => return other,
             };
@@ -272,7 +262,7 @@ impl<H: Host> Driver<H> {
                         (bytes_before, intervals) = (bytes, 0);
                     }
                 }
-                Next::End => return Ok(self.step(Exchange::end_body)),
+                Next::End => return Ok(self.next_action(None)),
                 Next::Invalid => {
                     let text = "the body has an invalid chunk; the request changed no data";
                     return Ok(self.exchange.refuse(ApiError::Invalid(text.to_owned())));
@@ -296,7 +286,7 @@ impl<H: Host> Driver<H> {
     /// receives no tiny pieces. Returns the next action if it is not another piece.
     fn gather(&mut self, bytes: &mut Vec<u8>) -> Option<Action> {
         while bytes.len() < REPLY_PIECE_BYTES_MIN {
-            match self.step(Exchange::proceed) {
+            match self.next_action(None) {
                 Action::Bytes(more) => bytes.extend_from_slice(&more),
                 other => return Some(other),
             }

@@ -63,10 +63,9 @@ impl Service {
         Self { cache: Cache::default(), isolate: Rc::new(isolate) }
     }
 
-    /// Returns the state that a step of a request uses. `calls` is the number of the request's
-    /// earlier calls that count against the platform's limit.
-    pub fn context<'a>(&'a mut self, platform: &'a dyn Platform, calls: usize) -> Context<'a> {
-        Context { cache: &mut self.cache, queries: &self.isolate.queries, platform, calls }
+    /// Returns the state that a step of a request uses.
+    pub fn context<'a>(&'a mut self, platform: &'a dyn Platform) -> Context<'a> {
+        Context { cache: &mut self.cache, queries: &self.isolate.queries, platform }
     }
 }
 

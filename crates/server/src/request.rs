@@ -129,29 +129,30 @@ impl RequestState {
 /// A response in progress: the actions of the host that send it, or an error.
 pub(crate) type Actions = Pieces<ApiResult<Action>>;
 
-/// Runs `serve`, which emits actions and returns the last action.
-pub(crate) fn actions<F>(state: &Rc<RequestState>, serve: impl FnOnce(Request) -> F) -> Actions
-where
-    F: Future<Output = ApiResult<Action>> + 'static,
-{
-    let state = Rc::clone(state);
-    Pieces::new(|io, host| {
-        let response = serve(Request { state, io, host: host.clone() });
-        async move {
-            let last = response.await;
-            host.emit(last).await;
-            Ok(())
-        }
-    })
-}
-
 impl Request {
+    /// Returns the handle of a request that emits its actions to `host`.
+    pub(crate) fn new(state: Rc<RequestState>, io: Io, host: Output<ApiResult<Action>>) -> Self {
+        Self { state, io, host }
+    }
+
     /// Runs `serve` as a response to this request whose actions another function performs.
-    pub(crate) fn nested<F>(&self, serve: impl FnOnce(Self) -> F) -> Actions
+    pub(crate) fn nested<F>(&self, serve: impl FnOnce(Self) -> F + 'static) -> Actions
     where
         F: Future<Output = ApiResult<Action>> + 'static,
     {
-        actions(&self.state, serve)
+        let state = Rc::clone(&self.state);
+        Pieces::new(|io, host| Self { state, io, host }.respond(serve))
+    }
+
+    /// Runs `serve`, which emits actions and returns the last action. Emits the last action.
+    pub(crate) async fn respond<F>(self, serve: impl FnOnce(Self) -> F) -> Result<(), Error>
+    where
+        F: Future<Output = ApiResult<Action>>,
+    {
+        let host = self.host.clone();
+        let last = serve(self).await;
+        host.emit(last).await;
+        Ok(())
     }
 
     /// Passes an action to the host, and waits until the host has performed it.

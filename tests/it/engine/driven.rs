@@ -52,7 +52,10 @@ impl Driven {
             match step {
                 Step::Done(reply) => return reply,
                 Step::Calls(calls) => {
-                    assert!(matches!(&calls[..], [Call { to: Address::Pause, .. }]), "{calls:?}")
+                    assert!(
+                        matches!(&calls[..], [Call { to: Address::Timer { .. }, .. }]),
+                        "{calls:?}"
+                    )
                 }
             }
             let over = Reply { id: 0, result: Ok(Vec::new()) };

@@ -2,7 +2,7 @@
 //! number of edges. A scheduler with a seed delivers messages in any order. On request, it loses or
 //! repeats a message, or crashes an object.
 //!
-//! A client is either a route machine ([`World::run`]) or a whole HTTP exchange (implement
+//! A client is either a task ([`World::run`]) or a whole HTTP exchange (implement
 //! [`Client`]). After a crash, an object has only the contents of its store.
 
 mod past;
@@ -25,7 +25,7 @@ use tidemark_coordinator::error::Error;
 use tidemark_coordinator::grants::Principal;
 use tidemark_coordinator::session::Session;
 use tidemark_coordinator::statement::execute;
-use tidemark_coordinator::{Context, Machine, Pieces};
+use tidemark_coordinator::{Context, Pieces, Task};
 use tidemark_engine::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark_engine::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark_engine::protocol::envelope;
@@ -209,19 +209,18 @@ impl World {
         number
     }
 
-    /// Starts a machine. Its result is added to the returned list.
-    pub(crate) fn start_machine<M: Machine + 'static>(
-        &mut self,
-        edge: &Edge,
-        machine: M,
-    ) -> Answers<M> {
-        Answers(self.start_pieces(edge, machine, |_| false))
+    /// Starts a task. Its result is added to the returned list.
+    pub(crate) fn start_task<T: 'static>(&mut self, edge: &Edge, task: Task<T>) -> Answer<T> {
+        let answer = Answer::default();
+        let (cache, queries) = (Rc::clone(&edge.cache), edge.queries.clone());
+        self.start(Running { task, cache, queries, answer: answer.clone() });
+        answer
     }
 
-    pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> Outcome<M> {
-        let answers = self.start_machine(edge, machine);
+    pub(crate) fn run<T: 'static>(&mut self, edge: &Edge, task: Task<T>) -> Result<T, Error> {
+        let answer = self.start_task(edge, task);
         while self.deliver() {}
-        answers.0.borrow_mut().pop().expect("the machine came to an answer")
+        answer.take().expect("the task has ended")
     }
 
     /// Starts an InfluxQL statement of an administrator.
@@ -233,7 +232,7 @@ impl World {
     ) -> StatementResults {
         let statement = parse_statement(text, &Params::default()).unwrap();
         let session = Session { database: Some(database.to_owned()), ..session() };
-        self.start_pieces(edge, execute(statement, session), |piece| matches!(piece, Ok(Some(_))))
+        self.start_pieces(edge, execute(statement, session))
     }
 
     /// Runs an InfluxQL statement of an administrator to its end.
@@ -250,19 +249,27 @@ impl World {
         pieces.into_iter().filter_map(Result::transpose).collect()
     }
 
-    /// Starts a machine with several results, which are added to the returned list. The machine
-    /// continues after a result if `can_continue` returns true for the result.
-    pub(crate) fn start_pieces<M: Machine + 'static>(
+    /// Starts a stream. Its pieces are added to the returned list. The last element is `Ok(None)` or
+    /// an error.
+    pub(crate) fn start_pieces<T: 'static>(
         &mut self,
         edge: &Edge,
-        machine: M,
-        can_continue: fn(&Outcome<M>) -> bool,
-    ) -> Rc<RefCell<Vec<Outcome<M>>>> {
-        let answers: Rc<RefCell<Vec<Outcome<M>>>> = Rc::default();
-        let cache = Rc::clone(&edge.cache);
-        let queries = edge.queries.clone();
-        self.start(Running { machine, cache, queries, answers: Rc::clone(&answers), can_continue });
-        answers
+        mut pieces: Pieces<T>,
+    ) -> Rc<RefCell<Vec<Result<Option<T>, Error>>>> {
+        let results = Rc::new(RefCell::new(Vec::new()));
+        let read = Rc::clone(&results);
+        let task = Task::new(|io| async move {
+            loop {
+                let piece = io.next(&mut pieces).await;
+                let is_last = !matches!(piece, Ok(Some(_)));
+                read.borrow_mut().push(piece);
+                if is_last {
+                    return Ok(());
+                }
+            }
+        });
+        self.start_task(edge, task);
+        results
     }
 
     /// Delivers one message, which the seed selects. Returns `false` if there are no messages.
@@ -454,7 +461,7 @@ impl World {
     }
 
     fn handle(&mut self, caller: Caller, call: Call) {
-        if call.to == Address::Pause {
+        if let Address::Timer { .. } = call.to {
             self.pauses.push_back((caller, call.id));
             return;
         }
@@ -589,11 +596,8 @@ pub(crate) struct Edge {
     pub(crate) queries: QueryMemory,
 }
 
-/// The result of a machine.
-pub(crate) type Outcome<M> = Result<<M as Machine>::Reply, Error>;
-
 /// The chunks of a statement's result. The last element is `Ok(None)` or an error.
-pub(crate) type StatementResults = Rc<RefCell<Vec<Outcome<Pieces<SeriesChunk>>>>>;
+pub(crate) type StatementResults = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
 
 /// The session of an administrator in the database `db`.
 pub(crate) fn session() -> Session {
@@ -606,38 +610,42 @@ pub(crate) fn session() -> Session {
     }
 }
 
-/// The results of a machine, in the order in which they arrive.
-pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<Outcome<M>>>>);
+/// The result of a task, once it has ended.
+pub(crate) struct Answer<T>(Rc<RefCell<Option<Result<T, Error>>>>);
 
-impl<M: Machine> Answers<M> {
-    pub(crate) fn take(&self) -> Option<Outcome<M>> {
-        self.0.borrow_mut().pop()
+impl<T> Answer<T> {
+    pub(crate) fn take(&self) -> Option<Result<T, Error>> {
+        self.0.take()
     }
 }
 
-struct Running<M: Machine> {
-    machine: M,
-    cache: Rc<RefCell<Cache>>,
-    queries: QueryMemory,
-    answers: Rc<RefCell<Vec<Outcome<M>>>>,
-    can_continue: fn(&Outcome<M>) -> bool,
+impl<T> Clone for Answer<T> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
 }
 
-impl<M: Machine> Client for Running<M> {
-    fn step(&mut self, platform: &TestPlatform, mut reply: Option<Reply>) -> Option<Vec<Call>> {
-        loop {
-            let mut cache = self.cache.borrow_mut();
-            let queries = &self.queries;
-            let mut context = Context { cache: &mut cache, queries, platform, calls: 0 };
-            match self.machine.step(&mut context, reply.take()) {
-                Step::Calls(calls) => return Some(calls),
-                Step::Done(answer) => {
-                    let can_continue = (self.can_continue)(&answer);
-                    self.answers.borrow_mut().push(answer);
-                    if !can_continue {
-                        return None;
-                    }
-                }
+impl<T> Default for Answer<T> {
+    fn default() -> Self {
+        Self(Rc::default())
+    }
+}
+
+struct Running<T> {
+    task: Task<T>,
+    cache: Rc<RefCell<Cache>>,
+    queries: QueryMemory,
+    answer: Answer<T>,
+}
+
+impl<T> Client for Running<T> {
+    fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>> {
+        let (cache, queries) = (&mut *self.cache.borrow_mut(), &self.queries);
+        match self.task.step(&mut Context { cache, queries, platform }, reply) {
+            Step::Calls(calls) => Some(calls),
+            Step::Done(answer) => {
+                self.answer.0.replace(Some(answer));
+                None
             }
         }
     }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
-use crate::Machine;
+use crate::Task;
 use crate::cache::Cache;
 use crate::grants::Principal;
 use tidemark_engine::protocol::call::{Reply, Step};
@@ -56,11 +56,12 @@ fn rejected_query_pauses_and_is_planned_once() {
     let (database, principal) = (Some("db".to_owned()), Principal::admin());
     let session = Session { database, principal, ..Session::default() };
     let mut query = Query::select(*select, session).unwrap().execute();
+    let mut query = Task::new(|io| async move { io.next(&mut query).await });
     let (queries, platform) = (QueryMemory::default(), LocalPlatform::at(7));
     let (mut called, mut reply) = (Vec::new(), None);
     let result = loop {
         let (cache, queries, platform) = (&mut cache, &queries, &platform);
-        let mut context = Context { cache, queries, platform, calls: 0 };
+        let mut context = Context { cache, queries, platform };
         let call = match query.step(&mut context, reply.take()) {
             Step::Calls(mut calls) => calls.pop().unwrap(),
             Step::Done(result) => break result,
@@ -76,7 +77,7 @@ fn rejected_query_pauses_and_is_planned_once() {
     assert_eq!(result.err(), Some(Error::from(QueryError::PlanTooLarge)));
     // The comparison of the types and the plan each read 250,000 columns, in sixteen turns
     // together. A second plan would pause again after the call of the Database.
-    let mut expected = vec![Address::Pause; 15];
+    let mut expected = vec![Address::Timer { ms: 0 }; 15];
     expected.extend([Address::Catalog, Address::Database(object())]);
     assert_eq!(called, expected);
 }

@@ -25,9 +25,12 @@ pub enum Address {
     Sql,
     /// The backup store ([`super::backup`]).
     Backups,
-    /// The runtime's clock. The message is a number of milliseconds (u32). The reply is empty and
-    /// follows after that time, or immediately if no other event can happen in the meantime.
-    Pause,
+    /// The runtime's timer. The message is empty. The empty reply follows after `ms` milliseconds,
+    /// or immediately if no other event can happen in the meantime.
+    Timer {
+        /// The time in milliseconds. 0 lets other pending events run once.
+        ms: u32,
+    },
 }
 
 impl Address {
@@ -36,14 +39,9 @@ impl Address {
         match self {
             Self::Catalog | Self::Database(_) | Self::Shard(_) => true,
             Self::AccessKeys | Self::Sql | Self::Backups => true,
-            Self::KeyDerivation | Self::SignatureCheck | Self::Pause => false,
+            Self::KeyDerivation | Self::SignatureCheck | Self::Timer { .. } => false,
         }
     }
-}
-
-/// Returns the number of `calls` that the platform counts as subrequests.
-pub fn counted(calls: &[Call]) -> usize {
-    calls.iter().filter(|call| call.to.is_counted()).count()
 }
 
 /// One request to one object.

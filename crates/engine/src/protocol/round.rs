@@ -23,27 +23,14 @@ impl<T> Next<T> {
     pub fn call(to: Address, message: &impl Wire) -> Self {
         Self::Calls(vec![Request::new(to, envelope::encode(message))])
     }
-
-    /// Converts a finished reply with `reply`. Leaves calls unchanged.
-    pub fn map<U>(self, reply: impl FnOnce(T) -> U) -> Next<U> {
-        match self {
-            Self::Calls(requests) => Next::Calls(requests),
-            Self::Reply(value) => Next::Reply(reply(value)),
-        }
-    }
 }
 
 /// A set of pending calls. The round ignores repeated replies and replies to earlier rounds.
-///
-/// A pause among other calls limits the round's time. The round is complete when the other calls have
-/// replies, or when the pause ends. The missing replies are then failures.
 #[derive(Debug, Default)]
 pub struct Round {
     first_id: u32,
     replies: Vec<Option<CallResult>>,
     missing: usize,
-    /// The position of the pause that limits the round's time.
-    timer: Option<usize>,
 }
 
 /// A message and its destination.
@@ -65,7 +52,7 @@ impl Request {
 
     /// Creates a request that pauses for `ms` milliseconds. 0 lets other pending events run once.
     pub fn pause(ms: u32) -> Self {
-        Self::new(Address::Pause, ms.to_le_bytes().to_vec())
+        Self::new(Address::Timer { ms }, Vec::new())
     }
 }
 
@@ -75,9 +62,7 @@ impl Round {
         let next = u32::try_from(self.replies.len()).unwrap_or(u32::MAX);
         self.first_id = self.first_id.wrapping_add(next);
         self.replies = vec![None; requests.len()];
-        let pause = requests.iter().position(|request| request.to == Address::Pause);
-        self.timer = pause.filter(|_| requests.len() > 1);
-        self.missing = requests.len() - usize::from(self.timer.is_some());
+        self.missing = requests.len();
         let ids = (0..).map(|position: u32| self.first_id.wrapping_add(position));
         let call = |(id, request): (u32, Request)| Call {
             id,
@@ -88,25 +73,15 @@ impl Round {
         ids.zip(requests).map(call).collect()
     }
 
-    /// Returns the replies for the next step, which are empty for a state machine's first step.
-    pub fn resume(&mut self, reply: Option<Reply>) -> Option<Replies> {
-        match reply {
-            None => Some(Vec::new()),
-            Some(reply) => self.add_reply(reply),
-        }
-    }
-
     /// Stores a reply. Returns all replies, in the order of the requests, if the round is complete.
     pub fn add_reply(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
         if slot.is_none() && self.missing > 0 {
             *slot = Some(reply.result);
-            self.missing = if self.timer == Some(position) { 0 } else { self.missing - 1 };
+            self.missing -= 1;
             if self.missing == 0 {
-                let late = || Err(CallFailure::Failed("no reply in time".to_owned()));
-                let replies = self.replies.iter_mut();
-                return Some(replies.map(|reply| reply.take().unwrap_or_else(late)).collect());
+                return self.replies.iter_mut().map(Option::take).collect();
             }
         }
         None
@@ -116,17 +91,6 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn round_resumes_with_all_replies() {
-        let mut round = Round::default();
-        assert_eq!(round.resume(None), Some(Vec::new()));
-        let [first, second] = [1, 2].map(request);
-        let calls = round.start(vec![first, second]);
-        let reply = |at: usize| Some(Reply { id: calls[at].id, result: Ok(vec![at as u8]) });
-        assert_eq!(round.resume(reply(1)), None);
-        assert_eq!(round.resume(reply(0)), Some(vec![Ok(vec![0]), Ok(vec![1])]));
-    }
 
     fn request(byte: u8) -> Request {
         Request::new(Address::Catalog, vec![byte])
@@ -141,21 +105,6 @@ mod tests {
         assert_eq!(round.add_reply(Reply { id: ids[1], result: Ok(vec![99]) }), None, "a repeat");
         let complete = round.add_reply(Reply { id: ids[0], result: Err(CallFailure::Overloaded) });
         assert_eq!(complete, Some(vec![Err(CallFailure::Overloaded), Ok(vec![20])]));
-    }
-
-    #[test]
-    fn pause_limits_time_of_round() {
-        for (first, expected) in [(0, Ok(vec![0])), (1, Err(()))] {
-            let mut round = Round::default();
-            let calls = round.start(vec![request(1), Request::pause(5)]);
-            let reply = |at: usize| Reply { id: calls[at].id, result: Ok(vec![at as u8]) };
-            let replies = round.add_reply(reply(first)).unwrap();
-            assert_eq!(replies[0].clone().map_err(drop), expected);
-            assert_eq!(round.add_reply(reply(1 - first)), None, "the round is complete");
-        }
-        let mut round = Round::default();
-        let calls = round.start(vec![Request::pause(5)]);
-        assert!(round.add_reply(Reply { id: calls[0].id, result: Ok(Vec::new()) }).is_some());
     }
 
     #[test]

@@ -150,8 +150,8 @@ fn work_of(reply: &FromShard) -> u64 {
 }
 
 fn pause(ms: u32) -> Step<Vec<u8>> {
-    let message = ms.to_le_bytes().to_vec();
-    Step::Calls(vec![Call { id: 0, to: Address::Pause, location: None, message }])
+    let to = Address::Timer { ms };
+    Step::Calls(vec![Call { id: 0, to, location: None, message: Vec::new() }])
 }
 
 impl<S: Store> EventHandler for ShardEvents<S> {

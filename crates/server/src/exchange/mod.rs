@@ -15,7 +15,7 @@ use crate::isolate_state::Service;
 use crate::latencies::{Spans, Wait};
 use crate::log::{LogRequests, Record, trace_id};
 use crate::params::ParamsError;
-use crate::request::{Actions, Request, RequestState, actions};
+use crate::request::{Request, RequestState};
 use crate::routes::buckets::{find_bucket, policy_id};
 use crate::routes::handler::{PendingRequest, RequestTarget, Start};
 use crate::routes::{self, Access, Operation, Route};
@@ -24,9 +24,9 @@ use receive_body::{read_bytes, read_lines};
 use tidemark_coordinator::confirmations::confirm;
 use tidemark_coordinator::grants::Principal;
 use tidemark_coordinator::identify::AuthSource;
-use tidemark_coordinator::{Machine, Task};
-use tidemark_engine::protocol::call::{Call, Platform, Reply, Step, counted};
-use tidemark_engine::protocol::round::Round;
+use tidemark_coordinator::{Output, Task, counted};
+use tidemark_engine::protocol::call::{Call, Platform, Reply, Step};
+use tidemark_engine::protocol::round::{Request as CallRequest, Round};
 use tidemark_model::configurable_limits::Limit;
 use tidemark_model::grant::Scope;
 use tidemark_model::limits::ORIGIN_CHARS_MAX;
@@ -156,13 +156,14 @@ async fn authorise(
 /// A request in progress.
 pub struct Exchange {
     request: Rc<RequestState>,
-    response: Actions,
+    /// The function that responds. `None` after the last action.
+    response: Option<Task<()>>,
+    /// The action that the function has emitted.
+    emitted: Output<ApiResult<Action>>,
     spans: Spans,
     /// The registration of a piece that waits for the client.
     reader: Option<SlowReader>,
     background: Option<Task<()>>,
-    /// The number of calls that the platform has counted so far.
-    calls: usize,
 }
 
 impl Exchange {
@@ -193,9 +194,15 @@ impl Exchange {
         };
         let isolate = Rc::clone(&service.isolate);
         let request = Rc::new(RequestState::new(head, url, id, isolate, errors, record));
-        let response = actions(&request, |request| serve(request, route, parsed));
-        let (spans, reader, background) = (Spans::new(now_ns), None, None);
-        let mut exchange = Self { request, response, spans, reader, background, calls: 0 };
+        let emitted = Output::default();
+        let response = Task::new(|io| {
+            io.limit_calls(platform.limits().calls_before_end());
+            let request = Request::new(Rc::clone(&request), io, emitted.clone());
+            request.respond(move |request| serve(request, route, parsed))
+        });
+        let (response, spans) = (Some(response), Spans::new(now_ns));
+        let mut exchange =
+            Self { request, response, emitted, spans, reader: None, background: None };
         let action = exchange.step(service, platform, None);
         (exchange, action)
     }
@@ -234,7 +241,7 @@ impl Exchange {
             });
         }
         let Some(background) = &mut self.background else { return Vec::new() };
-        match background.step(&mut service.context(platform, self.calls), reply) {
+        match background.step(&mut service.context(platform), reply) {
             Step::Calls(calls) => calls,
             Step::Done(_) => Vec::new(),
         }
@@ -283,58 +290,36 @@ impl Exchange {
         record.line(which, counts, now_ns)
     }
 
-    /// Processes the reply to a call, and returns the next action.
-    pub fn reply(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        reply: Reply,
-    ) -> Action {
-        self.spans.end_wait(platform.now_ns());
-        self.step(service, platform, Some(reply))
-    }
-
-    /// Returns the next action after `Pause`, `Stream` or `Bytes`.
-    pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
-        self.step(service, platform, None)
-    }
-
     /// Refuses a request with an unusable body, and frees the request's memory.
     pub fn refuse(&mut self, error: ApiError) -> Action {
         self.prepare(Err(error))
     }
 
-    /// Runs the request until the host must perform an action.
-    fn step(
+    /// Runs the request until the host must perform an action. `reply` is the reply to one of the
+    /// request's calls, or `None` after any other action.
+    pub fn step(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
         reply: Option<Reply>,
     ) -> Action {
-        let action = match self.response.step(&mut service.context(platform, self.calls), reply) {
-            Step::Calls(calls) => self.within_calls(platform, calls),
-            Step::Done(Ok(Some(action))) => action,
-            Step::Done(Ok(None)) => return Action::End,
-            Step::Done(Err(error)) => Err(error.into()),
+        self.spans.end_wait(platform.now_ns());
+        let Some(response) = &mut self.response else { return Action::End };
+        let step = response.step(&mut service.context(platform), reply);
+        let action = match (step, self.emitted.take()) {
+            (_, Some(action)) => action,
+            (Step::Calls(calls), None) => match response.refused_calls() {
+                None => Ok(Action::Calls(calls)),
+                Some(refused) => Err(too_many_calls(platform, response.calls_made(), &refused)),
+            },
+            (Step::Done(Ok(())), None) => return Action::End,
+            (Step::Done(Err(error)), None) => Err(error.into()),
         };
         let is_late = |deadline_ns: i64| platform.now_ns() >= deadline_ns;
         self.prepare(match self.request.deadline_ns.get().is_some_and(is_late) {
             true if action != Ok(Action::End) => Err(ApiError::Deadline),
             _ => action,
         })
-    }
-
-    /// Returns an error instead of calls that would exceed the platform's limit of calls per
-    /// request. The platform would refuse such a call with an error that does not name the limit.
-    fn within_calls(&mut self, platform: &dyn Platform, calls: Vec<Call>) -> ApiResult<Action> {
-        let (before, limits) = (self.calls, platform.limits());
-        self.calls += counted(&calls);
-        if self.calls <= limits.calls_before_end() {
-            return Ok(Action::Calls(calls));
-        }
-        let exceeded = limits.exceeded(Limit::Calls, before, self.calls);
-        let advice = "use a shorter time range, or fewer databases or measurements";
-        Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 
     /// Completes an action for the host. An error becomes the response, or ends a response that has
@@ -385,9 +370,17 @@ impl Exchange {
 
     /// Drops the request's function, and frees the request's memory.
     fn finish(&mut self) {
-        self.response.stop();
+        self.response = None;
         self.request.deadline_ns.take();
         self.request.body.take();
         self.request.reservation.take();
     }
+}
+
+/// Returns the error of a request that needs more calls than the platform permits. The platform
+/// would refuse such a call with an error that does not name the limit.
+fn too_many_calls(platform: &dyn Platform, made: usize, refused: &[CallRequest]) -> ApiError {
+    let exceeded = platform.limits().exceeded(Limit::Calls, made, made + counted(refused));
+    let advice = "use a shorter time range, or fewer databases or measurements";
+    ApiError::Limit(format!("{exceeded}: {advice}"))
 }

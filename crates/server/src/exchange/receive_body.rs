@@ -8,11 +8,9 @@ use crate::action::Action;
 use crate::body_parser::{BodyParser, ParsedBody};
 use crate::content_encoding::{self, Ceiling, Inflation};
 use crate::error::{ApiError, ApiResult};
-use crate::isolate_state::Service;
 use crate::params::Dialect;
 use crate::request::Request;
 use crate::routes::Body;
-use tidemark_engine::protocol::call::Platform;
 use tidemark_line_protocol::TimestampUnit;
 use tidemark_model::bug;
 use tidemark_model::configurable_limits::{Limit, Limits};
@@ -180,7 +178,7 @@ async fn receive(request: &Request, body: Body, sink: Sink) -> ApiResult<(Vec<u8
         Sink::Bytes(permit) => permit.grow_to(memory_bytes).map(|()| 0).map_err(Into::into),
         Sink::Lines(body_parser) => body_parser.parse(waiting, expected, memory_bytes),
     })? {
-        request.perform(Action::Pause).await;
+        request.io.pause(0).await;
     }
     Ok((inflation.into_rest(), sink))
 }
@@ -217,11 +215,5 @@ impl Exchange {
     pub fn displaced_response(&mut self) -> Option<Action> {
         let is_gone = self.request.body.borrow().as_ref()?.is_gone();
         is_gone.then(|| self.refuse(ApiError::Displaced))
-    }
-
-    /// Returns the next action after the last piece of the body.
-    pub fn end_body(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
-        self.spans.end_wait(platform.now_ns());
-        self.step(service, platform, None)
     }
 }

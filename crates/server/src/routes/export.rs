@@ -23,9 +23,8 @@ use tidemark_coordinator::error::Error;
 use tidemark_coordinator::load_schemas::{Load, SchemaSelection};
 use tidemark_coordinator::query::Query;
 use tidemark_coordinator::session::Session;
-use tidemark_coordinator::{Io, Machine, Pieces};
+use tidemark_coordinator::{Io, Pieces};
 use tidemark_engine::protocol::call::Address;
-use tidemark_engine::protocol::round::{Next, Replies};
 use tidemark_influxql::ast::Statement;
 use tidemark_influxql::bound_params::Params;
 use tidemark_influxql::{self, quote, time_literal};
@@ -122,39 +121,32 @@ impl Export {
         let others = measurements
             .iter()
             .flat_map(|name| windows.iter().map(move |window| start_of(name, *window)));
-        let (mut out, mut calls) = (Vec::new(), 0);
+        let limits = io.with(|context| context.platform.limits())?;
+        let most = limits.calls_before_end().saturating_sub(CALLS_RESERVED);
+        let (mut out, calls_max) = (Vec::new(), io.calls_made() + most);
         'export: for mut position in start.cloned().into_iter().chain(later).chain(others) {
             let mut select = self.select(&policy, &position)?;
-            let mut replies = Replies::default();
             loop {
-                let next = io.with(|context| select.advance(context, std::mem::take(&mut replies)));
-                let next = next??;
-                let chunk = match next {
-                    Next::Calls(requests) => {
-                        let more = requests.iter().filter(|request| request.to.is_counted());
-                        calls += more.count();
-                        let limits = io.with(|context| context.platform.limits())?;
-                        let most = limits.calls_before_end().saturating_sub(CALLS_RESERVED);
-                        // A response ends early only if it contains at least one point, because the
-                        // next request would otherwise start at the same position.
-                        if calls > most && self.may_end_early && start != Some(&position) {
-                            out.extend_from_slice(format!("# after: {position}\n").as_bytes());
-                            // If the SELECT is complete, its last request removes it from the list
-                            // of queries.
-                            drop(select);
-                            let last = requests.into_iter().find(|it| it.to == Address::Catalog);
-                            let ended = self.session.cleanup.take();
-                            let call = ended.into_iter().chain(last).take(1).collect::<Vec<_>>();
-                            if !call.is_empty() {
-                                io.calls(call).await;
-                            }
-                            break 'export;
+                // A response ends early only if it contains at least one point, because the next
+                // request would otherwise start at the same position.
+                let may_end = self.may_end_early && start != Some(&position);
+                let calls_max = if may_end { calls_max } else { usize::MAX };
+                let chunk = match io.next_within(&mut select, calls_max).await? {
+                    Ok(Some(chunk)) => chunk,
+                    Ok(None) => break,
+                    Err(refused) => {
+                        out.extend_from_slice(format!("# after: {position}\n").as_bytes());
+                        // If the SELECT is complete, its last request removes it from the list of
+                        // queries.
+                        drop(select);
+                        let last = refused.into_iter().find(|it| it.to == Address::Catalog);
+                        let ended = self.session.cleanup.take();
+                        let call = ended.into_iter().chain(last).take(1).collect::<Vec<_>>();
+                        if !call.is_empty() {
+                            io.calls(call).await;
                         }
-                        replies = io.calls(requests).await;
-                        continue;
+                        break 'export;
                     }
-                    Next::Reply(Some(chunk)) => chunk,
-                    Next::Reply(None) => break,
                 };
                 let name = chunk.name.as_deref().unwrap_or_default();
                 if !delivery.is_streaming() && out.is_empty() && name.starts_with(BOM) {

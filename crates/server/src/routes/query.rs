@@ -204,7 +204,7 @@ impl<'a> QueryResponse<'a> {
                     self.flush_rest().await;
                 }
                 None if unwritten.is_none() => {}
-                None => self.request.perform(Action::Pause).await,
+                None => self.request.io.pause(0).await,
             }
         }
         Ok(())

@@ -120,7 +120,7 @@ impl TableResponse<'_> {
             (piece, unwritten) = self.write_rows(chunk, from)?;
             let Some(piece) = piece else {
                 if unwritten.is_some() {
-                    self.request.perform(Action::Pause).await;
+                    self.request.io.pause(0).await;
                 }
                 continue;
             };
