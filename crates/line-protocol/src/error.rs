@@ -86,6 +86,12 @@ pub enum Cause {
     TagNamedTime,
     #[error("control character 0x{0:02x} in a name, expected printable text")]
     ControlCharacter(u8),
+    /// Only other protocols can send such a name.
+    #[error(
+        "the name or tag value '{0}' ends with a backslash, which line protocol cannot represent: \
+         remove the backslash"
+    )]
+    BackslashAtEnd(String),
     /// `m =1` or `m v=1,`
     #[error("missing field key, expected key=value")]
     MissingFieldKey,

@@ -20,16 +20,74 @@ pub struct SeriesKey<'a> {
     pub(crate) was_sorted: bool,
 }
 
+impl<'a> SeriesKey<'a> {
+    /// Creates the key of a series from names without escapes, for protocols other than line
+    /// protocol. Sorts the tags.
+    ///
+    /// # Errors
+    /// Returns the [`Cause`] if line protocol cannot represent the key.
+    pub fn new(
+        measurement: Name<'a>,
+        mut tags: Vec<(Name<'a>, Name<'a>)>,
+        limits: &Limits,
+    ) -> Result<Self, Cause> {
+        if measurement.is_empty() {
+            return Err(Cause::MissingMeasurement);
+        }
+        limits.check(Limit::Tags, 0, tags.len())?;
+        let mut key_bytes = measurement.len();
+        check_name(&measurement)?;
+        for (key, value) in &tags {
+            key_bytes += key.len() + value.len() + 2;
+            check_name(key)?;
+            check_name(value)?;
+            match (key.as_ref(), value.as_ref()) {
+                ("", _) => return Err(Cause::MissingTagKey),
+                ("time", _) => return Err(Cause::TagNamedTime),
+                (_, "") => return Err(Cause::MissingTagValue(quoted(key))),
+                _ => {}
+            }
+        }
+        check_key_bytes(key_bytes)?;
+        let was_sorted = tags.is_sorted_by(|a, b| a.0 < b.0);
+        if !was_sorted {
+            sort_tags(&mut tags)?;
+        }
+        Ok(Self { measurement, tags, was_sorted })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Cause> {
+    if let Some(byte) = name.bytes().find(|&byte| byte < 0x20) {
+        return Err(Cause::ControlCharacter(byte));
+    }
+    // A backslash at the end would escape the next delimiter in line protocol.
+    if name.ends_with('\\') { Err(Cause::BackslashAtEnd(quoted(name))) } else { Ok(()) }
+}
+
+fn check_key_bytes(bytes: usize) -> Result<(), Cause> {
+    if bytes <= SERIES_KEY_BYTES_MAX {
+        return Ok(());
+    }
+    let (fault, name) = ("max key length exceeded", "SERIES_KEY_BYTES_MAX");
+    Err(Cause::Limit(Exceeded::fixed(fault, name, SERIES_KEY_BYTES_MAX, bytes)))
+}
+
+fn sort_tags(tags: &mut [(Name<'_>, Name<'_>)]) -> Result<(), Cause> {
+    tags.sort_by(|a, b| a.0.cmp(&b.0));
+    let twice = tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));
+    match twice {
+        Some([(tag, _), _]) => Err(Cause::DuplicateTag(quoted(tag))),
+        _ => Ok(()),
+    }
+}
+
 /// Splits a series key as written. The key ends before the first unescaped space.
 ///
 /// # Errors
 /// Returns the [`Cause`] and its byte offset within the key.
 pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, Cause)> {
-    if raw.len() > SERIES_KEY_BYTES_MAX {
-        let (fault, name) = ("max key length exceeded", "SERIES_KEY_BYTES_MAX");
-        let exceeded = Exceeded::fixed(fault, name, SERIES_KEY_BYTES_MAX, raw.len());
-        return Err((0, Cause::Limit(exceeded)));
-    }
+    check_key_bytes(raw.len()).map_err(|cause| (0, cause))?;
     if let Some(at) = raw.bytes().position(|byte| byte < 0x20) {
         return Err((at, Cause::ControlCharacter(raw.as_bytes().get(at).copied().unwrap_or(0))));
     }
@@ -51,11 +109,7 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     let checked = limits.check(Limit::Tags, 0, key.tags.len());
     checked.map_err(|exceeded| (0, Cause::Limit(exceeded)))?;
     if !key.was_sorted {
-        key.tags.sort_by(|a, b| a.0.cmp(&b.0));
-        let twice = key.tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));
-        if let Some([(tag, _), _]) = twice {
-            return Err((0, Cause::DuplicateTag(quoted(tag))));
-        }
+        sort_tags(&mut key.tags).map_err(|cause| (0, cause))?;
     }
     Ok(key)
 }
