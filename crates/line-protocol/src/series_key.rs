@@ -6,6 +6,7 @@ use super::Cause;
 use super::error::quoted;
 use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
 use tidemark_model::limits::SERIES_KEY_BYTES_MAX;
+use tidemark_model::name::{NameKind, check_writable};
 
 /// A tag key or value without escapes.
 pub type Name<'a> = Cow<'a, str>;
@@ -31,38 +32,20 @@ impl<'a> SeriesKey<'a> {
         mut tags: Vec<(Name<'a>, Name<'a>)>,
         limits: &Limits,
     ) -> Result<Self, Cause> {
-        if measurement.is_empty() {
-            return Err(Cause::MissingMeasurement);
-        }
         limits.check(Limit::Tags, 0, tags.len())?;
-        let mut key_bytes = measurement.len();
-        check_name(&measurement)?;
+        let tag_bytes = tags.iter().map(|(key, value)| key.len() + value.len() + 2);
+        check_key_bytes(measurement.len() + tag_bytes.sum::<usize>())?;
+        check_writable(&measurement, NameKind::Measurement)?;
         for (key, value) in &tags {
-            key_bytes += key.len() + value.len() + 2;
-            check_name(key)?;
-            check_name(value)?;
-            match (key.as_ref(), value.as_ref()) {
-                ("", _) => return Err(Cause::MissingTagKey),
-                ("time", _) => return Err(Cause::TagNamedTime),
-                (_, "") => return Err(Cause::MissingTagValue(quoted(key))),
-                _ => {}
-            }
+            check_writable(key, NameKind::TagKey)?;
+            check_writable(value, NameKind::TagValue)?;
         }
-        check_key_bytes(key_bytes)?;
         let was_sorted = tags.is_sorted_by(|a, b| a.0 < b.0);
         if !was_sorted {
             sort_tags(&mut tags)?;
         }
         Ok(Self { measurement, tags, was_sorted })
     }
-}
-
-fn check_name(name: &str) -> Result<(), Cause> {
-    if let Some(byte) = name.bytes().find(|&byte| byte < 0x20) {
-        return Err(Cause::ControlCharacter(byte));
-    }
-    // A backslash at the end would escape the next delimiter in line protocol.
-    if name.ends_with('\\') { Err(Cause::BackslashAtEnd(quoted(name))) } else { Ok(()) }
 }
 
 fn check_key_bytes(bytes: usize) -> Result<(), Cause> {

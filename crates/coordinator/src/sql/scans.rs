@@ -430,7 +430,7 @@ fn has_visible_field(table: &MeasurementSchema) -> Option<Predicate> {
         let input = Input { column: column.id, field_type, cast: None };
         // A missing value satisfies no comparison.
         let compare = |comparison| {
-            let (field, any) = (Operand::Field(input), Operand::Literal(any.clone()));
+            let (field, any) = (Operand::Field(input.clone()), Operand::Literal(any.clone()));
             Predicate::Compare(comparison, Box::new(field), Box::new(any))
         };
         self::any([Comparison::Equal, Comparison::NotEqual].map(compare).into())
