@@ -271,6 +271,12 @@ impl ApiError {
             false => shape,
         };
         let mut response = self.response(body_shape, pretty);
+        if let Some(refusal) = self.refusal_of_samples(head, shape) {
+            (response.status, response.body) = (refusal.status, refusal.body);
+            response.headers.retain(|(name, _)| *name != "Content-Type");
+            response.headers.extend(refusal.headers);
+            return response;
+        }
         let is_1x =
             matches!(shape, ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1));
         if is_1x && response.status == 401 && !is_browser(head) {
@@ -294,6 +300,23 @@ impl ApiError {
         let json = response.headers.iter_mut().find(|(name, _)| *name == "Content-Type");
         json.into_iter().for_each(|(_, value)| *value = content_type.into());
         response
+    }
+}
+
+impl ApiError {
+    /// Returns the response in the format of a metric protocol; `None` for other routes.
+    fn refusal_of_samples(&self, _head: &RequestHead, shape: ErrorShape) -> Option<Response> {
+        let status = match self.status() {
+            // The senders drop a body after 408, and repeat it after 503.
+            408 => 503,
+            status => status,
+        };
+        match shape {
+            ErrorShape::Text => Some(Response::text(status, &self.to_string())),
+            ErrorShape::Write(_) | ErrorShape::Query(_) | ErrorShape::Flight | ErrorShape::Other => {
+                None
+            }
+        }
     }
 }
 
@@ -397,6 +420,8 @@ pub enum ErrorShape {
     Query(Dialect),
     /// Flight: gRPC trailers for gRPC-Web clients, and [`Self::Other`] for all other clients.
     Flight,
+    /// Remote write: the message as plain text, because Prometheus logs the first line.
+    Text,
     /// All other routes: `{"code","message","error"}`.
     Other,
 }
