@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-// pub mod otlp;
+pub mod otlp;
 mod protobuf;
 pub mod remote_write;
 mod sample_writer;

@@ -2,6 +2,8 @@
 
 use prost::encoding::{WireType, decode_key, decode_varint};
 
+use tidemark_model::limits::HISTOGRAM_BUCKETS_MAX;
+
 /// The error for a body that is not a message of the protocol. The server stores no part of such a
 /// body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +13,13 @@ pub struct Malformed(pub(crate) String);
 impl Malformed {
     fn wire(reason: &'static str) -> Self {
         Self(reason.to_owned())
+    }
+
+    pub(crate) fn too_many_buckets() -> Self {
+        Self(format!(
+            "a histogram or summary has more than {HISTOGRAM_BUCKETS_MAX} buckets or quantiles \
+             (HISTOGRAM_BUCKETS_MAX)"
+        ))
     }
 }
 
@@ -83,6 +92,14 @@ pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64> {
     decode_varint(bytes).map_err(|_| Malformed::wire("an integer is cut off or too long"))
 }
 
+fn append(values: &mut Vec<u64>, value: u64) -> Result<()> {
+    if values.len() >= HISTOGRAM_BUCKETS_MAX {
+        return Err(Malformed::too_many_buckets());
+    }
+    values.push(value);
+    Ok(())
+}
+
 const WRONG_TYPE: &str = "a field has the wrong type";
 
 impl<'a> Value<'a> {
@@ -117,28 +134,22 @@ impl<'a> Value<'a> {
         self.fixed64().map(f64::from_bits)
     }
 
-    /// Appends the values of a repeated field of 64-bit numbers, which may be packed.
+    /// Appends the values of a repeated field of 64-bit numbers, which may be packed. The field
+    /// describes the buckets of a histogram, so it may have [`HISTOGRAM_BUCKETS_MAX`] values.
     pub(crate) fn append_fixed64s(self, values: &mut Vec<u64>) -> Result<()> {
-        let Self::Bytes(packed) = self else {
-            values.push(self.fixed64()?);
-            return Ok(());
-        };
+        let Self::Bytes(packed) = self else { return append(values, self.fixed64()?) };
         let (chunks, rest) = packed.as_chunks();
         if !rest.is_empty() {
             return Err(Malformed::wire("a list of numbers is cut off"));
         }
-        values.extend(chunks.iter().map(|bytes| u64::from_le_bytes(*bytes)));
-        Ok(())
+        chunks.iter().try_for_each(|bytes| append(values, u64::from_le_bytes(*bytes)))
     }
 
-    /// Appends the values of a repeated field of varints, which may be packed.
+    /// Appends the values of a repeated field of varints like [`Self::append_fixed64s`].
     pub(crate) fn append_varints(self, values: &mut Vec<u64>) -> Result<()> {
-        let Self::Bytes(mut packed) = self else {
-            values.push(self.varint()?);
-            return Ok(());
-        };
+        let Self::Bytes(mut packed) = self else { return append(values, self.varint()?) };
         while !packed.is_empty() {
-            values.push(varint(&mut packed)?);
+            append(values, varint(&mut packed)?)?;
         }
         Ok(())
     }
@@ -150,7 +161,8 @@ mod tests {
 
     #[test]
     fn fields_are_read_in_order() {
-        let message = [0x08, 0x96, 1, 0x11, 1, 0, 0, 0, 0, 0, 0, 0, 0x1a, 2, b'a', b'b', 0x25, 0, 0, 0, 0];
+        let message =
+            [0x08, 0x96, 1, 0x11, 1, 0, 0, 0, 0, 0, 0, 0, 0x1a, 2, b'a', b'b', 0x25, 0, 0, 0, 0];
         let fields: Vec<_> = Fields::of(&message).map(Result::unwrap).collect();
         let expected = [
             (1, Value::Varint(150)),

@@ -79,19 +79,19 @@ pub async fn read(
         Version::V1 => Vec::new(),
         Version::V2 => symbols(message, writer)?,
     };
-    let numbers = version.numbers();
-    let mut labels = Vec::new();
+    let (numbers, tags_max) = (version.numbers(), writer.limits().get(Limit::Tags));
     for field in Fields::of(message) {
         let (number, value) = field?;
         if number != numbers.series {
             continue;
         }
         let series = value.bytes()?;
-        let metric = match version {
-            Version::V1 => labels_of_v1(series, writer, &mut labels)?,
-            Version::V2 => labels_of_v2(series, &symbols, writer, &mut labels)?,
-        };
-        writer.begin_series(metric.unwrap_or_default(), &mut labels)?;
+        let mut labels = Labels { metric: "", others: Vec::new(), limit: tags_max };
+        match version {
+            Version::V1 => labels.read_v1(series)?,
+            Version::V2 => labels.read_v2(series, &symbols)?,
+        }
+        writer.begin_series(labels.metric, labels.others)?;
         work.spend(SERIES_WORK + series.len() / 16).await;
         for field in Fields::of(series) {
             let (number, value) = field?;
@@ -121,79 +121,67 @@ fn read_sample(sample: &[u8], writer: &mut SampleWriter) -> ReadResult<()> {
     Ok(())
 }
 
-/// Adds a label, or returns the name of the metric. An empty value is an absent label.
-fn add_label<'a>(
-    name: &'a str,
-    value: &'a str,
-    labels: &mut Vec<Label<'a>>,
-    writer: &SampleWriter,
-) -> Option<&'a str> {
-    match name {
-        METRIC_NAME => return Some(value),
-        // A list that exceeds the limit is refused as a whole.
-        _ if labels.len() > writer.limits().get(Limit::Tags) => {}
-        _ if value.is_empty() => {}
-        _ => labels.push((name.into(), value.into())),
-    }
-    None
+/// The labels of a series.
+struct Labels<'a> {
+    metric: &'a str,
+    others: Vec<Label<'a>>,
+    limit: usize,
 }
 
-fn labels_of_v1<'a>(
-    series: &'a [u8],
-    writer: &SampleWriter,
-    labels: &mut Vec<Label<'a>>,
-) -> ReadResult<Option<&'a str>> {
-    let mut metric = None;
-    for field in Fields::of(series) {
-        let (1, label) = field? else { continue };
-        let (mut name, mut text) = ("", "");
-        for field in Fields::of(label.bytes()?) {
-            match field? {
-                (1, value) => name = value.text()?,
-                (2, value) => text = value.text()?,
-                _ => {}
-            }
+impl<'a> Labels<'a> {
+    /// Adds a label. An empty value is an absent label.
+    fn add(&mut self, name: &'a str, value: &'a str) {
+        if name == METRIC_NAME && self.metric.is_empty() {
+            self.metric = value;
+        // The writer refuses a list that exceeds the limit by one label.
+        } else if !value.is_empty() && self.others.len() <= self.limit {
+            self.others.push((name.into(), value.into()));
         }
-        metric = add_label(name, text, labels, writer).or(metric);
     }
-    Ok(metric)
-}
 
-fn labels_of_v2<'a>(
-    series: &'a [u8],
-    symbols: &[&'a str],
-    writer: &SampleWriter,
-    labels: &mut Vec<Label<'a>>,
-) -> ReadResult<Option<&'a str>> {
-    let symbol = |reference: u64| {
-        let found = usize::try_from(reference).ok().and_then(|at| symbols.get(at).copied());
-        found.ok_or_else(|| Malformed(format!("symbol {reference} does not exist")))
-    };
-    let (mut metric, mut name) = (None, None);
-    for field in Fields::of(series) {
-        let (1, references) = field? else { continue };
-        let mut add = |reference| {
-            match name.take() {
-                None => name = Some(symbol(reference)?),
-                Some(name) => {
-                    let value = symbol(reference)?;
-                    metric = add_label(name, value, labels, writer).or(metric);
+    fn read_v1(&mut self, series: &'a [u8]) -> ReadResult<()> {
+        for field in Fields::of(series) {
+            let (1, label) = field? else { continue };
+            let (mut name, mut text) = ("", "");
+            for field in Fields::of(label.bytes()?) {
+                match field? {
+                    (1, value) => name = value.text()?,
+                    (2, value) => text = value.text()?,
+                    _ => {}
                 }
             }
-            Ok(())
-        };
-        match references {
-            Value::Bytes(mut packed) => {
-                while !packed.is_empty() {
-                    add(varint(&mut packed)?)?;
-                }
-            }
-            single => add(single.varint()?)?,
+            self.add(name, text);
         }
+        Ok(())
     }
-    match name {
-        None => Ok(metric),
-        Some(name) => Err(Malformed(format!("label {name:?} of a series has no value"))),
+
+    fn read_v2(&mut self, series: &'a [u8], symbols: &[&'a str]) -> ReadResult<()> {
+        let mut name = None;
+        for field in Fields::of(series) {
+            let (1, references) = field? else { continue };
+            let mut add = |reference: u64| {
+                let symbol = usize::try_from(reference).ok().and_then(|at| symbols.get(at));
+                let missing = || Malformed(format!("symbol {reference} does not exist"));
+                let symbol = *symbol.ok_or_else(missing)?;
+                match name.take() {
+                    None => name = Some(symbol),
+                    Some(name) => self.add(name, symbol),
+                }
+                Ok(())
+            };
+            match references {
+                Value::Bytes(mut packed) => {
+                    while !packed.is_empty() {
+                        add(varint(&mut packed)?)?;
+                    }
+                }
+                single => add(single.varint()?)?,
+            }
+        }
+        match name {
+            None => Ok(()),
+            Some(_) => Err(Malformed("the last label of a series has no value".to_owned())),
+        }
     }
 }
 

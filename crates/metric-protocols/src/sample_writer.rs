@@ -235,30 +235,25 @@ impl SampleWriter {
         Ok(self.permit.grow_to(bytes)?)
     }
 
-    /// Starts a series. `labels` omits the name of the metric; the function empties it. The samples
-    /// of a series that cannot be stored are refused.
+    /// Starts a series. `labels` omits the name of the metric. The samples of a series that cannot
+    /// be stored are refused.
     pub(crate) fn begin_series<'a>(
         &mut self,
         metric: &'a str,
-        labels: &mut Vec<Label<'a>>,
+        labels: Vec<Label<'a>>,
     ) -> Result<(), DecodeError> {
         let start = self.series.text.len();
-        self.series.push(metric, labels);
+        self.series.push(metric, &labels);
         self.unreserved_bytes += self.series.text.len() - start;
         if self.unreserved_bytes >= PARSED_PIECE_BYTES {
             self.unreserved_bytes = 0;
             self.reserve()?;
         }
         self.refusal = self.find_series(metric, labels).err().map(|cause| cause.to_string());
-        labels.clear();
         Ok(())
     }
 
-    fn find_series<'a>(
-        &mut self,
-        metric: &'a str,
-        labels: &mut Vec<Label<'a>>,
-    ) -> Result<(), Cause> {
+    fn find_series<'a>(&mut self, metric: &'a str, labels: Vec<Label<'a>>) -> Result<(), Cause> {
         let (measurement, text) = match self.mapping {
             Mapping::MeasurementPerMetric => (metric, self.series.last()),
             Mapping::FieldPerMetric => {
@@ -268,10 +263,8 @@ impl SampleWriter {
                 (SHARED_MEASUREMENT, self.series.last_labels())
             }
         };
-        let key = SeriesKey::new(measurement.into(), std::mem::take(labels), &self.limits)?;
-        let found = self.builder.begin_series(text, &key);
-        *labels = key.tags;
-        found
+        let key = SeriesKey::new(measurement.into(), labels, &self.limits)?;
+        self.builder.begin_series(text, &key)
     }
 
     /// Appends a sample of the current series.

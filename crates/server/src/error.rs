@@ -12,6 +12,7 @@ use crate::foreign_origin::is_browser;
 use crate::grpc_web::{Code, Form};
 use crate::http::{RequestHead, Response};
 use crate::params::{Dialect, ParamsError};
+use crate::routes::metric_protocols::otlp;
 use crate::settings::SettingsError;
 use tidemark_coordinator::backup::BackupError;
 use tidemark_coordinator::error::Error;
@@ -19,6 +20,7 @@ use tidemark_engine::protocol::catalog::CatalogRefusal;
 use tidemark_engine::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use tidemark_engine::protocol::event::Unavailable;
 use tidemark_engine::protocol::recovery::RecoveryRefusal;
+use tidemark_metric_protocols::otlp::Encoding;
 use tidemark_model::limits::{BODY_STALL_S_MAX, ERROR_HEADER_CHARS_MAX};
 use tidemark_query::admission::Overloaded;
 use tidemark_response::emitter::Emitter;
@@ -305,7 +307,7 @@ impl ApiError {
 
 impl ApiError {
     /// Returns the response in the format of a metric protocol; `None` for other routes.
-    fn refusal_of_samples(&self, _head: &RequestHead, shape: ErrorShape) -> Option<Response> {
+    fn refusal_of_samples(&self, head: &RequestHead, shape: ErrorShape) -> Option<Response> {
         let status = match self.status() {
             // The senders drop a body after 408, and repeat it after 503.
             408 => 503,
@@ -313,9 +315,15 @@ impl ApiError {
         };
         match shape {
             ErrorShape::Text => Some(Response::text(status, &self.to_string())),
-            ErrorShape::Write(_) | ErrorShape::Query(_) | ErrorShape::Flight | ErrorShape::Other => {
-                None
+            ErrorShape::Otlp => {
+                let encoding = otlp::encoding(head).unwrap_or(Encoding::Json);
+                let body = encoding.error(self.grpc_code() as i32, self.to_string());
+                Some(Response { status, ..Response::ok(encoding.media_type(), body) })
             }
+            ErrorShape::Write(_)
+            | ErrorShape::Query(_)
+            | ErrorShape::Flight
+            | ErrorShape::Other => None,
         }
     }
 }
@@ -422,6 +430,8 @@ pub enum ErrorShape {
     Flight,
     /// Remote write: the message as plain text, because Prometheus logs the first line.
     Text,
+    /// OTLP: the message `Status` in the encoding of the request.
+    Otlp,
     /// All other routes: `{"code","message","error"}`.
     Other,
 }

@@ -119,7 +119,8 @@ impl Parameters {
         // In a path, these characters represent themselves.
         let encoded = encoded.replace('+', "%2B").replace('&', "%26");
         let decoded = form_urlencoded::parse(encoded.as_bytes()).into_owned();
-        let name = decoded.map(|(name, value)| if value.is_empty() { name } else { format!("{name}={value}") });
+        let name = decoded
+            .map(|(name, value)| if value.is_empty() { name } else { format!("{name}={value}") });
         self.prepend(Self(name.take(1).map(|name| ("db".to_owned(), name)).collect()))
     }
 

@@ -101,7 +101,7 @@ pub enum ParamsError {
     #[error("Time format must be one of the following: rfc3339,epoch")]
     TimeFormat,
     #[error("invalid value \"{value}\" of {name}: expected {expected}")]
-    Value { name: &'static str, value: String, expected: &'static str },
+    Value { name: &'static str, value: String, expected: String },
     #[error("invalid value \"{0}\" of accept_partial: expected true or false")]
     AcceptPartial(String),
     /// The query text is missing (1.x's message).

@@ -10,7 +10,7 @@ mod export;
 mod flight;
 pub mod handler;
 pub mod health;
-mod metric_protocols;
+pub(crate) mod metric_protocols;
 pub mod metrics;
 pub mod query;
 pub mod query_v3;
@@ -24,7 +24,7 @@ use super::error::ErrorShape;
 use super::params::Dialect;
 use buckets::Resource;
 use handler::Begin;
-use metric_protocols::remote_write;
+use metric_protocols::{otlp, remote_write};
 use query_v3::{influxql, sql};
 use tidemark_model::grant::PermissionKind;
 use tidemark_model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX};
@@ -101,6 +101,9 @@ pub static ROUTES: &[Route] = &[
     route("/api/v1/write", ErrorShape::Text, REMOTE_WRITE),
     // InfluxDB 1.x uses this path.
     route("/api/v1/prom/write", ErrorShape::Text, REMOTE_WRITE),
+    route("/v1/metrics", ErrorShape::Otlp, &[
+        on(&["POST"], WRITE, Body::Samples, otlp::begin),
+    ]),
     route("/query", ErrorShape::Query(Dialect::V1), &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
         on(&["POST"], Access::Statements, Body::Query, query::begin),
@@ -213,8 +216,7 @@ pub static ROUTES: &[Route] = &[
 
 // Operations of several paths.
 const HEALTH: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin)];
-const REMOTE_WRITE: &[Operation] =
-    &[on(&["POST"], WRITE, Body::Samples, remote_write::begin)];
+const REMOTE_WRITE: &[Operation] = &[on(&["POST"], WRITE, Body::Samples, remote_write::begin)];
 const READY: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ready)];
 #[rustfmt::skip]
 const TOKENS: &[Operation] = &[
@@ -277,8 +279,7 @@ impl Route {
 
 /// The path prefixes before the database's name, and the first part of the paths that may follow the
 /// name. With such a path, a program that has only a setting for a URL can select a database.
-const DATABASE_PREFIXES: [(&str, &str); 2] =
-    [("/prometheus/", "/api/v1/"), ("/otlp/", "/v1/")];
+const DATABASE_PREFIXES: [(&str, &str); 2] = [("/prometheus/", "/api/v1/"), ("/otlp/", "/v1/")];
 
 /// Splits a path such as `/prometheus/{db}/api/v1/write` into the percent-encoded name of the
 /// database and the path of the route.

@@ -1,6 +1,7 @@
 //! Serves the metric protocols: selects the database, and passes the decoded samples to the write
 //! path of line protocol.
 
+pub(crate) mod otlp;
 pub(super) mod remote_write;
 
 use crate::error::{ApiError, ApiResult};
@@ -10,7 +11,9 @@ use crate::params::ParamsError;
 use crate::routes::handler::{BodyBytes, Request, RequestTarget};
 use crate::routes::write::{self, StoreOptions, created_header};
 use tidemark_coordinator::write::WriteOutcome;
-use tidemark_metric_protocols::{DecodeError, Mapping, Refused, SampleWriter, WrittenSamples};
+use tidemark_metric_protocols::{
+    DecodeError, Malformed, Mapping, Refused, SampleWriter, WrittenSamples,
+};
 use tidemark_model::grant::PermissionKind;
 use tidemark_model::limits::REJECTED_LINES_NAMED_MAX;
 use tidemark_model::name;
@@ -38,7 +41,7 @@ fn target(request: &Request) -> ApiResult<RequestTarget> {
 /// Returns the mapping that the parameter `metric` selects.
 fn mapping(url: &Parameters) -> ApiResult<Mapping> {
     let Some(value) = url.filled("metric") else { return Ok(Mapping::default()) };
-    let (name, expected) = ("metric", "measurement or field");
+    let (name, expected) = ("metric", "measurement or field".to_owned());
     let unknown = || ParamsError::Value { name, value: value.to_owned(), expected };
     Ok(Mapping::of_name(value).ok_or_else(unknown)?)
 }
@@ -61,10 +64,14 @@ fn writer(
     Ok(SampleWriter::new(mapping, permit, input_bytes, seed, limits))
 }
 
+fn malformed(error: Malformed) -> ApiError {
+    ApiError::Invalid(error.to_string())
+}
+
 impl From<DecodeError> for ApiError {
     fn from(error: DecodeError) -> Self {
         match error {
-            DecodeError::Malformed(error) => Self::Invalid(error.to_string()),
+            DecodeError::Malformed(error) => malformed(error),
             DecodeError::Overloaded(error) => error.into(),
         }
     }
@@ -93,9 +100,8 @@ async fn store(
     }
     let mut named = std::mem::take(&mut refused.named);
     let rejected = outcome.rejected.named.iter();
-    named.extend(
-        rejected.map(|line| (series.get(line.line).to_owned(), write::cause(&line.cause))),
-    );
+    named
+        .extend(rejected.map(|line| (series.get(line.line).to_owned(), write::cause(&line.cause))));
     named.truncate(REJECTED_LINES_NAMED_MAX);
     let stored = Stored { outcome, refused, named };
     let refusal = stored.refusal().is_some().then_some("rejected samples");

@@ -1,13 +1,13 @@
 //! Serves Prometheus remote write.
 
-use super::{bytes_and_permit, mapping, store, target, writer};
+use super::{bytes_and_permit, malformed, mapping, store, target, writer};
 use crate::action::Action;
 use crate::content_encoding::Ceiling;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{RequestHead, Response};
 use crate::routes::handler::{BodyBytes, PendingRequest, Request, RequestTarget};
-use tidemark_metric_protocols::remote_write::{self, Version};
 use tidemark_metric_protocols::Mapping;
+use tidemark_metric_protocols::remote_write::{self, Version};
 use tidemark_model::configurable_limits::Limit;
 use tidemark_model::limits::MEDIA_TYPE_CHARS_MAX;
 use tidemark_query::work::Work;
@@ -90,8 +90,4 @@ async fn write(
         .with_header("X-Prometheus-Remote-Write-Histograms-Written", "0")
         .with_header("X-Prometheus-Remote-Write-Exemplars-Written", "0");
     Ok(Action::Respond(stored.with_created(&database, response)))
-}
-
-fn malformed(error: tidemark_metric_protocols::Malformed) -> ApiError {
-    ApiError::Invalid(error.to_string())
 }
