@@ -308,10 +308,11 @@ impl ApiError {
 impl ApiError {
     /// Returns the response in the format of a metric protocol; `None` for other routes.
     fn refusal_of_samples(&self, head: &RequestHead, shape: ErrorShape) -> Option<Response> {
-        let status = match self.status() {
-            // The senders drop a body after 408, and repeat it after 503.
-            408 => 503,
-            status => status,
+        let status = match (shape, self.status()) {
+            // The senders drop a body after 408, and Prometheus also after 429. They repeat a body
+            // after 503.
+            (_, 408) | (ErrorShape::Text, 429) => 503,
+            (_, status) => status,
         };
         match shape {
             ErrorShape::Text => Some(Response::text(status, &self.to_string())),

@@ -489,7 +489,8 @@ fn frames(
 ) -> Vec<(ObjectId, Vec<u8>)> {
     let tag_keys: Vec<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
     let tag_ids: Vec<ColumnId> = measurement.tags().map(|column| column.id).collect();
-    let field_ids: Vec<ColumnId> = measurement.stored_fields().map(|(column, _)| column.id).collect();
+    let field_ids: Vec<ColumnId> =
+        measurement.stored_fields().map(|(column, _)| column.id).collect();
     let block = block(measurement, tag_ids.len(), groups);
     let groups = std::slice::from_ref(target);
     let split = split_by_shard(&measurement.name, &tag_keys, &block, &Selection::All, groups);
@@ -509,7 +510,10 @@ fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Bl
     let mut codes: Vec<BTreeMap<String, u32>> = vec![BTreeMap::new(); tags];
     let mut block = Block {
         series: SeriesTable { tags: vec![TagColumn::default(); tags], len: 0 },
-        fields: measurement.stored_fields().map(|(_, field_type)| Column::new(field_type)).collect(),
+        fields: measurement
+            .stored_fields()
+            .map(|(_, field_type)| Column::new(field_type))
+            .collect(),
         ..Block::default()
     };
     for group in groups {
