@@ -43,6 +43,8 @@ export const sidebar = [
       entry('Retention and downsampling', 'guides/retention.md'),
       entry('Grafana dashboards', 'guides/dashboards.md'),
       entry('Alerting', 'guides/alerting.md'),
+      entry('Send from Prometheus', 'guides/prometheus-write.md'),
+      entry('Send from OpenTelemetry', 'guides/opentelemetry.md'),
       entry('Many tenants', 'guides/tenants.md'),
       entry('Moving from InfluxDB', 'MOVING.md'),
       entry('Flux, InfluxQL and SQL', 'guides/languages.md'),

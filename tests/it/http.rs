@@ -113,6 +113,11 @@ fn parse(script: &str) -> Vec<Case> {
             if let Ok(status) = line.trim().parse() {
                 case.status = status;
                 break;
+            } else if let Some(hex) = line.strip_prefix(">hex ") {
+                let digits = hex.as_bytes().chunks(2);
+                let byte =
+                    |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+                case.body.extend(digits.map(byte));
             } else if *line == ">gzip" {
                 members.push(Vec::new());
             } else if let Some(text) = line.strip_prefix('>') {
@@ -123,7 +128,7 @@ fn parse(script: &str) -> Vec<Case> {
                 case.head.headers.push((name.to_lowercase(), value.into()));
             }
         }
-        case.body = raw(&plain);
+        case.body.extend(raw(&plain));
         for member in members {
             case.body.extend(crate::product::gzip(&raw(&member)));
         }

@@ -46,6 +46,7 @@ mod memory_queries;
 mod memory_rows;
 mod memory_server;
 mod memory_shard;
+mod metric_protocols;
 mod metrics;
 mod msgpack;
 mod openapi;

@@ -106,7 +106,8 @@ fn worker_first_patterns_match_routes() {
         assert!(found, "{} would be looked for among the console's files", route.path);
     }
     for pattern in patterns {
-        let has_route = ROUTES.iter().any(|route| fits(pattern, route.path));
+        let has_route = ROUTES.iter().any(|route| fits(pattern, route.path))
+            || ["/prometheus/*", "/otlp/*"].contains(&pattern);
         assert!(has_route || routes::find(pattern).is_some(), "{pattern} is nobody's");
     }
 }
@@ -118,8 +119,10 @@ fn openapi_lists_retry_statuses() {
     for (method, path, _) in described.iter().filter(|(_, _, status)| *status == 401) {
         let is = |status| described.contains(&(method.clone(), path.clone(), status));
         assert!(is(503), "{method} {path}");
-        // 1.x clients do not repeat a `/write` after status 429.
-        assert_eq!(is(429), path != "/write", "{method} {path}");
+        // 1.x clients do not repeat a `/write` after status 429, and Prometheus repeats a remote
+        // write only if configured.
+        let has_503_instead = ["/write", "/api/v1/write", "/api/v1/prom/write"].contains(&&**path);
+        assert_eq!(is(429), !has_503_instead, "{method} {path}");
     }
 }
 

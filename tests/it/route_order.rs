@@ -57,6 +57,9 @@ const SAMPLES: &[Sample] = &[
     sample("GET", "/api/v3/query_sql", "db=DB&q=count+m", "", Some(404)),
     sample("POST", "/api/v3/query_sql", "", r#"{"db":"DB","q":"count m"}"#, Some(404)),
     sample("POST", "/arrow.flight.protocol.FlightService/{id}", "", r#"{"database":"DB","sql_query":"count m","query_type":"sql"}"#, Some(404)),
+    sample("POST", "/api/v1/write", "db=DB", REMOTE_WRITE, Some(404)),
+    sample("POST", "/api/v1/prom/write", "db=DB", REMOTE_WRITE, Some(404)),
+    sample("POST", "/v1/metrics", "db=DB", OTLP, Some(404)),
     sample("GET", "/api/v3/export", "db=DB", "", Some(404)),
     sample("POST", "/api/v3/export", "db=DB", "after=p,,,m", Some(404)),
     sample("GET", "/api/v3/configure/database", "format=json", "", None),
@@ -90,6 +93,10 @@ const SAMPLES: &[Sample] = &[
     sample("POST", "/debug/verify", "db=DB", "", Some(404)),
 ];
 
+/// The sample `m 0 1`, compressed with snappy.
+const REMOTE_WRITE: &str = "\x15\x50\x0a\x13\x0a\x0d\x0a\x08__name__\x12\x01m\x12\x02\x10\x01";
+const OTLP: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"timeUnixNano":"1","asInt":1}]}}]}]}]}"#;
+
 #[derive(Clone, Copy, Debug)]
 struct Faults<'a> {
     token: Option<&'a str>,
@@ -102,7 +109,7 @@ fn too_long(sample: &Sample, body: Body) -> Option<u16> {
         _ if is_influxql(sample) => Some(400),
         // The platform limits the length of a URL.
         Body::None => None,
-        Body::Bytes(_) | Body::Query | Body::Lines => Some(413),
+        Body::Bytes(_) | Body::Query | Body::Lines | Body::Samples => Some(413),
     }
 }
 
@@ -119,6 +126,12 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
     if *path == "/query" && *method == "POST" {
         headers.push(("content-type".into(), "application/x-www-form-urlencoded".into()));
     }
+    if body == Body::Samples {
+        let media_type = if *path == "/v1/metrics" { "json" } else { "x-protobuf" };
+        headers.push(("content-type".into(), format!("application/{media_type}")));
+        let encoding = if *path == "/v1/metrics" { "identity" } else { "snappy" };
+        headers.push(("content-encoding".into(), encoding.into()));
+    }
     let spaces = |count: usize| " ".repeat(count);
     match (body, faults.is_long) {
         (_, false) => {}
@@ -132,7 +145,7 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
         (Body::None, true) => {}
         (Body::Bytes(bytes), true) => text.push_str(&spaces(bytes + 1)),
         (Body::Query, true) => text.push_str(&spaces(QUERY_BODY_PER_TEXT * QUERY_TEXT_BYTES_MAX)),
-        (Body::Lines, true) => {
+        (Body::Lines | Body::Samples, true) => {
             headers.push(("content-length".into(), (BODY_BYTES_MAX + 1).to_string()));
         }
     }

@@ -4,6 +4,7 @@ use tidemark_model::configurable_limits::Exceeded;
 use tidemark_model::limits::{
     CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX, TAG_KEYS_PER_MEASUREMENT_MAX,
 };
+use tidemark_model::name::Unwritable;
 use tidemark_model::time::Precision;
 use tidemark_model::value::FieldType;
 
@@ -86,6 +87,9 @@ pub enum Cause {
     TagNamedTime,
     #[error("control character 0x{0:02x} in a name, expected printable text")]
     ControlCharacter(u8),
+    /// Only other protocols can send such a name.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
     /// `m =1` or `m v=1,`
     #[error("missing field key, expected key=value")]
     MissingFieldKey,

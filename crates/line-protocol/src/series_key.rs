@@ -6,6 +6,7 @@ use super::Cause;
 use super::error::quoted;
 use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
 use tidemark_model::limits::SERIES_KEY_BYTES_MAX;
+use tidemark_model::name::{NameKind, check_writable};
 
 /// A tag key or value without escapes.
 pub type Name<'a> = Cow<'a, str>;
@@ -20,16 +21,56 @@ pub struct SeriesKey<'a> {
     pub(crate) was_sorted: bool,
 }
 
+impl<'a> SeriesKey<'a> {
+    /// Creates the key of a series from names without escapes, for protocols other than line
+    /// protocol. Sorts the tags.
+    ///
+    /// # Errors
+    /// Returns the [`Cause`] if line protocol cannot represent the key.
+    pub fn new(
+        measurement: Name<'a>,
+        mut tags: Vec<(Name<'a>, Name<'a>)>,
+        limits: &Limits,
+    ) -> Result<Self, Cause> {
+        limits.check(Limit::Tags, 0, tags.len())?;
+        let tag_bytes = tags.iter().map(|(key, value)| key.len() + value.len() + 2);
+        check_key_bytes(measurement.len() + tag_bytes.sum::<usize>())?;
+        check_writable(&measurement, NameKind::Measurement)?;
+        for (key, value) in &tags {
+            check_writable(key, NameKind::TagKey)?;
+            check_writable(value, NameKind::TagValue)?;
+        }
+        let was_sorted = tags.is_sorted_by(|a, b| a.0 < b.0);
+        if !was_sorted {
+            sort_tags(&mut tags)?;
+        }
+        Ok(Self { measurement, tags, was_sorted })
+    }
+}
+
+fn check_key_bytes(bytes: usize) -> Result<(), Cause> {
+    if bytes <= SERIES_KEY_BYTES_MAX {
+        return Ok(());
+    }
+    let (fault, name) = ("max key length exceeded", "SERIES_KEY_BYTES_MAX");
+    Err(Cause::Limit(Exceeded::fixed(fault, name, SERIES_KEY_BYTES_MAX, bytes)))
+}
+
+fn sort_tags(tags: &mut [(Name<'_>, Name<'_>)]) -> Result<(), Cause> {
+    tags.sort_by(|a, b| a.0.cmp(&b.0));
+    let twice = tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));
+    match twice {
+        Some([(tag, _), _]) => Err(Cause::DuplicateTag(quoted(tag))),
+        _ => Ok(()),
+    }
+}
+
 /// Splits a series key as written. The key ends before the first unescaped space.
 ///
 /// # Errors
 /// Returns the [`Cause`] and its byte offset within the key.
 pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, Cause)> {
-    if raw.len() > SERIES_KEY_BYTES_MAX {
-        let (fault, name) = ("max key length exceeded", "SERIES_KEY_BYTES_MAX");
-        let exceeded = Exceeded::fixed(fault, name, SERIES_KEY_BYTES_MAX, raw.len());
-        return Err((0, Cause::Limit(exceeded)));
-    }
+    check_key_bytes(raw.len()).map_err(|cause| (0, cause))?;
     if let Some(at) = raw.bytes().position(|byte| byte < 0x20) {
         return Err((at, Cause::ControlCharacter(raw.as_bytes().get(at).copied().unwrap_or(0))));
     }
@@ -51,11 +92,7 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     let checked = limits.check(Limit::Tags, 0, key.tags.len());
     checked.map_err(|exceeded| (0, Cause::Limit(exceeded)))?;
     if !key.was_sorted {
-        key.tags.sort_by(|a, b| a.0.cmp(&b.0));
-        let twice = key.tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));
-        if let Some([(tag, _), _]) = twice {
-            return Err((0, Cause::DuplicateTag(quoted(tag))));
-        }
+        sort_tags(&mut key.tags).map_err(|cause| (0, cause))?;
     }
     Ok(key)
 }

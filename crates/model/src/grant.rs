@@ -128,6 +128,14 @@ impl Grants {
         if policies.is_empty() { Scope::None } else { Scope::Policies(policies) }
     }
 
+    /// Returns the name of the only database to which a permission of this kind applies.
+    pub fn only_database(&self, kind: PermissionKind) -> Option<&str> {
+        let mut given = self.permissions.iter().filter(|permission| permission.gives(kind));
+        let first = given.next()?.database.as_deref()?;
+        let is_only = !self.admin && given.all(|next| next.database.as_deref() == Some(first));
+        is_only.then_some(first)
+    }
+
     /// Returns the permissions that apply to `database`.
     #[must_use]
     pub fn on(&self, database: &str) -> Self {

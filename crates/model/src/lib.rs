@@ -7,6 +7,7 @@ pub mod configurable_limits;
 pub mod limits;
 pub mod name;
 pub mod packed;
+pub mod prometheus;
 pub mod quota;
 pub mod regex;
 pub mod schema;

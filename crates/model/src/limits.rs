@@ -140,6 +140,14 @@ pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// The maximum number of characters of a rejected line that its error repeats.
 pub const QUOTED_CHARS_MAX: usize = 64;
 
+/// The maximum size of an OTLP body in JSON, in bytes. JSON is parsed without a pause. A body in
+/// protobuf may have [`BODY_BYTES_MAX`].
+pub const OTLP_JSON_BYTES_MAX: usize = 4_000_000;
+/// The maximum nesting of lists and maps in an attribute of OTLP.
+pub const ATTRIBUTE_DEPTH_MAX: usize = 8;
+/// The maximum number of buckets of one sign of a histogram, and of quantiles of a summary.
+pub const HISTOGRAM_BUCKETS_MAX: usize = 1_000;
+
 /// The number of received bytes that are converted to columns together, while the rest of the body
 /// still arrives. A shorter body is converted in one pass.
 pub const PARSED_PIECE_BYTES: usize = 128 << 10;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ColumnId, MeasurementId};
+use super::prometheus::is_companion;
 use super::value::FieldType;
 
 /// The kind of a column: a tag, or a field with its type.
@@ -44,6 +45,13 @@ pub struct MeasurementSchema {
     pub dropped: bool,
 }
 
+impl ColumnDefinition {
+    /// Whether the column is the [companion](crate::prometheus) of a field, which only PromQL reads.
+    pub fn is_companion(&self) -> bool {
+        self.kind != ColumnKind::Tag && is_companion(&self.key)
+    }
+}
+
 impl MeasurementSchema {
     /// Returns the tag column with this key.
     pub fn tag(&self, key: &str) -> Option<&ColumnDefinition> {
@@ -63,8 +71,14 @@ impl MeasurementSchema {
         self.columns.iter().filter(|c| c.kind == ColumnKind::Tag)
     }
 
-    /// Returns the field columns and their types in order of registration.
+    /// Returns the field columns and their types in order of registration, without
+    /// [companions](crate::prometheus).
     pub fn fields(&self) -> impl Iterator<Item = (&ColumnDefinition, FieldType)> {
+        self.stored_fields().filter(|(column, _)| !is_companion(&column.key))
+    }
+
+    /// Returns the field columns and their types in order of registration, with companions.
+    pub fn stored_fields(&self) -> impl Iterator<Item = (&ColumnDefinition, FieldType)> {
         self.columns.iter().filter_map(|c| match c.kind {
             ColumnKind::Field(field_type) => Some((c, field_type)),
             ColumnKind::Tag => None,

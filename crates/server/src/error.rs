@@ -12,6 +12,7 @@ use crate::foreign_origin::is_browser;
 use crate::grpc_web::{Code, Form};
 use crate::http::{RequestHead, Response};
 use crate::params::{Dialect, ParamsError};
+use crate::routes::metric_protocols::otlp;
 use crate::settings::SettingsError;
 use tidemark_coordinator::backup::BackupError;
 use tidemark_coordinator::error::Error;
@@ -19,6 +20,7 @@ use tidemark_engine::protocol::catalog::CatalogRefusal;
 use tidemark_engine::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use tidemark_engine::protocol::event::Unavailable;
 use tidemark_engine::protocol::recovery::RecoveryRefusal;
+use tidemark_metric_protocols::otlp::Encoding;
 use tidemark_model::limits::{BODY_STALL_S_MAX, ERROR_HEADER_CHARS_MAX};
 use tidemark_query::admission::Overloaded;
 use tidemark_response::emitter::Emitter;
@@ -271,6 +273,12 @@ impl ApiError {
             false => shape,
         };
         let mut response = self.response(body_shape, pretty);
+        if let Some(refusal) = self.refusal_of_samples(head, shape) {
+            (response.status, response.body) = (refusal.status, refusal.body);
+            response.headers.retain(|(name, _)| *name != "Content-Type");
+            response.headers.extend(refusal.headers);
+            return response;
+        }
         let is_1x =
             matches!(shape, ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1));
         if is_1x && response.status == 401 && !is_browser(head) {
@@ -294,6 +302,30 @@ impl ApiError {
         let json = response.headers.iter_mut().find(|(name, _)| *name == "Content-Type");
         json.into_iter().for_each(|(_, value)| *value = content_type.into());
         response
+    }
+}
+
+impl ApiError {
+    /// Returns the response in the format of a metric protocol; `None` for other routes.
+    fn refusal_of_samples(&self, head: &RequestHead, shape: ErrorShape) -> Option<Response> {
+        let status = match (shape, self.status()) {
+            // The senders drop a body after 408, and Prometheus also after 429. They repeat a body
+            // after 503.
+            (_, 408) | (ErrorShape::Text, 429) => 503,
+            (_, status) => status,
+        };
+        match shape {
+            ErrorShape::Text => Some(Response::text(status, &self.to_string())),
+            ErrorShape::Otlp => {
+                let encoding = otlp::encoding(head).unwrap_or(Encoding::Json);
+                let body = encoding.error(self.grpc_code() as i32, self.to_string());
+                Some(Response { status, ..Response::ok(encoding.media_type(), body) })
+            }
+            ErrorShape::Write(_)
+            | ErrorShape::Query(_)
+            | ErrorShape::Flight
+            | ErrorShape::Other => None,
+        }
     }
 }
 
@@ -397,6 +429,10 @@ pub enum ErrorShape {
     Query(Dialect),
     /// Flight: gRPC trailers for gRPC-Web clients, and [`Self::Other`] for all other clients.
     Flight,
+    /// Remote write: the message as plain text, because Prometheus logs the first line.
+    Text,
+    /// OTLP: the message `Status` in the encoding of the request.
+    Otlp,
     /// All other routes: `{"code","message","error"}`.
     Other,
 }

@@ -62,6 +62,11 @@ impl Response {
         Self { status, ..Self::ok("application/json", body) }
     }
 
+    /// Returns one line of plain text.
+    pub fn text(status: u16, line: &str) -> Self {
+        Self { status, ..Self::ok("text/plain; charset=utf-8", format!("{line}\n")) }
+    }
+
     /// Returns a response with status 200 and this content type.
     pub fn ok(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self { status: 200, headers: Vec::new(), body: body.into() }
@@ -105,6 +110,18 @@ impl Parameters {
     pub fn prepend(mut self, mut first: Self) -> Self {
         first.0.append(&mut self.0);
         first
+    }
+
+    /// Puts the parameter `db` first if the path contains the percent-encoded name of a database.
+    #[must_use]
+    pub fn with_database_of_path(self, database: Option<&str>) -> Self {
+        let Some(encoded) = database else { return self };
+        // In a path, these characters represent themselves.
+        let encoded = encoded.replace('+', "%2B").replace('&', "%26");
+        let decoded = form_urlencoded::parse(encoded.as_bytes()).into_owned();
+        let name = decoded
+            .map(|(name, value)| if value.is_empty() { name } else { format!("{name}={value}") });
+        self.prepend(Self(name.take(1).map(|name| ("db".to_owned(), name)).collect()))
     }
 
     /// Returns the first value of this name.

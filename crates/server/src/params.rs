@@ -77,6 +77,12 @@ pub enum ParamsError {
     TooMany,
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,
+    /// A metric protocol's request names no database.
+    #[error(
+        "database is required: name it with the parameter db, or in the path (/prometheus/{{db}}/… or \
+         /otlp/{{db}}/…), or use a token that may write to only one database"
+    )]
+    MissingTarget,
     /// The database name is invalid. The message begins with the first two words of 1.x's message.
     #[error(
         "{reason}: \"{name}\" cannot be the name of a database; use at most {NAME_BYTES_MAX} bytes of \
@@ -94,6 +100,8 @@ pub enum ParamsError {
     /// 1.12's text.
     #[error("Time format must be one of the following: rfc3339,epoch")]
     TimeFormat,
+    #[error("invalid value \"{value}\" of {name}: expected {expected}")]
+    Value { name: &'static str, value: String, expected: String },
     #[error("invalid value \"{0}\" of accept_partial: expected true or false")]
     AcceptPartial(String),
     /// The query text is missing (1.x's message).

@@ -440,7 +440,8 @@ fn every_table(schema: &PolicySchema) -> Vec<TableSchema> {
 }
 
 fn table(measurement: &MeasurementSchema) -> TableSchema {
-    let columns = measurement.columns.iter().map(|column| TableColumn {
+    let columns = measurement.columns.iter().filter(|column| !column.is_companion());
+    let columns = columns.map(|column| TableColumn {
         name: column.key.clone(),
         field_type: match column.kind {
             ColumnKind::Tag => None,

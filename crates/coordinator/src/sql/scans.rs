@@ -21,7 +21,7 @@ use tidemark_engine::scan::request::{
 };
 use tidemark_model::ids::{ColumnId, ObjectId};
 use tidemark_model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
-use tidemark_model::schema::MeasurementSchema;
+use tidemark_model::schema::{ColumnDefinition, MeasurementSchema};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 use tidemark_query::admission::QueryReservation;
@@ -323,10 +323,12 @@ impl Scans {
 }
 
 fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanRequest> {
-    let predicate = match &scan.condition {
+    let condition = match &scan.condition {
         None => None,
         Some(condition) => Some(lower(condition, table)?),
     };
+    let conditions: Vec<_> = condition.into_iter().chain(has_visible_field(table)).collect();
+    let predicate = (!conditions.is_empty()).then(|| every(conditions));
     let tags = |names: &[String]| -> Option<Vec<ColumnId>> {
         names.iter().map(|name| Some(table.tag(name)?.id)).collect()
     };
@@ -409,6 +411,31 @@ fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option<Predicate>
             Predicate::Compare(*comparison, Box::new(field), Box::new(value))
         }
     })
+}
+
+/// Returns the condition that a row has a value in a field other than a companion, if the table has
+/// companions. SQL has no column for a companion, so it must not return a row of only companions.
+fn has_visible_field(table: &MeasurementSchema) -> Option<Predicate> {
+    if !table.columns.iter().any(ColumnDefinition::is_companion) {
+        return None;
+    }
+    let has_value = |(column, field_type): (&ColumnDefinition, FieldType)| {
+        let any = match field_type {
+            FieldType::Float => FieldValue::Float(0.0),
+            FieldType::Integer => FieldValue::Integer(0),
+            FieldType::Unsigned => FieldValue::Unsigned(0),
+            FieldType::Boolean => FieldValue::Boolean(false),
+            FieldType::String => FieldValue::String("".into()),
+        };
+        let input = Input { column: column.id, field_type, cast: None };
+        // A missing value satisfies no comparison.
+        let compare = |comparison| {
+            let (field, any) = (Operand::Field(input.clone()), Operand::Literal(any.clone()));
+            Predicate::Compare(comparison, Box::new(field), Box::new(any))
+        };
+        self::any([Comparison::Equal, Comparison::NotEqual].map(compare).into())
+    };
+    Some(any(table.fields().map(has_value).collect()))
 }
 
 fn text(tag: &Operand, comparison: Comparison, value: &str) -> Predicate {

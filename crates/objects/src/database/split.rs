@@ -471,7 +471,7 @@ fn stamp(row: &PolicyRow, generation: u64) -> Stamp {
 
 /// Returns the scan of a measurement's rows within `time`. Each series is a group.
 fn scan(measurement: &MeasurementSchema, time: TimeRange, resume: Resume) -> ScanRequest {
-    let fields = measurement.fields();
+    let fields = measurement.stored_fields();
     let fields =
         fields.map(|(column, field_type)| Input { column: column.id, field_type, cast: None });
     let fields = fields.collect();
@@ -489,7 +489,8 @@ fn frames(
 ) -> Vec<(ObjectId, Vec<u8>)> {
     let tag_keys: Vec<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
     let tag_ids: Vec<ColumnId> = measurement.tags().map(|column| column.id).collect();
-    let field_ids: Vec<ColumnId> = measurement.fields().map(|(column, _)| column.id).collect();
+    let field_ids: Vec<ColumnId> =
+        measurement.stored_fields().map(|(column, _)| column.id).collect();
     let block = block(measurement, tag_ids.len(), groups);
     let groups = std::slice::from_ref(target);
     let split = split_by_shard(&measurement.name, &tag_keys, &block, &Selection::All, groups);
@@ -509,7 +510,10 @@ fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Bl
     let mut codes: Vec<BTreeMap<String, u32>> = vec![BTreeMap::new(); tags];
     let mut block = Block {
         series: SeriesTable { tags: vec![TagColumn::default(); tags], len: 0 },
-        fields: measurement.fields().map(|(_, field_type)| Column::new(field_type)).collect(),
+        fields: measurement
+            .stored_fields()
+            .map(|(_, field_type)| Column::new(field_type))
+            .collect(),
         ..Block::default()
     };
     for group in groups {

@@ -179,10 +179,10 @@ impl ColumnNames {
         &self.schema.name
     }
 
-    /// The columns are sorted by id.
+    /// Returns the column, or `None` for the companion of a field. The columns are sorted by id.
     pub(super) fn column(&self, id: ColumnId) -> Option<&ColumnDefinition> {
         let at = self.schema.columns.binary_search_by_key(&id, |column| column.id).ok()?;
-        self.schema.columns.get(at)
+        self.schema.columns.get(at).filter(|column| !column.is_companion())
     }
 }
 

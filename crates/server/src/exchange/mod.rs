@@ -118,7 +118,13 @@ async fn identify(request: &Request, access: Access) -> ApiResult<()> {
             let by_id = request.io.with(|context| context.cache.policy(id?))?;
             let name = by_id.map(|(database, _)| database);
             let name = name.or_else(|| named.map(|named| name::split_bucket(named).0.to_owned()));
-            request.identify(AuthSource::Databases(name.into_iter().collect())).await
+            let source = match (access, name) {
+                // The route may select the only database of the caller, whose permissions must
+                // therefore be complete.
+                (Access::Policy(_), None) => AuthSource::Catalog,
+                (_, name) => AuthSource::Databases(name.into_iter().collect()),
+            };
+            request.identify(source).await
         }
     }
 }
@@ -175,8 +181,9 @@ impl Exchange {
     ) -> (Self, Action) {
         let random = [platform.random_u64(), platform.random_u64()];
         let request_id = headers::request_id(&head, random);
-        let found = routes::find(head.route());
-        let errors_of_unknown = match head.route().starts_with("/api/v2/") {
+        let (database, path) = routes::split_database(head.route());
+        let found = routes::find(path);
+        let errors_of_unknown = match path.starts_with("/api/v2/") {
             true => ErrorShape::V2,
             false => ErrorShape::Other,
         };
@@ -189,7 +196,7 @@ impl Exchange {
         let record = Record::new(&request_id, &head.method, route_name, now_ns);
         let record = Record { trace, ..record };
         let (url, parsed) = match Parameters::parse(head.query.as_bytes()) {
-            Ok(url) => (url, Ok(())),
+            Ok(url) => (url.with_database_of_path(database), Ok(())),
             Err(error) => (Parameters::default(), Err(error)),
         };
         let isolate = Rc::clone(&service.isolate);

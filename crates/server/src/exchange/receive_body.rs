@@ -22,8 +22,8 @@ fn ceiling(body: Body, limits: &Limits, is_compressed: bool) -> Ceiling {
         Body::None => (0, Limit::BodyBytes),
         Body::Bytes(bytes) => return Ceiling { limit: Limit::BodyBytes, bytes },
         Body::Query => (QUERY_BODY_PER_TEXT, Limit::QueryTextBytes),
-        Body::Lines if is_compressed => (1, Limit::BodyCompressedBytes),
-        Body::Lines => (1, Limit::BodyBytes),
+        Body::Lines | Body::Samples if is_compressed => (1, Limit::BodyCompressedBytes),
+        Body::Lines | Body::Samples => (1, Limit::BodyBytes),
     };
     Ceiling { limit, bytes: times * limits.get(limit) }
 }
@@ -98,7 +98,14 @@ impl BodyReading {
 pub struct BodyBytes {
     bytes: Vec<u8>,
     /// `None` if the operation has no body.
-    _permit: Option<Permit>,
+    permit: Option<Permit>,
+}
+
+impl BodyBytes {
+    /// Returns the bytes, and their memory reservation if the operation has a body.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Option<Permit>) {
+        (self.bytes, self.permit)
+    }
 }
 
 impl Deref for BodyBytes {
@@ -112,11 +119,11 @@ impl Deref for BodyBytes {
 /// Receives the whole body of a request.
 pub(super) async fn read_bytes(request: &Request, body: Body) -> ApiResult<BodyBytes> {
     if body == Body::None {
-        return Ok(BodyBytes { bytes: Vec::new(), _permit: None });
+        return Ok(BodyBytes { bytes: Vec::new(), permit: None });
     }
     let (bytes, sink) = receive(request, body, Sink::Bytes(permit(request))).await?;
     let Sink::Bytes(permit) = sink else { return Err(wrong_form()) };
-    Ok(BodyBytes { bytes, _permit: Some(permit) })
+    Ok(BodyBytes { bytes, permit: Some(permit) })
 }
 
 /// Receives a body of line protocol, and converts it into columns.
@@ -154,7 +161,8 @@ fn permit(request: &Request) -> Permit {
 async fn receive(request: &Request, body: Body, sink: Sink) -> ApiResult<(Vec<u8>, Sink)> {
     let limits = request.settings()?.limits;
     let is_compressed = content_encoding::is_gzip(request.head.header("content-encoding"));
-    // Only writes refuse an unknown encoding. All other routes read such a body as plain bytes.
+    // Line protocol refuses an unknown encoding. All other routes read such a body as plain bytes,
+    // which remote write decompresses itself.
     let is_compressed =
         if body == Body::Lines { is_compressed? } else { is_compressed.unwrap_or(false) };
     let inflated = is_compressed.then(|| ceiling(body, &limits, false));

@@ -10,6 +10,7 @@ mod export;
 mod flight;
 pub mod handler;
 pub mod health;
+pub(crate) mod metric_protocols;
 pub mod metrics;
 pub mod query;
 pub mod query_v3;
@@ -23,6 +24,7 @@ use super::error::ErrorShape;
 use super::params::Dialect;
 use buckets::Resource;
 use handler::Begin;
+use metric_protocols::{otlp, remote_write};
 use query_v3::{influxql, sql};
 use tidemark_model::grant::PermissionKind;
 use tidemark_model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX};
@@ -77,6 +79,8 @@ pub enum Body {
     Query,
     /// Line protocol, plain or compressed, which is converted into columns while it arrives.
     Lines,
+    /// The whole body of a metric protocol, up to the limits of line protocol.
+    Samples,
 }
 
 const WRITE: Access = Access::Policy(PermissionKind::Write);
@@ -93,6 +97,12 @@ pub static ROUTES: &[Route] = &[
     ]),
     route("/api/v3/write_lp", ErrorShape::Write(Dialect::V3), &[
         on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V3)),
+    ]),
+    route("/api/v1/write", ErrorShape::Text, REMOTE_WRITE),
+    // InfluxDB 1.x uses this path.
+    route("/api/v1/prom/write", ErrorShape::Text, REMOTE_WRITE),
+    route("/v1/metrics", ErrorShape::Otlp, &[
+        on(&["POST"], WRITE, Body::Samples, otlp::begin),
     ]),
     route("/query", ErrorShape::Query(Dialect::V1), &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
@@ -206,6 +216,7 @@ pub static ROUTES: &[Route] = &[
 
 // Operations of several paths.
 const HEALTH: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin)];
+const REMOTE_WRITE: &[Operation] = &[on(&["POST"], WRITE, Body::Samples, remote_write::begin)];
 const READY: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ready)];
 #[rustfmt::skip]
 const TOKENS: &[Operation] = &[
@@ -264,6 +275,21 @@ impl Route {
         let methods = self.operations.iter().flat_map(|op| op.methods).copied();
         methods.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The path prefixes before the database's name, and the first part of the paths that may follow the
+/// name. With such a path, a program that has only a setting for a URL can select a database.
+const DATABASE_PREFIXES: [(&str, &str); 2] = [("/prometheus/", "/api/v1/"), ("/otlp/", "/v1/")];
+
+/// Splits a path such as `/prometheus/{db}/api/v1/write` into the percent-encoded name of the
+/// database and the path of the route.
+pub fn split_database(path: &str) -> (Option<&str>, &str) {
+    let split = DATABASE_PREFIXES.iter().find_map(|(prefix, root)| {
+        let (database, _) = path.strip_prefix(prefix)?.split_once('/')?;
+        let route = path.get(prefix.len() + database.len()..)?;
+        (!database.is_empty() && route.starts_with(root)).then_some((Some(database), route))
+    });
+    split.unwrap_or((None, path))
 }
 
 /// Returns the route of a path without trailing slashes, and the id in the path.

@@ -69,9 +69,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
              configure/backup, configure/access, backup, backup/verify, restore and recover; query \
              with InfluxQL at /query"
         }
-        path if is_known_path(path, "/api/v1/prom", "read write") => {
-            "Prometheus' remote protocol is not supported; write line protocol, and query with \
-             InfluxQL at /query"
+        path if is_known_path(path, "/api/v1/prom", "read") => {
+            "Prometheus' remote read is not supported; query with InfluxQL at /query"
         }
         path if is_known_path(path, "/debug", "vars requests pprof") => {
             "read counters at /metrics, or with SHOW STATS and SHOW DIAGNOSTICS at /query"

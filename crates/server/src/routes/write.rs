@@ -17,6 +17,7 @@ use tidemark_coordinator::error::Error;
 use tidemark_coordinator::write::rejections::{LineRefusal, Rejections, Retention};
 use tidemark_coordinator::write::window::Bound;
 use tidemark_coordinator::write::{self, Created, WriteOutcome, WriteRequest};
+use tidemark_engine::batch::Batch;
 use tidemark_engine::protocol::database::{CreateDatabase, PolicySpec, RegisterRefusal};
 use tidemark_influxql::time_literal::format_utc;
 use tidemark_influxql::{duration, quote};
@@ -68,12 +69,42 @@ async fn write(
         let outcome = WriteOutcome::default();
         return Ok(respond(&request, options, &database, &unparsed, &outcome, &text));
     }
+    let target = RequestTarget { database, policy, policy_id };
+    let database = target.database.clone();
+    let storing = StoreOptions {
+        all_or_nothing: options.all_or_nothing,
+        drops_429: options.dialect == Dialect::V1,
+        may_create: !options.is_by_id,
+    };
+    let outcome = store(&request, target, batch, storing).await?;
+    Ok(respond(&request, options, &database, &unparsed, &outcome, &text))
+}
+
+/// The options of [`store`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoreOptions {
+    /// Whether one rejected point rejects all points.
+    pub(super) all_or_nothing: bool,
+    /// The member of [`ApiError::OverQuota`].
+    pub(super) drops_429: bool,
+    /// Whether the write creates a missing database if the settings and the caller's permissions
+    /// allow it.
+    pub(super) may_create: bool,
+}
+
+/// Stores a batch.
+pub(super) async fn store(
+    request: &Request,
+    RequestTarget { database, policy, policy_id }: RequestTarget,
+    batch: Batch,
+    options: StoreOptions,
+) -> ApiResult<WriteOutcome> {
     let (settings, caller) = (request.settings()?, request.caller().clone());
     // A permission may name a database that does not exist yet, so the caller of a write may create
     // it.
     let covers_database = caller.grants.scope(PermissionKind::Write, &database) == Scope::All;
     let auto_create = settings.auto_create_databases;
-    let may_create = covers_database && auto_create && !options.is_by_id;
+    let may_create = covers_database && auto_create && options.may_create;
     let caller_name = Rc::clone(&caller.name);
     let write = WriteRequest {
         database: database.clone(),
@@ -82,7 +113,7 @@ async fn write(
         principal: caller,
         batch,
         auto_create: may_create.then(|| CreateDatabase {
-            name: database.clone(),
+            name: database,
             policy: Some(PolicySpec {
                 duration_ns: Some(settings.auto_create_retention_ns),
                 ..PolicySpec::default()
@@ -94,7 +125,7 @@ async fn write(
         all_or_nothing: options.all_or_nothing,
     };
     match write::write(&request.io, write).await {
-        Ok(outcome) => Ok(respond(&request, options, &database, &unparsed, &outcome, &text)),
+        Ok(outcome) => Ok(outcome),
         Err(Error::DatabaseNotFound(_) | Error::PolicyNotFound(_)) if let Some(id) = policy_id => {
             Err(bucket_not_found(&id.to_string()))
         }
@@ -116,8 +147,7 @@ async fn write(
         }
         Err(error) => Err(match error.into() {
             ApiError::OverQuota { message, retry_after_s, .. } => {
-                let drops_429 = options.dialect == Dialect::V1;
-                ApiError::OverQuota { message, retry_after_s, drops_429 }
+                ApiError::OverQuota { message, retry_after_s, drops_429: options.drops_429 }
             }
             error => error,
         }),
@@ -384,7 +414,7 @@ fn excerpt(line: &[u8]) -> Option<String> {
 }
 
 /// Returns the percent-encoded database and policy, and the policy's retention period.
-fn created_header(database: &str, created: &Created) -> String {
+pub(super) fn created_header(database: &str, created: &Created) -> String {
     let encoded = |name: &str| -> String {
         form_urlencoded::byte_serialize(name.as_bytes())
             .map(|part| part.replace('+', "%20"))
@@ -398,7 +428,8 @@ fn format_retention(duration_ns: i64) -> String {
     if duration_ns == 0 { "INF".to_owned() } else { duration::format(duration_ns) }
 }
 
-fn cause(refusal: &LineRefusal) -> String {
+/// Returns the text of a refusal with the times and types that help to correct the point.
+pub(super) fn cause(refusal: &LineRefusal) -> String {
     match refusal {
         LineRefusal::Columns(RegisterRefusal::TypeConflict { existing, requested, .. }) => {
             format!("{refusal}: {}", requested.hint(*existing))

@@ -89,6 +89,27 @@ impl BatchBuilder {
         }
     }
 
+    /// Starts a point of a series that was not written as line protocol. `text` identifies the
+    /// series: different series have different texts. A builder must receive either texts or lines.
+    ///
+    /// # Errors
+    /// Returns the [`Cause`] if the series exceeds a limit.
+    pub fn begin_series(&mut self, text: &str, key: &SeriesKey<'_>) -> Result<(), Cause> {
+        self.measurement = NONE;
+        let hash = self.keys.hash(text);
+        let number = match self.keys.find_hashed(text, hash) {
+            Some(number) => number,
+            None => {
+                if self.keys.bytes() > KEYS_BYTES_MAX {
+                    self.forget_keys();
+                }
+                self.add_canonical(text, hash, key)?
+            }
+        };
+        self.follow(number);
+        Ok(())
+    }
+
     /// Returns the committed lines.
     pub fn finish(self) -> Batch {
         let any_rejected = self.any_rejected;

@@ -1,0 +1,49 @@
+//! Tests Prometheus remote write and OTLP: writes by each protocol, and reads by InfluxQL.
+
+mod hostile;
+mod messages;
+mod oracle;
+mod otlp;
+mod remote_write;
+
+use serde_json::Value;
+use tidemark_server::http::Response;
+
+use crate::product::{AUTHORIZATION, Product, header};
+
+const V1: &str = "application/x-protobuf";
+const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+/// The time of the samples: 2023-11-14T22:13:20Z, in milliseconds.
+const T_MS: i64 = 1_700_000_000_000;
+
+fn product() -> Product {
+    let mut product = Product::with(&[]);
+    assert_eq!(product.post("/query?q=CREATE+DATABASE+db", "").status, 200);
+    product
+}
+
+/// Sends a compressed message of remote write.
+fn remote_write(product: &mut Product, target: &str, media_type: &str, body: Vec<u8>) -> Response {
+    let headers = [AUTHORIZATION, ("content-type", media_type), ("content-encoding", "snappy")];
+    product.send("POST", target, &headers, body)
+}
+
+fn text(response: &Response) -> String {
+    String::from_utf8(response.body.clone()).unwrap()
+}
+
+/// Checks that everything of a remote write is stored.
+#[track_caller]
+fn stored(response: &Response, samples: u64) {
+    assert_eq!((response.status, text(response)), (204, String::new()));
+    let written = header(response, "X-Prometheus-Remote-Write-Samples-Written");
+    assert_eq!(written, Some(samples.to_string().as_str()));
+}
+
+/// Returns the rows of a query, with the times in nanoseconds.
+fn rows(product: &mut Product, q: &str) -> Value {
+    let target = "/query?db=db&epoch=ns";
+    let response = product.post(target, &crate::product::form(&[("q", q)]));
+    let answer: Value = serde_json::from_slice(&response.body).unwrap();
+    answer["results"][0]["series"][0]["values"].clone()
+}
