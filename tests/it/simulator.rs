@@ -14,11 +14,11 @@ use tidemark_coordinator::error::Error;
 use tidemark_coordinator::write::WriteOutcome;
 use tidemark_model::time::H_NS;
 use tidemark_model::value::FieldValue;
-use tidemark_query::result::ResultColumn;
+use tidemark_query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answer, Edge, Faults, StatementResults, World, real_shard, run_seeds, seeds};
+use crate::world::{Answer, Edge, Faults, Results, World, real_shard, run_seeds, seeds};
 
 const SEEDS: u64 = 125;
 const STEPS: u64 = 400;
@@ -34,8 +34,8 @@ enum Kind {
     /// A drop of the database, which hides every point.
     Drop(Answer<Changed>),
     /// A delete hides the points with these numbers.
-    Delete(StatementResults, Range<i64>),
-    Query(StatementResults),
+    Delete(Results<SeriesChunk>, Range<i64>),
+    Query(Results<SeriesChunk>),
 }
 
 struct Operation {
@@ -184,7 +184,7 @@ fn check(
     }
 }
 
-fn points(pieces: &StatementResults) -> BTreeMap<i64, Vec<FieldValue>> {
+fn points(pieces: &Results<SeriesChunk>) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for chunk in pieces.borrow().iter().flatten().flatten() {
         for row in 0..chunk.rows {

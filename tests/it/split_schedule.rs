@@ -15,7 +15,7 @@ use tidemark_query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answer, Edge, Faults, StatementResults, World, real_shard, seeds};
+use crate::world::{Answer, Edge, Faults, Results, World, real_shard, seeds};
 
 const SEEDS: u64 = 15;
 const STEPS: u64 = 700;
@@ -37,7 +37,7 @@ struct Writing {
 }
 
 struct Asking {
-    pieces: StatementResults,
+    pieces: Results<SeriesChunk>,
     start: u64,
     end: Option<u64>,
 }

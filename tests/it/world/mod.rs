@@ -229,7 +229,7 @@ impl World {
         edge: &Edge,
         database: &str,
         text: &str,
-    ) -> StatementResults {
+    ) -> Results<SeriesChunk> {
         let statement = parse_statement(text, &Params::default()).unwrap();
         let session = Session { database: Some(database.to_owned()), ..session() };
         self.start_pieces(edge, execute(statement, session))
@@ -255,7 +255,7 @@ impl World {
         &mut self,
         edge: &Edge,
         mut pieces: Pieces<T>,
-    ) -> Rc<RefCell<Vec<Result<Option<T>, Error>>>> {
+    ) -> Results<T> {
         let results = Rc::new(RefCell::new(Vec::new()));
         let read = Rc::clone(&results);
         let task = Task::new(|io| async move {
@@ -596,8 +596,8 @@ pub(crate) struct Edge {
     pub(crate) queries: QueryMemory,
 }
 
-/// The chunks of a statement's result. The last element is `Ok(None)` or an error.
-pub(crate) type StatementResults = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
+/// The pieces of a stream as far as it has run, and then `Ok(None)` or an error.
+pub(crate) type Results<T> = Rc<RefCell<Vec<Result<Option<T>, Error>>>>;
 
 /// The session of an administrator in the database `db`.
 pub(crate) fn session() -> Session {
