@@ -14,8 +14,8 @@ pub const FRAME_DECODED_BYTES_MAX: usize = 4_000_000;
 /// about as long as ten values.
 pub(crate) const SERIES_BYTES: usize = 80;
 /// The number of decoded bytes that a table counts as, next to its rows. A flush takes about as
-/// long for a table as for 240 values.
-pub(crate) const TABLE_BYTES: usize = 1_900;
+/// long for a table as for 200 values.
+pub(crate) const TABLE_BYTES: usize = 1_600;
 /// The number of decoded bytes that a column counts as, next to its values: its memory, and the
 /// time of a flush, which is about as long as for thirty values.
 pub(crate) const COLUMN_BYTES: usize = 300;
