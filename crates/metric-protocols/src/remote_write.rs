@@ -201,3 +201,50 @@ fn symbols<'a>(message: &'a [u8], writer: &mut SampleWriter) -> Result<Vec<&'a s
     }
     Ok(symbols)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mapping;
+    use tidemark_engine::batch::column::Values;
+    use tidemark_model::configurable_limits::Limits;
+    use tidemark_model::prometheus::{NORMAL_NAN_BITS, STALE_NAN_BITS, companion};
+    use tidemark_query::admission::Admission;
+    use tidemark_query::work::complete;
+
+    fn length_delimited(number: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+    }
+
+    /// Returns the codes of a series with these values.
+    fn codes(mapping: Mapping, values: &[f64]) -> (String, Vec<i64>) {
+        let label = [length_delimited(1, b"__name__"), length_delimited(2, b"up")].concat();
+        let mut series = length_delimited(1, &label);
+        for value in values {
+            let sample = [&[0x09][..], &value.to_le_bytes(), &[0x10, 1]].concat();
+            series.extend(length_delimited(2, &sample));
+        }
+        let permit = Admission::default().permit_for("db");
+        let mut writer = SampleWriter::new(mapping, permit, 0, 1, Limits::default());
+        let (message, work) = (length_delimited(1, &series), Work::default());
+        complete(read(Version::V1, &message, &mut writer, &work), &work).unwrap();
+        let batch = writer.finish().unwrap().batch;
+        let [measurement] = batch.measurements.as_slice() else { panic!("{batch:?}") };
+        let [column] = measurement.block.fields.as_slice() else { panic!("{measurement:?}") };
+        let Values::Integer(codes) = &column.values else { panic!("{column:?}") };
+        (measurement.field_keys.concat(), codes.clone())
+    }
+
+    #[test]
+    fn special_values_become_codes_in_companions() {
+        let stale = f64::from_bits(STALE_NAN_BITS);
+        let nan = f64::from_bits(NORMAL_NAN_BITS);
+        let negative_nan = f64::from_bits(0xfff8_1234_0000_0000);
+        let values = [stale, nan, f64::INFINITY, f64::NEG_INFINITY, negative_nan];
+        for (mapping, field) in
+            [(Mapping::MeasurementPerMetric, "value"), (Mapping::FieldPerMetric, "up")]
+        {
+            assert_eq!(codes(mapping, &values), (companion(field), vec![0, 1, 2, 3, 1]));
+        }
+    }
+}

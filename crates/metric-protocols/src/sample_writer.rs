@@ -168,7 +168,7 @@ pub struct SampleWriter {
     permit: Permit,
     /// The memory of the body and of the decoder, in bytes.
     input_bytes: usize,
-    /// The size of the texts and samples since the last reservation of memory, in bytes.
+    /// The size of the series and samples since the last reservation of memory, in bytes.
     unreserved_bytes: usize,
 }
 
@@ -244,7 +244,7 @@ impl SampleWriter {
     ) -> Result<(), DecodeError> {
         let start = self.series.text.len();
         self.series.push(metric, &labels);
-        self.unreserved_bytes += self.series.text.len() - start;
+        self.unreserved_bytes += self.series.text.len() - start + size_of::<usize>();
         if self.unreserved_bytes >= PARSED_PIECE_BYTES {
             self.unreserved_bytes = 0;
             self.reserve()?;

@@ -34,7 +34,7 @@ fn empty_messages_use_little_memory() {
     let mut product = product();
     // Each pair of bytes is a series without labels, a label, or a symbol.
     for (media_type, pair) in [(V1, [0x0a, 0]), (V2, [0x2a, 0])] {
-        let body = compress(&pair.repeat(1_000_000));
+        let body = compress(&pair.repeat(5_000_000));
         let response = remote_write(&mut product, "/api/v1/write?db=db", media_type, body);
         assert_eq!(response.status, 413, "{}", text(&response));
         assert!(text(&response).contains("BODIES_IN_FLIGHT_BYTES_MAX"), "{}", text(&response));

@@ -40,10 +40,21 @@ fn stored(response: &Response, samples: u64) {
     assert_eq!(written, Some(samples.to_string().as_str()));
 }
 
-/// Returns the rows of a query, with the times in nanoseconds.
+/// Returns the rows of a query, with the times in nanoseconds. All values that are exact floats are
+/// floats, because JSON does not distinguish 1 and 1.0.
 fn rows(product: &mut Product, q: &str) -> Value {
+    const EXACT_MAX: u64 = 1 << 53;
     let target = "/query?db=db&epoch=ns";
     let response = product.post(target, &crate::product::form(&[("q", q)]));
-    let answer: Value = serde_json::from_slice(&response.body).unwrap();
-    answer["results"][0]["series"][0]["values"].clone()
+    let mut answer: Value = serde_json::from_slice(&response.body).unwrap();
+    let Some(rows) = answer.pointer_mut("/results/0/series/0/values") else { return Value::Null };
+    for row in rows.as_array_mut().into_iter().flatten() {
+        for value in row.as_array_mut().unwrap().iter_mut().skip(1) {
+            let is_exact = value.as_i64().is_none_or(|integer| integer.unsigned_abs() <= EXACT_MAX);
+            if let Some(float) = value.as_f64().filter(|_| is_exact) {
+                *value = float.into();
+            }
+        }
+    }
+    rows.take()
 }

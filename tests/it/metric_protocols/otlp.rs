@@ -294,10 +294,11 @@ fn points_without_value_end_a_series() {
         Metric { name: "h".into(), histogram: Some(histograms), ..Metric::default() },
     ];
     stored(&send(&mut product, "/v1/metrics?db=db", &export(&[], metrics)));
-    for measurement in ["g", "h_sum", "h_count"] {
-        let companion = tidemark_model::prometheus::companion("value");
-        let q = format!("SELECT \"{companion}\" FROM {measurement}");
-        assert_eq!(rows(&mut product, &q), json!([[T_NS, 0]]), "{measurement}");
+    assert_eq!(
+        rows(&mut product, "SHOW SERIES"),
+        json!([["g"], ["h_bucket,le=+Inf"], ["h_count"], ["h_sum"]])
+    );
+    for measurement in ["g", "h_bucket", "h_sum", "h_count"] {
         assert_eq!(rows(&mut product, &format!("SELECT * FROM {measurement}")), json!(null));
     }
 }

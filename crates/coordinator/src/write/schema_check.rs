@@ -65,7 +65,7 @@ impl Columns {
     pub(super) fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
         let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
         let tags = known(&batch.tag_keys, tags.map(|column| (column.key.as_str(), column.id)));
-        let fields = schema.into_iter().flat_map(MeasurementSchema::fields);
+        let fields = schema.into_iter().flat_map(MeasurementSchema::stored_fields);
         let fields = fields.map(|(column, known)| (column.key.as_str(), (column.id, known)));
         let fields = known(&batch.field_keys, fields);
         let mut columns = Self {
