@@ -65,6 +65,9 @@ const DELETE_BODY: &str =
 /// The routes without a request in `REQUESTS`, each with the reason: the route makes no calls, does
 /// the same as another route, or makes a limited number of steps that separate tests count.
 const WITHOUT_ROW: &[(&str, &str)] = &[
+    ("/api/v1/write", "/write"),
+    ("/api/v1/prom/write", "/write"),
+    ("/v1/metrics", "/write"),
     ("/ping", "no call"),
     ("/status", "no call"),
     ("/api/v1/health", "/health"),
