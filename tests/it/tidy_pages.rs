@@ -180,6 +180,6 @@ fn tests(files: &[File]) -> BTreeSet<&str> {
 /// Whether the word is the name of a test. Metrics also have long names, but are not tests.
 fn is_test_name(word: &str, words_min: usize) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let is_metric = word.starts_with("tidemark_");
-    !is_metric && word.chars().all(is_part) && word.split('_').count() >= words_min
+    let is_metric_or_label = word.starts_with("tidemark_") || word.starts_with("__");
+    !is_metric_or_label && word.chars().all(is_part) && word.split('_').count() >= words_min
 }
