@@ -82,9 +82,9 @@ impl<P: Pause> Evaluator<'_, P> {
         let left = self.eval(&binary.left, steps, held).await?;
         let right = self.eval(&binary.right, steps, held + left.len()).await?;
         let held = held + left.len() + right.len();
-        self.work.add(left.len() + right.len()).await;
         Ok(match (left, right) {
             (Evaluated::Scalar(mut left), Evaluated::Scalar(right)) => {
+                self.work.add(left.len()).await;
                 for (left, right) in left.iter_mut().zip(right) {
                     let (value, keeps) = binary.op.apply(*left, right);
                     let as_bool = if keeps { 1.0 } else { 0.0 };
@@ -93,10 +93,10 @@ impl<P: Pause> Evaluator<'_, P> {
                 Evaluated::Scalar(left)
             }
             (Evaluated::Vector(rows), Evaluated::Scalar(scalars)) => {
-                Evaluated::Vector(with_scalar(binary, rows, &scalars, false)?)
+                Evaluated::Vector(self.with_scalar(binary, rows, &scalars, false).await?)
             }
             (Evaluated::Scalar(scalars), Evaluated::Vector(rows)) => {
-                Evaluated::Vector(with_scalar(binary, rows, &scalars, true)?)
+                Evaluated::Vector(self.with_scalar(binary, rows, &scalars, true).await?)
             }
             (Evaluated::Vector(left), Evaluated::Vector(right)) if binary.op.is_set() => {
                 Evaluated::Vector(self.set(binary, left, right, steps).await?)
@@ -106,6 +106,32 @@ impl<P: Pause> Evaluator<'_, P> {
             }
             _ => return Err(Error::Execution("unexpected operand".to_owned())),
         })
+    }
+
+    /// Computes an operator with a scalar. `swaps` means that the scalar is the left operand.
+    async fn with_scalar(
+        &self,
+        binary: &Binary,
+        mut rows: Vec<Row>,
+        scalars: &[f64],
+        swaps: bool,
+    ) -> Result<Vec<Row>, Error> {
+        let drops_name = binary.drops_name();
+        for row in &mut rows {
+            if drops_name {
+                row.labels = row.labels.without_name();
+            }
+            row.map(|step, value| {
+                let scalar = scalars.get(step).copied().unwrap_or(f64::NAN);
+                let (left, right) = if swaps { (scalar, value) } else { (value, scalar) };
+                let result = binary.apply(left, right)?;
+                // A filter keeps the value of the vector.
+                let is_filter = binary.op.is_comparison() && !binary.returns_bool;
+                Some(if is_filter { value } else { result })
+            });
+            self.work.add(row.len()).await;
+        }
+        merged(rows)
     }
 
     /// Computes `and`, `or` and `unless`.
@@ -196,30 +222,6 @@ impl<P: Pause> Evaluator<'_, P> {
         }
         merged(result)
     }
-}
-
-/// Computes an operator with a scalar. `swaps` means that the scalar is the left operand.
-fn with_scalar(
-    binary: &Binary,
-    mut rows: Vec<Row>,
-    scalars: &[f64],
-    swaps: bool,
-) -> Result<Vec<Row>, Error> {
-    let drops_name = binary.drops_name();
-    for row in &mut rows {
-        if drops_name {
-            row.labels = row.labels.without_name();
-        }
-        row.map(|step, value| {
-            let scalar = scalars.get(step).copied().unwrap_or(f64::NAN);
-            let (left, right) = if swaps { (scalar, value) } else { (value, scalar) };
-            let result = binary.apply(left, right)?;
-            // A filter keeps the value of the vector.
-            let is_filter = binary.op.is_comparison() && !binary.returns_bool;
-            Some(if is_filter { value } else { result })
-        });
-    }
-    merged(rows)
 }
 
 struct Operands<'a> {

@@ -187,7 +187,6 @@ impl<P: Pause> Evaluator<'_, P> {
     }
 
     async fn negate(&self, value: Evaluated) -> Result<Evaluated, Error> {
-        self.work.add(value.len()).await;
         Ok(match value {
             Evaluated::String(text) => Evaluated::String(text),
             Evaluated::Scalar(values) => Evaluated::Scalar(values.iter().map(|v| -v).collect()),
@@ -195,6 +194,7 @@ impl<P: Pause> Evaluator<'_, P> {
                 for row in &mut rows {
                     row.labels = row.labels.without_name();
                     row.map(|_, value| Some(-value));
+                    self.work.add(row.len()).await;
                 }
                 Evaluated::Vector(merged(rows)?)
             }

@@ -31,9 +31,6 @@ macro_rules! functions {
         }
 
         impl Function {
-            #[cfg(test)]
-            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
-
             pub(crate) fn by_name(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Self::$variant),)*
@@ -140,15 +137,18 @@ functions! {
 }
 
 /// Experimental functions, which Prometheus also rejects unless a flag enables them.
-pub(crate) const EXPERIMENTAL: [&str; 13] = [
+pub(crate) const EXPERIMENTAL: [&str; 16] = [
     "end",
     "histogram_quantiles",
     "info",
     "mad_over_time",
+    "max_of",
+    "min_of",
     "range",
     "sort_by_label",
     "sort_by_label_desc",
     "start",
+    "start_timestamp",
     "step",
     "ts_of_first_over_time",
     "ts_of_last_over_time",

@@ -50,9 +50,10 @@ impl Labels {
         Self(self.0.iter().filter(|(name, _)| keep(name)).cloned().collect())
     }
 
-    /// Returns the labels without the metric's name.
+    /// Returns the labels without the metric's name, type and unit, which do not apply to computed
+    /// values.
     pub(crate) fn without_name(&self) -> Self {
-        self.filter(|name| name != METRIC_NAME)
+        self.filter(|name| !matches!(name, METRIC_NAME | "__type__" | "__unit__"))
     }
 
     /// Returns the labels with a new value for `name`. An empty value removes the label.

@@ -41,3 +41,6 @@ pub use pause::Pause;
 pub use query::{Query, Range};
 pub use sample::{STALE_BITS, Sample, Series, Value, is_stale};
 pub use selector::Selector;
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,8 @@ pub(super) fn seconds_ms(seconds: f64) -> Result<i64, String> {
     Ok(ms.round() as i64)
 }
 
-/// Parses a quoted text as Go does. Returns `None` for an invalid escape sequence.
+/// Parses a quoted text as Go does. Returns `None` for an invalid escape
+/// sequence, or if the text is not UTF-8.
 pub(super) fn unquote(text: &str) -> Option<String> {
     let mark = text.chars().next()?;
     let inner = text.get(1..text.len().checked_sub(1)?)?;
@@ -116,10 +117,7 @@ pub(super) fn unquote(text: &str) -> Option<String> {
         };
         bytes.push(escaped);
     }
-    Some(
-        String::from_utf8(bytes)
-            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
-    )
+    String::from_utf8(bytes).ok()
 }
 
 fn digits(chars: &mut std::str::Chars<'_>, count: usize, radix: u32) -> Option<u32> {

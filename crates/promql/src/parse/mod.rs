@@ -161,6 +161,7 @@ impl<'a> Parser<'a> {
             let op_start = self.next().start;
             let returns_bool = self.take_keyword("bool");
             let matching = self.matching()?;
+            self.reject_fill()?;
             // `^` is right-associative.
             let right = self.expr(if op == BinaryOp::Pow { precedence } else { precedence + 1 })?;
             left = self.binary(left, (op, op_start), returns_bool, matching, right)?;
@@ -221,13 +222,16 @@ impl<'a> Parser<'a> {
         } else {
             None
         };
-        if ["fill", "fill_left", "fill_right"].iter().any(|word| self.peek().is_keyword(word))
-            && self.peek_at(1).is("(")
-        {
-            let message = "binop fill modifiers are experimental and not enabled";
+        Ok(Some(Matching { is_on, labels, group }))
+    }
+
+    fn reject_fill(&self) -> Parsed<()> {
+        let words = ["fill", "fill_left", "fill_right"];
+        if self.peek_at(1).is("(") && words.iter().any(|word| self.peek().is_keyword(word)) {
+            let message = "binop fill modifiers are experimental and not supported";
             return Err(self.error(self.peek().start, message));
         }
-        Ok(Some(Matching { is_on, labels, group }))
+        Ok(())
     }
 
     /// Parses a list of names in parentheses.
@@ -448,3 +452,6 @@ fn binary_op(token: Token<'_>) -> Option<(BinaryOp, u8)> {
     let is_op = |op: BinaryOp| token.is(op.as_str()) || token.is_keyword(op.as_str());
     OPS.into_iter().find(|(op, _)| is_op(*op))
 }
+
+#[cfg(test)]
+mod tests;

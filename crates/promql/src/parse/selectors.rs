@@ -8,6 +8,8 @@ use crate::format::quote;
 use crate::labels::METRIC_NAME;
 use crate::matcher::{MatchOp, Matcher};
 
+const EXPERIMENTAL_DURATION: &str = "experimental duration expression is not supported";
+
 impl Parser<'_> {
     /// Parses a selector: a metric, braces, or both.
     pub(super) fn selector(&mut self) -> Parsed<Node> {
@@ -97,6 +99,9 @@ impl Parser<'_> {
                 self.next();
                 let offset_ms = self.signed_duration_ms()?;
                 self.set_offset(&mut node, offset_ms)?;
+            } else if token.is_keyword("anchored") || token.is_keyword("smoothed") {
+                let message = format!("{} modifier is experimental and not supported", token.text);
+                return Err(self.error(token.start, message));
             } else {
                 return Ok(node);
             }
@@ -158,10 +163,27 @@ impl Parser<'_> {
                 let ms = literals::seconds_ms(seconds);
                 ms.map_err(|message| self.error(token.start, message))?
             }
-            _ => return Err(self.unexpected(context, "number or duration")),
+            _ => return Err(self.duration_expected(context)),
         };
         self.next();
-        Ok(ms)
+        match self.peek() {
+            next if ["+", "-", "*", "/", "%", "^"].iter().any(|op| next.is(op))
+                && context != "offset" =>
+            {
+                Err(self.error(token.start, EXPERIMENTAL_DURATION))
+            }
+            _ => Ok(ms),
+        }
+    }
+
+    /// Returns the error for a token that is no duration.
+    fn duration_expected(&self, context: &str) -> SyntaxError {
+        let token = self.peek();
+        let words = ["step", "range", "max_of", "min_of"];
+        if token.is("(") || token.is("+") || words.iter().any(|word| token.is_keyword(word)) {
+            return self.error(token.start, EXPERIMENTAL_DURATION);
+        }
+        self.unexpected(context, "number or duration")
     }
 
     fn positive_duration_ms(&mut self, context: &str) -> Parsed<i64> {

@@ -1,14 +1,14 @@
 //! The outcomes of cases, and the comparison of values.
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Passed,
     Skipped(String),
     Failed(String),
 }
 
 impl Outcome {
-    pub fn index(&self) -> usize {
+    pub(crate) fn index(&self) -> usize {
         match self {
             Self::Passed => 0,
             Self::Skipped(_) => 1,
@@ -18,7 +18,7 @@ impl Outcome {
 }
 
 /// Whether the values differ by at most a millionth, as in Prometheus' interpreter.
-pub fn is_almost_equal(a: f64, b: f64) -> bool {
+pub(crate) fn is_almost_equal(a: f64, b: f64) -> bool {
     const EPSILON: f64 = 1e-6;
     if a == b || (a.is_nan() && b.is_nan()) {
         return true;

@@ -3,7 +3,7 @@
 use tidemark_promql::{Labels, STALE_BITS};
 
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     Clear,
     Load { interval_ms: i64, series: Vec<Description> },
     Eval(Eval),
@@ -11,33 +11,33 @@ pub enum Command {
 
 /// A series and its values, one for each interval.
 #[derive(Debug)]
-pub struct Description {
-    pub labels: Labels,
-    pub values: Vec<Option<f64>>,
+pub(crate) struct Description {
+    pub(crate) labels: Labels,
+    pub(crate) values: Vec<Option<f64>>,
     /// Whether the series has native histograms or start times, which this crate does not support.
-    pub is_unsupported: bool,
+    pub(crate) is_unsupported: bool,
 }
 
 #[derive(Debug)]
-pub struct Eval {
-    pub line: usize,
-    pub query: String,
-    pub start_ms: i64,
-    pub end_ms: i64,
+pub(crate) struct Eval {
+    pub(crate) line: usize,
+    pub(crate) query: String,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
     /// 0 for an instant query.
-    pub step_ms: i64,
-    pub is_ordered: bool,
-    pub fails: bool,
+    pub(crate) step_ms: i64,
+    pub(crate) is_ordered: bool,
+    pub(crate) fails: bool,
     /// Texts of the error, and whether each is a regex.
-    pub messages: Vec<(String, bool)>,
-    pub string: Option<String>,
+    pub(crate) messages: Vec<(String, bool)>,
+    pub(crate) string: Option<String>,
     /// Start, end and step of the samples of an expected range vector.
-    pub range_vector: Option<[i64; 3]>,
-    pub scalar: Option<f64>,
-    pub series: Vec<Description>,
+    pub(crate) range_vector: Option<[i64; 3]>,
+    pub(crate) scalar: Option<f64>,
+    pub(crate) series: Vec<Description>,
 }
 
-pub fn parse(text: &str) -> Vec<Command> {
+pub(crate) fn parse(text: &str) -> Vec<Command> {
     let mut lines = text.lines().enumerate().map(|(i, line)| {
         let line = line.trim();
         (i + 1, if line.starts_with('#') { "" } else { line })
@@ -71,7 +71,8 @@ pub fn parse(text: &str) -> Vec<Command> {
 }
 
 fn histogram_of(buckets: &Description) -> Description {
-    let name = buckets.labels.name().trim_end_matches("_bucket");
+    let name = buckets.labels.name();
+    let name = name.strip_suffix("_bucket").unwrap_or(name);
     let labels = buckets.labels.iter().map(|(label, value)| {
         let value = if label == "__name__" { name } else { value };
         (label.to_owned(), value.to_owned())
@@ -175,12 +176,13 @@ fn description(line: &str) -> Description {
     let (name, mut rest) = line.split_at(name_len);
     let mut labels = vec![];
     if !name.is_empty() {
+        let name = name.split('@').next().unwrap();
         labels.push(("__name__".to_owned(), name.to_owned()));
     }
     if let Some(inner) = rest.strip_prefix('{') {
         rest = parse_labels(inner, &mut labels);
     }
-    let is_unsupported = rest.contains("{{") || rest.contains('@');
+    let is_unsupported = line.contains("{{") || line.contains('@');
     let values = if is_unsupported { vec![] } else { values(rest) };
     Description { labels: Labels::new(labels), values, is_unsupported }
 }
@@ -230,7 +232,7 @@ fn values(text: &str) -> Vec<Option<f64>> {
         if let Some(count) = word.strip_prefix('_') {
             let count = count.strip_prefix('x').map_or(1, |count| count.parse().unwrap());
             values.extend(std::iter::repeat_n(None, count));
-        } else if let Some(value) = number(word) {
+        } else if let Ok(value) = word.parse() {
             values.push(Some(value));
         } else if word == "stale" {
             values.push(Some(f64::from_bits(STALE_BITS)));
@@ -254,6 +256,7 @@ fn values(text: &str) -> Vec<Option<f64>> {
     values
 }
 
+/// Parses a number, which may be hexadecimal. Among the values of a series, `0x2` means three zeros.
 fn number(text: &str) -> Option<f64> {
     if let Some(hex) = text.strip_prefix("0x") {
         return i64::from_str_radix(hex, 16).ok().map(|value| value as f64);
@@ -262,7 +265,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// Parses a duration or a number of seconds.
-pub fn duration_ms(text: &str) -> i64 {
+pub(crate) fn duration_ms(text: &str) -> i64 {
     if let Some(text) = text.strip_prefix('-') {
         return -duration_ms(text);
     }
