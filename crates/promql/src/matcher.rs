@@ -50,9 +50,19 @@ impl Matcher {
     /// # Errors
     /// [`Error::Parse`] if the regex is invalid.
     pub fn new(label: String, op: MatchOp, value: String) -> Result<Self, Error> {
+        Self::with_work(label, op, value, &RegexWork::limited())
+    }
+
+    /// Creates a matcher that shares the steps of slow matches with other matchers.
+    pub(crate) fn with_work(
+        label: String,
+        op: MatchOp,
+        value: String,
+        work: &RegexWork,
+    ) -> Result<Self, Error> {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Rc::new(compile(&value)?)),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Rc::new(compile(&value, work)?)),
         };
         Ok(Self { label, op, value, pattern })
     }
@@ -64,6 +74,11 @@ impl Matcher {
             MatchOp::Equal | MatchOp::Regex => is_match,
             MatchOp::NotEqual | MatchOp::NotRegex => !is_match,
         }
+    }
+
+    /// Returns the memory of the compiled regex, in bytes.
+    pub(crate) fn compiled_bytes(&self) -> usize {
+        self.pattern.as_ref().map_or(0, |pattern| pattern.compiled_bytes())
     }
 
     /// Returns an error if a match took too many steps. The results of the matcher may then be
@@ -78,8 +93,8 @@ impl Matcher {
 }
 
 /// Compiles a regex that matches whole texts. As in Prometheus 3, `.` matches a line break.
-fn compile(regex: &str) -> Result<Pattern, Error> {
-    Ok(Pattern::new(&format!("^(?s:{regex})$"), &RegexWork::limited())?)
+fn compile(regex: &str, work: &RegexWork) -> Result<Pattern, Error> {
+    Ok(Pattern::new(&format!("^(?s:{regex})$"), work)?)
 }
 
 impl PartialEq for Matcher {

@@ -5,7 +5,8 @@ mod lexer;
 mod literals;
 mod selectors;
 
-use tidemark_model::limits::REGEXES_PER_QUERY_MAX;
+use tidemark_model::limits::{REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX};
+use tidemark_model::regex::RegexWork;
 
 use self::lexer::{Kind, Token};
 use super::error::Error;
@@ -44,8 +45,16 @@ pub(crate) fn parse(query: &str) -> Result<Expr, Error> {
 
 fn parse_tokens(query: &str) -> Parsed<Expr> {
     let tokens = lexer::tokens(query)?;
-    let mut parser =
-        Parser { tokens, at: 0, nesting: 0, selectors: 0, regexes: 0, type_error: None };
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        nesting: 0,
+        selectors: 0,
+        regexes: 0,
+        compiled_bytes: 0,
+        regex_work: RegexWork::limited(),
+        type_error: None,
+    };
     if parser.peek().kind == Kind::End {
         return Err(SyntaxError { start: 0, message: "no expression found in input".to_owned() });
     }
@@ -76,6 +85,9 @@ struct Parser<'a> {
     nesting: usize,
     selectors: usize,
     regexes: usize,
+    compiled_bytes: usize,
+    /// The steps of slow matches of all regexes.
+    regex_work: RegexWork,
     /// The first error of a type. Errors of syntax have precedence.
     type_error: Option<SyntaxError>,
 }
@@ -418,11 +430,16 @@ impl<'a> Parser<'a> {
         Ok(index)
     }
 
-    fn count_regex(&mut self, start: usize) -> Parsed<()> {
-        self.regexes += 1;
-        if self.regexes > REGEXES_PER_QUERY_MAX {
-            let limit = format!("limit {REGEXES_PER_QUERY_MAX}: combine them, or split the query");
-            return Err(self.error(start, format!("the query has too many regexes: {limit}")));
+    /// Counts a regex, or `bytes` of a compiled regex.
+    fn count_regex(&mut self, start: usize, count: usize, bytes: usize) -> Parsed<()> {
+        self.regexes += count;
+        self.compiled_bytes += bytes;
+        if self.regexes > REGEXES_PER_QUERY_MAX || self.compiled_bytes > REGEXES_COMPILED_BYTES_MAX
+        {
+            let message = "the query has too many or too large regexes";
+            let limits =
+                format!("limits {REGEXES_PER_QUERY_MAX} and {REGEXES_COMPILED_BYTES_MAX} bytes");
+            return Err(self.error(start, format!("{message}: {limits}: split the query")));
         }
         Ok(())
     }

@@ -77,12 +77,15 @@ impl Parser<'_> {
         value: String,
     ) -> Parsed<Matcher> {
         if matches!(op, MatchOp::Regex | MatchOp::NotRegex) {
-            self.count_regex(start)?;
+            self.count_regex(start, 1, 0)?;
         }
         let text = |error| match error {
             Error::Parse(text) | Error::Execution(text) | Error::TooMuch(text) => text,
         };
-        Matcher::new(label, op, value).map_err(|error| self.error(start, text(error)))
+        let matcher = Matcher::with_work(label, op, value, &self.regex_work);
+        let matcher = matcher.map_err(|error| self.error(start, text(error)))?;
+        self.count_regex(start, 0, matcher.compiled_bytes())?;
+        Ok(matcher)
     }
 
     /// Parses the ranges and modifiers after an operand.

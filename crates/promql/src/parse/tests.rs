@@ -117,7 +117,9 @@ fn deep_and_long_queries_are_rejected() {
     assert!(error(&" ".repeat(QUERY_BYTES_MAX + 1)).starts_with("the query is too long"));
     assert!(Query::parse(&(" ".repeat(QUERY_BYTES_MAX - 1) + "1")).is_ok());
     let regexes = r#"{a=~"x",a=~"x",a=~"x",a=~"x"} or "#.repeat(26) + "a";
-    assert!(error(&regexes).contains("too many regexes"), "{}", error(&regexes));
+    assert!(error(&regexes).contains("too many or too large regexes"), "{}", error(&regexes));
+    let large: String = (0..60).map(|i| format!("{{a=~\"x{i}[a-z]{{1000}}\"}} or ")).collect();
+    assert!(error(&(large.clone() + "a")).contains("too large regexes"), "{}", error(&large));
     let selectors = format!("label_join(a, \"a\", \"b\"{})", ", \"c\"".repeat(10_000));
     assert!(Query::parse(&selectors).is_ok());
 }
