@@ -3,7 +3,7 @@
 //!
 //! Out of scope: storage, HTTP, native histograms and the experimental parts of PromQL.
 //!
-//! The crate has its own parser. The crate `promql-parser` panics on queries like `up[Inf]`,
+//! The crate has its own parser. The crate `promql-parser` panics on queries like `up offset 1e30`,
 //! overflows the stack on long chains of operators, and compiles regexes with another syntax than
 //! RE2.
 

@@ -7,6 +7,8 @@ pub(crate) const QUERY_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const EXPR_DEPTH_MAX: usize = 128;
 /// The maximum number of selectors in a query. Each selector reads its own samples.
 pub(crate) const SELECTORS_MAX: usize = 200;
+/// The maximum number of labels in a list such as `by (…)`, and of matchers in a selector.
+pub(crate) const LABELS_MAX: usize = 200;
 /// The time in which the last sample of a series is valid: five minutes, as in Prometheus.
 pub(crate) const LOOKBACK_MS: i64 = 5 * 60 * 1000;
 /// The step of a subquery without a step: the default interval of Prometheus' rules.

@@ -13,7 +13,7 @@ use super::error::Error;
 use super::expr::{Aggregate, AggregateOp, Binary, BinaryOp, Expr, Group, Matching, Type};
 use super::format::quote;
 use super::function::{EXPERIMENTAL, Function};
-use super::limits::{EXPR_DEPTH_MAX, QUERY_BYTES_MAX, SELECTORS_MAX};
+use super::limits::{EXPR_DEPTH_MAX, LABELS_MAX, QUERY_BYTES_MAX, SELECTORS_MAX};
 
 pub(crate) use literals::DURATION_UNITS;
 
@@ -272,6 +272,7 @@ impl<'a> Parser<'a> {
             }
             self.next();
             names.push(name);
+            self.check_labels(token.start, names.len())?;
             if !self.take(",") && !self.peek().is(")") {
                 return Err(self.unexpected(CONTEXT, "\",\" or \")\""));
             }
@@ -418,6 +419,15 @@ impl<'a> Parser<'a> {
                 return Err(self.error(comma.start, message));
             }
         }
+    }
+
+    /// Checks the number of labels in a list, or of matchers in a selector.
+    fn check_labels(&self, start: usize, count: usize) -> Parsed<()> {
+        if count <= LABELS_MAX {
+            return Ok(());
+        }
+        let message = "a list of labels or matchers is too long: use a regex, or fewer labels";
+        Err(self.error(start, format!("{message}: limit {LABELS_MAX}")))
     }
 
     fn count_selector(&mut self, start: usize) -> Parsed<usize> {

@@ -44,6 +44,7 @@ impl Parser<'_> {
                 _ => return Err(self.unexpected(CONTEXT, "identifier or \"}\"")),
             };
             self.next();
+            self.check_labels(token.start, matchers.len() + 1)?;
             let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
             let op = ops.into_iter().find(|op| self.peek().is(op.as_str()));
             let ends = self.peek().is(",") || self.peek().is("}");

@@ -1,4 +1,4 @@
-use crate::limits::{EXPR_DEPTH_MAX, QUERY_BYTES_MAX};
+use crate::limits::{EXPR_DEPTH_MAX, LABELS_MAX, QUERY_BYTES_MAX};
 use crate::query::Query;
 
 fn error(query: &str) -> String {
@@ -120,6 +120,14 @@ fn deep_and_long_queries_are_rejected() {
     assert!(error(&regexes).contains("too many or too large regexes"), "{}", error(&regexes));
     let large: String = (0..60).map(|i| format!("{{a=~\"x{i}[a-z]{{1000}}\"}} or ")).collect();
     assert!(error(&(large.clone() + "a")).contains("too large regexes"), "{}", error(&large));
+    for list in ["sum by (NAMES) (a)", "a * on(NAMES) b", "a{MATCHERS}"] {
+        let long = |count: usize| {
+            let matchers = "a=\"\",".repeat(count);
+            list.replace("NAMES", &"a,".repeat(count)).replace("MATCHERS", &matchers)
+        };
+        assert!(Query::parse(&long(LABELS_MAX)).is_ok(), "{list}");
+        assert!(error(&long(LABELS_MAX + 1)).contains("too long"), "{list}");
+    }
     let selectors = format!("label_join(a, \"a\", \"b\"{})", ", \"c\"".repeat(10_000));
     assert!(Query::parse(&selectors).is_ok());
 }
