@@ -1,6 +1,7 @@
 //! Matches regular expressions in the syntax of Go and InfluxQL. Go and Rust differ in syntax,
 //! errors and `\d \s \w \b`, so this module parses Go's syntax and translates it to Rust's.
 
+mod captures;
 mod class;
 mod ranges;
 mod syntax;
@@ -22,6 +23,7 @@ use crate::limits::{
     REGEX_PROPERTIES_MAX, REGEX_STATES_WORK_MAX, REGEX_STEPS_MAX, REGEX_UNICODE_RANGES_MAX,
 };
 
+pub use captures::Replacer;
 pub use syntax_error::{InvalidSyntax, SyntaxErrorKind};
 
 /// A match builds the states of a DFA while it reads the text. If the cache of states is too small,
@@ -161,12 +163,8 @@ impl Pattern {
         cache_per_compiled: usize,
         limits_ranges: bool,
     ) -> Result<Self, InvalidRegex> {
-        if source.len() > REGEX_BYTES_MAX {
-            let (fault, name) = ("the regular expression is too long", "REGEX_BYTES_MAX");
-            let exceeded = Exceeded::fixed(fault, name, REGEX_BYTES_MAX, source.len());
-            return Err(InvalidRegex::TooLong(exceeded));
-        }
-        let rust = syntax::translate(source, limits_ranges)?;
+        check_len(source)?;
+        let rust = syntax::translate(source, limits_ranges)?.rust;
         let config = NFA::config()
             .nfa_size_limit(Some(REGEX_COMPILED_BYTES_MAX))
             .which_captures(WhichCaptures::None);
@@ -248,6 +246,15 @@ impl Pattern {
         }
         Some(work(&cache))
     }
+}
+
+fn check_len(source: &str) -> Result<(), InvalidRegex> {
+    if source.len() <= REGEX_BYTES_MAX {
+        return Ok(());
+    }
+    let (fault, name) = ("the regular expression is too long", "REGEX_BYTES_MAX");
+    let exceeded = Exceeded::fixed(fault, name, REGEX_BYTES_MAX, source.len());
+    Err(InvalidRegex::TooLong(exceeded))
 }
 
 /// Compiled regular expressions by their source, which share their remaining steps.

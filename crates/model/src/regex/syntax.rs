@@ -27,6 +27,8 @@ struct Atom {
 }
 
 struct Group {
+    /// Whether the group captures its text.
+    captures: bool,
     /// The complete alternatives, each followed by its `|`.
     before: String,
     atoms: Vec<Atom>,
@@ -36,8 +38,8 @@ struct Group {
 }
 
 impl Group {
-    fn new(flags: Flags) -> Self {
-        Self { before: String::new(), atoms: vec![], repeats: 0, ranges: 0, flags }
+    fn new(flags: Flags, captures: bool) -> Self {
+        Self { captures, before: String::new(), atoms: vec![], repeats: 0, ranges: 0, flags }
     }
 
     fn end_alternative(&mut self) {
@@ -56,11 +58,20 @@ struct Translator<'a> {
     outer: Vec<Group>,
     group: Group,
     repetition: Option<&'a str>,
+    /// The names of the capturing groups. A group without a name has an empty name.
+    captures: Vec<String>,
+}
+
+/// A regex in Rust's syntax.
+pub(super) struct Translated {
+    pub(super) rust: String,
+    /// The names of the capturing groups. A group without a name has an empty name.
+    pub(super) captures: Vec<String>,
 }
 
 /// Translates `source`. The limits on Unicode classes and ranges keep the result small and fast to
 /// compile. Repetitions of ASCII characters have no limit here.
-pub(super) fn translate(source: &str, limits_ranges: bool) -> Result<String, InvalidRegex> {
+pub(super) fn translate(source: &str, limits_ranges: bool) -> Result<Translated, InvalidRegex> {
     if limits_ranges && properties(source) > REGEX_PROPERTIES_MAX {
         return Err(InvalidRegex::TooManyRanges);
     }
@@ -69,8 +80,9 @@ pub(super) fn translate(source: &str, limits_ranges: bool) -> Result<String, Inv
         rest: source,
         flags: Flags::default(),
         outer: vec![],
-        group: Group::new(Flags::default()),
+        group: Group::new(Flags::default(), false),
         repetition: None,
+        captures: vec![],
     };
     while let Some(c) = t.rest.chars().next() {
         t.step(c)?;
@@ -82,7 +94,7 @@ pub(super) fn translate(source: &str, limits_ranges: bool) -> Result<String, Inv
     if limits_ranges && t.group.ranges > REGEX_UNICODE_RANGES_MAX {
         return Err(InvalidRegex::TooManyRanges);
     }
-    Ok(t.group.before)
+    Ok(Translated { rust: t.group.before, captures: t.captures })
 }
 
 /// Returns the number of Unicode classes such as `\pL`.
@@ -101,7 +113,7 @@ impl<'a> Translator<'a> {
             '(' if self.rest.starts_with("(?") => self.perl_group()?,
             '(' => {
                 self.skip(1);
-                self.open();
+                self.open_capturing("");
             }
             ')' => self.close()?,
             '|' => {
@@ -170,8 +182,15 @@ impl<'a> Translator<'a> {
         self.push_single(u32::from(c));
     }
 
-    fn open(&mut self) {
-        let group = Group::new(self.flags);
+    /// Opens a group whose text is captured. Rust's group has no name, because Go permits names
+    /// that occur twice.
+    fn open_capturing(&mut self, name: &str) {
+        self.captures.push(name.to_owned());
+        self.open(true);
+    }
+
+    fn open(&mut self, captures: bool) {
+        let group = Group::new(self.flags, captures);
         self.outer.push(std::mem::replace(&mut self.group, group));
     }
 
@@ -183,7 +202,7 @@ impl<'a> Translator<'a> {
         let mut inner = std::mem::replace(&mut self.group, outer);
         inner.end_alternative();
         self.flags = inner.flags;
-        let rust = format!("(?:{})", inner.before);
+        let rust = format!("({}{})", if inner.captures { "" } else { "?:" }, inner.before);
         self.group.atoms.push(Atom { rust, repeats: inner.repeats, ranges: inner.ranges });
         Ok(())
     }
@@ -202,7 +221,7 @@ impl<'a> Translator<'a> {
                 return Err(invalid(SyntaxErrorKind::InvalidNamedCapture, &part));
             }
             self.rest = rest;
-            self.open();
+            self.open_capturing(name);
             return Ok(());
         }
         let mut rest = start.get(2..).unwrap_or_default().chars();
@@ -221,7 +240,7 @@ impl<'a> Translator<'a> {
                 ':' | ')' if on || saw_flag => {
                     self.rest = rest.as_str();
                     if c == ':' {
-                        self.open();
+                        self.open(false);
                     }
                     self.flags = flags;
                     return Ok(());

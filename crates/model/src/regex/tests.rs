@@ -275,3 +275,26 @@ fn deletes_accept_only_regexes_that_are_always_fast() {
     patterns.clear_above(0);
     assert_eq!(patterns.known.borrow().len(), 0);
 }
+
+#[test]
+fn replacers_expand_templates_as_go_does() {
+    let work = RegexWork::limited();
+    let mut replacer = Replacer::new("^(?s:(a+)(?:-)(?P<rest>.*)(x)?)$", &work).unwrap();
+    let cases = [
+        ("$1", "aa"),
+        ("${1}b", "aab"),
+        // The longest name counts.
+        ("$1b", ""),
+        ("$rest/${rest}", "b\nc/b\nc"),
+        ("$0", "aa-b\nc"),
+        ("$3$4$none", ""),
+        ("$$1 $ ${ ${} $-", "$1 $ ${ ${} $-"),
+    ];
+    for (template, expected) in cases {
+        let replaced = replacer.replace("aa-b\nc", template).unwrap();
+        assert_eq!(replaced.as_deref(), Some(expected), "{template}");
+    }
+    assert_eq!(replacer.replace("b", "$1"), Ok(None));
+    while work.spend(1_000_000) {}
+    assert_eq!(replacer.replace("b", "$1"), Err(InvalidRegex::TooSlow));
+}
