@@ -55,7 +55,7 @@ const done = async (work) => {
 async function cargoTests(selected) {
   const runner = 'target."cfg(unix)".runner=["env", "RUSTC_BOOTSTRAP=1"]';
   const timed = process.platform === 'win32' ? [[], []] : [['--config', runner], ['-Zunstable-options', '--report-time']];
-  const args = ['test', '--locked', '--no-fail-fast', ...timed[0], ...selected, '--', '--show-output', ...timed[1]];
+  const args = ['test', '--locked', '--no-fail-fast', '--tests', ...timed[0], ...selected, '--', '--show-output', ...timed[1]];
   const env = isAll ? { SEEDS_FACTOR: '8' } : {};
   const { code, output } = await run('cargo', args, { quiet: 'stdout', env });
   const sum = (what) =>
@@ -223,6 +223,7 @@ const steps = [
     work: () => clippy(...wasm, '-p', 'tidemark', '-p', 'tidemark-browser', '--lib', '--example', 'line_protocol_wasm'),
   },
   { title: 'Rust tests', when: always, first: 300, again: 60, work: () => cargoTests([]) },
+  { title: 'examples in the documentation', when: always, first: 5, again: 5, work: () => succeeds('cargo', ['test', '--locked', '--doc']) },
   { title: 'documentation', when: onlyWithAll, first: 60, again: 5, work: documentation },
   { title: 'wasm tests', when: onlyWithAll, first: 60, again: 2, work: wasmTests },
   { title: 'random queries', when: onlyWithAll, first: 60, again: 60, work: randomQueries },
