@@ -2,6 +2,7 @@
 //! A query reads the log only if a frame's summary matches the query. The size of the log decides
 //! when the shard flushes.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::budget::{Budget, MemtableCache};
@@ -12,6 +13,7 @@ use super::tombstone::{HiddenSeries, without};
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::frame::{self, FrameError, FrameHeader};
+use crate::batch::slabs::SLAB_COLUMN_BYTES;
 use crate::memtable::Memtable;
 use crate::store::{Store, StoreResult};
 use crate::wal::{Frame, NewFrame, Wal};
@@ -65,6 +67,11 @@ pub(super) struct Log {
     /// The number of series in the log. The number is too low until a memtable has counted the
     /// series.
     series: u64,
+    /// The largest number of columns in a frame for each measurement that was written since the
+    /// object was loaded.
+    columns_of: BTreeMap<MeasurementId, usize>,
+    /// The bytes that these measurements and columns count as.
+    tables_bytes: usize,
     pub(super) rows: u64,
     /// The sketch of the series in the log. `None` until the sketch is requested or a write has a
     /// series quota. After that, each appended frame is added to the sketch.
@@ -82,14 +89,28 @@ impl Log {
         let rows = frames.filter_map(|frame| FrameSummary::decode(&frame.summary));
         let rows = rows.fold(0, |sum: u64, summary| sum.saturating_add(summary.rows));
         let budget = Rc::clone(budget);
-        Self { wal, memtable, budget, series: 0, rows, sketch: None, schema_version }
+        Self {
+            wal,
+            memtable,
+            budget,
+            series: 0,
+            columns_of: BTreeMap::new(),
+            tables_bytes: 0,
+            rows,
+            sketch: None,
+            schema_version,
+        }
     }
 
     pub(super) fn size(&self) -> FlushSize {
         let series_bytes = self.series.saturating_mul(frame::SERIES_BYTES as u64);
         FlushSize {
             bytes: self.wal.bytes(),
-            decoded_bytes: self.wal.decoded_bytes().saturating_add(series_bytes),
+            decoded_bytes: self
+                .wal
+                .decoded_bytes()
+                .saturating_add(series_bytes)
+                .saturating_add(self.tables_bytes as u64),
         }
     }
 
@@ -132,6 +153,15 @@ impl Log {
         };
         self.wal.append(store, &new, write_other_rows)?;
         self.rows = self.rows.saturating_add(frame.header.rows());
+        for table in &frame.header.tables {
+            let known = self.columns_of.entry(table.measurement).or_insert_with(|| {
+                self.tables_bytes += frame::TABLE_BYTES;
+                0
+            });
+            let more = table.fields.len().saturating_sub(*known);
+            *known += more;
+            self.tables_bytes += more * frame::COLUMN_BYTES;
+        }
         self.sketch.iter_mut().for_each(|log| log.merge(&frame.series));
         self.schema_version = self.schema_version.max(schema_version);
         let memtable = match self.memtable.take() {
@@ -162,6 +192,7 @@ impl Log {
     pub(super) fn release(&mut self) {
         self.wal.release();
         (self.series, self.rows, self.sketch) = (0, 0, None);
+        (self.columns_of, self.tables_bytes) = (BTreeMap::new(), 0);
         self.memtable.put(self.new_memtable());
     }
 
@@ -253,13 +284,11 @@ impl FlushSize {
     }
 }
 
-/// Returns the size of a decoded table in bytes, with at least `VALUE_BYTES_MIN` per value. The
-/// table and its columns count as in the division of a write into frames.
+/// Returns the size of a decoded table in bytes, with at least `VALUE_BYTES_MIN` per value.
 fn table_bytes(table: &FrameTable) -> u64 {
     let bytes = |column: &Column| column.bytes().max(column.values.len() * VALUE_BYTES_MIN);
     let fields: usize = table.block.fields.iter().map(bytes).sum();
-    let columns = table.field_ids.len() * frame::COLUMN_BYTES;
-    (frame::TABLE_BYTES + table.block.rows() * 12 + fields + columns) as u64
+    (table.block.rows() * 12 + fields + table.field_ids.len() * SLAB_COLUMN_BYTES) as u64
 }
 
 /// Returns the hashes of a table's series.
